@@ -1,0 +1,201 @@
+/* The lab's tree of files: stored nodes from the catalog and the chunk store, derived nodes made by rules (rule.h),
+ * behind one set of operations that knows nothing of FUSE.
+ *
+ * Every operation is atomic, thread-safe, and visible to all callers when it returns.  It is durable after
+ * tree_fsync / tree_sync, or at the latest TREE_COMMIT_INTERVAL_MS after it (a background commit): all operations
+ * since the last commit become durable together, bytes first, then one catalog transaction that names them.
+ * So every state that a crash can leave behind is a state that the tree once had.
+ *
+ * No lock is held while a rule is called, so rules may use the tree (tree_path.h).
+ */
+#ifndef CYTOFS_TREE_H
+#define CYTOFS_TREE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "buffer.h"
+#include "failure.h"
+
+#define TREE_COMMIT_INTERVAL_MS 1000
+#define TREE_NAME_MAX           255           /* bytes in one name, without the terminator */
+#define TREE_FILE_BYTES_MAX     (INT64_C(1) << 44)
+#define TREE_XATTR_BYTES_MAX    65536         /* one value */
+
+/* Names that begin with this are reserved for things being put together (staging); they are never listed, and
+ * renaming one to its final name makes it appear whole. */
+#define TREE_STAGING_PREFIX ".cytofs-"
+
+struct tree;
+struct chunk_store; /* chunk_store.h */
+
+/* What FUSE calls a node id.  Stored nodes: the inode number, never reused.  Derived nodes: bit 63 is set. */
+struct node_id {
+    uint64_t value;
+};
+#define TREE_ROOT ((struct node_id){1})
+
+enum node_kind { NODE_FILE, NODE_FOLDER, NODE_LINK };
+
+struct node_attributes {
+    struct node_id id;
+    enum node_kind kind;
+    uint32_t mode;   /* permission bits only */
+    uint64_t size;   /* bytes; derived files have their true size */
+    uint64_t blocks; /* 512-byte units */
+    uint32_t links;
+    int64_t access_ns, modify_ns, change_ns; /* since 1970 */
+    bool derived;    /* contents are made by a rule: do not cache attributes */
+    bool stream;     /* an endless derived file (read blocks, poll works): direct I/O, size 0 */
+};
+
+struct tree_open_options {
+    struct chunk_store *chunks;  /* borrowed; outlives the tree */
+    const char *catalog_path;    /* NULL keeps the catalog in memory */
+    const char *member_key_path; /* opens the spaces; NULL with an in-memory catalog makes a throw-away member */
+    const char *passphrase;      /* for a protected key; NULL for none */
+    const char *member_name;     /* recorded as who submitted, e.g. the login name */
+    bool read_only;
+};
+
+/* Makes the catalog of a new lab: root, its folders (datasets, jobs, experiments, models, lab), spaces, and the first
+ * member with the key at member_key_path (which exists already). */
+MUST_CHECK enum code tree_create(const struct tree_open_options *options, struct failure *why);
+MUST_CHECK enum code tree_open(const struct tree_open_options *options, struct tree **out, struct failure *why);
+
+/* Commits and closes.  No operation may be under way. */
+void tree_close(struct tree *tree);
+
+const char *tree_member_name(const struct tree *tree);
+
+/* Names and attributes ------------------------------------------------------------------------------------------- */
+
+MUST_CHECK enum code tree_lookup(struct tree *tree, struct node_id folder, const char *name,
+                                 struct node_attributes *out, struct failure *why);
+MUST_CHECK enum code tree_attributes(struct tree *tree, struct node_id node, struct node_attributes *out,
+                                     struct failure *why);
+
+enum { CHANGE_MODE = 1, CHANGE_SIZE = 2, CHANGE_ACCESS = 4, CHANGE_MODIFY = 8 };
+struct attribute_change {
+    unsigned which;      /* CHANGE_* */
+    uint32_t mode;
+    uint64_t size;
+    int64_t access_ns, modify_ns;
+};
+MUST_CHECK enum code tree_change(struct tree *tree, struct node_id node, const struct attribute_change *change,
+                                 struct node_attributes *out, struct failure *why);
+
+MUST_CHECK enum code tree_make_folder(struct tree *tree, struct node_id folder, const char *name, uint32_t mode,
+                                      struct node_attributes *out, struct failure *why);
+MUST_CHECK enum code tree_make_link(struct tree *tree, struct node_id folder, const char *name, const char *target,
+                                    struct node_attributes *out, struct failure *why);
+MUST_CHECK enum code tree_read_link(struct tree *tree, struct node_id node, struct buffer *target,
+                                    struct failure *why);
+MUST_CHECK enum code tree_hard_link(struct tree *tree, struct node_id node, struct node_id folder, const char *name,
+                                    struct node_attributes *out, struct failure *why);
+MUST_CHECK enum code tree_unlink(struct tree *tree, struct node_id folder, const char *name, struct failure *why);
+MUST_CHECK enum code tree_remove_folder(struct tree *tree, struct node_id folder, const char *name,
+                                        struct failure *why);
+
+enum { RENAME_NO_REPLACE_FLAG = 1, RENAME_EXCHANGE_FLAG = 2 };
+struct tree_rename {
+    struct node_id from_folder, to_folder;
+    const char *from_name, *to_name;
+    unsigned flags; /* as renameat2(2) */
+};
+MUST_CHECK enum code tree_rename(struct tree *tree, const struct tree_rename *rename, struct failure *why);
+
+/* One more, or `count` fewer, references that a client holds on a node (FUSE lookup counts).  A node without names
+ * goes away when its last reference and last handle are gone. */
+void tree_remember(struct tree *tree, struct node_id node);
+void tree_forget(struct tree *tree, struct node_id node, uint64_t count);
+
+/* Files ------------------------------------------------------------------------------------------------------------ */
+
+struct tree_file; /* an open file */
+
+enum { OPEN_READ = 1, OPEN_WRITE = 2, OPEN_APPEND = 4, OPEN_TRUNCATE = 8, OPEN_EXCLUSIVE = 16 };
+
+/* Creates (or, without OPEN_EXCLUSIVE, opens an existing) file. */
+MUST_CHECK enum code tree_create_file(struct tree *tree, struct node_id folder, const char *name, uint32_t mode,
+                                      unsigned flags, struct node_attributes *attributes, struct tree_file **out,
+                                      struct failure *why);
+MUST_CHECK enum code tree_open_file(struct tree *tree, struct node_id node, unsigned flags, struct tree_file **out,
+                                    struct failure *why);
+
+/* Reads up to count bytes at offset; *got < count only at the end of the file.  A stream's read ignores offset, and
+ * gives CODE_AGAIN where it has nothing yet (see tree_file_watch). */
+MUST_CHECK enum code tree_read(struct tree_file *file, uint64_t offset, void *bytes, size_t count, size_t *got,
+                               struct failure *why);
+
+/* Writes all of it or fails.  With OPEN_APPEND the offset is ignored: the bytes go to the end, whole. */
+MUST_CHECK enum code tree_write(struct tree_file *file, uint64_t offset, const void *bytes, size_t count,
+                                struct failure *why);
+
+/* What close(2) answers: asks the rules that check contents (rule.h). */
+MUST_CHECK enum code tree_flush(struct tree_file *file, struct failure *why);
+MUST_CHECK enum code tree_fsync(struct tree_file *file, struct failure *why);
+
+/* The handle is gone afterwards; rules act now. */
+void tree_release(struct tree_file *file);
+
+struct node_id tree_file_node(const struct tree_file *file);
+
+/* Counts up whenever the node's contents change other than through this very handle's session: lets a session
+ * decide whether the kernel's cached pages are still good. */
+uint64_t tree_file_version(const struct tree_file *file);
+
+/* Preallocates or punches: mode as fallocate(2) (0, KEEP_SIZE, PUNCH_HOLE|KEEP_SIZE, ZERO_RANGE); others
+ * CODE_UNSUPPORTED. */
+MUST_CHECK enum code tree_allocate(struct tree_file *file, int mode, uint64_t offset, uint64_t count,
+                                   struct failure *why);
+
+/* Registers interest in a stream: `wake(context)` is called once, from any thread, when a read would give something.
+ * NULL takes the registration back.  Returns whether it is readable right now. */
+bool tree_file_watch(struct tree_file *file, void (*wake)(void *context), void *context);
+
+/* Folders ---------------------------------------------------------------------------------------------------------- */
+
+struct tree_folder; /* an open folder: a stable listing */
+
+MUST_CHECK enum code tree_open_folder(struct tree *tree, struct node_id node, struct tree_folder **out,
+                                      struct failure *why);
+
+/* One entry after another, cursor 0 first ("." and ".." are not among them).  False at the end.  *name is valid until
+ * the folder is closed. */
+bool tree_folder_entry(struct tree_folder *folder, uint64_t cursor, const char **name,
+                       struct node_attributes *attributes);
+void tree_close_folder(struct tree_folder *folder);
+
+/* Extended attributes (user.* and the like; names and values are encrypted) ------------------------------------ */
+
+enum { XATTR_CREATE_FLAG = 1, XATTR_REPLACE_FLAG = 2 };
+MUST_CHECK enum code tree_set_xattr(struct tree *tree, struct node_id node, const char *name, const void *value,
+                                    size_t count, int flags, struct failure *why);
+MUST_CHECK enum code tree_get_xattr(struct tree *tree, struct node_id node, const char *name, struct buffer *value,
+                                    struct failure *why);
+MUST_CHECK enum code tree_list_xattrs(struct tree *tree, struct node_id node, struct buffer *names,
+                                      struct failure *why); /* NUL-separated, as listxattr(2) */
+MUST_CHECK enum code tree_remove_xattr(struct tree *tree, struct node_id node, const char *name,
+                                       struct failure *why);
+
+/* The whole --------------------------------------------------------------------------------------------------------- */
+
+MUST_CHECK enum code tree_sync(struct tree *tree, struct failure *why);
+
+struct tree_statistics {
+    uint64_t files, folders, bytes_logical, bytes_stored;
+    uint64_t dirty_bytes, commits;
+};
+void tree_statistics(struct tree *tree, struct tree_statistics *out);
+
+/* Makes folder/.snap/<label>, a read-only image of everything below `folder` as it is now, in time that does not grow
+ * with bytes.  `mkdir folder/.snap/label` calls this too.  With reuse, a snapshot that already equals the present
+ * state is taken instead and its label returned.  label: in, a wanted label ("" for the next free "auto-N"); out, the
+ * label used, up to TREE_NAME_MAX bytes. */
+MUST_CHECK enum code tree_snapshot(struct tree *tree, struct node_id folder, bool reuse, char label[TREE_NAME_MAX + 1],
+                                   struct failure *why);
+
+#endif
