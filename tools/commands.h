@@ -1,0 +1,24 @@
+/* The commands of main.c's table: each is one file, command_NAME.c, with its help text beside its code. */
+#ifndef CYTOFS_COMMANDS_H
+#define CYTOFS_COMMANDS_H
+
+#include "command.h"
+
+#define COMMAND_DECLARE(name)                                                                                          \
+    int command_##name(const struct command *command, int argc, char **argv);                                         \
+    extern const char command_##name##_details[]
+
+COMMAND_DECLARE(init);
+COMMAND_DECLARE(mount);
+COMMAND_DECLARE(submit);
+COMMAND_DECLARE(watch);
+COMMAND_DECLARE(import);
+COMMAND_DECLARE(synth);
+COMMAND_DECLARE(train);
+COMMAND_DECLARE(detect);
+COMMAND_DECLARE(evaluate);
+COMMAND_DECLARE(node);
+COMMAND_DECLARE(fsck);
+int command_version(const struct command *command, int argc, char **argv);
+
+#endif

@@ -1,0 +1,65 @@
+/* cytofs: one program, many commands.  This file only chooses; each command lives in command_NAME.c. */
+#include <stdio.h>
+#include <string.h>
+
+#include "command.h"
+#include "commands.h"
+#include "version.h"
+
+const struct command command_table[] = {
+    {"init", "STORE", "make a lab: an encrypted store and its first member", command_init_details, command_init},
+    {"mount", "STORE DIR", "show the lab in a folder, and run its jobs on this machine", command_mount_details,
+     command_mount},
+    {"submit", "SPEC", "hand a job spec to a mounted lab", command_submit_details, command_submit},
+    {"watch", "[JOB]", "follow jobs until they end", command_watch_details, command_watch},
+    {"import", "SOURCE DATASET", "copy images and annotations, without what could name a patient",
+     command_import_details, command_import},
+    {"synth", "KIND DIR", "make a dataset of synthetic cells", command_synth_details, command_synth},
+    {"train", "DATASET", "train a detector from a folder of annotated images", command_train_details, command_train},
+    {"detect", "MODEL IMAGE...", "find cells in images", command_detect_details, command_detect},
+    {"evaluate", "MODEL DATASET", "score a detector on annotated images", command_evaluate_details, command_evaluate},
+    {"node", "LAB", "run a mounted lab's jobs on this machine", command_node_details, command_node},
+    {"fsck", "STORE", "check a store", command_fsck_details, command_fsck},
+    {"version", "", "print the version, the formats and the devices", NULL, command_version},
+    {0},
+};
+
+static int print_overview(FILE *to, int status)
+{
+    fprintf(to, "cytofs %s: cell detection, kept in one encrypted folder\n\nusage: cytofs COMMAND [OPTION]...\n\n",
+            CYTOFS_VERSION);
+    for (const struct command *command = command_table; command->name; command++)
+        fprintf(to, "  %-9s %s\n", command->name, command->summary);
+    fprintf(to, "\ncytofs COMMAND --help says more; so does man cytofs.\n");
+    return status;
+}
+
+static const struct command *find_command(const char *name)
+{
+    for (const struct command *command = command_table; command->name; command++)
+        if (strcmp(command->name, name) == 0)
+            return command;
+    return NULL;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2)
+        return print_overview(stderr, EXIT_USAGE);
+    const char *name = argv[1];
+    if (strcmp(name, "--version") == 0)
+        name = "version";
+    bool help = strcmp(name, "help") == 0 || strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0;
+    if (help && argc < 3)
+        return print_overview(stdout, EXIT_DONE);
+    const struct command *command = find_command(help ? argv[2] : name);
+    if (!command) {
+        fprintf(stderr, "cytofs: there is no command \"%s\"\ntry: cytofs --help\n", help ? argv[2] : name);
+        return EXIT_USAGE;
+    }
+    if (help) {
+        char *arguments[] = {argv[2], "--help", NULL};
+        return command->run(command, 2, arguments);
+    }
+    return command->run(command, argc - 1, argv + 1);
+}
