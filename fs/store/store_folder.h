@@ -1,0 +1,41 @@
+/* A store's folder: what lies in it, whose it is, and that one process has it at a time.
+ *
+ *     STORE/FORMAT       "cytofs store 1" and the store's random id
+ *     STORE/lock         flock(2)ed while in use; holds the process id of the holder
+ *     STORE/packs/       chunks (chunk_store_packs.h)
+ *     STORE/catalog.db   everything else; the catalog's own file, made by it
+ */
+#ifndef CYTOFS_STORE_FOLDER_H
+#define CYTOFS_STORE_FOLDER_H
+
+#include <stdbool.h>
+
+#include "failure.h"
+#include "identity.h"
+
+#define STORE_FOLDER_FORMAT 1
+
+struct store_folder;
+
+/* Makes the folder (and those above it) with a new id, durable, and opens it.  It may exist if it is empty, or if it
+ * holds no more than what an interrupted create leaves.  CODE_EXISTS: there is a store already; CODE_NOT_EMPTY:
+ * something else is in it. */
+MUST_CHECK enum code store_folder_create(const char *path, struct store_folder **out, struct failure *why);
+
+/* Opens and locks.  CODE_NOT_FOUND: no store there.  CODE_BUSY: another process has it, named in the text.
+ * CODE_NEWER_FORMAT, CODE_CORRUPT.  read_only takes a shared lock: any number of readers, no writer. */
+MUST_CHECK enum code store_folder_open(const char *path, bool read_only, struct store_folder **out,
+                                       struct failure *why);
+
+/* Gives the lock back; NULL is fine. */
+void store_folder_close(struct store_folder *folder);
+
+const struct store_id *store_folder_id(const struct store_folder *folder);
+
+/* As given, and what lies below; valid until it is closed. */
+const char *store_folder_path(const struct store_folder *folder);
+const char *store_folder_packs_path(const struct store_folder *folder);
+const char *store_folder_catalog_path(const struct store_folder *folder);
+bool store_folder_read_only(const struct store_folder *folder);
+
+#endif
