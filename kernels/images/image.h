@@ -44,6 +44,20 @@ MUST_CHECK enum code image_read(const char *path, struct image *out, struct fail
 MUST_CHECK enum code image_read_labels(const char *path, int *width, int *height, uint32_t **labels,
                                        struct failure *why);
 
+/* The same from memory. */
+struct image_labels {
+    int width, height;
+    uint32_t *labels; /* (height, width); owned */
+};
+
+MUST_CHECK enum code image_decode_labels(const void *bytes, size_t count, const char *name, struct image_labels *out,
+                                         struct failure *why);
+void image_labels_free(struct image_labels *labels);
+
+/* Width and height from the file's header; no pixel is decoded unless the file looks cut short.  A file that is not
+ * whole, or that image_read would refuse by its header, fails here too. */
+MUST_CHECK enum code image_read_size(const char *path, int *width, int *height, struct failure *why);
+
 /* Allocates zeroed pixels. */
 MUST_CHECK enum code image_create(int width, int height, int channels, int bits, struct image *out,
                                   struct failure *why);
