@@ -30,6 +30,8 @@
 
 struct tree;
 struct chunk_store; /* chunk_store.h */
+struct member_key;  /* member_key.h */
+struct store_id;    /* identity.h */
 
 /* What FUSE calls a node id.  Stored nodes: the inode number, never reused.  Derived nodes: bit 63 is set. */
 struct node_id {
@@ -54,14 +56,15 @@ struct node_attributes {
 struct tree_open_options {
     struct chunk_store *chunks;  /* borrowed; outlives the tree */
     const char *catalog_path;    /* NULL keeps the catalog in memory */
-    const char *member_key_path; /* opens the spaces; NULL with an in-memory catalog makes a throw-away member */
-    const char *passphrase;      /* for a protected key; NULL for none */
-    const char *member_name;     /* recorded as who submitted, e.g. the login name */
+    const struct member_key *member; /* opens the spaces; borrowed while open.  NULL with an in-memory catalog
+                                        makes a throw-away member */
+    const struct store_id *store;    /* the store's id, for the wraps; NULL with an in-memory catalog */
+    const char *member_name;         /* tree_create: recorded with the member's key.  Ignored by tree_open */
     bool read_only;
 };
 
 /* Makes the catalog of a new lab: root, its folders (datasets, jobs, experiments, models, lab), spaces, and the first
- * member with the key at member_key_path (which exists already). */
+ * member. */
 MUST_CHECK enum code tree_create(const struct tree_open_options *options, struct failure *why);
 MUST_CHECK enum code tree_open(const struct tree_open_options *options, struct tree **out, struct failure *why);
 
