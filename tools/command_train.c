@@ -1,0 +1,182 @@
+/* cytofs train: a detector from a folder of annotated images.  On a mounted lab, the node runs this with --spec. */
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "commands.h"
+#include "file.h"
+#include "progress_bar.h"
+#include "spec.h"
+#include "trainer.h"
+#include "version.h"
+
+#define EXIT_INTERRUPTED 75 /* EX_TEMPFAIL of sysexits.h: a checkpoint was written, the same command goes on */
+
+const char command_train_details[] =
+    "Trains CellDet on the images below DATASET. Annotations (Pascal VOC, COCO, YOLO, instance masks) and the split are\n"
+    "found by themselves. Metrics, artifacts and the model go to --output. Interrupted (exit status 75) and started again\n"
+    "with the same options, it goes on from its checkpoint and ends with the same weights.";
+
+static atomic_bool stop_requested;
+
+static void request_stop(int signal_number)
+{
+    (void)signal_number;
+    atomic_store(&stop_requested, true);
+}
+
+static void show_progress(void *context, int64_t done, int64_t total, double steps_per_second, double loss)
+{
+    (void)steps_per_second;
+    char label[64];
+    snprintf(label, sizeof label, "training, loss %.3f", loss);
+    progress_bar_draw(context, label, done, total, "steps");
+}
+
+struct train_arguments {
+    const char *dataset, *output, *spec, *network, *precision, *device;
+    int64_t steps, batch, image_size, seed, threads;
+    double epochs, lr, weight_decay;
+};
+
+static enum code parse_network(const char *name, enum network_size *size, struct failure *why)
+{
+    static const char *const names[] = {[NETWORK_N] = "celldet-n", [NETWORK_S] = "celldet-s", [NETWORK_M] = "celldet-m"};
+    for (int i = NETWORK_N; i <= NETWORK_M; i++)
+        if (strcmp(name, names[i]) == 0) {
+            *size = (enum network_size)i;
+            return CODE_OK;
+        }
+    return failure_set(why, CODE_INVALID, "network: \"%s\" is not known (write celldet-n, celldet-s or celldet-m)", name);
+}
+
+static enum code parse_precision(const char *name, enum trainer_precision *precision, struct failure *why)
+{
+    if (strcmp(name, "auto") == 0)
+        *precision = TRAINER_PRECISION_AUTO;
+    else if (strcmp(name, "f32") == 0)
+        *precision = TRAINER_PRECISION_F32;
+    else if (strcmp(name, "bf16") == 0)
+        *precision = TRAINER_PRECISION_BF16;
+    else
+        return failure_set(why, CODE_INVALID, "precision: \"%s\" is not known (write f32, bf16 or auto)", name);
+    return CODE_OK;
+}
+
+/* What a spec gives fills the arguments that the command line left open. */
+static enum code take_spec(struct train_arguments *arguments, struct spec **out, struct failure *why)
+{
+    SCOPE_BUFFER text = {0};
+    static struct spec_findings findings;
+    enum code code = file_read(arguments->spec, SPEC_BYTES_MAX, &text, why);
+    if (code == CODE_OK)
+        code = spec_parse(buffer_text(&text), text.length, "job", out, &findings, why);
+    if (code != CODE_OK)
+        return failure_wrap(why, code, "%s", arguments->spec);
+    const struct spec_train *train = &(*out)->train;
+    if ((*out)->action != SPEC_TRAIN)
+        return failure_set(why, CODE_INVALID, "%s: has no train: section", arguments->spec);
+    if (!arguments->network && train->network[0])
+        arguments->network = train->network;
+    if (!arguments->precision && train->precision[0])
+        arguments->precision = train->precision;
+    if (arguments->steps == 0 && arguments->epochs == 0) {
+        arguments->steps = train->steps;
+        arguments->epochs = train->epochs;
+    }
+    if (arguments->batch == 0)
+        arguments->batch = train->batch;
+    if (arguments->image_size == 0)
+        arguments->image_size = train->image_size;
+    if (arguments->lr == 0)
+        arguments->lr = train->lr;
+    if (arguments->weight_decay < 0)
+        arguments->weight_decay = train->weight_decay;
+    if (arguments->seed < 0)
+        arguments->seed = train->seed;
+    if (arguments->threads == 0)
+        arguments->threads = (*out)->cpus;
+    return CODE_OK;
+}
+
+static enum code train(const struct train_arguments *arguments, const struct spec *spec, struct failure *why)
+{
+    struct trainer_options options = trainer_defaults();
+    struct trainer_report report = {0};
+    struct progress_bar bar;
+    options.dataset_folder = arguments->dataset;
+    options.output_folder = arguments->output;
+    options.spec_path = arguments->spec;
+    options.dataset_name = spec && spec->dataset[0] ? spec->dataset : arguments->dataset;
+    options.code_version = CYTOFS_VERSION;
+    options.steps = arguments->steps;
+    options.epochs = arguments->epochs;
+    options.batch = (int)arguments->batch;
+    options.image_size = (int)arguments->image_size;
+    options.lr = arguments->lr;
+    options.weight_decay = arguments->weight_decay;
+    options.threads = (int)arguments->threads;
+    options.stop = &stop_requested;
+    options.on_progress = show_progress;
+    options.context = &bar;
+    if (arguments->seed >= 0)
+        options.seed = (uint64_t)arguments->seed;
+    if (arguments->device)
+        options.device = arguments->device;
+    enum code code = parse_network(arguments->network ? arguments->network : "celldet-n", &options.size, why);
+    if (code == CODE_OK)
+        code = parse_precision(arguments->precision ? arguments->precision : "auto", &options.precision, why);
+    if (code != CODE_OK)
+        return code;
+    progress_bar_start(&bar);
+    code = trainer_run(&options, &report, why);
+    progress_bar_end(&bar);
+    return code;
+}
+
+int command_train(const struct command *command, int argc, char **argv)
+{
+    struct train_arguments train_arguments = {.weight_decay = -1, .seed = -1};
+    struct train_arguments *a = &train_arguments;
+    const struct command_option options[] = {
+        {"output", 'o', OPTION_TEXT, &a->output, "DIR", "where everything goes (needed)", 0, 0},
+        {"dataset", 'd', OPTION_TEXT, &a->dataset, "DIR", "the images, in place of the argument", 0, 0},
+        {"spec", 'S', OPTION_TEXT, &a->spec, "FILE", "a job spec; its train: section gives the options", 0, 0},
+        {"network", 'n', OPTION_TEXT, &a->network, "NAME", "celldet-n (default), celldet-s or celldet-m", 0, 0},
+        {"epochs", 'e', OPTION_NUMBER, &a->epochs, "N", "passes over the images", 0.01, 100000},
+        {"steps", 't', OPTION_INTEGER, &a->steps, "N", "optimiser steps, in place of --epochs", 1, TRAINER_STEPS_MAX},
+        {"batch", 'b', OPTION_INTEGER, &a->batch, "N", "images a step (default: 8)", 1, TRAINER_BATCH_MAX},
+        {"image-size", 'i', OPTION_INTEGER, &a->image_size, "PX", "side of the crops, a multiple of 32", 32,
+         TRAINER_IMAGE_SIDE_MAX},
+        {"lr", 'l', OPTION_NUMBER, &a->lr, "X", "peak learning rate", 1e-9, 1},
+        {"weight-decay", 'w', OPTION_NUMBER, &a->weight_decay, "X", "of AdamW (default: 1e-2)", 0, 1},
+        {"seed", 's', OPTION_INTEGER, &a->seed, "N", "of everything random", 0, 9e15},
+        {"precision", 'p', OPTION_TEXT, &a->precision, "P", "f32, bf16 or auto (default)", 0, 0},
+        {"device", 'D', OPTION_TEXT, &a->device, "NAME", "auto (default), cpu or ref; see cytofs version", 0, 0},
+        {"threads", 'j', OPTION_INTEGER, &a->threads, "N", "CPU cores to use (default: all)", 1, 4096},
+        {0},
+    };
+    struct command_arguments arguments;
+    int status = command_parse(command, argc, argv, options, 0, 1, &arguments);
+    if (status != -1)
+        return status;
+    if (arguments.count == 1 && !a->dataset)
+        a->dataset = arguments.positional[0];
+    if (!a->dataset || !a->output)
+        return command_usage(command, "it needs: DATASET --output DIR");
+
+    struct failure why;
+    struct spec *spec = NULL;
+    struct sigaction action = {.sa_handler = request_stop};
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGINT, &action, NULL);
+    enum code code = a->spec ? take_spec(a, &spec, &why) : CODE_OK;
+    if (code == CODE_OK)
+        code = train(a, spec, &why);
+    spec_destroy(spec);
+    if (code == CODE_OK)
+        return EXIT_DONE;
+    status = command_fail(command, &why);
+    return code == CODE_INTERRUPTED ? EXIT_INTERRUPTED : status;
+}

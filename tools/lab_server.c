@@ -1,0 +1,248 @@
+/* The embedded file server: the one place where a lab is put together.
+ *
+ *     tree + rules (lab view, jobs, views)
+ *       |-- session: the user's mount
+ *       `-- session: a mount of the node's own, in a private folder --- node process (cytofs node)
+ *
+ * The node has a mount of its own so that its open files never keep the user's mount busy: unmounting that ends the server.
+ * A node that dies is started again; runs that it had are queued again by then, because the server saw its files close.
+ *
+ * Threads: the sessions' own; one that waits for signals; one that minds the node; the caller, who waits for the user's
+ * session to end.  SIGTERM and SIGINT are blocked everywhere and taken by the first.
+ */
+#include "lab_server.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "file.h"
+#include "jobs.h"
+#include "lab_store.h"
+#include "lab_view.h"
+#include "logging.h"
+#include "scope.h"
+#include "session.h"
+#include "timing.h"
+#include "views.h"
+
+#define NODE_RESTART_PAUSE_MS 1000
+#define NODE_STOP_PATIENCE_MS 15000 /* its program gets 10 s to write a checkpoint */
+#define POLL_INTERVAL_US      20000
+
+extern char **environ;
+
+struct lab_server {
+    const struct lab_server_options *options;
+    struct jobs *jobs;
+    struct session *user_session;
+    struct session *node_session;
+    char *node_folder;
+    pthread_t signal_thread, node_thread;
+    bool signal_thread_runs, node_thread_runs;
+    _Atomic bool stopping;
+};
+
+static void *wait_for_signals(void *argument)
+{
+    struct lab_server *server = argument;
+    sigset_t ending;
+    sigemptyset(&ending);
+    sigaddset(&ending, SIGTERM);
+    sigaddset(&ending, SIGINT);
+    sigaddset(&ending, SIGUSR1); /* from ourselves: the session has ended already */
+    int signal_number = 0;
+    while (sigwait(&ending, &signal_number) != 0)
+        ;
+    if (signal_number != SIGUSR1) {
+        logging_info("signal %d: unmounting", signal_number);
+        session_stop(server->user_session);
+    }
+    return NULL;
+}
+
+static void block_signals(void)
+{
+    sigset_t blocked;
+    sigemptyset(&blocked);
+    sigaddset(&blocked, SIGTERM);
+    sigaddset(&blocked, SIGINT);
+    sigaddset(&blocked, SIGUSR1);
+    pthread_sigmask(SIG_BLOCK, &blocked, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+/* The node: a process of its own ------------------------------------------------------------------------------------- */
+
+static enum code make_node_folder(struct lab_server *server, const char *id, struct failure *why)
+{
+    const char *runtime = getenv("XDG_RUNTIME_DIR");
+    const char *above = runtime && file_is_folder(runtime) && access(runtime, W_OK) == 0 ? runtime : "/tmp";
+    if (asprintf(&server->node_folder, "%s/cytofs-node-%.8s-XXXXXX", above, id) < 0) {
+        server->node_folder = NULL;
+        return failure_set(why, CODE_NO_MEMORY, "out of memory");
+    }
+    if (!mkdtemp(server->node_folder)) {
+        enum code code = failure_set_errno(why, errno, "%s: the node's folder cannot be made", server->node_folder);
+        free(server->node_folder);
+        server->node_folder = NULL;
+        return code;
+    }
+    return CODE_OK;
+}
+
+static pid_t spawn_node(const struct lab_server *server)
+{
+    char cpus[16];
+    snprintf(cpus, sizeof cpus, "%d", server->options->cpus);
+    char *arguments[] = {(char *)"cytofs", (char *)"node", server->node_folder, (char *)"--cpus", cpus, NULL};
+    posix_spawnattr_t attributes;
+    sigset_t none;
+    sigemptyset(&none);
+    posix_spawnattr_init(&attributes);
+    posix_spawnattr_setsigmask(&attributes, &none);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
+    pid_t pid = -1;
+    int error = posix_spawn(&pid, server->options->program, NULL, &attributes, arguments, environ);
+    posix_spawnattr_destroy(&attributes);
+    if (error != 0) {
+        logging_warning("the node cannot be started: %s: %s", server->options->program, strerror(error));
+        return -1;
+    }
+    return pid;
+}
+
+/* Waits until the node has ended or the server stops; true: it has ended. */
+static bool node_ended(struct lab_server *server, pid_t pid)
+{
+    int status;
+    while (!atomic_load(&server->stopping)) {
+        if (waitpid(pid, &status, WNOHANG) == pid) {
+            logging_warning("the node ended (status %d): starting it again", status);
+            return true;
+        }
+        usleep(POLL_INTERVAL_US);
+    }
+    return false;
+}
+
+static void stop_node(pid_t pid)
+{
+    int64_t deadline_ms = timing_monotonic_ms() + NODE_STOP_PATIENCE_MS;
+    kill(pid, SIGTERM);
+    while (timing_monotonic_ms() < deadline_ms) {
+        if (waitpid(pid, NULL, WNOHANG) == pid)
+            return;
+        usleep(POLL_INTERVAL_US);
+    }
+    logging_warning("the node did not stop: killing it");
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+}
+
+static void pause_unless_stopping(struct lab_server *server, int64_t pause_ms)
+{
+    for (int64_t until_ms = timing_monotonic_ms() + pause_ms;
+         timing_monotonic_ms() < until_ms && !atomic_load(&server->stopping);)
+        usleep(POLL_INTERVAL_US);
+}
+
+static void *mind_node(void *argument)
+{
+    struct lab_server *server = argument;
+    while (!atomic_load(&server->stopping)) {
+        pid_t pid = spawn_node(server);
+        if (pid > 0 && !node_ended(server, pid))
+            stop_node(pid);
+        pause_unless_stopping(server, NODE_RESTART_PAUSE_MS);
+    }
+    return NULL;
+}
+
+static enum code start_node(struct lab_server *server, const struct lab_store *store, struct failure *why)
+{
+    enum code code = make_node_folder(server, store->id, why);
+    if (code != CODE_OK)
+        return code;
+    struct session_options options = {.mountpoint = server->node_folder, .label = "cytofs-node"};
+    code = session_start(store->tree, &options, &server->node_session, why);
+    if (code != CODE_OK)
+        return code;
+    server->node_thread_runs = pthread_create(&server->node_thread, NULL, mind_node, server) == 0;
+    return server->node_thread_runs ? CODE_OK : failure_set(why, CODE_NO_MEMORY, "no thread for the node");
+}
+
+/* Putting it together -------------------------------------------------------------------------------------------- */
+
+static enum code add_rules(struct lab_server *server, struct tree *tree, struct failure *why)
+{
+    enum code code = lab_view_add(tree, why);
+    if (code == CODE_OK)
+        code = views_add(tree, why);
+    struct jobs_options options = {0};
+    if (code == CODE_OK)
+        code = jobs_add(tree, &options, &server->jobs, why);
+    return code;
+}
+
+static enum code start(struct lab_server *server, struct lab_store *store, struct failure *why)
+{
+    enum code code = add_rules(server, store->tree, why);
+    if (code != CODE_OK)
+        return code;
+    struct session_options options = {.mountpoint = server->options->mountpoint,
+                                      .allow_other = server->options->allow_other,
+                                      .label = "cytofs"};
+    code = session_start(store->tree, &options, &server->user_session, why);
+    if (code != CODE_OK)
+        return code;
+    server->signal_thread_runs = pthread_create(&server->signal_thread, NULL, wait_for_signals, server) == 0;
+    if (!server->signal_thread_runs)
+        return failure_set(why, CODE_NO_MEMORY, "no thread for signals");
+    return server->options->node ? start_node(server, store, why) : CODE_OK;
+}
+
+static void stop(struct lab_server *server)
+{
+    atomic_store(&server->stopping, true);
+    if (server->node_thread_runs)
+        pthread_join(server->node_thread, NULL);
+    if (server->node_session) {
+        session_stop(server->node_session);
+        session_destroy(server->node_session);
+    }
+    if (server->node_folder) {
+        rmdir(server->node_folder);
+        free(server->node_folder);
+    }
+    if (server->user_session)
+        session_stop(server->user_session);
+    if (server->signal_thread_runs) {
+        pthread_kill(server->signal_thread, SIGUSR1);
+        pthread_join(server->signal_thread, NULL);
+    }
+    session_destroy(server->user_session);
+    jobs_destroy(server->jobs);
+}
+
+enum code lab_server_run(struct lab_store *store, const struct lab_server_options *options, struct failure *why)
+{
+    struct lab_server server = {.options = options};
+    block_signals();
+    enum code code = start(&server, store, why);
+    options->ready(options->ready_context, code == CODE_OK ? NULL : why);
+    if (code == CODE_OK) {
+        logging_info("serving at %s", options->mountpoint);
+        session_wait(server.user_session);
+    }
+    stop(&server);
+    return code;
+}

@@ -1,0 +1,26 @@
+/* The embedded file server: one process that shows a lab in a folder, and a node beside it. */
+#ifndef CYTOFS_LAB_SERVER_H
+#define CYTOFS_LAB_SERVER_H
+
+#include <stdbool.h>
+
+#include "failure.h"
+
+struct lab_store;
+
+struct lab_server_options {
+    const char *mountpoint; /* absolute */
+    const char *program;    /* absolute path of this program, to start the node with */
+    int cpus;               /* for jobs; 0: all */
+    bool node;              /* run jobs here */
+    bool allow_other;
+    void (*ready)(void *context, const struct failure *why); /* called once: NULL when usable, else why not */
+    void *ready_context;
+};
+
+/* Serves the opened lab until it is unmounted or SIGTERM or SIGINT comes; then everything is committed.  The caller
+ * closes the store. */
+MUST_CHECK enum code lab_server_run(struct lab_store *store, const struct lab_server_options *options,
+                                    struct failure *why);
+
+#endif

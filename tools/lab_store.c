@@ -1,0 +1,139 @@
+/* Opening a store from the outside in, and closing it from the inside out: see lab_store.h. */
+#include "lab_store.h"
+
+#include <pwd.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "chunk_store.h"
+#include "chunk_store_memory.h"
+#include "chunk_store_packs.h"
+#include "hex.h"
+#include "key_location.h"
+#include "member_key_file.h"
+#include "passphrase.h"
+#include "store_folder.h"
+
+const char *lab_store_login_name(void)
+{
+    const struct passwd *entry = getpwuid(getuid());
+    return entry && entry->pw_name[0] ? entry->pw_name : "member";
+}
+
+struct tree_open_options lab_store_tree_options(const struct lab_store *store)
+{
+    return (struct tree_open_options){
+        .chunks = store->chunks,
+        .catalog_path = store->folder ? store_folder_catalog_path(store->folder) : NULL,
+        .member = store->member,
+        .store = store->folder ? store_folder_id(store->folder) : NULL,
+        .member_name = lab_store_login_name(),
+    };
+}
+
+/* The chunks of an opened folder, and where its key lies. */
+static enum code open_chunks(struct lab_store *store, const char *key_option, struct failure *why)
+{
+    const struct store_id *id = store_folder_id(store->folder);
+    hex_encode(id->bytes, sizeof id->bytes, store->id);
+    enum code code = key_location_find(id, key_option, &store->key_path, why);
+    if (code != CODE_OK)
+        return code;
+    struct chunk_store_packs_options packs = {.store = *id};
+    return chunk_store_packs_open(store_folder_packs_path(store->folder), &packs, &store->chunks, why);
+}
+
+static enum code create_parts(struct lab_store *store, const char *path, const char *key_option,
+                              const char *passphrase, struct failure *why)
+{
+    enum code code = store_folder_create(path, &store->folder, why);
+    if (code == CODE_OK)
+        code = open_chunks(store, key_option, why);
+    if (code == CODE_OK)
+        code = member_key_generate(&store->member, why);
+    if (code == CODE_OK)
+        code = member_key_file_save(buffer_text(&store->key_path), store->member, passphrase, why);
+    return code;
+}
+
+enum code lab_store_create(const char *path, const char *member, const char *key_option, const char *passphrase,
+                           struct buffer *key_path, struct failure *why)
+{
+    struct lab_store store = {0};
+    enum code code = create_parts(&store, path, key_option, passphrase, why);
+    if (code == CODE_OK) {
+        struct tree_open_options options = lab_store_tree_options(&store);
+        if (member)
+            options.member_name = member;
+        code = tree_create(&options, why);
+    }
+    if (code == CODE_OK)
+        buffer_append_text(key_path, buffer_text(&store.key_path));
+    lab_store_close(&store);
+    return code;
+}
+
+/* A protected key needs a passphrase; which it is shows when it is opened without one. */
+static enum code load_key(struct lab_store *store, struct failure *why)
+{
+    const char *path = buffer_text(&store->key_path);
+    enum code code = member_key_file_load(path, NULL, &store->member, why);
+    if (code != CODE_DENIED)
+        return code;
+    char passphrase[PASSPHRASE_BYTES_MAX];
+    code = passphrase_ask("passphrase of your key", false, passphrase, why);
+    if (code == CODE_OK)
+        code = member_key_file_load(path, passphrase, &store->member, why);
+    passphrase_wipe(passphrase);
+    return code;
+}
+
+enum code lab_store_open_parts(const char *path, const char *key_option, struct lab_store *out, struct failure *why)
+{
+    *out = (struct lab_store){0};
+    enum code code = store_folder_open(path, false, &out->folder, why);
+    if (code == CODE_OK)
+        code = open_chunks(out, key_option, why);
+    if (code == CODE_OK)
+        code = load_key(out, why);
+    if (code != CODE_OK)
+        lab_store_close(out);
+    return code;
+}
+
+enum code lab_store_open(const char *path, const char *key_option, struct lab_store *out, struct failure *why)
+{
+    enum code code = lab_store_open_parts(path, key_option, out, why);
+    if (code != CODE_OK)
+        return code;
+    struct tree_open_options options = lab_store_tree_options(out);
+    code = tree_open(&options, &out->tree, why);
+    if (code != CODE_OK)
+        lab_store_close(out);
+    return code;
+}
+
+enum code lab_store_open_memory(struct lab_store *out, struct failure *why)
+{
+    *out = (struct lab_store){.id = "memory"};
+    enum code code = chunk_store_memory_create(0, &out->chunks, why);
+    if (code == CODE_OK) {
+        struct tree_open_options options = lab_store_tree_options(out);
+        code = tree_open(&options, &out->tree, why);
+    }
+    if (code != CODE_OK)
+        lab_store_close(out);
+    return code;
+}
+
+void lab_store_close(struct lab_store *store)
+{
+    if (store->tree)
+        tree_close(store->tree);
+    chunk_store_destroy(store->chunks);
+    member_key_destroy(store->member);
+    store_folder_close(store->folder);
+    buffer_free(&store->key_path);
+    *store = (struct lab_store){0};
+}

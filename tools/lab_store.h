@@ -1,0 +1,49 @@
+/* A store, opened from the outside in: folder and lock, member's key, chunks, tree. */
+#ifndef CYTOFS_LAB_STORE_H
+#define CYTOFS_LAB_STORE_H
+
+#include <stdbool.h>
+
+#include "buffer.h"
+#include "failure.h"
+#include "tree.h"
+
+struct store_folder;
+struct chunk_store;
+struct member_key;
+
+struct lab_store {
+    struct store_folder *folder; /* NULL for a lab in memory */
+    struct chunk_store *chunks;
+    struct buffer key_path;
+    struct member_key *member;   /* NULL for a lab in memory */
+    struct tree *tree;
+    char id[33]; /* the store's id in hexadecimal, "memory" for a lab in memory */
+};
+
+/* Makes a store with its first member.  key_option: where the key goes (NULL: the default place); passphrase: NULL or ""
+ * for an unprotected key.  *key_path gets the place. */
+MUST_CHECK enum code lab_store_create(const char *path, const char *member, const char *key_option,
+                                      const char *passphrase, struct buffer *key_path, struct failure *why);
+
+/* Opens; asks for the passphrase if the key is protected. */
+MUST_CHECK enum code lab_store_open(const char *path, const char *key_option, struct lab_store *out,
+                                    struct failure *why);
+
+/* A lab that is gone when it is closed. */
+MUST_CHECK enum code lab_store_open_memory(struct lab_store *out, struct failure *why);
+
+/* Opens without a tree: what the check needs. */
+MUST_CHECK enum code lab_store_open_parts(const char *path, const char *key_option, struct lab_store *out,
+                                          struct failure *why);
+
+/* The options that open the tree of these parts. */
+struct tree_open_options lab_store_tree_options(const struct lab_store *store);
+
+/* Commits and closes whatever is open; safe on a half-opened or zeroed one. */
+void lab_store_close(struct lab_store *store);
+
+/* The login name, or "member". */
+const char *lab_store_login_name(void);
+
+#endif
