@@ -1,0 +1,28 @@
+/* The kinds of annotation that are understood.  Each is two functions over an assembly: does this folder hold my kind,
+ * and read it.  Private to this folder; the layouts are described in README.md. */
+#ifndef CYTOFS_ANNOTATIONS_H
+#define CYTOFS_ANNOTATIONS_H
+
+#include <stdbool.h>
+
+#include "assembly.h"
+#include "failure.h"
+
+/* The largest text of annotations that is read. */
+#define ANNOTATIONS_BYTES_MAX ((size_t)256 << 20)
+
+struct annotations {
+    const char *kind; /* as dataset.annotation_kind */
+
+    /* Whether there is at least one file of this kind.  Looks at names, and into a file where a name is not enough. */
+    bool (*found)(const struct assembly *assembly);
+
+    /* Reads all of them.  A fault in one file of many is a warning, and that file's image stays unannotated. */
+    enum code (*read)(struct assembly *assembly, struct failure *why);
+};
+
+extern const struct annotations annotations_voc_kind;
+extern const struct annotations annotations_masks_kind;
+extern const struct annotations annotations_labels_kind;
+
+#endif
