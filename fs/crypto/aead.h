@@ -2,11 +2,11 @@
  *
  * Sealed form:  nonce (12) | ciphertext (as long as the plaintext) | tag (16)
  *
- * The nonce is drawn afresh for every seal.  With random 96-bit nonces one key must not seal more than 2^32 messages
- * (SP 800-38D 8.3); the owner of a key counts, and rotates it before.
+ * The nonce is drawn afresh for every seal.  With random 96-bit nonces one key must not seal more than 2^32
+ * messages (SP 800-38D 8.3); the owner of a key counts, and rotates it before.
  *
- * Any number of threads may use one key at the same time.  Each thread keeps one context for sealing and one for
- * opening and keys it anew only when the key changes, so that the hot path allocates nothing.
+ * Any number of threads may use one key at the same time.  Each thread keeps one context for sealing and one
+ * for opening and keys it anew only when the key changes, so that the hot path allocates nothing.
  */
 #ifndef CYTOFS_AEAD_H
 #define CYTOFS_AEAD_H
@@ -25,14 +25,16 @@
 struct aead_key;
 
 /* Copies the 32 key bytes into locked memory.  Destroy when no thread uses it any more; NULL is fine. */
-MUST_CHECK enum code aead_key_create(const uint8_t bytes[AEAD_KEY_BYTES], struct aead_key **out, struct failure *why);
+MUST_CHECK enum code aead_key_create(const uint8_t bytes[AEAD_KEY_BYTES], struct aead_key **out,
+                                     struct failure *why);
 void aead_key_destroy(struct aead_key *key);
 
-/* What a seal or open is about.  The associated data is authenticated and not stored: to open, give the same again. */
+/* What a seal or open is about.  The associated data is authenticated and not stored: to open, give the same
+ * again. */
 struct aead_message {
     const void *associated; /* may be NULL where associated_count is 0 */
     size_t associated_count;
-    const void *bytes;      /* to seal: plaintext, 0 .. AEAD_PLAIN_MAX; to open: the sealed form */
+    const void *bytes; /* to seal: plaintext, 0 .. AEAD_PLAIN_MAX; to open: the sealed form */
     size_t count;
 };
 
@@ -40,13 +42,15 @@ struct aead_message {
 MUST_CHECK enum code aead_seal(const struct aead_key *key, const struct aead_message *message, void *sealed,
                                struct failure *why);
 
-/* Writes message->count - AEAD_OVERHEAD bytes to plain, which must not overlap the sealed form.  CODE_CORRUPT, with plain
- * wiped, where the key, the associated data, or any byte is not what it was sealed with. */
+/* Writes message->count - AEAD_OVERHEAD bytes to plain, which must not overlap the sealed form. CODE_CORRUPT,
+ * with plain wiped, where the key, the associated data, or any byte is not what it was sealed with. */
 MUST_CHECK enum code aead_open(const struct aead_key *key, const struct aead_message *message, void *plain,
                                struct failure *why);
 
-/* For test vectors and for keys that seal a single message: the caller's nonce, which must never repeat under a key. */
+/* For test vectors and for keys that seal a single message: the caller's nonce, which must never repeat under
+ * a key. */
 MUST_CHECK enum code aead_seal_with_nonce(const struct aead_key *key, const uint8_t nonce[AEAD_NONCE_BYTES],
-                                          const struct aead_message *message, void *sealed, struct failure *why);
+                                          const struct aead_message *message, void *sealed,
+                                          struct failure *why);
 
 #endif

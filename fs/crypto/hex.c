@@ -1,5 +1,5 @@
-/* Hexadecimal digits: see hex.h.  Decoding looks nothing up in a table, so that the digits of a private key leave no
- * trace in the cache. */
+/* Hexadecimal digits: see hex.h.  Decoding looks nothing up in a table, so that the digits of a private key
+ * leave no trace in the cache. */
 #include "hex.h"
 
 void hex_encode(const void *bytes, size_t count, char *text)

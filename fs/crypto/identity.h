@@ -1,5 +1,6 @@
-/* The ids that keys are bound to.  Random, 16 bytes, never reused; each kind is its own type so that they cannot be
- * mixed up.  On disk an id is its 16 bytes; in texts it is 32 lower-case hexadecimal digits (hex.h). */
+/* The ids that keys are bound to.  Random, 16 bytes, never reused; each kind is its own type so that they
+ * cannot be mixed up.  On disk an id is its 16 bytes; in texts it is 32 lower-case hexadecimal digits
+ * (hex.h). */
 #ifndef CYTOFS_IDENTITY_H
 #define CYTOFS_IDENTITY_H
 

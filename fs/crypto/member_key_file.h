@@ -5,11 +5,11 @@
  *     public 77b0...            64: X25519 public key
  *     protection none           or:  protection scrypt 15 <32 digits: salt>      N = 2^15, r = 8, p = 1
  *     secret 3c9d...            none: 64 digits, the private key
- *                               scrypt: 120 digits, nonce | ciphertext | tag of AES-256-GCM under the derived key, with
- *                               the lines above as associated data
+ *                               scrypt: 120 digits, nonce | ciphertext | tag of AES-256-GCM under the derived
+ * key, with the lines above as associated data
  *
- * Like a key of SSH, it must not be readable by anybody else: it is made with mode 0600, and refused with any bit for
- * group or others.
+ * Like a key of SSH, it must not be readable by anybody else: it is made with mode 0600, and refused with any
+ * bit for group or others.
  */
 #ifndef CYTOFS_MEMBER_KEY_FILE_H
 #define CYTOFS_MEMBER_KEY_FILE_H
@@ -41,7 +41,8 @@ struct member_key_file {
 MUST_CHECK enum code member_key_file_parse(const void *text, size_t count, struct member_key_file *out,
                                            struct failure *why);
 
-/* Opens a parsed one.  passphrase is ignored without protection; CODE_DENIED where it is wrong or missing (NULL). */
+/* Opens a parsed one.  passphrase is ignored without protection; CODE_DENIED where it is wrong or missing
+ * (NULL). */
 MUST_CHECK enum code member_key_file_unlock(const struct member_key_file *file, const char *passphrase,
                                             struct member_key **out, struct failure *why);
 
@@ -49,9 +50,9 @@ MUST_CHECK enum code member_key_file_unlock(const struct member_key_file *file, 
 MUST_CHECK enum code member_key_file_load(const char *path, const char *passphrase, struct member_key **out,
                                           struct failure *why);
 
-/* Makes the file (and the folders above it, 0700), 0600 and durable; CODE_EXISTS where there is one: a key is never
- * overwritten.  passphrase NULL, or "": no protection. */
-MUST_CHECK enum code member_key_file_save(const char *path, const struct member_key *key, const char *passphrase,
-                                          struct failure *why);
+/* Makes the file (and the folders above it, 0700), 0600 and durable; CODE_EXISTS where there is one: a key is
+ * never overwritten.  passphrase NULL, or "": no protection. */
+MUST_CHECK enum code member_key_file_save(const char *path, const struct member_key *key,
+                                          const char *passphrase, struct failure *why);
 
 #endif

@@ -1,7 +1,7 @@
 /* Memory for keys and passphrases: locked against swapping, left out of core dumps, wiped when released.
  *
- * Locking is limited by `ulimit -l`; where the limit is reached the memory still works and is still wiped, and one
- * warning says so.  Any thread may call these.
+ * Locking is limited by `ulimit -l`; where the limit is reached the memory still works and is still wiped,
+ * and one warning says so.  Any thread may call these.
  */
 #ifndef CYTOFS_SECRET_H
 #define CYTOFS_SECRET_H
@@ -13,7 +13,8 @@
 
 #define SECRET_FREE __attribute__((cleanup(secret_free_pointer)))
 
-/* Zeroed memory of `count` bytes (1 .. SECRET_BYTES_MAX), aligned to 64; NULL without memory.  Release with secret_free. */
+/* Zeroed memory of `count` bytes (1 .. SECRET_BYTES_MAX), aligned to 64; NULL without memory.  Release with
+ * secret_free. */
 void *secret_allocate(size_t count);
 
 /* Wipes and releases; NULL is fine. */

@@ -1,7 +1,7 @@
 /* Deterministic authenticated encryption of names: AES-256-SIV (RFC 5297).
  *
- * The same name under the same key and associated data always gives the same bytes, so that a name can be looked up by
- * its encrypted form; nothing else is shown but that equality and the length.
+ * The same name under the same key and associated data always gives the same bytes, so that a name can be
+ * looked up by its encrypted form; nothing else is shown but that equality and the length.
  *
  * Sealed form:  synthetic IV (16) | ciphertext (as long as the plaintext)
  *
@@ -21,7 +21,8 @@
 
 struct siv_key;
 
-MUST_CHECK enum code siv_key_create(const uint8_t bytes[SIV_KEY_BYTES], struct siv_key **out, struct failure *why);
+MUST_CHECK enum code siv_key_create(const uint8_t bytes[SIV_KEY_BYTES], struct siv_key **out,
+                                    struct failure *why);
 void siv_key_destroy(struct siv_key *key);
 
 /* One component of associated data: for a name, the parent folder's number. */
@@ -36,8 +37,8 @@ struct siv_message {
 MUST_CHECK enum code siv_seal(const struct siv_key *key, const struct siv_message *message, void *sealed,
                               struct failure *why);
 
-/* Writes message->count - SIV_OVERHEAD bytes to plain.  CODE_CORRUPT, with plain wiped, where anything differs from what
- * was sealed. */
+/* Writes message->count - SIV_OVERHEAD bytes to plain.  CODE_CORRUPT, with plain wiped, where anything
+ * differs from what was sealed. */
 MUST_CHECK enum code siv_open(const struct siv_key *key, const struct siv_message *message, void *plain,
                               struct failure *why);
 

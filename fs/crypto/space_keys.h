@@ -1,5 +1,5 @@
-/* The working keys of one key space, all derived from its random key by HKDF-SHA256 with the space's id as salt and one
- * label each, so that a weakness in the use of one says nothing about another.
+/* The working keys of one key space, all derived from its random key by HKDF-SHA256 with the space's id as
+ * salt and one label each, so that a weakness in the use of one says nothing about another.
  *
  *     contents     "cytofs 1 contents"      AES-256-GCM   chunks of files
  *     names        "cytofs 1 names"         AES-256-SIV   names in folders, targets of symbolic links
@@ -17,7 +17,7 @@
 #define SPACE_KEY_BYTES 32
 
 struct aead_key;
-struct digest_key;
+struct keyed_digest_key;
 struct siv_key;
 
 /* Plain value; the keys in it are its own.  Any number of threads may use it at the same time. */
@@ -25,7 +25,7 @@ struct space_keys {
     struct aead_key *contents;
     struct siv_key *names;
     struct aead_key *xattrs;
-    struct digest_key *content_ids;
+    struct keyed_digest_key *content_ids;
 };
 
 /* Draws a space's key into secret memory (secret.h); the caller releases it with secret_free. */

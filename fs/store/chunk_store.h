@@ -1,17 +1,19 @@
 /* Where ciphertext lies: an append-only store of chunks, addressed by where they were put.
  *
- * The store knows nothing of keys, names or files.  Chunks live in packs; a pack only grows until it is full or sealed,
- * and goes away whole (drop_pack), when the catalog says that nothing in it is needed any more.
+ * The store knows nothing of keys, names or files.  Chunks live in packs; a pack only grows until it is full
+ * or sealed, and goes away whole (drop_pack), when the catalog says that nothing in it is needed any more.
  *
- * One interface, several stores: chunk_store_packs.h (files), chunk_store_memory.h, chunk_store_fault.h (a layer that makes
- * another one fail).  Every call may be made from any thread at the same time as any other, except destroy.
+ * One interface, several stores: chunk_store_packs.h (files), chunk_store_memory.h, chunk_store_fault.h (a
+ * layer that makes another one fail).  Every call may be made from any thread at the same time as any other,
+ * except destroy.
  *
  * Invariants that every implementation keeps
  *  1. An address is never given out twice, not even after a crash or after its pack was dropped.
  *  2. Bytes at an address never change.  get gives exactly what was put, or fails.
  *  3. After sync returns CODE_OK, everything put before sync was called survives a power cut.
- *  4. After a failed write or sync nobody can say what the disk holds: a store that had one refuses every put and sync
- *     from then on (CODE_IO), and keeps serving gets.  A full disk is not such a failure: puts may succeed again later.
+ *  4. After a failed write or sync nobody can say what the disk holds: a store that had one refuses every put
+ * and sync from then on (CODE_IO), and keeps serving gets.  A full disk is not such a failure: puts may
+ * succeed again later.
  */
 #ifndef CYTOFS_CHUNK_STORE_H
 #define CYTOFS_CHUNK_STORE_H
@@ -45,30 +47,32 @@ struct chunk_pack_list {
 };
 
 struct chunk_store_statistics {
-    uint64_t packs, bytes_stored;        /* what lies there now */
-    uint64_t puts, gets, syncs;          /* successful calls since it was opened */
+    uint64_t packs, bytes_stored; /* what lies there now */
+    uint64_t puts, gets, syncs;   /* successful calls since it was opened */
     uint64_t bytes_put, bytes_got;
 };
 
-/* Told about every record of a pack in the order of their offsets.  CODE_OK: whole.  CODE_CORRUPT: `address->bytes` bytes
- * from `address->offset` on hold no valid record (bit rot, or what a crash left at the end of a pack).  A false return
- * stops the walk. */
+/* Told about every record of a pack in the order of their offsets.  CODE_OK: whole.  CODE_CORRUPT:
+ * `address->bytes` bytes from `address->offset` on hold no valid record (bit rot, or what a crash left at the
+ * end of a pack).  A false return stops the walk. */
 typedef bool chunk_store_visit(void *context, const struct chunk_address *address, enum code code);
 
 struct chunk_store {
-    /* Appends a copy of the bytes (1 .. CHUNK_STORE_BYTES_MAX).  Not durable before the next sync.  CODE_NO_SPACE: the
-     * disk is full, nothing was stored. */
-    enum code (*put)(struct chunk_store *store, const void *bytes, size_t count, struct chunk_address *address,
-                     struct failure *why);
+    /* Appends a copy of the bytes (1 .. CHUNK_STORE_BYTES_MAX).  Not durable before the next sync.
+     * CODE_NO_SPACE: the disk is full, nothing was stored. */
+    enum code (*put)(struct chunk_store *store, const void *bytes, size_t count,
+                     struct chunk_address *address, struct failure *why);
 
-    /* Copies address->bytes bytes to out.  CODE_NOT_FOUND: no such pack.  CODE_CORRUPT: the bytes there are not what was
-     * put (bit rot, a lost end), or the address is not one that put gave out. */
-    enum code (*get)(struct chunk_store *store, const struct chunk_address *address, void *out, struct failure *why);
+    /* Copies address->bytes bytes to out.  CODE_NOT_FOUND: no such pack.  CODE_CORRUPT: the bytes there are
+     * not what was put (bit rot, a lost end), or the address is not one that put gave out. */
+    enum code (*get)(struct chunk_store *store, const struct chunk_address *address, void *out,
+                     struct failure *why);
 
     /* Makes everything put so far durable.  Calls that overlap share the work. */
     enum code (*sync)(struct chunk_store *store, struct failure *why);
 
-    /* Ends the growing pack: what is put from now on goes to a new one.  Nothing happens where that pack is empty. */
+    /* Ends the growing pack: what is put from now on goes to a new one.  Nothing happens where that pack is
+     * empty. */
     enum code (*seal)(struct chunk_store *store, struct failure *why);
 
     /* Forgets a pack and all in it.  The growing pack is CODE_BUSY, an unknown one CODE_NOT_FOUND. */
@@ -76,8 +80,8 @@ struct chunk_store {
 
     enum code (*list_packs)(struct chunk_store *store, struct chunk_pack_list *out, struct failure *why);
 
-    /* Reads a whole pack and checks every record, without any key.  Damage is told to `visit`, and is no failure of the call;
-     * CODE_CORRUPT is one whose very header is wrong. */
+    /* Reads a whole pack and checks every record, without any key.  Damage is told to `visit`, and is no
+     * failure of the call; CODE_CORRUPT is one whose very header is wrong. */
     enum code (*verify)(struct chunk_store *store, uint32_t pack, chunk_store_visit *visit, void *context,
                         struct failure *why);
 
@@ -87,7 +91,8 @@ struct chunk_store {
     void (*destroy)(struct chunk_store *store);
 };
 
-/* The calls above, spelled as calls. ------------------------------------------------------------------------------- */
+/* The calls above, spelled as calls.
+ * ------------------------------------------------------------------------------- */
 
 MUST_CHECK static inline enum code chunk_store_put(struct chunk_store *store, const void *bytes, size_t count,
                                                    struct chunk_address *address, struct failure *why)
@@ -95,8 +100,9 @@ MUST_CHECK static inline enum code chunk_store_put(struct chunk_store *store, co
     return store->put(store, bytes, count, address, why);
 }
 
-MUST_CHECK static inline enum code chunk_store_get(struct chunk_store *store, const struct chunk_address *address,
-                                                   void *out, struct failure *why)
+MUST_CHECK static inline enum code chunk_store_get(struct chunk_store *store,
+                                                   const struct chunk_address *address, void *out,
+                                                   struct failure *why)
 {
     return store->get(store, address, out, why);
 }
@@ -111,19 +117,21 @@ MUST_CHECK static inline enum code chunk_store_seal(struct chunk_store *store, s
     return store->seal(store, why);
 }
 
-MUST_CHECK static inline enum code chunk_store_drop_pack(struct chunk_store *store, uint32_t pack, struct failure *why)
+MUST_CHECK static inline enum code chunk_store_drop_pack(struct chunk_store *store, uint32_t pack,
+                                                         struct failure *why)
 {
     return store->drop_pack(store, pack, why);
 }
 
-MUST_CHECK static inline enum code chunk_store_list_packs(struct chunk_store *store, struct chunk_pack_list *out,
-                                                          struct failure *why)
+MUST_CHECK static inline enum code chunk_store_list_packs(struct chunk_store *store,
+                                                          struct chunk_pack_list *out, struct failure *why)
 {
     return store->list_packs(store, out, why);
 }
 
 MUST_CHECK static inline enum code chunk_store_verify(struct chunk_store *store, uint32_t pack,
-                                                      chunk_store_visit *visit, void *context, struct failure *why)
+                                                      chunk_store_visit *visit, void *context,
+                                                      struct failure *why)
 {
     return store->verify(store, pack, visit, context, why);
 }

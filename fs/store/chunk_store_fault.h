@@ -1,5 +1,6 @@
-/* A layer that makes another chunk store fail on purpose: the n-th call of a kind fails, or damages bytes silently, or
- * every call takes longer.  For tests, and for trying out by flag how the rest of the program bears it. */
+/* A layer that makes another chunk store fail on purpose: the n-th call of a kind fails, or damages bytes
+ * silently, or every call takes longer.  For tests, and for trying out by flag how the rest of the program
+ * bears it. */
 #ifndef CYTOFS_CHUNK_STORE_FAULT_H
 #define CYTOFS_CHUNK_STORE_FAULT_H
 
@@ -18,11 +19,11 @@ enum chunk_store_call {
 };
 
 struct chunk_store_fault {
-    uint64_t first;      /* which call fails first, counted from 1 when the fault was set; 0: none */
-    uint64_t repeat;     /* how many fail in a row from there; 0: all */
-    enum code code;      /* what they return, without reaching the store below */
-    bool tear;           /* put, get: instead of failing, the second half of the bytes is turned to zeros and the call
-                          * returns CODE_OK, as a disk that lies would */
+    uint64_t first;  /* which call fails first, counted from 1 when the fault was set; 0: none */
+    uint64_t repeat; /* how many fail in a row from there; 0: all */
+    enum code code;  /* what they return, without reaching the store below */
+    bool tear; /* put, get: instead of failing, the second half of the bytes is turned to zeros and the call
+                * returns CODE_OK, as a disk that lies would */
     uint32_t latency_us; /* added to every call of the kind */
 };
 
@@ -30,8 +31,8 @@ struct chunk_store_fault {
 MUST_CHECK enum code chunk_store_fault_create(struct chunk_store *below, struct chunk_store **out,
                                               struct failure *why);
 
-/* Sets the fault of one kind of call, and counts its calls from 1 again.  `store` is what create made.  A zeroed fault
- * takes it away. */
+/* Sets the fault of one kind of call, and counts its calls from 1 again.  `store` is what create made.  A
+ * zeroed fault takes it away. */
 void chunk_store_fault_set(struct chunk_store *store, enum chunk_store_call call,
                            const struct chunk_store_fault *fault);
 

@@ -1,4 +1,5 @@
-/* Chunks in memory: for tests and for labs that are thrown away.  sync does nothing; damage can be made on purpose. */
+/* Chunks in memory: for tests and for labs that are thrown away.  sync does nothing; damage can be made on
+ * purpose. */
 #ifndef CYTOFS_CHUNK_STORE_MEMORY_H
 #define CYTOFS_CHUNK_STORE_MEMORY_H
 
@@ -6,7 +7,9 @@
 
 #include "chunk_store.h"
 
-/* Packs end at roll_bytes (0: 64 MiB).  Packs hold the same bytes as those in files, with a store id of zeros. */
-MUST_CHECK enum code chunk_store_memory_create(uint64_t roll_bytes, struct chunk_store **out, struct failure *why);
+/* Packs end at roll_bytes (0: 64 MiB).  Packs hold the same bytes as those in files, with a store id of
+ * zeros. */
+MUST_CHECK enum code chunk_store_memory_create(uint64_t roll_bytes, struct chunk_store **out,
+                                               struct failure *why);
 
 #endif

@@ -10,8 +10,9 @@
 
 struct chunk_store;
 
-#define CHUNK_STORE_PACKS_ROLL_BYTES ((uint64_t)256 << 20) /* a new pack begins before one would grow beyond this */
-#define CHUNK_STORE_PACKS_MAX        ((size_t)1 << 20)     /* packs in one store: 256 TiB */
+#define CHUNK_STORE_PACKS_ROLL_BYTES                                                                         \
+    ((uint64_t)256 << 20)                       /* a new pack begins before one would grow beyond this */
+#define CHUNK_STORE_PACKS_MAX ((size_t)1 << 20) /* packs in one store: 256 TiB */
 
 struct chunk_store_packs_options {
     struct store_id store;
@@ -20,9 +21,10 @@ struct chunk_store_packs_options {
 };
 
 /* Opens the folder, which exists and holds nothing but packs of this store; the caller holds the store's lock
- * (store_folder.h).  Nothing that lies there is changed.  CODE_CORRUPT: a pack of another store, or a damaged header;
- * CODE_NEWER_FORMAT. */
-MUST_CHECK enum code chunk_store_packs_open(const char *folder, const struct chunk_store_packs_options *options,
+ * (store_folder.h).  Nothing that lies there is changed.  CODE_CORRUPT: a pack of another store, or a damaged
+ * header; CODE_NEWER_FORMAT. */
+MUST_CHECK enum code chunk_store_packs_open(const char *folder,
+                                            const struct chunk_store_packs_options *options,
                                             struct chunk_store **out, struct failure *why);
 
 #endif

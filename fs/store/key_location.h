@@ -1,4 +1,5 @@
-/* Where a member's key file for a store lies.  Keys never live in the store: a copy of its folder opens nothing. */
+/* Where a member's key file for a store lies.  Keys never live in the store: a copy of its folder opens
+ * nothing. */
 #ifndef CYTOFS_KEY_LOCATION_H
 #define CYTOFS_KEY_LOCATION_H
 
@@ -7,9 +8,9 @@
 
 struct buffer;
 
-/* Puts the path into *out (replacing what it holds): `option` where it is not NULL or empty, else $CYTOFS_KEY, else
- * $XDG_CONFIG_HOME/cytofs/keys/<store id>.key, else ~/.config/cytofs/keys/<store id>.key.  Nothing is read or made.
- * CODE_NOT_FOUND where no home folder is known. */
+/* Puts the path into *out (replacing what it holds): `option` where it is not NULL or empty, else
+ * $CYTOFS_KEY, else $XDG_CONFIG_HOME/cytofs/keys/<store id>.key, else ~/.config/cytofs/keys/<store id>.key.
+ * Nothing is read or made. CODE_NOT_FOUND where no home folder is known. */
 MUST_CHECK enum code key_location_find(const struct store_id *store, const char *option, struct buffer *out,
                                        struct failure *why);
 

@@ -17,9 +17,9 @@
 
 struct store_folder;
 
-/* Makes the folder (and those above it) with a new id, durable, and opens it.  It may exist if it is empty, or if it
- * holds no more than what an interrupted create leaves.  CODE_EXISTS: there is a store already; CODE_NOT_EMPTY:
- * something else is in it. */
+/* Makes the folder (and those above it) with a new id, durable, and opens it.  It may exist if it is empty,
+ * or if it holds no more than what an interrupted create leaves.  CODE_EXISTS: there is a store already;
+ * CODE_NOT_EMPTY: something else is in it. */
 MUST_CHECK enum code store_folder_create(const char *path, struct store_folder **out, struct failure *why);
 
 /* Opens and locks.  CODE_NOT_FOUND: no store there.  CODE_BUSY: another process has it, named in the text.
