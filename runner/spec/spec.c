@@ -410,7 +410,7 @@ static enum code finish(struct spec *spec, const struct spec_findings *findings,
         return CODE_OK;
     }
     spec_destroy(spec);
-    char more[32] = "";
+    char more[40] = "";
     if (findings->count > 1)
         snprintf(more, sizeof more, " (and %zu more)", findings->count - 1);
     return failure_set(why, CODE_INVALID, "line %d, column %d: %s%s", findings->items[0].line,

@@ -179,14 +179,29 @@ static struct spec_node *make_node(struct reading *reading, enum spec_node_kind 
     return node;
 }
 
-/* Says that YAML's way of repeating and typing values is not for specs.  Returns whether there was such a thing. */
-static bool refuse_marks(struct reading *reading, bool anchor, bool tag, int line, int column)
+/* Where a token starts; `before` is 1 where libfyaml's mark stands behind the token's first sign (&, *, a quote). */
+static void locate_token(struct fy_token *token, int before, int *line, int *column)
 {
-    if (anchor)
+    const struct fy_mark *mark = fy_token_start_mark(token);
+    if (mark) {
+        *line = mark->line + 1;
+        *column = mark->column + 1 - before;
+    }
+}
+
+/* Says that YAML's way of repeating and typing values is not for specs.  Returns whether there was such a thing. */
+static bool refuse_marks(struct reading *reading, struct fy_token *anchor, struct fy_token *tag)
+{
+    int line = 1, column = 1;
+    if (anchor) {
+        locate_token(anchor, 1, &line, &column);
         spec_findings_add(reading->findings, line, column,
                           "anchors (&name) are not allowed in a spec: write the value where it is needed");
-    if (tag)
+    }
+    if (tag) {
+        locate_token(tag, 0, &line, &column);
         spec_findings_add(reading->findings, line, column, "tags (!name) are not allowed in a spec: remove it");
+    }
     return anchor || tag;
 }
 
@@ -200,6 +215,9 @@ static bool read_scalar(struct reading *reading, struct fy_event *event, int lin
 {
     size_t length = 0;
     const char *text = event->scalar.value ? fy_token_get_text(event->scalar.value, &length) : NULL;
+    enum fy_scalar_style style = event->scalar.value ? fy_token_scalar_style(event->scalar.value) : FYSS_PLAIN;
+    if (style == FYSS_SINGLE_QUOTED || style == FYSS_DOUBLE_QUOTED)
+        locate_token(event->scalar.value, 1, &line, &column);
     if (text && memchr(text, 0, length)) {
         spec_findings_add(reading->findings, line, column, "a text must not hold the character \\0");
         return false;
@@ -207,7 +225,7 @@ static bool read_scalar(struct reading *reading, struct fy_event *event, int lin
     const char *kept = keep_text(reading->tree, text ? text : "", text ? length : 0);
     if (!kept)
         return false;
-    bool refused = refuse_marks(reading, event->scalar.anchor, event->scalar.tag, line, column);
+    bool refused = refuse_marks(reading, event->scalar.anchor, event->scalar.tag);
     if (expects_key(reading)) {
         reading->keys[reading->depth - 1] = (struct pending_key){kept, line, column};
         return true;
@@ -216,7 +234,7 @@ static bool read_scalar(struct reading *reading, struct fy_event *event, int lin
     if (!node)
         return false;
     node->text = kept;
-    node->plain = !event->scalar.value || fy_token_scalar_style(event->scalar.value) == FYSS_PLAIN;
+    node->plain = style == FYSS_PLAIN;
     node->refused = refused;
     attach(reading, node);
     return true;
@@ -236,7 +254,7 @@ static bool read_alias(struct reading *reading, int line, int column)
     return true;
 }
 
-static bool read_start(struct reading *reading, enum spec_node_kind kind, bool anchor, bool tag, int line, int column)
+static bool read_start(struct reading *reading, enum spec_node_kind kind, struct fy_event *event, int line, int column)
 {
     if (expects_key(reading)) {
         spec_findings_add(reading->findings, line, column, "a key must be one word, not a list or a map");
@@ -250,7 +268,9 @@ static bool read_start(struct reading *reading, enum spec_node_kind kind, bool a
     struct spec_node *node = make_node(reading, kind, line, column);
     if (!node)
         return false;
-    node->refused = refuse_marks(reading, anchor, tag, line, column);
+    node->refused = kind == SPEC_NODE_MAP
+                        ? refuse_marks(reading, event->mapping_start.anchor, event->mapping_start.tag)
+                        : refuse_marks(reading, event->sequence_start.anchor, event->sequence_start.tag);
     attach(reading, node);
     reading->keys[reading->depth] = (struct pending_key){NULL, 0, 0};
     reading->open[reading->depth++] = node;
@@ -271,12 +291,12 @@ static bool read_event(struct reading *reading, struct fy_event *event)
     case FYET_SCALAR:
         return read_scalar(reading, event, line, column);
     case FYET_ALIAS:
+        locate_token(event->alias.anchor, 1, &line, &column);
         return read_alias(reading, line, column);
     case FYET_MAPPING_START:
-        return read_start(reading, SPEC_NODE_MAP, event->mapping_start.anchor, event->mapping_start.tag, line, column);
+        return read_start(reading, SPEC_NODE_MAP, event, line, column);
     case FYET_SEQUENCE_START:
-        return read_start(reading, SPEC_NODE_LIST, event->sequence_start.anchor, event->sequence_start.tag, line,
-                          column);
+        return read_start(reading, SPEC_NODE_LIST, event, line, column);
     case FYET_MAPPING_END:
     case FYET_SEQUENCE_END:
         reading->depth--;
