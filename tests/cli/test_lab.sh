@@ -48,7 +48,7 @@ check "the model is a link to a version" [ "$(readlink -f "$run/model")" = "$lab
 check "latest points there" [ "$(readlink "$lab/models/tiny/latest")" = 1 ]
 check "lineage names the snapshot" grep -q '\.snap/' "$lab/models/tiny/1/lineage.yaml"
 check "an alias" ln -sfn 1 "$lab/models/tiny/production"
-check "detect with the model in the lab" expect_status 0 "$cytofs" detect "$lab/models/tiny/production" "$lab/datasets/cells" --output "$work/found"
+check "detect with the model in the lab" expect_status 0 "$cytofs" detect "$lab/models/tiny/production" "$lab/datasets/cells/images" --output "$work/found"
 check "the same text again" cp "$lab/jobs/bad/spec.yaml" "$lab/jobs/bad.yaml"
 sleep 1
 check "runs it once" [ "$(readlink "$lab/jobs/bad")" = ../experiments/tests/001 ]
@@ -56,7 +56,7 @@ check "runs it once" [ "$(readlink "$lab/jobs/bad")" = ../experiments/tests/001 
 cat >"$lab/jobs/program.yaml" <<'SPEC'
 dataset: datasets/cells
 run: |
-  echo "images: $(ls "$CYTOFS_DATASET" | grep -c tif)"
+  echo "images: $(ls "$CYTOFS_DATASET/images" | wc -l)"
   mkdir -p metrics model
   echo "1700000000000 0.5 1" > "$CYTOFS_RUN/metrics/score"
   echo weights > model/weights.bin
