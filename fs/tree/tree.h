@@ -191,6 +191,7 @@ MUST_CHECK enum code tree_sync(struct tree *tree, struct failure *why);
 struct tree_statistics {
     uint64_t files, folders, bytes_logical, bytes_stored;
     uint64_t dirty_bytes, commits;
+    uint64_t bytes_free; /* on the device that holds the chunks */
 };
 void tree_statistics(struct tree *tree, struct tree_statistics *out);
 
