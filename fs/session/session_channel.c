@@ -1,0 +1,100 @@
+/* The channels: see session_channel.h.
+ *
+ * Reading is the one place where a worker may be cancelled (session_stop does that): it holds no lock there and owns
+ * nothing but the buffer that its struct session_worker keeps.
+ *
+ * The end of a channel is told to libfuse as ENODEV, as the kernel does after an unmount.  A socket peer may send messages
+ * longer than our buffer; such a message is cut by the kernel, so it is answered by ending the session.
+ *
+ * libfuse 3.14 speaks protocol 7.31 but never asks for parallel operations in one folder, which the kernel offers since
+ * 7.25 and the tree allows; so that flag is set in the answer to INIT as it passes. */
+#include "session_channel.h"
+
+#include <errno.h>
+#include <linux/fuse.h>
+#include <pthread.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "logging.h"
+#include "session_state.h"
+
+static void trace_request(const struct fuse_in_header *header, ssize_t length)
+{
+    if (length >= (ssize_t)sizeof *header)
+        logging_trace(TRACE_SESSION, "request %llu: opcode %u, node %llu, %u bytes",
+                      (unsigned long long)header->unique, header->opcode, (unsigned long long)header->nodeid,
+                      header->len);
+}
+
+static void trace_reply(const struct fuse_out_header *header)
+{
+    logging_trace(TRACE_SESSION, "reply %llu: error %d, %u bytes", (unsigned long long)header->unique, header->error,
+                  header->len);
+}
+
+static ssize_t read_device(int fd, void *bytes, size_t size, void *session)
+{
+    (void)session;
+    int former;
+    pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &former);
+    ssize_t got = read(fd, bytes, size);
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &former);
+    trace_request(bytes, got);
+    return got;
+}
+
+static ssize_t read_socket(int fd, void *bytes, size_t size, void *session)
+{
+    (void)session;
+    int former;
+    pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &former);
+    ssize_t got = recv(fd, bytes, size, MSG_TRUNC);
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &former);
+    if (got == 0 || (got < 0 && errno == ECONNRESET) || got > (ssize_t)size) {
+        errno = ENODEV;
+        return -1;
+    }
+    trace_request(bytes, got);
+    return got;
+}
+
+static void add_parallel_folders(struct session_channel *channel, const struct iovec *parts, int count)
+{
+    if (atomic_exchange(&channel->greeted, true) || count < 2 || parts[1].iov_len < sizeof(struct fuse_init_out))
+        return;
+    struct fuse_init_out *answer = parts[1].iov_base;
+    answer->flags |= FUSE_PARALLEL_DIROPS;
+}
+
+static ssize_t write_device(int fd, struct iovec *parts, int count, void *session)
+{
+    add_parallel_folders(&((struct session *)session)->channel, parts, count);
+    trace_reply(parts[0].iov_base);
+    return writev(fd, parts, count);
+}
+
+static ssize_t write_socket(int fd, struct iovec *parts, int count, void *session)
+{
+    add_parallel_folders(&((struct session *)session)->channel, parts, count);
+    trace_reply(parts[0].iov_base);
+    struct msghdr message = {.msg_iov = parts, .msg_iovlen = (size_t)count};
+    return sendmsg(fd, &message, MSG_NOSIGNAL);
+}
+
+enum code session_channel_attach(struct session_channel *channel, struct fuse_session *fuse, struct failure *why)
+{
+    static const struct fuse_custom_io device = {.read = read_device, .writev = write_device};
+    static const struct fuse_custom_io socket = {.read = read_socket, .writev = write_socket};
+    int error = fuse_session_custom_io(fuse, channel->mountpoint ? &device : &socket, channel->fd);
+    if (error)
+        return failure_set_errno(why, -error, "attaching the channel to the FUSE library");
+    return CODE_OK;
+}
+
+void session_channel_shut(struct session_channel *channel)
+{
+    if (!channel->mountpoint)
+        shutdown(channel->fd, SHUT_RDWR);
+}

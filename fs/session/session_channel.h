@@ -1,0 +1,26 @@
+/* The two ways in which FUSE messages reach a session: a mounted /dev/fuse, and one end of a SOCK_SEQPACKET socketpair.
+ * Either keeps the borders of messages; libfuse reads and writes through the functions of this file. */
+#ifndef CYTOFS_SESSION_CHANNEL_H
+#define CYTOFS_SESSION_CHANNEL_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "failure.h"
+
+struct fuse_session;
+
+struct session_channel {
+    int fd;              /* owned by libfuse once session_channel_attach was called */
+    char *mountpoint;    /* absolute; NULL for a socket */
+    atomic_bool greeted; /* the first message, INIT, was answered */
+};
+
+/* Makes libfuse use the channel, whose address must not change from now on.  fuse's user data is its struct session. */
+MUST_CHECK enum code session_channel_attach(struct session_channel *channel, struct fuse_session *fuse,
+                                            struct failure *why);
+
+/* Lets a peer at the other end of a socket see the end.  A mounted channel ends by unmounting. */
+void session_channel_shut(struct session_channel *channel);
+
+#endif

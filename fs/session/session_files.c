@@ -1,0 +1,267 @@
+/* Open files: each operation finds its handle, calls the tree once, and replies once.  Worker threads.
+ *
+ * What the kernel may cache of a file's pages
+ *   stored or derived, read       everything; kept from one open to the next while tree_file_version stands still
+ *   opened with O_APPEND          nothing (direct I/O): the tree itself finds the end, so that each write lands whole
+ *                                 behind what others appended; through the page cache the kernel would place it by the
+ *                                 size that it last saw, and cut it at page borders
+ *   control files, opened to write nothing: one write(2) must arrive as one command
+ *   streams                       nothing, and no seeking
+ * There is no write-back cache: it would make the kernel ignore the tree's sizes, and the appends of others get lost. */
+#include "session_files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+
+#include "buffer.h"
+#include "scope.h"
+#include "session_reply.h"
+#include "session_state.h"
+
+#define DERIVED_NODE_BIT (UINT64_C(1) << 63) /* tree.h: struct node_id */
+
+static unsigned decode_flags(int flags)
+{
+    unsigned decoded = 0;
+    int access = flags & O_ACCMODE;
+    if (access != O_WRONLY)
+        decoded |= OPEN_READ;
+    if (access != O_RDONLY)
+        decoded |= OPEN_WRITE;
+    if (flags & O_APPEND)
+        decoded |= OPEN_APPEND;
+    if (flags & O_TRUNC)
+        decoded |= OPEN_TRUNCATE;
+    if (flags & O_EXCL)
+        decoded |= OPEN_EXCLUSIVE;
+    return decoded;
+}
+
+static struct session_handle *handle_of(fuse_req_t request, const struct fuse_file_info *file)
+{
+    return session_handles_get(&session_of(request)->handles, file->fh, false);
+}
+
+/* Puts an opened file into the table and says in *info how the kernel is to treat it. */
+static enum code add_handle(struct session *session, struct tree_file *file, unsigned flags, bool stream,
+                            struct fuse_file_info *info, struct failure *why)
+{
+    struct node_id node = tree_file_node(file);
+    const struct session_handle handle = {
+        .session = session,
+        .kind = stream ? HANDLE_STREAM : HANDLE_FILE,
+        .node = node,
+        .writes = flags & OPEN_WRITE,
+        .file = file,
+    };
+    bool control = (node.value & DERIVED_NODE_BIT) && (flags & OPEN_WRITE);
+    info->direct_io = stream || control || (flags & OPEN_APPEND);
+    info->nonseekable = stream;
+    info->noflush = !handle.writes;
+    info->keep_cache =
+        !info->direct_io && session_nodes_pages_current(&session->nodes, node, tree_file_version(file));
+    return session_handles_add(&session->handles, &handle, &info->fh, why);
+}
+
+static void on_create(fuse_req_t request, fuse_ino_t folder, const char *name, mode_t mode,
+                      struct fuse_file_info *info)
+{
+    struct session *session = session_of(request);
+    struct failure why;
+    struct node_attributes attributes;
+    struct tree_file *file;
+    unsigned flags = decode_flags(info->flags);
+    enum code code = tree_create_file(session->tree, session_node(folder), name, mode & 07777, flags, &attributes,
+                                      &file, &why);
+    if (code != CODE_OK) {
+        session_reply_failure(request, code, &why, session_node(folder), name);
+        return;
+    }
+    if (session_nodes_remember(&session->nodes, attributes.id)) {
+        code = add_handle(session, file, flags, attributes.stream, info, &why);
+        if (code == CODE_OK) {
+            struct fuse_entry_param entry;
+            session_reply_fill_entry(session, &attributes, &entry);
+            if (fuse_reply_create(request, &entry, info) != 0) { /* nobody heard of it */
+                session_handles_remove(&session->handles, info->fh);
+                session_nodes_forget(&session->nodes, attributes.id, 1);
+            }
+            return;
+        }
+        session_nodes_forget(&session->nodes, attributes.id, 1);
+    } else {
+        code = failure_set(&why, CODE_NO_MEMORY, "making %s: no memory", name);
+    }
+    tree_release(file);
+    session_reply_failure(request, code, &why, session_node(folder), name);
+}
+
+/* Only nodes made by rules can be streams. */
+static enum code find_out_stream(struct tree *tree, struct node_id node, bool *stream, struct failure *why)
+{
+    *stream = false;
+    if (!(node.value & DERIVED_NODE_BIT))
+        return CODE_OK;
+    struct node_attributes attributes;
+    enum code code = tree_attributes(tree, node, &attributes, why);
+    if (code == CODE_OK)
+        *stream = attributes.stream;
+    return code;
+}
+
+static void on_open(fuse_req_t request, fuse_ino_t number, struct fuse_file_info *info)
+{
+    struct session *session = session_of(request);
+    struct failure why;
+    struct node_id node = session_node(number);
+    struct tree_file *file;
+    unsigned flags = decode_flags(info->flags);
+    bool stream;
+    enum code code = find_out_stream(session->tree, node, &stream, &why);
+    if (code == CODE_OK)
+        code = tree_open_file(session->tree, node, flags, &file, &why);
+    if (code == CODE_OK) {
+        code = add_handle(session, file, flags, stream, info, &why);
+        if (code != CODE_OK)
+            tree_release(file);
+    }
+    if (code != CODE_OK)
+        session_reply_failure(request, code, &why, node, NULL);
+    else if (fuse_reply_open(request, info) != 0)
+        session_handles_remove(&session->handles, info->fh);
+}
+
+static void read_file(fuse_req_t request, struct session_handle *handle, size_t count, uint64_t offset)
+{
+    if (count > SESSION_WRITE_MAX)
+        count = SESSION_WRITE_MAX;
+    SCOPE_FREE char *bytes = malloc(count > 0 ? count : 1);
+    if (!bytes) {
+        fuse_reply_err(request, ENOMEM);
+        return;
+    }
+    struct failure why;
+    size_t got = 0;
+    enum code code = tree_read(handle->file, offset, bytes, count, &got, &why);
+    if (code == CODE_OK)
+        fuse_reply_buf(request, bytes, got);
+    else
+        session_reply_failure(request, code, &why, handle->node, NULL);
+}
+
+static void on_read(fuse_req_t request, fuse_ino_t node, size_t count, off_t offset, struct fuse_file_info *info)
+{
+    (void)node;
+    struct session_handle *handle = handle_of(request, info);
+    if (!handle) {
+        fuse_reply_err(request, EBADF);
+        return;
+    }
+    if (handle->kind == HANDLE_STREAM)
+        session_streams_read(handle, request, count, !(info->flags & O_NONBLOCK));
+    else
+        read_file(request, handle, count, (uint64_t)offset);
+    session_handles_put(handle);
+}
+
+static void on_write(fuse_req_t request, fuse_ino_t node, const char *bytes, size_t count, off_t offset,
+                     struct fuse_file_info *info)
+{
+    (void)node;
+    struct session_handle *handle = handle_of(request, info);
+    if (!handle) {
+        fuse_reply_err(request, EBADF);
+        return;
+    }
+    struct failure why;
+    enum code code = tree_write(handle->file, (uint64_t)offset, bytes, count, &why);
+    if (code == CODE_OK)
+        fuse_reply_write(request, count);
+    else
+        session_reply_failure(request, code, &why, handle->node, NULL);
+    session_handles_put(handle);
+}
+
+static void on_flush(fuse_req_t request, fuse_ino_t node, struct fuse_file_info *info)
+{
+    (void)node;
+    struct session_handle *handle = handle_of(request, info);
+    if (!handle) {
+        fuse_reply_err(request, EBADF);
+        return;
+    }
+    struct failure why;
+    enum code code = handle->writes ? tree_flush(handle->file, &why) : CODE_OK;
+    session_reply_done(request, code, &why, handle->node, NULL);
+    session_handles_put(handle);
+}
+
+static void on_fsync(fuse_req_t request, fuse_ino_t node, int data_only, struct fuse_file_info *info)
+{
+    (void)node;
+    (void)data_only;
+    struct session_handle *handle = handle_of(request, info);
+    if (!handle) {
+        fuse_reply_err(request, EBADF);
+        return;
+    }
+    struct failure why;
+    enum code code = tree_fsync(handle->file, &why);
+    session_reply_done(request, code, &why, handle->node, NULL);
+    session_handles_put(handle);
+}
+
+static void on_release(fuse_req_t request, fuse_ino_t node, struct fuse_file_info *info)
+{
+    (void)node;
+    session_handles_remove(&session_of(request)->handles, info->fh);
+    fuse_reply_err(request, 0);
+}
+
+static void on_fallocate(fuse_req_t request, fuse_ino_t node, int mode, off_t offset, off_t count,
+                         struct fuse_file_info *info)
+{
+    (void)node;
+    struct session_handle *handle = handle_of(request, info);
+    if (!handle) {
+        fuse_reply_err(request, EBADF);
+        return;
+    }
+    struct failure why;
+    enum code code = tree_allocate(handle->file, mode, (uint64_t)offset, (uint64_t)count, &why);
+    session_reply_done(request, code, &why, handle->node, NULL);
+    session_handles_put(handle);
+}
+
+static void on_poll(fuse_req_t request, fuse_ino_t node, struct fuse_file_info *info, struct fuse_pollhandle *poll)
+{
+    (void)node;
+    struct session_handle *handle = handle_of(request, info);
+    if (handle && handle->kind == HANDLE_STREAM) {
+        session_streams_poll(handle, request, poll);
+        session_handles_put(handle);
+        return;
+    }
+    if (poll)
+        fuse_pollhandle_destroy(poll);
+    if (!handle) {
+        fuse_reply_err(request, EBADF);
+        return;
+    }
+    fuse_reply_poll(request, POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM); /* files are always ready */
+    session_handles_put(handle);
+}
+
+void session_files_fill(struct fuse_lowlevel_ops *operations)
+{
+    operations->create = on_create;
+    operations->open = on_open;
+    operations->read = on_read;
+    operations->write = on_write;
+    operations->flush = on_flush;
+    operations->fsync = on_fsync;
+    operations->release = on_release;
+    operations->fallocate = on_fallocate;
+    operations->poll = on_poll;
+}

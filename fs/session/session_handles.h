@@ -1,0 +1,70 @@
+/* The files and folders that this session's client has open.
+ *
+ * What the client holds is a table key with a generation, never a pointer: a key that was given back, or was never given
+ * out, finds nothing.  An operation borrows the handle while it works (get, put); so a release that overtakes it, which
+ * only a forged peer can send, closes the handle when the last borrower puts it back. */
+#ifndef CYTOFS_SESSION_HANDLES_H
+#define CYTOFS_SESSION_HANDLES_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "session_streams.h"
+#include "tree.h"
+
+#define SESSION_HANDLES_MAX (1u << 20)
+
+struct session;
+
+enum session_handle_kind { HANDLE_FILE, HANDLE_STREAM, HANDLE_FOLDER };
+
+struct session_handle {
+    struct session *session;
+    enum session_handle_kind kind;
+    struct node_id node;
+    bool writes;                  /* opened for writing: close(2) wants an answer */
+    struct tree_file *file;       /* HANDLE_FILE, HANDLE_STREAM */
+    struct session_stream stream; /* HANDLE_STREAM; guarded by the lock of session_streams */
+
+    pthread_mutex_t listing_lock; /* HANDLE_FOLDER: guards the two below */
+    struct tree_folder *folder;
+    bool listing_begun; /* entries were read: reading from the start again means a fresh listing */
+
+    atomic_int borrowers; /* the table is one of them */
+};
+
+struct session_handle_slot {
+    struct session_handle *handle; /* NULL: free */
+    uint32_t generation;
+    uint32_t next_free; /* index + 1 of the next free slot; 0 ends the list */
+};
+
+struct session_handles {
+    pthread_mutex_t lock; /* no other lock is taken under it */
+    struct session_handle_slot *slots;
+    uint32_t slot_count, first_free; /* first_free as next_free */
+};
+
+void session_handles_init(struct session_handles *handles);
+
+/* Closes everything that is still open. */
+void session_handles_destroy(struct session_handles *handles);
+
+/* Puts a copy of *handle into the table, which then owns its file or folder, and gives out its key.  CODE_NO_MEMORY or,
+ * beyond SESSION_HANDLES_MAX, CODE_AGAIN leave them with the caller. */
+MUST_CHECK enum code session_handles_add(struct session_handles *handles, const struct session_handle *handle,
+                                         uint64_t *key, struct failure *why);
+
+/* Borrows; NULL where the key is not one, or is of another kind: a folder where a file is wanted, or the reverse. */
+struct session_handle *session_handles_get(struct session_handles *handles, uint64_t key, bool folder);
+void session_handles_put(struct session_handle *handle);
+
+/* One more borrower of a handle that may be on its way out; false where it is. */
+bool session_handles_borrow(struct session_handle *handle);
+
+/* Takes the handle out of the table and closes it, unless someone still borrows it. */
+void session_handles_remove(struct session_handles *handles, uint64_t key);
+
+#endif

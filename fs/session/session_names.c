@@ -1,0 +1,237 @@
+/* Names and attributes: each operation decodes its arguments, calls the tree once, and replies once.  Worker threads. */
+#include "session_names.h"
+
+#include <errno.h>
+
+#include "buffer.h"
+#include "session_reply.h"
+#include "session_state.h"
+#include "timing.h"
+
+static void on_lookup(fuse_req_t request, fuse_ino_t folder, const char *name)
+{
+    struct failure why;
+    struct node_attributes attributes;
+    enum code code = tree_lookup(session_tree_of(request), session_node(folder), name, &attributes, &why);
+    if (code == CODE_OK)
+        session_reply_entry(request, &attributes);
+    else
+        session_reply_failure(request, code, &why, session_node(folder), name);
+}
+
+static void on_forget(fuse_req_t request, fuse_ino_t node, uint64_t count)
+{
+    session_nodes_forget(&session_of(request)->nodes, session_node(node), count);
+    fuse_reply_none(request);
+}
+
+static void on_forget_multi(fuse_req_t request, size_t count, struct fuse_forget_data *forgotten)
+{
+    for (size_t i = 0; i < count; i++)
+        session_nodes_forget(&session_of(request)->nodes, session_node(forgotten[i].ino), forgotten[i].nlookup);
+    fuse_reply_none(request);
+}
+
+static void on_getattr(fuse_req_t request, fuse_ino_t node, struct fuse_file_info *file)
+{
+    (void)file;
+    struct failure why;
+    struct node_attributes attributes;
+    enum code code = tree_attributes(session_tree_of(request), session_node(node), &attributes, &why);
+    if (code == CODE_OK)
+        session_reply_attributes(request, &attributes);
+    else
+        session_reply_failure(request, code, &why, session_node(node), NULL);
+}
+
+static int64_t to_ns(const struct timespec *time)
+{
+    return (int64_t)time->tv_sec * 1000000000 + time->tv_nsec;
+}
+
+static struct attribute_change decode_change(const struct stat *wanted, int which)
+{
+    struct attribute_change change = {0};
+    if (which & FUSE_SET_ATTR_MODE) {
+        change.which |= CHANGE_MODE;
+        change.mode = wanted->st_mode & 07777;
+    }
+    if (which & FUSE_SET_ATTR_SIZE) {
+        change.which |= CHANGE_SIZE;
+        change.size = (uint64_t)wanted->st_size;
+    }
+    if (which & (FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_ATIME_NOW)) {
+        change.which |= CHANGE_ACCESS;
+        change.access_ns = which & FUSE_SET_ATTR_ATIME_NOW ? timing_wall_ns() : to_ns(&wanted->st_atim);
+    }
+    if (which & (FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_MTIME_NOW)) {
+        change.which |= CHANGE_MODIFY;
+        change.modify_ns = which & FUSE_SET_ATTR_MTIME_NOW ? timing_wall_ns() : to_ns(&wanted->st_mtim);
+    }
+    return change;
+}
+
+static enum code check_owner(const struct session *session, const struct stat *wanted, int which,
+                             struct failure *why)
+{
+    if ((!(which & FUSE_SET_ATTR_UID) || wanted->st_uid == session->owner) &&
+        (!(which & FUSE_SET_ATTR_GID) || wanted->st_gid == session->group))
+        return CODE_OK;
+    return failure_set(why, CODE_NOT_PERMITTED,
+                       "changing the owner: every file here is shown as belonging to whoever mounted (with tar use "
+                       "--no-same-owner, with rsync --no-owner --no-group)");
+}
+
+static void on_setattr(fuse_req_t request, fuse_ino_t node, struct stat *wanted, int which,
+                       struct fuse_file_info *file)
+{
+    (void)file;
+    struct failure why;
+    struct node_attributes attributes;
+    struct attribute_change change = decode_change(wanted, which);
+    enum code code = check_owner(session_of(request), wanted, which, &why);
+    if (code == CODE_OK)
+        code = tree_change(session_tree_of(request), session_node(node), &change, &attributes, &why);
+    if (code == CODE_OK)
+        session_reply_attributes(request, &attributes);
+    else
+        session_reply_failure(request, code, &why, session_node(node), NULL);
+}
+
+static void on_readlink(fuse_req_t request, fuse_ino_t node)
+{
+    struct failure why;
+    SCOPE_BUFFER target = {.max = 65536};
+    enum code code = tree_read_link(session_tree_of(request), session_node(node), &target, &why);
+    if (code == CODE_OK)
+        fuse_reply_readlink(request, buffer_text(&target));
+    else
+        session_reply_failure(request, code, &why, session_node(node), NULL);
+}
+
+static void reply_made(fuse_req_t request, enum code code, const struct failure *why, fuse_ino_t folder,
+                       const char *name, const struct node_attributes *attributes)
+{
+    if (code == CODE_OK)
+        session_reply_entry(request, attributes);
+    else
+        session_reply_failure(request, code, why, session_node(folder), name);
+}
+
+static void on_mknod(fuse_req_t request, fuse_ino_t folder, const char *name, mode_t mode, dev_t device)
+{
+    (void)device;
+    struct failure why;
+    struct node_attributes attributes;
+    enum code code;
+    if (!S_ISREG(mode)) {
+        code = failure_set(&why, CODE_NOT_PERMITTED, "%s: devices, pipes and sockets cannot be kept here", name);
+    } else {
+        struct tree_file *file;
+        code = tree_create_file(session_tree_of(request), session_node(folder), name, mode & 07777,
+                                OPEN_READ | OPEN_EXCLUSIVE, &attributes, &file, &why);
+        if (code == CODE_OK)
+            tree_release(file);
+    }
+    reply_made(request, code, &why, folder, name, &attributes);
+}
+
+static void on_mkdir(fuse_req_t request, fuse_ino_t folder, const char *name, mode_t mode)
+{
+    struct failure why;
+    struct node_attributes attributes;
+    enum code code = tree_make_folder(session_tree_of(request), session_node(folder), name, mode & 07777,
+                                      &attributes, &why);
+    reply_made(request, code, &why, folder, name, &attributes);
+}
+
+static void on_symlink(fuse_req_t request, const char *target, fuse_ino_t folder, const char *name)
+{
+    struct failure why;
+    struct node_attributes attributes;
+    enum code code =
+        tree_make_link(session_tree_of(request), session_node(folder), name, target, &attributes, &why);
+    reply_made(request, code, &why, folder, name, &attributes);
+}
+
+static void on_link(fuse_req_t request, fuse_ino_t node, fuse_ino_t folder, const char *name)
+{
+    struct failure why;
+    struct node_attributes attributes;
+    enum code code = tree_hard_link(session_tree_of(request), session_node(node), session_node(folder), name,
+                                    &attributes, &why);
+    reply_made(request, code, &why, folder, name, &attributes);
+}
+
+static void on_unlink(fuse_req_t request, fuse_ino_t folder, const char *name)
+{
+    struct failure why;
+    enum code code = tree_unlink(session_tree_of(request), session_node(folder), name, &why);
+    session_reply_done(request, code, &why, session_node(folder), name);
+}
+
+static void on_rmdir(fuse_req_t request, fuse_ino_t folder, const char *name)
+{
+    struct failure why;
+    enum code code = tree_remove_folder(session_tree_of(request), session_node(folder), name, &why);
+    session_reply_done(request, code, &why, session_node(folder), name);
+}
+
+static void on_rename(fuse_req_t request, fuse_ino_t from_folder, const char *from_name, fuse_ino_t to_folder,
+                      const char *to_name, unsigned flags)
+{
+    struct failure why;
+    const struct tree_rename rename = {
+        .from_folder = session_node(from_folder),
+        .to_folder = session_node(to_folder),
+        .from_name = from_name,
+        .to_name = to_name,
+        .flags = flags,
+    };
+    enum code code;
+    if (flags & ~(unsigned)(RENAME_NO_REPLACE_FLAG | RENAME_EXCHANGE_FLAG))
+        code = failure_set(&why, CODE_INVALID, "renaming %s: only \"no replace\" and \"exchange\" can be asked for",
+                           from_name);
+    else
+        code = tree_rename(session_tree_of(request), &rename, &why);
+    session_reply_done(request, code, &why, session_node(to_folder), to_name);
+}
+
+/* df's numbers: what the chunks take, what their device has left. */
+static void on_statfs(fuse_req_t request, fuse_ino_t node)
+{
+    (void)node;
+    struct tree_statistics numbers;
+    tree_statistics(session_tree_of(request), &numbers);
+    const uint64_t block = 4096;
+    struct statvfs out = {
+        .f_bsize = block,
+        .f_frsize = block,
+        .f_blocks = (numbers.bytes_stored + numbers.bytes_free) / block,
+        .f_bfree = numbers.bytes_free / block,
+        .f_bavail = numbers.bytes_free / block,
+        .f_files = numbers.files + numbers.folders + UINT32_MAX,
+        .f_ffree = UINT32_MAX, /* inodes are not scarce: a number that no program takes for none */
+        .f_favail = UINT32_MAX,
+        .f_namemax = TREE_NAME_MAX,
+    };
+    fuse_reply_statfs(request, &out);
+}
+
+void session_names_fill(struct fuse_lowlevel_ops *operations)
+{
+    operations->lookup = on_lookup;
+    operations->forget = on_forget;
+    operations->forget_multi = on_forget_multi;
+    operations->getattr = on_getattr;
+    operations->setattr = on_setattr;
+    operations->readlink = on_readlink;
+    operations->mknod = on_mknod;
+    operations->mkdir = on_mkdir;
+    operations->symlink = on_symlink;
+    operations->link = on_link;
+    operations->unlink = on_unlink;
+    operations->rmdir = on_rmdir;
+    operations->rename = on_rename;
+    operations->statfs = on_statfs;
+}

@@ -1,0 +1,47 @@
+/* The nodes that this session's client knows: how often it looked each one up, and which contents its cached pages hold.
+ *
+ * The tree is told once when the client learns of a node and once when it has forgotten it; so whatever a client says, a
+ * session can never give back more references than it took, and gives back all of them when it ends. */
+#ifndef CYTOFS_SESSION_NODES_H
+#define CYTOFS_SESSION_NODES_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "tree.h"
+
+struct session_node_entry {
+    uint64_t id;       /* 0: the slot is free */
+    uint64_t lookups;  /* > 0 */
+    uint64_t version;  /* tree_file_version of the pages that the client may hold; meaningful with has_version */
+    bool has_version;
+};
+
+struct session_nodes {
+    pthread_mutex_t lock; /* the tree's own locks may be taken under it */
+    struct tree *tree;
+    struct session_node_entry *slots; /* open addressing, linear probing */
+    size_t slot_count;                /* 0 or a power of two; at most half are in use */
+    size_t used;
+};
+
+void session_nodes_init(struct session_nodes *nodes, struct tree *tree);
+
+/* Forgets everything that the client still held. */
+void session_nodes_destroy(struct session_nodes *nodes);
+
+/* The client is being told of a node once more.  False without memory: then it must not be told. */
+bool session_nodes_remember(struct session_nodes *nodes, struct node_id node);
+
+/* The client gives back `count` lookups; more than it has count as all of them. */
+void session_nodes_forget(struct session_nodes *nodes, struct node_id node, uint64_t count);
+
+/* Whether the pages that the client cached when it last opened the node are those of `version`; from now on they are. */
+bool session_nodes_pages_current(struct session_nodes *nodes, struct node_id node, uint64_t version);
+
+/* How many nodes the client knows, for tests and figures. */
+size_t session_nodes_count(struct session_nodes *nodes);
+
+#endif

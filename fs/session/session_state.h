@@ -1,0 +1,66 @@
+/* What the files of this module share: the session itself, its tables, and how an operation finds them. */
+#ifndef CYTOFS_SESSION_STATE_H
+#define CYTOFS_SESSION_STATE_H
+
+#define FUSE_USE_VERSION 314
+#include <fuse_lowlevel.h>
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "session.h"
+#include "session_channel.h"
+#include "session_handles.h"
+#include "session_nodes.h"
+#include "session_streams.h"
+#include "tree.h"
+
+#define SESSION_THREADS_MAX 64
+#define SESSION_WRITE_MAX   (1u << 20) /* bytes in one WRITE or READ */
+
+struct session_worker {
+    struct session *session;
+    pthread_t thread;
+    struct fuse_buf message; /* its memory is libfuse's, kept from one message to the next */
+};
+
+struct session {
+    /* Constant after session_start. */
+    struct tree *tree;
+    struct fuse_session *fuse;
+    struct session_channel channel;
+    uid_t owner; /* shown as the owner of everything */
+    gid_t group;
+    int worker_count;
+
+    struct session_nodes nodes;
+    struct session_handles handles;
+    struct session_streams streams;
+
+    pthread_mutex_t life; /* guards the fields below; no other lock is taken under it */
+    pthread_cond_t life_changed;
+    bool answering; /* the protocol's INIT was answered */
+    bool stopping;  /* session_stop was called */
+    bool ended;     /* stopped, or the channel is gone */
+    int started;    /* workers that have a thread */
+    struct session_worker workers[SESSION_THREADS_MAX];
+};
+
+/* The session and the tree that a request belongs to. */
+static inline struct session *session_of(fuse_req_t request)
+{
+    return fuse_req_userdata(request);
+}
+
+static inline struct tree *session_tree_of(fuse_req_t request)
+{
+    return session_of(request)->tree;
+}
+
+static inline struct node_id session_node(fuse_ino_t number)
+{
+    return (struct node_id){number};
+}
+
+#endif
