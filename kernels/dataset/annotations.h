@@ -21,6 +21,7 @@ struct annotations {
     enum code (*read)(struct assembly *assembly, struct failure *why);
 };
 
+extern const struct annotations annotations_csv_kind;
 extern const struct annotations annotations_voc_kind;
 extern const struct annotations annotations_masks_kind;
 extern const struct annotations annotations_labels_kind;

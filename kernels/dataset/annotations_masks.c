@@ -52,7 +52,7 @@ static enum code read_label_image(struct assembly *assembly, size_t index, const
         return failure_set(why, CODE_NO_MEMORY, "%s: out of memory", path);
     enum code code = assembly_measure(assembly, index, why);
     if (code == CODE_OK)
-        code = label_map_read(full, image->width, image->height, &labels, why);
+        code = label_map_read(full, image->width, image->height, true, &labels, why);
     if (code == CODE_OK)
         code = label_map_objects(labels, image->width, image->height, &objects, &count, why);
     if (code == CODE_OK)

@@ -32,8 +32,8 @@
 #define DIGEST_VERSION 1
 
 /* Exact statements first: boxes with classes before masks, which have none. */
-static const struct annotations *const kinds[] = {&annotations_voc_kind, &annotations_masks_kind,
-                                                  &annotations_labels_kind};
+static const struct annotations *const kinds[] = {&annotations_csv_kind, &annotations_voc_kind,
+                                                  &annotations_masks_kind, &annotations_labels_kind};
 
 #define KIND_COUNT (sizeof kinds / sizeof *kinds)
 
@@ -200,7 +200,8 @@ enum code dataset_read_labels(const struct dataset *dataset, const struct datase
         SCOPE_FREE char *path = file_join(dataset->folder, image->mask_paths[0]);
         if (!path)
             return failure_set(why, CODE_NO_MEMORY, "%s: out of memory", image->path);
-        return label_map_read(path, image->width, image->height, labels, why);
+        bool split = strcmp(dataset->annotation_kind, annotations_labels_kind.kind) == 0;
+        return label_map_read(path, image->width, image->height, split, labels, why);
     }
     uint32_t *painted = calloc((size_t)image->width * (size_t)image->height, sizeof *painted);
     if (!painted)

@@ -149,10 +149,11 @@ static enum code read_checked(const char *path, int width, int height, uint32_t 
                        found_height, width, height);
 }
 
-enum code label_map_read(const char *path, int width, int height, uint32_t **labels, struct failure *why)
+enum code label_map_read(const char *path, int width, int height, bool split, uint32_t **labels,
+                         struct failure *why)
 {
     enum code code = read_checked(path, width, height, labels, why);
-    if (code != CODE_OK || !only_tells_cell(*labels, (size_t)width * (size_t)height))
+    if (code != CODE_OK || !split || !only_tells_cell(*labels, (size_t)width * (size_t)height))
         return code;
     code = number_components(*labels, width, height, why);
     if (code != CODE_OK) {

@@ -2,6 +2,7 @@
 #ifndef CYTOFS_LABEL_MAP_H
 #define CYTOFS_LABEL_MAP_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,9 +18,10 @@ const char *label_map_find(const struct scan *scan, const char *path);
  * that follow; false where the image does not lie so. */
 bool label_map_find_masks(const struct scan *scan, const char *path, size_t *first, size_t *count);
 
-/* Reads a label image of width x height.  A mask that only tells cell from background (its one value is 255, or it has one
- * bit) is split into its connected components, numbered from 1 in reading order. */
-MUST_CHECK enum code label_map_read(const char *path, int width, int height, uint32_t **labels, struct failure *why);
+/* Reads a label image of width x height.  With `split`, a mask that only tells cell from background (all that is not 0
+ * is 255, or 65535) is split into its connected components, numbered from 1 in reading order. */
+MUST_CHECK enum code label_map_read(const char *path, int width, int height, bool split, uint32_t **labels,
+                                    struct failure *why);
 
 /* Paints the non-zero pixels of the mask file at `path` with `label` where `labels` is 0 still. */
 MUST_CHECK enum code label_map_paint(const char *path, int width, int height, uint32_t label, uint32_t *labels,
