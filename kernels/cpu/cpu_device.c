@@ -1,0 +1,152 @@
+/* The table of "cpu", its memory (the host's), conversion, and what it says of itself. */
+#include "cpu_device.h"
+
+#include <assert.h>
+#include <omp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cpu_internal.h"
+#include "cpu_vector.h"
+
+#define CONVERT_SPAN 16384 /* elements a thread takes at a time */
+
+static void close_device(struct device *base)
+{
+    struct cpu_device *device = cpu_internal_of(base);
+    cpu_dnnl_close(device->dnnl);
+    free(device);
+}
+
+static void *allocate(const struct device *device, size_t bytes)
+{
+    (void)device;
+    if (bytes > SIZE_MAX - 64)
+        return NULL;
+    size_t padded = (bytes + 63) / 64 * 64;
+    void *memory = aligned_alloc(64, padded ? padded : 64);
+    if (memory)
+        memset(memory, 0, padded);
+    return memory;
+}
+
+static void release(const struct device *device, void *memory)
+{
+    (void)device;
+    free(memory);
+}
+
+static void copy(const struct device *device, void *to, const void *from, size_t bytes)
+{
+    (void)device;
+    memcpy(to, from, bytes);
+}
+
+static enum code synchronize(const struct device *base, struct failure *why)
+{
+    struct cpu_device *device = cpu_internal_of(base);
+    enum code code = device->failed;
+    device->failed = CODE_OK;
+    if (code != CODE_OK && why)
+        *why = device->why;
+    return code;
+}
+
+VECTORISED static void widen(const uint16_t *restrict from, float *restrict to, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        to[i] = bf16_to_f32(from[i]);
+}
+
+VECTORISED static void narrow(const float *restrict from, uint16_t *restrict to, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        to[i] = bf16_from_f32(from[i]);
+}
+
+static void convert(const struct device *device, const struct tensor *from, const struct tensor *to)
+{
+    size_t count = tensor_count(from);
+    assert(count == tensor_count(to));
+    if (from->dtype == to->dtype) {
+        memcpy(to->data, from->data, tensor_bytes(from));
+        return;
+    }
+    long spans = (long)((count + CONVERT_SPAN - 1) / CONVERT_SPAN);
+#pragma omp parallel for schedule(static) num_threads(device->threads)
+    for (long k = 0; k < spans; k++) {
+        size_t begin = (size_t)k * CONVERT_SPAN;
+        size_t length = count - begin < CONVERT_SPAN ? count - begin : CONVERT_SPAN;
+        if (from->dtype == DTYPE_F32)
+            narrow((const float *)from->data + begin, (uint16_t *)to->data + begin, length);
+        else
+            widen((const uint16_t *)from->data + begin, (float *)to->data + begin, length);
+    }
+}
+
+static const struct device_operations operations = {
+    .close = close_device,
+    .allocate = allocate,
+    .release = release,
+    .upload = copy,
+    .download = copy,
+    .copy = copy,
+    .synchronize = synchronize,
+    .convert = convert,
+    .convolution_create = cpu_convolution_create,
+    .convolution_destroy = cpu_convolution_destroy,
+    .convolution_set_weights = cpu_convolution_set_weights,
+    .convolution_forward = cpu_convolution_forward,
+    .convolution_backward_data = cpu_convolution_backward_data,
+    .convolution_backward_weights = cpu_convolution_backward_weights,
+    .norm_forward = cpu_norm_forward,
+    .norm_backward = cpu_norm_backward,
+    .norm_fold = cpu_norm_fold,
+    .upsample_add = cpu_upsample_add,
+    .upsample_backward = cpu_upsample_backward,
+    .detection_loss = cpu_loss_detection,
+    .optimizer_step = cpu_optimizer_step,
+};
+
+/* "AMD EPYC" from /proc/cpuinfo; a plain word where that is not to be had. */
+static void processor_name(char *out, size_t size)
+{
+    snprintf(out, size, "processor");
+    FILE *file = fopen("/proc/cpuinfo", "re");
+    if (!file)
+        return;
+    char line[256];
+    while (fgets(line, sizeof line, file)) {
+        const char *name = strncmp(line, "model name", 10) == 0 ? strchr(line, ':') : NULL;
+        if (!name)
+            continue;
+        name += strspn(name, ": ");
+        snprintf(out, size, "%.*s", (int)strcspn(name, "\n"), name);
+        break;
+    }
+    fclose(file);
+}
+
+enum code cpu_device_open(const struct device_options *options, struct device **out, struct failure *why)
+{
+    struct cpu_device *device = calloc(1, sizeof *device);
+    if (!device)
+        return failure_set(why, CODE_NO_MEMORY, "opening device cpu: out of memory");
+    enum code code = cpu_dnnl_open(&device->dnnl, why);
+    if (code != CODE_OK) {
+        free(device);
+        return code;
+    }
+    char processor[96];
+    processor_name(processor, sizeof processor);
+    device->base.operations = &operations;
+    device->base.threads = options->threads ? options->threads : omp_get_num_procs();
+    device->base.bf16 = cpu_dnnl_has_bf16();
+    snprintf(device->base.name, sizeof device->base.name, "cpu");
+    snprintf(device->base.description, sizeof device->base.description, "%s, %d thread%s, %s", processor,
+             device->base.threads, device->base.threads == 1 ? "" : "s",
+             device->base.bf16 ? "bf16 in hardware" : "no bf16 in hardware: computes in f32");
+    *out = &device->base;
+    return CODE_OK;
+}

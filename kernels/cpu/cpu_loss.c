@@ -1,0 +1,173 @@
+/* The detection loss and its gradient in f32, a chunk of cells at a time; sums in double, over the chunks in order.  The
+ * formulas stand in the README of kernels/device.  Gradients are zero wherever no object has a say. */
+#include <assert.h>
+#include <math.h>
+#include <string.h>
+
+#include "cpu_internal.h"
+#include "cpu_vector.h"
+
+#define HEAT_CLAMP       1e-4f
+#define DISTANCE_UNIT    4.0f /* px: d = 4 exp(z) */
+#define EXPONENT_MIN     -4.0f
+#define EXPONENT_MAX     6.0f
+#define PEAK_THRESHOLD   0.999f
+#define BOX_FACTOR       2.0f /* total = heat + 2 box + rays */
+#define RAY_LOG_FACTOR   0.2f
+#define RAY_TARGET_FLOOR 0.1f /* px */
+
+/* What one chunk adds up, and what the chunks' gradients are divided by. */
+struct sums {
+    double peaks, box_weight, ray_weight;
+    double heat, box, rays;
+};
+
+struct cells {
+    size_t begin, end;
+};
+
+static struct cells chunk_cells(size_t cells, int chunk)
+{
+    return (struct cells){cells * (size_t)chunk / CPU_CHUNKS_MAX, cells * (size_t)(chunk + 1) / CPU_CHUNKS_MAX};
+}
+
+static void count_targets(const struct detection_loss *loss, struct cells cells, struct sums *sums)
+{
+    size_t classes = (size_t)loss->heat.c;
+    for (size_t i = cells.begin * classes; i < cells.end * classes; i++)
+        sums->peaks += loss->heat_target[i] > PEAK_THRESHOLD;
+    for (size_t i = cells.begin; i < cells.end; i++) {
+        sums->box_weight += (double)loss->box_weight[i];
+        sums->ray_weight += loss->rays.data ? (double)loss->ray_weight[i] : 0;
+    }
+}
+
+static void heat_cells(const struct detection_loss *loss, struct cells cells, float unit, struct sums *sums)
+{
+    const float *logits = loss->heat.data;
+    size_t classes = (size_t)loss->heat.c;
+    double sum = 0;
+    for (size_t i = cells.begin * classes; i < cells.end * classes; i++) {
+        float p = fminf(fmaxf(1 / (1 + expf(-logits[i])), HEAT_CLAMP), 1 - HEAT_CLAMP), gradient;
+        if (loss->heat_target[i] > PEAK_THRESHOLD) {
+            float log_p = logf(p), q = 1 - p;
+            sum -= (double)(q * q * log_p);
+            gradient = q * q * (2 * p * log_p - q);
+        } else {
+            float near = 1 - loss->heat_target[i], far = near * near * near * near, log_q = log1pf(-p);
+            sum -= (double)(far * p * p * log_q);
+            gradient = far * p * p * (p - 2 * (1 - p) * log_q);
+        }
+        cpu_vector_set(loss->dheat.dtype, loss->dheat.data, i, gradient * unit);
+    }
+    sums->heat = sum * (double)unit;
+}
+
+static float distance(float z)
+{
+    return DISTANCE_UNIT * expf(fminf(fmaxf(z, EXPONENT_MIN), EXPONENT_MAX));
+}
+
+/* -ln((I + 1) / (U + 1)) of one cell, and its gradient with regard to the four logits. */
+static float box_cell(const float *logits, const float *target, float gradient[4])
+{
+    float d[4], inner[4];
+    for (int k = 0; k < 4; k++) {
+        d[k] = distance(logits[k]);
+        inner[k] = fminf(d[k], target[k]);
+    }
+    float intersection = (inner[0] + inner[2]) * (inner[1] + inner[3]);
+    float together =
+        (d[0] + d[2]) * (d[1] + d[3]) + (target[0] + target[2]) * (target[1] + target[3]) - intersection;
+    for (int k = 0; k < 4; k++) {
+        int other = (k + 1) % 2; /* the first distance of the other axis */
+        float grown = d[k] < target[k] ? inner[other] + inner[other + 2] : 0;
+        float united = d[other] + d[other + 2] - grown;
+        gradient[k] = d[k] * (united / (together + 1) - grown / (intersection + 1));
+    }
+    return logf((together + 1) / (intersection + 1));
+}
+
+static void box_cells(const struct detection_loss *loss, struct cells cells, double weights, struct sums *sums)
+{
+    const float *logits = loss->box.data;
+    for (size_t cell = cells.begin; cell < cells.end; cell++) {
+        float gradient[4] = {0}, share = 0;
+        if (loss->box_weight[cell] > 0) {
+            share = (float)((double)loss->box_weight[cell] / weights);
+            sums->box += (double)(share * box_cell(logits + cell * 4, loss->box_target + cell * 4, gradient));
+        }
+        for (size_t k = 0; k < 4; k++)
+            cpu_vector_set(loss->dbox.dtype, loss->dbox.data, cell * 4 + k, BOX_FACTOR * share * gradient[k]);
+    }
+}
+
+static float ray_cell(const struct detection_loss *loss, size_t cell, float share)
+{
+    size_t rays = (size_t)loss->rays.c;
+    const float *logits = (const float *)loss->rays.data + cell * rays;
+    float d[DEVICE_CHANNELS_MAX], target[DEVICE_CHANNELS_MAX], largest = 0, smallest = 0, logs = 0;
+    for (size_t k = 0; k < rays; k++) {
+        d[k] = distance(logits[k]);
+        target[k] = fmaxf(loss->ray_target[cell * rays + k], RAY_TARGET_FLOOR);
+        largest += fmaxf(d[k], target[k]);
+        smallest += fminf(d[k], target[k]);
+        logs += fabsf(logf(d[k] / target[k]));
+    }
+    for (size_t k = 0; k < rays; k++) {
+        float gradient = d[k] >= target[k] ? d[k] / largest : -d[k] / smallest;
+        float sign = d[k] > target[k] ? 1.0f : d[k] < target[k] ? -1.0f : 0.0f;
+        cpu_vector_set(loss->drays.dtype, loss->drays.data, cell * rays + k,
+                       share * (gradient + RAY_LOG_FACTOR * sign / (float)rays));
+    }
+    return logf(largest / smallest) + RAY_LOG_FACTOR * logs / (float)rays;
+}
+
+static void ray_cells(const struct detection_loss *loss, struct cells cells, double weights, struct sums *sums)
+{
+    size_t cell_bytes = (size_t)loss->drays.c * dtype_bytes(loss->drays.dtype);
+    memset((char *)loss->drays.data + cells.begin * cell_bytes, 0, (cells.end - cells.begin) * cell_bytes);
+    for (size_t cell = cells.begin; cell < cells.end; cell++) {
+        if (!(loss->ray_weight[cell] > 0))
+            continue;
+        float share = (float)((double)loss->ray_weight[cell] / weights);
+        sums->rays += (double)(share * ray_cell(loss, cell, share));
+    }
+}
+
+static struct sums total(const struct sums chunks[CPU_CHUNKS_MAX])
+{
+    struct sums all = {0};
+    for (int k = 0; k < CPU_CHUNKS_MAX; k++) {
+        all.peaks += chunks[k].peaks;
+        all.box_weight += chunks[k].box_weight;
+        all.ray_weight += chunks[k].ray_weight;
+        all.heat += chunks[k].heat;
+        all.box += chunks[k].box;
+        all.rays += chunks[k].rays;
+    }
+    return all;
+}
+
+void cpu_loss_detection(const struct device *device, const struct detection_loss *loss)
+{
+    assert(loss->heat.dtype == DTYPE_F32 && loss->box.dtype == DTYPE_F32 && loss->box.c == 4);
+    struct sums chunks[CPU_CHUNKS_MAX] = {0};
+    size_t cells = tensor_pixels(&loss->heat);
+#pragma omp parallel for schedule(static) num_threads(device->threads)
+    for (int k = 0; k < CPU_CHUNKS_MAX; k++)
+        count_targets(loss, chunk_cells(cells, k), &chunks[k]);
+    const struct sums targets = total(chunks);
+    float unit = (float)(1 / fmax(targets.peaks, 1));
+#pragma omp parallel for schedule(static) num_threads(device->threads)
+    for (int k = 0; k < CPU_CHUNKS_MAX; k++) {
+        heat_cells(loss, chunk_cells(cells, k), unit, &chunks[k]);
+        box_cells(loss, chunk_cells(cells, k), targets.box_weight, &chunks[k]);
+        if (loss->rays.data)
+            ray_cells(loss, chunk_cells(cells, k), targets.ray_weight, &chunks[k]);
+    }
+    const struct sums sums = total(chunks);
+    loss->terms[0] = sums.heat;
+    loss->terms[1] = sums.box;
+    loss->terms[2] = sums.rays;
+}
