@@ -107,7 +107,6 @@ static int serve(const struct command *command, const struct mount_arguments *ar
         .ready_context = readiness,
     };
     enum code code = lab_server_run(store, &options, &why);
-    lab_store_close(store);
     return code == CODE_OK ? EXIT_DONE : command_fail(command, &why);
 }
 

@@ -7,6 +7,8 @@
  * The node has a mount of its own so that its open files never keep the user's mount busy: unmounting that ends the server.
  * A node that dies is started again; runs that it had are queued again by then, because the server saw its files close.
  *
+ * What rules stand on is released after the tree is closed, since the last commit may still look at derived files.
+ *
  * Threads: the sessions' own; one that waits for signals; one that minds the node; the caller, who waits for the user's
  * session to end.  SIGTERM and SIGINT are blocked everywhere and taken by the first.
  */
@@ -230,7 +232,6 @@ static void stop(struct lab_server *server)
         pthread_join(server->signal_thread, NULL);
     }
     session_destroy(server->user_session);
-    jobs_destroy(server->jobs);
 }
 
 enum code lab_server_run(struct lab_store *store, const struct lab_server_options *options, struct failure *why)
@@ -244,5 +245,7 @@ enum code lab_server_run(struct lab_store *store, const struct lab_server_option
         session_wait(server.user_session);
     }
     stop(&server);
+    lab_store_close(store);
+    jobs_destroy(server.jobs);
     return code;
 }

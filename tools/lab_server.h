@@ -18,8 +18,8 @@ struct lab_server_options {
     void *ready_context;
 };
 
-/* Serves the opened lab until it is unmounted or SIGTERM or SIGINT comes; then everything is committed.  The caller
- * closes the store. */
+/* Serves the opened lab until it is unmounted or SIGTERM or SIGINT comes; then everything is committed
+ * and the store closed, in any case. */
 MUST_CHECK enum code lab_server_run(struct lab_store *store, const struct lab_server_options *options,
                                     struct failure *why);
 

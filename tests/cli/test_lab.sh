@@ -1,0 +1,83 @@
+# A member's day in a mounted lab: specs good and bad, the queue, cancelling, programs of one's own, snapshots, remounting.
+source "$(dirname "$0")/cli.sh"
+need_mount
+
+in_state() { state_of "$1" | grep -q "$2"; }
+tiny_spec() { # name, extra train keys
+    printf 'experiment: tests\ndataset: datasets/cells\ntrain: {steps: %s, batch: 2, image_size: 64, seed: 3}\nregister: tiny\n' "$1"
+}
+
+check "init" expect_status 0 "$cytofs" init "$work/store"
+check "mount" mount_lab
+check "README is there" grep -q jobs "$lab/README"
+check "a dataset" expect_status 0 "$cytofs" synth fluo16 "$lab/datasets/cells" --images 12 --width 128 --height 128
+
+printf 'experiment: tests\ndataset: datasets/cels\ntrain: {network: celldet-x, batch: many}\n' >"$work/bad.yaml"
+check "cp of a bad spec exits 1" expect_status 1 cp "$work/bad.yaml" "$lab/jobs/"
+check "its text is kept" cmp "$work/bad.yaml" "$lab/jobs/bad.yaml"
+cat "$lab/jobs/bad.error"
+check "the dataset's name, with line and column" grep -Eq 'jobs/bad.yaml:2:10: .*cels.*datasets/cells' "$lab/jobs/bad.error"
+check "the network, with line and column" grep -Eq 'jobs/bad.yaml:3:18: .*celldet-x' "$lab/jobs/bad.error"
+check "the batch, with line and column" grep -Eq 'jobs/bad.yaml:3:36: .*many' "$lab/jobs/bad.error"
+check "the refusal stands in lab/last-error" grep -q bad.yaml "$lab/lab/last-error"
+check "submit of the same exits 1 and prints it" expect_status 1 "$cytofs" submit --lab "$lab" "$work/bad.yaml"
+check "all three findings" [ "$(grep -c 'bad.yaml:[0-9]*:[0-9]*:' "$work/err")" = 3 ]
+check "no run was made" [ ! -e "$lab/jobs/bad" ]
+check "a repaired spec" cp <(tiny_spec 8) "$lab/jobs/bad.yaml"
+check "is no longer refused" [ ! -e "$lab/jobs/bad.error" ]
+
+tiny_spec 200 >"$work/second.yaml"
+check "two specs at once" cp "$work/second.yaml" "$lab/jobs/"
+check "the queue says why the second waits" wait_for 20 grep -Eq 'second.*(waits|free)' "$lab/jobs/queue"
+cat "$lab/jobs/queue"
+check "watch ends with the first" expect_status 0 "$cytofs" watch bad --lab "$lab"
+check "the first has finished" in_state bad finished
+check "the second runs" wait_for 30 in_state second running
+rm "$lab/jobs/second.yaml"
+check "rm of the spec cancels it" wait_for 30 grep -q cancelled "$lab/experiments/tests/002/status"
+check "its link is gone" [ ! -e "$lab/jobs/second" ]
+
+run=$lab/jobs/bad
+check "metrics" [ -s "$run/metrics/train/loss" ]
+check "metrics.csv has its true size" [ "$(stat -c %s "$run/metrics.csv")" = "$(wc -c <"$run/metrics.csv")" ]
+check "plots are PNG" [ "$(head -c 4 "$(ls "$run"/plots/*.png | head -n 1)" | tail -c 3)" = PNG ]
+check "the log" grep -q . "$run/log"
+check "the board has a row a run" [ "$(wc -l <"$lab/experiments/tests/board.csv")" = 3 ]
+check "the report is HTML" grep -qi '<html' "$lab/experiments/tests/report.html"
+check "the model is a link to a version" [ "$(readlink -f "$run/model")" = "$lab/models/tiny/1" ]
+check "latest points there" [ "$(readlink "$lab/models/tiny/latest")" = 1 ]
+check "lineage names the snapshot" grep -q '\.snap/' "$lab/models/tiny/1/lineage.yaml"
+check "an alias" ln -sfn 1 "$lab/models/tiny/production"
+check "detect with the model in the lab" expect_status 0 "$cytofs" detect "$lab/models/tiny/production" "$lab/datasets/cells/images" --output "$work/found"
+check "the same text again" cp "$lab/jobs/bad/spec.yaml" "$lab/jobs/bad.yaml"
+sleep 1
+check "runs it once" [ "$(readlink "$lab/jobs/bad")" = ../experiments/tests/001 ]
+
+cat >"$lab/jobs/program.yaml" <<'SPEC'
+dataset: datasets/cells
+run: |
+  echo "images: $(ls "$CYTOFS_DATASET/images" | wc -l)"
+  mkdir -p metrics model
+  echo "1700000000000 0.5 1" > "$CYTOFS_RUN/metrics/score"
+  echo weights > model/weights.bin
+register: own
+SPEC
+check "a program of one's own" expect_status 0 "$cytofs" watch program --lab "$lab"
+check "its output is the log" grep -q '^images: ' "$lab/jobs/program/log"
+check "its model is registered" [ "$(cat "$lab/models/own/latest/weights.bin")" = weights ]
+printf 'run: "echo so it goes >&2; exit 3"\n' >"$lab/jobs/failing.yaml"
+check "a failing program" expect_status 1 "$cytofs" watch failing --lab "$lab"
+check "its status says why" grep -q 'so it goes' "$lab/jobs/failing/status"
+
+check "a snapshot" mkdir "$lab/datasets/cells/.snap/v1"
+check "holds the files" [ "$(ls "$lab/datasets/cells/.snap/v1" | wc -l)" = "$(ls "$lab/datasets/cells" | wc -l)" ]
+check "and cannot be written" bash -c "! touch '$lab/datasets/cells/.snap/v1/x' 2>/dev/null"
+
+check "unmount" unmount_lab
+for secret in bad.yaml celldet train/loss 'experiment: tests' boxes.csv "so it goes" latest; do
+    check "the store does not show \"$secret\"" bash -c "! grep -rqaF '$secret' '$work/store'"
+done
+check "the store is whole" expect_status 0 "$cytofs" fsck "$work/store"
+check "mount again" mount_lab
+check "the run is still there" in_state bad finished
+check "the version too" [ -s "$lab/models/tiny/latest/model.safetensors" ]
