@@ -4,7 +4,7 @@
  *     progress                       "<done> <total> steps <steps a second>\n", rewritten about once a second
  *     metrics/train/loss ...         lines "<ms since 1970> <value> <step>\n"; also metrics/val/..., metrics/test/...
  *     params/<key>, tags/<key>       one value a file
- *     artifacts/checkpoint.safetensors   to go on from after an interruption; removed at the end
+ *     artifacts/checkpoint.safetensors   where to go on from after an interruption
  *     artifacts/detections/<split>.csv, artifacts/counts.csv, artifacts/overlays/<image>.png
  *     model/model.safetensors, model/card.md, model/lineage.yaml     written last, when all is well
  *

@@ -1,0 +1,294 @@
+/* Detection in one image: see detector.h.
+ *
+ * image -> working plane (preprocessing.h) -> windows (tiling.h) -> network -> peaks (decode.h) -> those in the
+ * window's core -> image pixels -> suppression -> probabilities.
+ *
+ * A network plan serves one input size.  The detector keeps the plans_max last used ones, so a folder of images of
+ * a few sizes builds each plan once.  Invariant: every kept plan holds the same weights.
+ */
+#include "detector.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "decode.h"
+#include "scope.h"
+#include "targets.h"
+#include "tiling.h"
+
+#define PLANS_MAX 6
+
+static const double tile_overlap_sides = 1.25; /* of the 99th percentile object */
+
+struct plan {
+    struct network *network;
+    int width, height;
+    uint64_t last_used;
+};
+
+struct detector {
+    struct model_info info;
+    struct detector_options options;
+    float *weights; /* the slab; NULL until known */
+    struct plan plans[PLANS_MAX];
+    uint64_t uses;
+};
+
+static enum code plan_create(struct detector *detector, int width, int height, struct plan *plan, struct failure *why)
+{
+    struct network_plan shape = {
+        .batch = 1, .height = height, .width = width, .precision = detector->options.precision, .training = false};
+    enum code code =
+        network_create(detector->options.device, &detector->info.architecture, &shape, &plan->network, why);
+    if (code != CODE_OK)
+        return code;
+    plan->width = width;
+    plan->height = height;
+    if (detector->weights)
+        network_write_slab(plan->network, SLAB_WEIGHTS, detector->weights);
+    return CODE_OK;
+}
+
+/* The plan for a window of this size; the least recently used one makes room. */
+static enum code plan_for(struct detector *detector, int width, int height, struct network **out, struct failure *why)
+{
+    struct plan *victim = &detector->plans[0];
+    for (int i = 0; i < PLANS_MAX; i++) {
+        struct plan *plan = &detector->plans[i];
+        if (plan->network && plan->width == width && plan->height == height) {
+            plan->last_used = ++detector->uses;
+            *out = plan->network;
+            return CODE_OK;
+        }
+        if (plan->last_used < victim->last_used)
+            victim = plan;
+    }
+    network_destroy(victim->network);
+    *victim = (struct plan){0};
+    enum code code = plan_create(detector, width, height, victim, why);
+    if (code != CODE_OK)
+        return code;
+    victim->last_used = ++detector->uses;
+    *out = victim->network;
+    return CODE_OK;
+}
+
+static enum code detector_new(const struct model_info *info, const struct detector_options *options,
+                              struct detector **out, struct network **network, struct failure *why)
+{
+    struct detector *detector = calloc(1, sizeof *detector);
+    if (!detector)
+        return failure_set(why, CODE_NO_MEMORY, "opening a detector: out of memory");
+    detector->info = *info;
+    detector->options = *options;
+    *out = detector;
+    return plan_for(detector, 64, 64, network, why);
+}
+
+static enum code adopt_weights(struct detector *detector, const struct network *network, struct failure *why)
+{
+    detector->weights = malloc(network_slab_floats(network) * sizeof(float));
+    if (!detector->weights)
+        return failure_set(why, CODE_NO_MEMORY, "opening a detector: out of memory");
+    return CODE_OK;
+}
+
+enum code detector_create(const struct model_info *info, const float *weights, size_t weight_count,
+                          const struct detector_options *options, struct detector **out, struct failure *why)
+{
+    struct detector *detector = NULL;
+    struct network *network = NULL;
+    enum code code = detector_new(info, options, &detector, &network, why);
+    if (code == CODE_OK && weight_count != network_slab_floats(network))
+        code = failure_set(why, CODE_INVALID, "opening a detector: %zu weights given, its network has %zu",
+                           weight_count, network_slab_floats(network));
+    if (code == CODE_OK)
+        code = adopt_weights(detector, network, why);
+    if (code != CODE_OK) {
+        detector_destroy(detector);
+        return code;
+    }
+    memcpy(detector->weights, weights, weight_count * sizeof *weights);
+    network_write_slab(network, SLAB_WEIGHTS, detector->weights);
+    *out = detector;
+    return CODE_OK;
+}
+
+enum code detector_open(const char *model_path, const struct detector_options *options, struct detector **out,
+                        struct failure *why)
+{
+    struct model_file *file = NULL;
+    enum code code = model_file_open(model_path, &file, why);
+    if (code != CODE_OK)
+        return code;
+    struct detector *detector = NULL;
+    struct network *network = NULL;
+    code = detector_new(model_file_info(file), options, &detector, &network, why);
+    if (code == CODE_OK)
+        code = adopt_weights(detector, network, why);
+    if (code == CODE_OK)
+        code = model_file_weights(file, network, detector->weights, why);
+    model_file_close(file);
+    if (code != CODE_OK) {
+        detector_destroy(detector);
+        return code;
+    }
+    network_write_slab(network, SLAB_WEIGHTS, detector->weights);
+    *out = detector;
+    return CODE_OK;
+}
+
+void detector_destroy(struct detector *detector)
+{
+    if (!detector)
+        return;
+    for (int i = 0; i < PLANS_MAX; i++)
+        network_destroy(detector->plans[i].network);
+    free(detector->weights);
+    free(detector);
+}
+
+const struct model_info *detector_info(const struct detector *detector)
+{
+    return &detector->info;
+}
+
+static enum code read_outputs(const struct network *network, const struct network_architecture *architecture,
+                              int width, int height, struct detection_list *list, struct failure *why)
+{
+    struct decode_outputs outputs = {.rows = height / TARGETS_STRIDE,
+                                     .columns = width / TARGETS_STRIDE,
+                                     .classes = architecture->classes,
+                                     .ray_count = architecture->rays};
+    size_t cells = (size_t)outputs.rows * (size_t)outputs.columns;
+    SCOPE_FREE float *heat = malloc(cells * (size_t)outputs.classes * sizeof *heat);
+    SCOPE_FREE float *box = malloc(cells * 4 * sizeof *box);
+    SCOPE_FREE float *rays = malloc(cells * (size_t)outputs.ray_count * sizeof *rays + 1);
+    if (!heat || !box || !rays)
+        return failure_set(why, CODE_NO_MEMORY, "detecting objects: out of memory");
+    network_read_outputs(network, heat, box, outputs.ray_count ? rays : NULL);
+    outputs.heat = heat;
+    outputs.box = box;
+    outputs.rays = rays;
+    return decode_peaks(&outputs, list, why);
+}
+
+static enum code run_window(struct detector *detector, const struct plane *plane, const struct tile *tile,
+                            struct detection_list *list, struct failure *why)
+{
+    struct preprocessing_window window = {tile->x, tile->y, preprocessing_padded(tile->width),
+                                          preprocessing_padded(tile->height)};
+    size_t samples = (size_t)window.width * (size_t)window.height * (size_t)plane->channels;
+    SCOPE_FREE float *input = malloc(samples * sizeof *input);
+    if (!input)
+        return failure_set(why, CODE_NO_MEMORY, "detecting objects: out of memory");
+    preprocessing_copy_window(plane, &window, input);
+    struct network *network = NULL;
+    enum code code = plan_for(detector, window.width, window.height, &network, why);
+    if (code == CODE_OK)
+        code = network_forward(network, input, why);
+    if (code != CODE_OK)
+        return code;
+    return read_outputs(network, &detector->info.architecture, window.width, window.height, list, why);
+}
+
+/* Moves a window's detections into the image's list, in working pixels, where their centre lies in the core. */
+static enum code take_core(const struct tile *tile, const struct detection_list *found, struct detection_list *list,
+                           struct failure *why)
+{
+    for (size_t i = 0; i < found->count; i++) {
+        struct detection item = found->items[i];
+        item.box.x0 += (float)tile->x;
+        item.box.x1 += (float)tile->x;
+        item.box.y0 += (float)tile->y;
+        item.box.y1 += (float)tile->y;
+        item.origin_x += (float)tile->x;
+        item.origin_y += (float)tile->y;
+        float x = item.origin_x, y = item.origin_y;
+        if (x < (float)tile->core_x0 || x >= (float)tile->core_x1 || y < (float)tile->core_y0 ||
+            y >= (float)tile->core_y1)
+            continue;
+        enum code code = detection_list_add(list, &item, why);
+        if (code != CODE_OK)
+            return code;
+    }
+    return CODE_OK;
+}
+
+static enum code detect_tiles(struct detector *detector, const struct plane *plane, struct detection_list *list,
+                              double scale, struct failure *why)
+{
+    struct tiling tiling;
+    int overlap = (int)ceil(tile_overlap_sides * detector->info.object_side_p99 * scale);
+    enum code code = tiling_create(plane->width, plane->height, TILING_SIDE, overlap, &tiling, why);
+    if (code != CODE_OK)
+        return code;
+    for (int i = 0; i < tiling.count && code == CODE_OK; i++) {
+        SCOPE_DETECTIONS found = {0};
+        code = run_window(detector, plane, &tiling.tiles[i], &found, why);
+        if (code == CODE_OK)
+            code = take_core(&tiling.tiles[i], &found, list, why);
+    }
+    tiling_free(&tiling);
+    return code;
+}
+
+static float clip(float value, float high)
+{
+    return fminf(fmaxf(value, 0), high);
+}
+
+/* From working pixels to the image's, clipped; what is left without area goes. */
+static void place_in_image(struct detection_list *list, const struct plane *plane, const struct image *image)
+{
+    float across = (float)image->width / (float)plane->width, down = (float)image->height / (float)plane->height;
+    size_t kept = 0;
+    for (size_t i = 0; i < list->count; i++) {
+        struct detection item = list->items[i];
+        item.box.x0 = clip(item.box.x0 * across, (float)image->width);
+        item.box.x1 = clip(item.box.x1 * across, (float)image->width);
+        item.box.y0 = clip(item.box.y0 * down, (float)image->height);
+        item.box.y1 = clip(item.box.y1 * down, (float)image->height);
+        item.origin_x *= across;
+        item.origin_y *= down;
+        for (int k = 0; k < list->ray_count; k++)
+            item.rays[k] *= (across + down) / 2;
+        if (item.box.x1 > item.box.x0 && item.box.y1 > item.box.y0)
+            list->items[kept++] = item;
+    }
+    list->count = kept;
+}
+
+static double working_scale(const struct detector *detector, const struct image *image)
+{
+    const struct model_info *info = &detector->info;
+    double pixel_um = detector->options.pixel_um > 0 ? detector->options.pixel_um : image->pixel_um;
+    double scale = info->preprocessing.scale;
+    if (pixel_um > 0 && info->pixel_um > 0)
+        scale *= pixel_um / info->pixel_um;
+    return fmin(fmax(scale, PREPROCESSING_SCALE_MIN), PREPROCESSING_SCALE_MAX);
+}
+
+enum code detector_detect(struct detector *detector, const struct image *image, struct detection_list *list,
+                          struct failure *why)
+{
+    struct preprocessing recipe = detector->info.preprocessing;
+    recipe.scale = working_scale(detector, image);
+    SCOPE_PLANE plane = {0};
+    enum code code = preprocessing_apply(&recipe, image, &plane, why);
+    if (code != CODE_OK)
+        return code;
+    list->ray_count = detector->info.architecture.rays;
+    code = detect_tiles(detector, &plane, list, recipe.scale, why);
+    if (code != CODE_OK)
+        return code;
+    place_in_image(list, &plane, image);
+    detection_list_suppress(list, DECODE_IOU);
+    for (size_t i = 0; i < list->count; i++) {
+        struct detection *item = &list->items[i];
+        item->probability =
+            thresholds_probability(&detector->info.thresholds.calibration[item->class_index], item->score);
+    }
+    return CODE_OK;
+}

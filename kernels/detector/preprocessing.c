@@ -1,0 +1,128 @@
+/* Intensities, working scale and padding: see preprocessing.h.  Pure functions of their arguments. */
+#include "preprocessing.h"
+
+#include <math.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const double percentile_low = 0.01, percentile_high = 0.998;
+
+static uint32_t sample_at(const struct image *image, size_t index)
+{
+    return image->bits == 8 ? ((const uint8_t *)image->data)[index] : ((const uint16_t *)image->data)[index];
+}
+
+static double sample_max(const struct image *image)
+{
+    return image->bits == 8 ? 255 : 65535;
+}
+
+/* The smallest value with at least `part` of all samples at or below it. */
+static uint32_t rank_value(const uint64_t *histogram, uint64_t total, double part)
+{
+    uint64_t wanted = (uint64_t)ceil(part * (double)total), seen = 0;
+    for (uint32_t value = 0; value < 65536; value++) {
+        seen += histogram[value];
+        if (seen >= wanted && seen > 0)
+            return value;
+    }
+    return 65535;
+}
+
+void preprocessing_percentiles(const struct image *image, double *low, double *high)
+{
+    static _Thread_local uint64_t histogram[65536];
+    memset(histogram, 0, sizeof histogram);
+    size_t total = (size_t)image->width * (size_t)image->height * (size_t)image->channels;
+    for (size_t i = 0; i < total; i++)
+        histogram[sample_at(image, i)]++;
+    *low = rank_value(histogram, total, percentile_low) / sample_max(image);
+    *high = rank_value(histogram, total, percentile_high) / sample_max(image);
+}
+
+int preprocessing_side(int image_side, double scale)
+{
+    int side = (int)lrint(image_side * scale);
+    return side < 1 ? 1 : side;
+}
+
+static void intensity_range(const struct preprocessing *recipe, const struct image *image, double *low, double *gain)
+{
+    *low = 0;
+    double high = 1;
+    if (recipe->intensity == INTENSITY_PERCENTILE) {
+        preprocessing_percentiles(image, low, &high);
+        high = fmax(high, *low + fmax(recipe->range_floor, 1 / sample_max(image)));
+    }
+    *gain = 1 / (high - *low);
+}
+
+static void convert_samples(const struct image *image, struct plane *plane, double low, double gain)
+{
+    size_t pixels = (size_t)image->width * (size_t)image->height;
+    float scale = (float)(gain / sample_max(image)), shift = (float)(low * gain);
+    for (size_t i = 0; i < pixels; i++) {
+        float value[3];
+        for (int c = 0; c < image->channels; c++)
+            value[c] = (float)sample_at(image, i * (size_t)image->channels + (size_t)c) * scale - shift;
+        if (image->channels == 1)
+            value[1] = value[2] = value[0];
+        if (plane->channels == 3)
+            memcpy(&plane->data[i * 3], value, sizeof value);
+        else if (image->channels == 1)
+            plane->data[i] = value[0];
+        else
+            plane->data[i] = 0.299f * value[0] + 0.587f * value[1] + 0.114f * value[2];
+    }
+}
+
+enum code preprocessing_apply(const struct preprocessing *recipe, const struct image *image, struct plane *out,
+                              struct failure *why)
+{
+    SCOPE_PLANE full = {0};
+    enum code code = resample_create(image->width, image->height, recipe->channels, &full, why);
+    if (code != CODE_OK)
+        return code;
+    double low, gain;
+    intensity_range(recipe, image, &low, &gain);
+    convert_samples(image, &full, low, gain);
+    int width = preprocessing_side(image->width, recipe->scale);
+    int height = preprocessing_side(image->height, recipe->scale);
+    if (width == image->width && height == image->height) {
+        *out = full;
+        full.data = NULL;
+        return CODE_OK;
+    }
+    return resample_plane(&full, width, height, out, why);
+}
+
+int preprocessing_padded(int side)
+{
+    int step = side <= 256 ? 32 : side <= 512 ? 64 : 128;
+    return (side + step - 1) / step * step;
+}
+
+/* ... 2 1 0 1 2 ... n-2 n-1 n-2 ...: mirrored about the outermost pixels' centres. */
+static int mirror(int at, int length)
+{
+    if (length == 1)
+        return 0;
+    int period = 2 * (length - 1);
+    at = abs(at) % period;
+    return at < length ? at : period - at;
+}
+
+void preprocessing_copy_window(const struct plane *plane, const struct preprocessing_window *window, float *input)
+{
+    for (int y = 0; y < window->height; y++) {
+        const float *row = plane->data +
+                           (size_t)mirror(window->y + y, plane->height) * (size_t)plane->width * (size_t)plane->channels;
+        for (int x = 0; x < window->width; x++) {
+            const float *pixel = row + mirror(window->x + x, plane->width) * plane->channels;
+            for (int c = 0; c < plane->channels; c++)
+                *input++ = (pixel[c] - 0.5f) * 4;
+        }
+    }
+}

@@ -1,0 +1,102 @@
+/* Detections as text: see results.h. */
+#include "results.h"
+
+#include <math.h>
+#include <stdbool.h>
+
+/* A box within half a pixel of the frame belongs to an object that may go on outside. */
+static bool touches_border(const struct detection *item, const struct results_image *image)
+{
+    return item->box.x0 < 0.5f || item->box.y0 < 0.5f || item->box.x1 > (float)image->width - 0.5f ||
+           item->box.y1 > (float)image->height - 0.5f;
+}
+
+void results_append_header(struct buffer *out)
+{
+    buffer_append_text(out,
+                       "image,id,class,score,probability,x0,y0,x1,y1,cx,cy,area_px,area_um2,touches_border\n");
+}
+
+void results_append_detections(struct buffer *out, const struct results_image *image,
+                               const struct detection_list *list, const struct model_info *info)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        const struct detection *item = &list->items[i];
+        double area = detection_area(item, list->ray_count);
+        buffer_append_csv(out, image->name);
+        buffer_printf(out, ",%zu,", i + 1);
+        buffer_append_csv(out, info->class_names[item->class_index]);
+        buffer_printf(out, ",%.4f,%.4f,%.2f,%.2f,%.2f,%.2f,%.2f,%.2f,%.1f,", item->score, item->probability, item->box.x0,
+                      item->box.y0, item->box.x1, item->box.y1, (item->box.x0 + item->box.x1) / 2, (item->box.y0 + item->box.y1) / 2, area);
+        if (image->pixel_um > 0)
+            buffer_printf(out, "%.3f", area * image->pixel_um * image->pixel_um);
+        buffer_printf(out, ",%d\n", touches_border(item, image));
+    }
+}
+
+static void count_classes(const struct detection_list *list, size_t counts[DETECTION_CLASSES_MAX])
+{
+    for (int k = 0; k < DETECTION_CLASSES_MAX; k++)
+        counts[k] = 0;
+    for (size_t i = 0; i < list->count; i++)
+        counts[list->items[i].class_index]++;
+}
+
+void results_append_counts_header(struct buffer *out, const struct model_info *info)
+{
+    buffer_append_text(out, "image");
+    for (int k = 0; k < info->architecture.classes; k++) {
+        buffer_append_text(out, ",");
+        buffer_append_csv(out, info->class_names[k]);
+    }
+    buffer_append_text(out, ",total\n");
+}
+
+void results_append_counts(struct buffer *out, const char *image, const struct detection_list *list,
+                           const struct model_info *info)
+{
+    size_t counts[DETECTION_CLASSES_MAX];
+    count_classes(list, counts);
+    buffer_append_csv(out, image);
+    for (int k = 0; k < info->architecture.classes; k++)
+        buffer_printf(out, ",%zu", counts[k]);
+    buffer_printf(out, ",%zu\n", list->count);
+}
+
+static void append_json_outline(struct buffer *out, const struct detection *item, int ray_count, const int size[2])
+{
+    float points[NETWORK_RAYS_MAX][2];
+    detection_outline(item, ray_count, size, points);
+    buffer_append_text(out, ",\"outline\":[");
+    for (int k = 0; k < ray_count; k++)
+        buffer_printf(out, "%s[%.2f,%.2f]", k ? "," : "", points[k][0], points[k][1]);
+    buffer_append_text(out, "]");
+}
+
+void results_append_json(struct buffer *out, const struct results_image *image, const struct detection_list *list,
+                         const struct model_info *info)
+{
+    size_t counts[DETECTION_CLASSES_MAX];
+    count_classes(list, counts);
+    const int size[2] = {image->width, image->height};
+    buffer_append_text(out, "{\"image\":");
+    buffer_append_json(out, image->name);
+    buffer_printf(out, ",\"width\":%d,\"height\":%d,\"counts\":{", image->width, image->height);
+    for (int k = 0; k < info->architecture.classes; k++) {
+        buffer_append_text(out, k ? "," : "");
+        buffer_append_json(out, info->class_names[k]);
+        buffer_printf(out, ":%zu", counts[k]);
+    }
+    buffer_append_text(out, "},\"detections\":[");
+    for (size_t i = 0; i < list->count; i++) {
+        const struct detection *item = &list->items[i];
+        buffer_append_text(out, i ? ",\n{\"class\":" : "\n{\"class\":");
+        buffer_append_json(out, info->class_names[item->class_index]);
+        buffer_printf(out, ",\"score\":%.4f,\"probability\":%.4f,\"box\":[%.2f,%.2f,%.2f,%.2f]", item->score,
+                      item->probability, item->box.x0, item->box.y0, item->box.x1, item->box.y1);
+        if (list->ray_count >= 3)
+            append_json_outline(out, item, list->ray_count, size);
+        buffer_append_text(out, "}");
+    }
+    buffer_append_text(out, "]}\n");
+}

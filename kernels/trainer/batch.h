@@ -1,0 +1,36 @@
+/* One training batch: inputs and targets, and the maker that fills it as a pure function of (seed, step). */
+#ifndef CYTOFS_BATCH_H
+#define CYTOFS_BATCH_H
+
+#include "image_store.h"
+#include "network.h"
+#include "sampler.h"
+
+struct batch_shape {
+    int batch, side, channels, classes, rays;
+};
+
+/* Host memory as network_forward and network_backward take it. */
+struct batch {
+    int64_t step;
+    float *input;
+    float *heat, *box, *box_weight, *rays, *ray_weight; /* rays, ray_weight NULL where shape.rays is 0 */
+};
+
+MUST_CHECK enum code batch_create(const struct batch_shape *shape, struct batch *out, struct failure *why);
+void batch_free(struct batch *batch);
+
+/* What a batch is made from; borrowed. */
+struct batch_source {
+    const struct dataset *dataset;
+    struct image_store *store;
+    struct sampler *sampler;
+    uint64_t seed;
+    struct batch_shape shape;
+};
+
+/* Fills *batch for `step`, 1-based.  Nothing but the source and the step decides what is in it. */
+MUST_CHECK enum code batch_fill(const struct batch_source *source, int64_t step, struct batch *batch,
+                                struct failure *why);
+
+#endif

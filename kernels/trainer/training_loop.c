@@ -1,0 +1,230 @@
+/* The loop over optimiser steps: see training.h.
+ *
+ * A step is: take the batch that the prefetch thread made, forward, backward, update.  Between steps, on the clock:
+ * metrics and progress about once a second, a checkpoint every checkpoint_interval_ms.  The clock decides only when
+ * things are written, never what the weights become.
+ */
+#include "training.h"
+
+#include <math.h>
+
+#include "checkpoint.h"
+#include "prefetch.h"
+#include "schedule.h"
+#include "timing.h"
+
+#define METRIC_POINTS       500 /* about so many lines per training metric */
+#define PROGRESS_MS         1000
+#define LINE_MS             15000
+#define LOOK_IMAGES_MAX     64
+#define DIVERGED_STEPS_MAX  20 /* in a row without a finite loss */
+
+static const float gradient_norm_max = 10;
+
+/* Sums since the last metric line. */
+struct tally {
+    struct network_loss loss;
+    double gradient_norm;
+    int64_t steps, began_ns;
+};
+
+struct loop {
+    struct training *training;
+    struct prefetch *prefetch;
+    struct tally tally;
+    double recent_loss, steps_per_second;
+    int64_t began_step, began_ns, looking_ns; /* looking_ns: spent on validation images, not on training */
+    int64_t progress_ms, line_ms, checkpoint_ms;
+    int diverged_steps;
+};
+
+static enum code take_step(struct loop *loop, struct network_loss *loss, float *gradient_norm, struct failure *why)
+{
+    struct training *training = loop->training;
+    const struct batch *batch;
+    enum code code = prefetch_next(loop->prefetch, &batch, why);
+    if (code == CODE_OK)
+        code = network_forward(training->network, batch->input, why);
+    if (code != CODE_OK)
+        return code;
+    struct network_targets targets = {batch->heat, batch->box, batch->box_weight, batch->rays, batch->ray_weight};
+    code = network_backward(training->network, &targets, loss, why);
+    if (code != CODE_OK)
+        return code;
+    struct network_update update = {
+        .lr = schedule_lr(batch->step, training->plan.steps, training->plan.lr),
+        .weight_decay = (float)training->plan.weight_decay,
+        .clip_norm = gradient_norm_max,
+        .ema_decay = schedule_ema_decay(batch->step),
+        .step = batch->step,
+    };
+    network_apply(training->network, &update, gradient_norm);
+    training->step = batch->step;
+    return CODE_OK;
+}
+
+static enum code check_loss(struct loop *loop, const struct network_loss *loss, struct failure *why)
+{
+    loop->diverged_steps = isfinite(loss->total) ? 0 : loop->diverged_steps + 1;
+    if (loop->diverged_steps < DIVERGED_STEPS_MAX)
+        return CODE_OK;
+    return failure_set(why, CODE_INVALID,
+                       "training: the loss is not a number since step %lld: use a smaller lr than %g",
+                       (long long)(loop->training->step - DIVERGED_STEPS_MAX + 1), loop->training->plan.lr);
+}
+
+static void record_tally(struct loop *loop)
+{
+    struct training *training = loop->training;
+    struct tally *tally = &loop->tally;
+    int64_t now = timing_monotonic_ns(), step = training->step;
+    double steps = (double)tally->steps, seconds = (double)(now - tally->began_ns) / 1e9;
+    run_files_metric(training->files, "train/loss", tally->loss.total / steps, step);
+    run_files_metric(training->files, "train/loss_heat", tally->loss.heat / steps, step);
+    run_files_metric(training->files, "train/loss_box", tally->loss.box / steps, step);
+    if (training->plan.architecture.rays > 0)
+        run_files_metric(training->files, "train/loss_rays", tally->loss.rays / steps, step);
+    run_files_metric(training->files, "train/gradient_norm", tally->gradient_norm / steps, step);
+    run_files_metric(training->files, "train/lr", schedule_lr(step, training->plan.steps, training->plan.lr), step);
+    run_files_metric(training->files, "train/images_per_second", steps * training->plan.batch / seconds, step);
+    loop->recent_loss = tally->loss.total / steps;
+    *tally = (struct tally){.began_ns = now};
+}
+
+static void add_to_tally(struct loop *loop, const struct network_loss *loss, float gradient_norm)
+{
+    struct tally *tally = &loop->tally;
+    int64_t total = loop->training->plan.steps, interval = total / METRIC_POINTS > 1 ? total / METRIC_POINTS : 1;
+    tally->loss.total += loss->total;
+    tally->loss.heat += loss->heat;
+    tally->loss.box += loss->box;
+    tally->loss.rays += loss->rays;
+    tally->gradient_norm += gradient_norm;
+    tally->steps++;
+    if (loop->training->step % interval == 0 || loop->training->step == total)
+        record_tally(loop);
+}
+
+static enum code show_progress(struct loop *loop, struct failure *why)
+{
+    struct training *training = loop->training;
+    const struct trainer_options *options = training->options;
+    int64_t now = timing_monotonic_ms(), done = training->step, total = training->plan.steps;
+    if (now - loop->progress_ms < PROGRESS_MS && done < total)
+        return CODE_OK;
+    loop->progress_ms = now;
+    double seconds = (double)(timing_monotonic_ns() - loop->began_ns - loop->looking_ns) / 1e9;
+    loop->steps_per_second = seconds > 0 ? (double)(done - loop->began_step) / seconds : 0;
+    if (options->on_progress)
+        options->on_progress(options->context, done, total, loop->steps_per_second, loop->recent_loss);
+    if (now - loop->line_ms >= LINE_MS || done == total) {
+        loop->line_ms = now;
+        training_say(training, "step %lld of %lld: loss %.4f, %.1f images/s", (long long)done, (long long)total,
+                     loop->recent_loss, loop->steps_per_second * training->plan.batch);
+    }
+    enum code code = run_files_progress(training->files, done, total, loop->steps_per_second, why);
+    return code == CODE_OK ? run_files_flush(training->files, false, why) : code;
+}
+
+static enum code write_checkpoint(struct loop *loop, struct failure *why)
+{
+    struct training *training = loop->training;
+    loop->checkpoint_ms = timing_monotonic_ms();
+    enum code code = run_files_flush(training->files, true, why);
+    if (code != CODE_OK)
+        return code;
+    return checkpoint_write(training->checkpoint_path, training->network, training->step, training->plan.digest, why);
+}
+
+static enum code checkpoint_when_due(struct loop *loop, struct failure *why)
+{
+    struct training *training = loop->training;
+    bool is_last = training->step == training->plan.steps, is_stopped = training_is_stopped(training);
+    bool is_due = timing_monotonic_ms() - loop->checkpoint_ms >= training->options->checkpoint_interval_ms;
+    if (is_last || is_due || is_stopped) {
+        enum code code = write_checkpoint(loop, why);
+        if (code != CODE_OK)
+            return code;
+    }
+    if (is_stopped && !is_last)
+        return failure_set(why, CODE_INTERRUPTED,
+                           "training: stopped at step %lld of %lld; a checkpoint is kept: the same command goes on",
+                           (long long)training->step, (long long)training->plan.steps);
+    return CODE_OK;
+}
+
+static bool is_time_to_look(const struct training *training)
+{
+    int64_t total = training->plan.steps, looks = training->options->validations;
+    for (int64_t k = 1; k <= looks; k++)
+        if (training->step == total * k / (looks + 1))
+            return training->step > 0;
+    return false;
+}
+
+static enum code look_when_due(struct loop *loop, struct failure *why)
+{
+    struct training *training = loop->training;
+    if (!is_time_to_look(training))
+        return CODE_OK;
+    int64_t began_ns = timing_monotonic_ns();
+    double ap50;
+    enum code code = training_outputs_look(training, SPLIT_VAL, LOOK_IMAGES_MAX, &ap50, why);
+    if (code == CODE_OK && isfinite(ap50))
+        training_say(training, "step %lld: validation AP50 %.3f", (long long)training->step, ap50);
+    int64_t took_ns = timing_monotonic_ns() - began_ns;
+    loop->looking_ns += took_ns;
+    loop->tally.began_ns += took_ns;
+    return code;
+}
+
+static enum code run_steps(struct loop *loop, struct failure *why)
+{
+    struct training *training = loop->training;
+    while (training->step < training->plan.steps) {
+        struct network_loss loss;
+        float gradient_norm;
+        enum code code = take_step(loop, &loss, &gradient_norm, why);
+        if (code == CODE_OK)
+            code = check_loss(loop, &loss, why);
+        if (code != CODE_OK)
+            return code;
+        add_to_tally(loop, &loss, gradient_norm);
+        code = show_progress(loop, why);
+        if (code == CODE_OK)
+            code = look_when_due(loop, why);
+        if (code == CODE_OK)
+            code = checkpoint_when_due(loop, why);
+        if (code != CODE_OK)
+            return code;
+    }
+    return CODE_OK;
+}
+
+enum code training_loop_run(struct training *training, struct failure *why)
+{
+    if (training->step >= training->plan.steps)
+        return CODE_OK;
+    int64_t now_ms = timing_monotonic_ms(), now_ns = timing_monotonic_ns();
+    struct loop loop = {.training = training,
+                        .tally = {.began_ns = now_ns},
+                        .began_step = training->step,
+                        .began_ns = now_ns,
+                        .line_ms = now_ms,
+                        .checkpoint_ms = now_ms};
+    struct batch_source source = {
+        .dataset = training->dataset,
+        .store = training->store,
+        .sampler = training->sampler,
+        .seed = training->plan.seed,
+        .shape = {training->plan.batch, training->plan.side, training->plan.architecture.input_channels,
+                  training->plan.architecture.classes, training->plan.architecture.rays},
+    };
+    enum code code = prefetch_create(&source, training->step + 1, training->plan.steps, &loop.prefetch, why);
+    if (code != CODE_OK)
+        return code;
+    code = run_steps(&loop, why);
+    prefetch_destroy(loop.prefetch);
+    training->report->training_seconds = (double)(timing_monotonic_ns() - loop.began_ns - loop.looking_ns) / 1e9;
+    return code;
+}
