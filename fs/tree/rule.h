@@ -57,13 +57,15 @@ struct rule {
      * and with an empty file. */
     enum code (*check)(void *context, const char *path, struct failure *why);
 
-    /* WATCH: the last writing handle was released after a change, or a rename put a file there. */
+    /* WATCH: the last writing handle was released after a change, or a rename, a link or a symbolic link put something
+     * there; called before that operation returns.  A rename onto the name settles it and removes nothing. */
     void (*settled)(void *context, const char *path);
 
-    /* WATCH: before a file of this name is made (create, link, symlink, rename to it); may refuse. */
-    enum code (*admit)(void *context, const char *path, struct failure *why);
+    /* WATCH: before a file of this name is made (create, link, symlink, rename to it); may refuse.  target: of the
+     * symbolic link that is being made, NULL for anything else. */
+    enum code (*admit)(void *context, const char *path, const char *target, struct failure *why);
 
-    /* WATCH: this name was unlinked (not renamed away). */
+    /* WATCH: this name was unlinked (not renamed away: that calls nothing). */
     void (*removed)(void *context, const char *path);
 
     /* WATCH: the last handle, of any kind, on the file was released. */

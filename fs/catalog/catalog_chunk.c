@@ -1,0 +1,170 @@
+/* Rows of `chunks` and `packs`.
+ *
+ * Invariant: for every pack, packs.live_chunks and live_bytes are the number of rows in `chunks` that point into it and
+ * the sum of their bytes.  Each change of a row is accounted for in the same operation.
+ */
+#include "catalog_chunk.h"
+
+#include <string.h>
+
+#include "catalog_internal.h"
+
+static enum code take_row(struct database *database, int statement, int column, struct catalog_chunk *out,
+                          struct failure *why)
+{
+    int64_t pack = database_integer(database, statement, column);
+    int64_t offset = database_integer(database, statement, column + 1);
+    int64_t bytes = database_integer(database, statement, column + 2);
+    size_t nonce_bytes;
+    const void *nonce = database_bytes(database, statement, column + 3, &nonce_bytes);
+    if (pack <= 0 || pack > UINT32_MAX || offset < 0 || bytes <= 0 || bytes > UINT32_MAX ||
+        nonce_bytes != CATALOG_CHUNK_NONCE_BYTES)
+        return failure_set(why, CODE_CORRUPT, "the catalog: a chunk has impossible values (run: cytofs fsck)");
+    out->pack = (uint32_t)pack;
+    out->offset = (uint64_t)offset;
+    out->bytes = (uint32_t)bytes;
+    memcpy(out->nonce, nonce, CATALOG_CHUNK_NONCE_BYTES);
+    return CODE_OK;
+}
+
+/* With the mutex held. */
+static enum code get(struct catalog *catalog, uint64_t inode, uint64_t index, struct catalog_chunk *out,
+                     struct failure *why)
+{
+    enum code code = database_first(catalog->database, SQL_CHUNK_GET,
+                                    DATABASE_BIND(DATABASE_INTEGER(inode), DATABASE_INTEGER(index)), why);
+    if (code != CODE_OK)
+        return code;
+    out->inode = inode;
+    out->index = index;
+    code = take_row(catalog->database, SQL_CHUNK_GET, 0, out, why);
+    database_done(catalog->database, SQL_CHUNK_GET);
+    return code;
+}
+
+static enum code count_in_pack(struct catalog *catalog, uint32_t pack, int64_t chunks, int64_t bytes,
+                               struct failure *why)
+{
+    return database_run(
+        catalog->database, SQL_PACK_ADD,
+        DATABASE_BIND(DATABASE_INTEGER(pack), DATABASE_INTEGER(chunks), DATABASE_INTEGER(bytes)), why);
+}
+
+enum code catalog_chunk_get(struct catalog *catalog, uint64_t inode, uint64_t index, struct catalog_chunk *out,
+                            struct failure *why)
+{
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&catalog->mutex);
+    return get(catalog, inode, index, out, why);
+}
+
+enum code catalog_chunk_put(struct catalog *catalog, const struct catalog_chunk *chunk, struct failure *why)
+{
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&catalog->mutex);
+    struct catalog_chunk old;
+    enum code code = get(catalog, chunk->inode, chunk->index, &old, why);
+    if (code == CODE_OK)
+        code = count_in_pack(catalog, old.pack, -1, -(int64_t)old.bytes, why);
+    else if (code == CODE_NO_DATA)
+        code = CODE_OK;
+    if (code == CODE_OK)
+        code = database_run(catalog->database, SQL_CHUNK_PUT,
+                            DATABASE_BIND(DATABASE_INTEGER(chunk->inode), DATABASE_INTEGER(chunk->index),
+                                          DATABASE_INTEGER(chunk->pack), DATABASE_INTEGER(chunk->offset),
+                                          DATABASE_INTEGER(chunk->bytes),
+                                          DATABASE_BYTES(chunk->nonce, CATALOG_CHUNK_NONCE_BYTES)),
+                            why);
+    return code == CODE_OK ? count_in_pack(catalog, chunk->pack, 1, chunk->bytes, why) : code;
+}
+
+enum code catalog_chunk_delete(struct catalog *catalog, uint64_t inode, uint64_t index, struct failure *why)
+{
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&catalog->mutex);
+    struct catalog_chunk old;
+    enum code code = get(catalog, inode, index, &old, why);
+    if (code == CODE_NO_DATA)
+        return CODE_OK;
+    if (code == CODE_OK)
+        code = count_in_pack(catalog, old.pack, -1, -(int64_t)old.bytes, why);
+    if (code == CODE_OK)
+        code = database_run(catalog->database, SQL_CHUNK_DELETE,
+                            DATABASE_BIND(DATABASE_INTEGER(inode), DATABASE_INTEGER(index)), why);
+    return code;
+}
+
+enum code catalog_chunk_delete_from(struct catalog *catalog, uint64_t inode, uint64_t index, struct failure *why)
+{
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&catalog->mutex);
+    struct database *database = catalog->database;
+    /* The statement stays open while the counts change: they are in another table. */
+    enum code code = database_first(database, SQL_CHUNK_LIVE_FROM,
+                                    DATABASE_BIND(DATABASE_INTEGER(inode), DATABASE_INTEGER(index)), why);
+    while (code == CODE_OK) {
+        uint32_t pack = (uint32_t)database_integer(database, SQL_CHUNK_LIVE_FROM, 0);
+        int64_t chunks = database_integer(database, SQL_CHUNK_LIVE_FROM, 1);
+        int64_t bytes = database_integer(database, SQL_CHUNK_LIVE_FROM, 2);
+        code = count_in_pack(catalog, pack, -chunks, -bytes, why);
+        if (code != CODE_OK)
+            database_done(database, SQL_CHUNK_LIVE_FROM);
+        else
+            code = database_next(database, SQL_CHUNK_LIVE_FROM, why);
+    }
+    if (code != CODE_NO_DATA)
+        return code;
+    return database_run(database, SQL_CHUNK_DELETE_FROM,
+                        DATABASE_BIND(DATABASE_INTEGER(inode), DATABASE_INTEGER(index)), why);
+}
+
+enum code catalog_chunk_walk(struct catalog *catalog, uint64_t inode, int64_t index, struct catalog_chunk *rows,
+                             size_t max, size_t *count, struct failure *why)
+{
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&catalog->mutex);
+    struct database *database = catalog->database;
+    *count = 0;
+    enum code code =
+        database_first(database, SQL_CHUNK_WALK,
+                       DATABASE_BIND(DATABASE_INTEGER(inode), DATABASE_INTEGER(index), DATABASE_INTEGER(max)), why);
+    while (code == CODE_OK) {
+        struct catalog_chunk *row = &rows[(*count)++];
+        row->inode = (uint64_t)database_integer(database, SQL_CHUNK_WALK, 0);
+        row->index = (uint64_t)database_integer(database, SQL_CHUNK_WALK, 1);
+        code = take_row(database, SQL_CHUNK_WALK, 2, row, why);
+        if (code != CODE_OK)
+            database_done(database, SQL_CHUNK_WALK);
+        else
+            code = database_next(database, SQL_CHUNK_WALK, why);
+    }
+    return code == CODE_NO_DATA ? CODE_OK : code;
+}
+
+enum code catalog_chunk_dead_pack(struct catalog *catalog, uint32_t after, uint32_t *pack, struct failure *why)
+{
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&catalog->mutex);
+    enum code code = database_first(catalog->database, SQL_PACK_DEAD, DATABASE_BIND(DATABASE_INTEGER(after)), why);
+    if (code != CODE_OK)
+        return code;
+    *pack = (uint32_t)database_integer(catalog->database, SQL_PACK_DEAD, 0);
+    database_done(catalog->database, SQL_PACK_DEAD);
+    return CODE_OK;
+}
+
+enum code catalog_chunk_forget_pack(struct catalog *catalog, uint32_t pack, struct failure *why)
+{
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&catalog->mutex);
+    return database_run(catalog->database, SQL_PACK_FORGET, DATABASE_BIND(DATABASE_INTEGER(pack)), why);
+}
+
+enum code catalog_chunk_pack_use(struct catalog *catalog, uint32_t pack, uint64_t *chunks, uint64_t *bytes,
+                                 struct failure *why)
+{
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&catalog->mutex);
+    *chunks = *bytes = 0;
+    enum code code = database_first(catalog->database, SQL_PACK_KNOWN, DATABASE_BIND(DATABASE_INTEGER(pack)), why);
+    if (code == CODE_NO_DATA)
+        return CODE_OK;
+    if (code != CODE_OK)
+        return code;
+    *chunks = (uint64_t)database_integer(catalog->database, SQL_PACK_KNOWN, 0);
+    *bytes = (uint64_t)database_integer(catalog->database, SQL_PACK_KNOWN, 1);
+    database_done(catalog->database, SQL_PACK_KNOWN);
+    return CODE_OK;
+}

@@ -1,0 +1,48 @@
+/* Rows of `chunks`, and of `packs`, which counts them. */
+#ifndef CYTOFS_CATALOG_CHUNK_H
+#define CYTOFS_CATALOG_CHUNK_H
+
+#include <stddef.h>
+
+#include "catalog.h"
+
+#define CATALOG_CHUNK_NONCE_BYTES 12
+
+struct catalog_chunk {
+    uint64_t inode;
+    uint64_t index;
+    uint32_t pack;
+    uint32_t bytes; /* sealed */
+    uint64_t offset;
+    uint8_t nonce[CATALOG_CHUNK_NONCE_BYTES];
+};
+
+/* CODE_NO_DATA with *why untouched where the file has a hole there. */
+MUST_CHECK enum code catalog_chunk_get(struct catalog *catalog, uint64_t inode, uint64_t index,
+                                       struct catalog_chunk *out, struct failure *why);
+
+/* Makes or replaces the row, and counts in its pack (and no more in the old row's). */
+MUST_CHECK enum code catalog_chunk_put(struct catalog *catalog, const struct catalog_chunk *chunk, struct failure *why);
+
+/* Removes one row (a missing one is fine), or those from `index` on. */
+MUST_CHECK enum code catalog_chunk_delete(struct catalog *catalog, uint64_t inode, uint64_t index,
+                                          struct failure *why);
+MUST_CHECK enum code catalog_chunk_delete_from(struct catalog *catalog, uint64_t inode, uint64_t index,
+                                               struct failure *why);
+
+/* Up to max rows behind (inode, index), in order; for checking. */
+MUST_CHECK enum code catalog_chunk_walk(struct catalog *catalog, uint64_t inode, int64_t index,
+                                        struct catalog_chunk *rows, size_t max, size_t *count, struct failure *why);
+
+/* The lowest pack above `after` that no row points into any more; CODE_NO_DATA where there is none. */
+MUST_CHECK enum code catalog_chunk_dead_pack(struct catalog *catalog, uint32_t after, uint32_t *pack,
+                                             struct failure *why);
+
+/* Takes such a pack out of the books. */
+MUST_CHECK enum code catalog_chunk_forget_pack(struct catalog *catalog, uint32_t pack, struct failure *why);
+
+/* How many rows point into a pack, and with how many sealed bytes; 0 where it is not in the books. */
+MUST_CHECK enum code catalog_chunk_pack_use(struct catalog *catalog, uint32_t pack, uint64_t *chunks, uint64_t *bytes,
+                                            struct failure *why);
+
+#endif

@@ -1,0 +1,184 @@
+/* The schema as a document.  Truth first, then what is derived from it; FORMAT.md says what the opaque bytes hold.
+ *
+ * Truth
+ *   numbers     counters that outlive the rows that they numbered
+ *   members     people: who may be given keys
+ *   spaces      key spaces; the key itself is nowhere here
+ *   wraps       a space's key, wrapped for one member
+ *   inodes      files, folders, symbolic links.  Inode 1 is the root
+ *   names       a folder's entries: (parent, encrypted name) -> inode
+ *   chunks      a file's 128 KiB pieces: (inode, index) -> place in the chunk store.  A missing row is zeros
+ *   attributes  extended attributes, and under the empty name the target of a symbolic link
+ * Derived
+ *   packs       how many chunk rows point into each pack, so that packs that nobody needs can be dropped
+ *   names_by_inode, inodes_orphaned, packs_dead   indices
+ */
+#include "catalog_schema.h"
+
+static const char version_1[] =
+    "CREATE TABLE numbers("
+    "  which INTEGER PRIMARY KEY,"            /* enum catalog_number */
+    "  value INTEGER NOT NULL) STRICT;"
+
+    "CREATE TABLE members("
+    "  member INTEGER PRIMARY KEY,"           /* local number */
+    "  id BLOB NOT NULL UNIQUE CHECK(length(id) = 16),"
+    "  public_key BLOB NOT NULL CHECK(length(public_key) = 32),"
+    "  name TEXT NOT NULL,"                   /* UTF-8, as entered at init */
+    "  added_ms INTEGER NOT NULL) STRICT;"
+
+    "CREATE TABLE spaces("
+    "  space INTEGER PRIMARY KEY,"            /* local number, never reused */
+    "  id BLOB NOT NULL UNIQUE CHECK(length(id) = 16),"
+    "  generation INTEGER NOT NULL) STRICT;"  /* of its key, from 1 */
+
+    "CREATE TABLE wraps("
+    "  space INTEGER NOT NULL REFERENCES spaces,"
+    "  member INTEGER NOT NULL REFERENCES members,"
+    "  sender INTEGER NOT NULL REFERENCES members," /* who wrapped it */
+    "  generation INTEGER NOT NULL,"
+    "  wrapped BLOB NOT NULL,"
+    "  PRIMARY KEY(space, member, generation)) STRICT, WITHOUT ROWID;"
+
+    "CREATE TABLE inodes("
+    "  inode INTEGER PRIMARY KEY,"
+    "  kind INTEGER NOT NULL CHECK(kind BETWEEN 0 AND 2)," /* enum node_kind: file, folder, link */
+    "  flags INTEGER NOT NULL,"               /* CATALOG_INODE_* */
+    "  space INTEGER NOT NULL,"               /* whose keys seal its contents, entries and attributes */
+    "  mode INTEGER NOT NULL,"                /* permission bits */
+    "  size INTEGER NOT NULL CHECK(size >= 0),"  /* bytes; of a link, its target's */
+    "  links INTEGER NOT NULL CHECK(links >= 0)," /* names; 0: unlinked, but still open when this was written */
+    "  access_ns INTEGER NOT NULL,"           /* since 1970 */
+    "  modify_ns INTEGER NOT NULL,"
+    "  change_ns INTEGER NOT NULL,"
+    "  version INTEGER NOT NULL,"             /* counts changes of the contents */
+    "  origin INTEGER NOT NULL,"              /* the inode that this one was copied from (snapshots), else itself:
+                                                 what its sealed bytes are bound to */
+    "  stamp INTEGER NOT NULL,"               /* number of the last change at or below it */
+    "  stamp_ns INTEGER NOT NULL) STRICT;"    /* when that was */
+
+    "CREATE TABLE names("
+    "  parent INTEGER NOT NULL,"
+    "  name BLOB NOT NULL,"
+    "  inode INTEGER NOT NULL,"
+    "  PRIMARY KEY(parent, name)) STRICT, WITHOUT ROWID;"
+
+    "CREATE TABLE chunks("
+    "  inode INTEGER NOT NULL,"
+    "  idx INTEGER NOT NULL,"                 /* from 0 */
+    "  pack INTEGER NOT NULL,"
+    "  offset INTEGER NOT NULL,"              /* of the record in the pack */
+    "  bytes INTEGER NOT NULL,"               /* sealed */
+    "  nonce BLOB NOT NULL CHECK(length(nonce) = 12)," /* of the sealed bytes: tells an older version from this one */
+    "  PRIMARY KEY(inode, idx)) STRICT, WITHOUT ROWID;"
+
+    "CREATE TABLE attributes("
+    "  inode INTEGER NOT NULL,"
+    "  name BLOB NOT NULL,"
+    "  value BLOB NOT NULL,"
+    "  PRIMARY KEY(inode, name)) STRICT, WITHOUT ROWID;"
+
+    "CREATE TABLE packs("
+    "  pack INTEGER PRIMARY KEY,"
+    "  live_chunks INTEGER NOT NULL CHECK(live_chunks >= 0),"
+    "  live_bytes INTEGER NOT NULL) STRICT;"
+
+    "CREATE INDEX names_by_inode ON names(inode);"
+    "CREATE INDEX inodes_orphaned ON inodes(inode) WHERE links = 0;"
+    "CREATE INDEX packs_dead ON packs(pack) WHERE live_chunks = 0;";
+
+const char *const catalog_schema_migrations[] = {version_1};
+
+/* The copy of a subtree (catalog_snapshot.c): which inode becomes which. */
+const char *const catalog_schema_temporary =
+    "CREATE TEMP TABLE copy(old INTEGER PRIMARY KEY, new INTEGER NOT NULL UNIQUE, kind INTEGER NOT NULL) STRICT;";
+
+#define INODE_COLUMNS                                                                                                  \
+    "inode, kind, flags, space, mode, size, links, access_ns, modify_ns, change_ns, version, origin, stamp, stamp_ns"
+
+const char *const catalog_schema_statements[SQL_COUNT] = {
+    [SQL_BEGIN] = "BEGIN IMMEDIATE",
+    [SQL_SAVEPOINT] = "SAVEPOINT operation",
+    [SQL_RELEASE] = "RELEASE operation",
+    [SQL_ROLLBACK_TO] = "ROLLBACK TO operation",
+    [SQL_COMMIT] = "COMMIT",
+
+    [SQL_NUMBER_GET] = "SELECT value FROM numbers WHERE which = ?1",
+    [SQL_NUMBER_SET] = "INSERT INTO numbers VALUES(?1, ?2) ON CONFLICT DO UPDATE SET value = ?2",
+
+    [SQL_INODE_GET] = "SELECT " INODE_COLUMNS " FROM inodes WHERE inode = ?1",
+    [SQL_INODE_PUT] = "REPLACE INTO inodes(" INODE_COLUMNS
+                      ") VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+    [SQL_INODE_DELETE] = "DELETE FROM inodes WHERE inode = ?1",
+    [SQL_INODE_ORPHANS] = "SELECT inode FROM inodes WHERE links = 0 LIMIT ?1",
+    [SQL_INODE_TOTALS] = "SELECT kind, count(*), sum(size) FROM inodes GROUP BY kind",
+    [SQL_INODE_WALK] = "SELECT " INODE_COLUMNS " FROM inodes WHERE inode > ?1 ORDER BY inode LIMIT ?2",
+
+    [SQL_NAME_FIND] = "SELECT inode FROM names WHERE parent = ?1 AND name = ?2",
+    [SQL_NAME_INSERT] = "INSERT INTO names(parent, name, inode) VALUES(?1, ?2, ?3)",
+    [SQL_NAME_DELETE] = "DELETE FROM names WHERE parent = ?1 AND name = ?2",
+    [SQL_NAME_LIST] = "SELECT name, inode FROM names WHERE parent = ?1",
+    [SQL_NAME_OF_INODE] = "SELECT parent, name FROM names WHERE inode = ?1",
+    [SQL_NAME_COUNT] = "SELECT count(*) FROM (SELECT 1 FROM names WHERE parent = ?1 LIMIT ?2)",
+    [SQL_NAME_WALK] = "SELECT parent, name, inode FROM names WHERE (parent, name) > (?1, ?2) ORDER BY parent, name "
+                      "LIMIT ?3",
+
+    [SQL_CHUNK_GET] = "SELECT pack, offset, bytes, nonce FROM chunks WHERE inode = ?1 AND idx = ?2",
+    [SQL_CHUNK_PUT] = "REPLACE INTO chunks(inode, idx, pack, offset, bytes, nonce) VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
+    [SQL_CHUNK_DELETE] = "DELETE FROM chunks WHERE inode = ?1 AND idx = ?2",
+    [SQL_CHUNK_LIVE_FROM] = "SELECT pack, count(*), sum(bytes) FROM chunks WHERE inode = ?1 AND idx >= ?2 GROUP BY pack",
+    [SQL_CHUNK_DELETE_FROM] = "DELETE FROM chunks WHERE inode = ?1 AND idx >= ?2",
+    [SQL_CHUNK_WALK] = "SELECT inode, idx, pack, offset, bytes, nonce FROM chunks WHERE (inode, idx) > (?1, ?2) "
+                       "ORDER BY inode, idx LIMIT ?3",
+
+    [SQL_PACK_ADD] = "INSERT INTO packs VALUES(?1, ?2, ?3) ON CONFLICT DO UPDATE SET "
+                     "live_chunks = live_chunks + ?2, live_bytes = live_bytes + ?3",
+    [SQL_PACK_DEAD] = "SELECT pack FROM packs WHERE live_chunks = 0 AND pack > ?1 ORDER BY pack LIMIT 1",
+    [SQL_PACK_FORGET] = "DELETE FROM packs WHERE pack = ?1 AND live_chunks = 0",
+    [SQL_PACK_KNOWN] = "SELECT live_chunks, live_bytes FROM packs WHERE pack = ?1",
+
+    [SQL_ATTRIBUTE_GET] = "SELECT value FROM attributes WHERE inode = ?1 AND name = ?2",
+    [SQL_ATTRIBUTE_PUT] = "REPLACE INTO attributes(inode, name, value) VALUES(?1, ?2, ?3)",
+    [SQL_ATTRIBUTE_DELETE] = "DELETE FROM attributes WHERE inode = ?1 AND name = ?2",
+    [SQL_ATTRIBUTE_LIST] = "SELECT name, value FROM attributes WHERE inode = ?1 AND name != x''",
+    [SQL_ATTRIBUTE_DELETE_ALL] = "DELETE FROM attributes WHERE inode = ?1",
+
+    [SQL_SPACE_PUT] = "INSERT INTO spaces(space, id, generation) VALUES(?1, ?2, ?3)",
+    [SQL_SPACE_LIST] = "SELECT space, id, generation FROM spaces WHERE space > ?1 ORDER BY space LIMIT 1",
+    [SQL_SPACE_DELETE] = "DELETE FROM spaces WHERE space = ?1",
+    [SQL_WRAP_PUT] = "INSERT INTO wraps(space, member, sender, generation, wrapped) VALUES(?1, ?2, ?3, ?4, ?5)",
+    [SQL_WRAP_GET] = "SELECT sender, wrapped FROM wraps WHERE space = ?1 AND member = ?2 AND generation = ?3",
+    [SQL_WRAP_DELETE_SPACE] = "DELETE FROM wraps WHERE space = ?1",
+    [SQL_MEMBER_PUT] = "INSERT INTO members(id, public_key, name, added_ms) VALUES(?1, ?2, CAST(?3 AS TEXT), ?4) "
+                       "RETURNING member",
+    [SQL_MEMBER_FIND] = "SELECT member, id, public_key, name FROM members WHERE id = ?1",
+    [SQL_MEMBER_GET] = "SELECT member, id, public_key, name FROM members WHERE member = ?1",
+
+    [SQL_COPY_CLEAR] = "DELETE FROM copy",
+    [SQL_COPY_SEED] = "INSERT INTO copy(old, new, kind) VALUES(?1, ?2, 1)",
+    /* Numbers each inode below ?1 (once, however many names it has) from ?2 + 1 on; ?3 is left out with all below. */
+    [SQL_COPY_WALK] = "WITH RECURSIVE below(inode) AS ("
+                      "  SELECT inode FROM names WHERE parent = ?1 AND inode != ?3"
+                      "  UNION SELECT names.inode FROM names JOIN below ON names.parent = below.inode) "
+                      "INSERT INTO copy(old, new, kind) "
+                      "SELECT below.inode, ?2 + row_number() OVER (), inodes.kind FROM below JOIN inodes USING(inode)",
+    [SQL_COPY_COUNT] = "SELECT count(*) FROM copy",
+    [SQL_COPY_INODES] = "INSERT INTO inodes(" INODE_COLUMNS ") "
+                        "SELECT new, inodes.kind, flags | ?1, space, mode, size, links, access_ns, modify_ns, change_ns, "
+                        "version, origin, stamp, stamp_ns FROM copy JOIN inodes ON inode = old",
+    [SQL_COPY_NAMES] = "INSERT INTO names(parent, name, inode) "
+                       "SELECT folder.new, name, entry.new FROM copy AS folder "
+                       "JOIN names ON parent = folder.old JOIN copy AS entry ON entry.old = names.inode "
+                       "WHERE folder.kind = 1",
+    [SQL_COPY_CHUNKS] = "INSERT INTO chunks(inode, idx, pack, offset, bytes, nonce) "
+                        "SELECT new, idx, pack, offset, bytes, nonce FROM copy JOIN chunks ON inode = old",
+    [SQL_COPY_PACKS] = "INSERT INTO packs(pack, live_chunks, live_bytes) "
+                       "SELECT pack, count(*), sum(bytes) FROM copy JOIN chunks ON inode = old WHERE true GROUP BY pack "
+                       "ON CONFLICT DO UPDATE SET live_chunks = live_chunks + excluded.live_chunks, "
+                       "live_bytes = live_bytes + excluded.live_bytes",
+    [SQL_COPY_ATTRIBUTES] = "INSERT INTO attributes(inode, name, value) "
+                            "SELECT new, name, value FROM copy JOIN attributes ON inode = old",
+    /* A file that has names outside of the copied part too has fewer of them in the copy. */
+    [SQL_COPY_LINKS] = "UPDATE inodes SET links = (SELECT count(*) FROM names WHERE names.inode = inodes.inode) "
+                       "WHERE kind != 1 AND links != 1 AND inode IN (SELECT new FROM copy)",
+};

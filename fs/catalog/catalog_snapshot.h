@@ -1,0 +1,19 @@
+/* Copies of subtrees that share their contents' chunks. */
+#ifndef CYTOFS_CATALOG_SNAPSHOT_H
+#define CYTOFS_CATALOG_SNAPSHOT_H
+
+#include "catalog.h"
+
+struct catalog_copy {
+    uint64_t folder;      /* what to copy, with everything below it */
+    uint64_t except;      /* a child of it to leave out with everything below; 0: none */
+    uint64_t first_inode; /* the copy's inodes are numbered from here, the folder's own first */
+    uint32_t flags;       /* CATALOG_INODE_*, added to every row of the copy */
+};
+
+/* Makes the rows of the copy; nothing names its topmost folder yet.  *count: how many inodes it took.  Its time grows
+ * with the number of files and chunks, not with bytes.  Inside one operation of the catalog. */
+MUST_CHECK enum code catalog_snapshot_copy(struct catalog *catalog, const struct catalog_copy *copy, uint64_t *count,
+                                           struct failure *why);
+
+#endif

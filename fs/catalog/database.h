@@ -1,0 +1,75 @@
+/* SQLite behind one door: a connection, its prepared statements, values in and out.
+ *
+ * Statements are the entries of one table, given at database_prepare, and are named by their index in it.  Nothing here
+ * locks: the catalog calls it under its own mutex.
+ */
+#ifndef CYTOFS_DATABASE_H
+#define CYTOFS_DATABASE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "failure.h"
+
+struct database;
+
+/* A parameter: a number, or bytes where `bytes` is not NULL. */
+struct database_value {
+    int64_t integer;
+    const void *bytes;
+    size_t count;
+};
+
+#define DATABASE_INTEGER(value)      ((struct database_value){.integer = (int64_t)(value)})
+#define DATABASE_BYTES(start, size)  ((struct database_value){.bytes = (start), .count = (size)})
+
+/* The parameters of a statement, in order, as its two arguments `values, count`. */
+#define DATABASE_BIND(...)                                                                                             \
+    (const struct database_value[]){__VA_ARGS__},                                                                      \
+        sizeof((const struct database_value[]){__VA_ARGS__}) / sizeof(struct database_value)
+#define DATABASE_NO_PARAMETERS NULL, 0
+
+/* Opens the file at path (made where it is missing, unless read_only), or a database in memory where path is NULL.
+ * The file is held exclusively: CODE_BUSY where another process has it open. */
+MUST_CHECK enum code database_open(const char *path, bool read_only, struct database **out, struct failure *why);
+void database_close(struct database *database);
+
+/* Runs statements that are not worth keeping (schema, pragmas). */
+MUST_CHECK enum code database_script(struct database *database, const char *sql, struct failure *why);
+
+/* Prepares statements[0 .. count-1]. */
+MUST_CHECK enum code database_prepare(struct database *database, const char *const *statements, size_t count,
+                                      struct failure *why);
+
+/* Forgets the prepared statements, so that others can be. */
+void database_unprepare(struct database *database);
+
+/* Runs a statement that gives no rows. */
+MUST_CHECK enum code database_run(struct database *database, int statement, const struct database_value *values,
+                                  size_t count, struct failure *why);
+
+/* Starts a statement and fetches its first row; then the next ones.  CODE_NO_DATA (with *why untouched) where there is
+ * none, and the statement is over; a caller that stops earlier calls database_done. */
+MUST_CHECK enum code database_first(struct database *database, int statement, const struct database_value *values,
+                                    size_t count, struct failure *why);
+MUST_CHECK enum code database_next(struct database *database, int statement, struct failure *why);
+void database_done(struct database *database, int statement);
+
+/* A column of the row just fetched.  Bytes are valid until the next call about this statement. */
+int64_t database_integer(struct database *database, int statement, int column);
+const void *database_bytes(struct database *database, int statement, int column, size_t *count);
+
+/* Rows changed by the statement that ran last. */
+int64_t database_changes(struct database *database);
+
+/* Whether a transaction is open. */
+bool database_in_transaction(struct database *database);
+
+/* Makes what was committed durable.  May run beside other calls: it touches only the log file's descriptor. */
+MUST_CHECK enum code database_sync(struct database *database, struct failure *why);
+
+/* For tests: the count-th statement from now fails with `code`, without having run.  0: none does. */
+void database_fail_after(struct database *database, uint64_t count, enum code code);
+
+#endif
