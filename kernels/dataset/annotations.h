@@ -23,6 +23,8 @@ struct annotations {
 
 extern const struct annotations annotations_csv_kind;
 extern const struct annotations annotations_voc_kind;
+extern const struct annotations annotations_coco_kind;
+extern const struct annotations annotations_yolo_kind;
 extern const struct annotations annotations_masks_kind;
 extern const struct annotations annotations_labels_kind;
 

@@ -16,6 +16,7 @@
  */
 #include "dataset.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -33,15 +34,23 @@
 
 /* Exact statements first: boxes with classes before masks, which have none. */
 static const struct annotations *const kinds[] = {&annotations_csv_kind, &annotations_voc_kind,
+                                                  &annotations_coco_kind, &annotations_yolo_kind,
                                                   &annotations_masks_kind, &annotations_labels_kind};
 
 #define KIND_COUNT (sizeof kinds / sizeof *kinds)
 
+/* The first kind that is there.  A second one is not mixed in, only mentioned; masks beside boxes are no second one. */
 static const struct annotations *choose_kind(struct assembly *assembly)
 {
     const struct annotations *chosen = NULL;
     for (size_t i = 0; i < KIND_COUNT; i++) {
-        if (!chosen && kinds[i]->found(assembly))
+        bool masks = kinds[i] == &annotations_masks_kind || kinds[i] == &annotations_labels_kind;
+        if ((chosen && masks) || !kinds[i]->found(assembly))
+            continue;
+        if (chosen)
+            assembly_warn(assembly, "annotations of two kinds are there: %s are read, %s are not", chosen->kind,
+                          kinds[i]->kind);
+        else
             chosen = kinds[i];
     }
     return chosen;

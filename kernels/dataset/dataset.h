@@ -1,7 +1,7 @@
 /* A dataset folder, understood: which images it holds, which objects are annotated in them, and how it is split.
  *
- * Annotations are found by themselves: Pascal VOC XML, COCO JSON, YOLO txt, or instance masks (a label image beside
- * the image, or one mask file a nucleus as in Data Science Bowl 2018).  The README of this folder says exactly
+ * Annotations are found by themselves: boxes.csv, Pascal VOC XML, COCO JSON, YOLO txt, or instance masks (a label image
+ * beside the image, or one mask file a nucleus as in Data Science Bowl 2018).  The README of this folder says exactly
  * which layouts are recognised.  Image pixels are not kept: the trainer reads them when it needs them.
  */
 #ifndef CYTOFS_DATASET_H
@@ -42,9 +42,9 @@ struct dataset {
     size_t image_count;
     char *class_names[DATASET_CLASSES_MAX];
     int class_count;
-    const char *annotation_kind; /* "voc", "coco", "yolo", "masks", "labels"; static text */
-    const char *split_source;    /* "ImageSets/Main", "train.txt", "folders", "hash"; static text */
-    uint8_t digest[32];          /* SHA-256-like identity of names, sizes, boxes and splits: see dataset.c */
+    const char *annotation_kind; /* "csv", "voc", "coco", "yolo", "masks", "labels"; static text */
+    const char *split_source;    /* "ImageSets/Main", "train.txt", "annotations", "folders", "hash"; static */
+    uint8_t digest[32];          /* SHA-256 over names, sizes, boxes and splits: see dataset.c */
 };
 
 /* Reads the annotations of every image below `folder` (any depth).  Tolerated with a warning appended to

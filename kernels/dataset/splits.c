@@ -71,6 +71,8 @@ static enum code read_lists_in(struct assembly *assembly, const char *folder, bo
 {
     enum code code = CODE_OK;
     *found = find_list(assembly->scan, folder, list_names[SPLIT_TRAIN]) != NULL;
+    for (size_t i = 0; *found && i < assembly->count; i++)
+        assembly->entries[i].image.split = SPLIT_NONE;
     for (int split = SPLIT_TRAIN; code == CODE_OK && *found && split <= SPLIT_TEST; split++) {
         const char *path = find_list(assembly->scan, folder, list_names[split]);
         if (path)
