@@ -48,10 +48,10 @@ static int compare_pairs(const void *a, const void *b)
     return (x->id > y->id) - (x->id < y->id);
 }
 
-static const struct pair *find_pair(const struct pairs *pairs, json_int_t id)
+static const struct pair *find_pair(const struct pairs *pairs, const json_t *id)
 {
-    struct pair key = {.id = id};
-    return pairs->count ? bsearch(&key, pairs->items, pairs->count, sizeof key, compare_pairs) : NULL;
+    struct pair key = {.id = json_integer_value(id)};
+    return pairs->count && json_is_integer(id) ? bsearch(&key, pairs->items, pairs->count, sizeof key, compare_pairs) : NULL;
 }
 
 static enum code make_pairs(const json_t *array, struct pairs *out, struct failure *why)
@@ -140,8 +140,8 @@ static bool read_box(const json_t *annotation, struct dataset_object *object)
 static enum code read_annotation(struct assembly *assembly, const json_t *annotation, const struct pairs *images,
                                  const struct pairs *classes, struct drops *drops, struct failure *why)
 {
-    const struct pair *image = find_pair(images, json_integer_value(json_object_get(annotation, "image_id")));
-    const struct pair *class = find_pair(classes, json_integer_value(json_object_get(annotation, "category_id")));
+    const struct pair *image = find_pair(images, json_object_get(annotation, "image_id"));
+    const struct pair *class = find_pair(classes, json_object_get(annotation, "category_id"));
     struct dataset_object object = {0};
     if (!image)
         drops->without_image++;

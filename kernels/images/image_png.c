@@ -95,6 +95,9 @@ static void read_pixels(struct work *work, enum image_mode mode)
     png_set_user_limits(png, IMAGE_SIDE_MAX, IMAGE_SIDE_MAX);
     png_set_chunk_cache_max(png, CHUNKS_MAX);
     png_set_chunk_malloc_max(png, CHUNK_BYTES_MAX);
+    /* Of what is no pixel only the density is wanted; libpng would take memory for the rest as the file asks. */
+    png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, NULL, -1);
+    png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_AS_DEFAULT, (png_const_bytep)"pHYs", 1);
     png_read_info(png, work->info);
     png_uint_32 width = png_get_image_width(png, work->info), height = png_get_image_height(png, work->info);
     choose_transforms(work, mode);

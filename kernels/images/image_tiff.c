@@ -12,11 +12,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include <tiffio.h>
 
 #include "bytes.h"
 #include "image_formats.h"
+#include "image_tiff_directory.h"
 #include "image_tiff_scale.h"
 #include "scope.h"
 
@@ -346,16 +348,34 @@ static enum code read_page(TIFF *tiff, const struct reader *reader, enum image_m
     return CODE_OK;
 }
 
+static bool read_memory(void *context, uint64_t offset, void *into, size_t count)
+{
+    const struct image_source *source = context;
+    if (offset > source->count || count > source->count - offset)
+        return false;
+    memcpy(into, source->bytes + offset, count);
+    return true;
+}
+
 enum code image_tiff_decode(const struct image_source *source, enum image_mode mode, struct image *out,
                             struct failure *why)
 {
     struct reader reader = {.source = source};
+    struct image_tiff_file file = {.read = read_memory, .context = (void *)(uintptr_t)source, .size = source->count};
+    if (!image_tiff_directory_is_whole(&file))
+        return refuse(&reader, source->name, why);
     TIFF *tiff = open_reader(&reader, -1);
     if (!tiff)
         return refuse(&reader, source->name, why);
     enum code code = read_page(tiff, &reader, mode, out, why);
     TIFFClose(tiff);
     return code;
+}
+
+static bool read_descriptor(void *context, uint64_t offset, void *into, size_t count)
+{
+    const int *fd = context;
+    return pread(*fd, into, count, (off_t)offset) == (ssize_t)count;
 }
 
 /* Whether every block's bytes lie inside the file. */
@@ -375,6 +395,9 @@ static bool is_whole(TIFF *tiff, uint64_t size)
 enum code image_tiff_measure(int fd, const char *name, uint64_t size, int *width, int *height, struct failure *why)
 {
     struct reader reader = {0};
+    struct image_tiff_file file = {.read = read_descriptor, .context = &fd, .size = size};
+    if (!image_tiff_directory_is_whole(&file))
+        return refuse(&reader, name, why);
     TIFF *tiff = open_reader(&reader, fd);
     if (!tiff)
         return refuse(&reader, name, why);

@@ -28,7 +28,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
 uint8_t *fuzzing_seed(size_t index, size_t *count)
 {
     struct buffer bytes = {0};
-    if (!tiny_images_make(index, &bytes))
+    if (!tiny_images_make(index, index % 2, &bytes))
         return NULL;
     *count = bytes.length;
     return (uint8_t *)bytes.data;
