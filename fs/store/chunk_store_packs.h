@@ -20,9 +20,10 @@ struct chunk_store_packs_options {
     bool read_only;      /* put, seal and drop_pack are CODE_READ_ONLY */
 };
 
-/* Opens the folder, which exists and holds nothing but packs of this store; the caller holds the store's lock
- * (store_folder.h).  Nothing that lies there is changed.  CODE_CORRUPT: a pack of another store, or a damaged
- * header; CODE_NEWER_FORMAT. */
+/* Opens the folder, which exists; the caller holds the store's lock (store_folder.h).  Nothing that lies
+ * there is changed, and names that are no pack's are left alone.  A pack with a damaged header, or of another
+ * store, is found when it is first used (CODE_CORRUPT).  CODE_NEWER_FORMAT: the last pack is a newer
+ * version's. */
 MUST_CHECK enum code chunk_store_packs_open(const char *folder,
                                             const struct chunk_store_packs_options *options,
                                             struct chunk_store **out, struct failure *why);

@@ -1,0 +1,294 @@
+/* The folder of a store: see store_folder.h.
+ *
+ * FORMAT is written last, by a rename, and everything before it is durable by then: a folder with FORMAT is a
+ * whole store, one without is none.  The lock is taken before FORMAT is looked at, so that two processes
+ * cannot make a store in one place.  The lock file stays for ever: removing it would let two processes hold
+ * locks on two files of one name.
+ */
+#include "store_folder.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "buffer.h"
+#include "entropy.h"
+#include "file.h"
+#include "hex.h"
+#include "scope.h"
+
+#define FORMAT_FILE      "FORMAT"
+#define LOCK_FILE        "lock"
+#define PACKS_FOLDER     "packs"
+#define CATALOG_FILE     "catalog.db"
+#define FORMAT_MAGIC     "cytofs store "
+#define FORMAT_BYTES_MAX 256
+#define FOLDER_NAMES_MAX 1000 /* more than any store's folder holds */
+
+struct store_folder {
+    char *path, *packs, *catalog;
+    struct store_id id;
+    bool read_only;
+    int lock_fd;
+};
+
+static enum code out_of_memory(const char *path, struct failure *why)
+{
+    return failure_set(why, CODE_NO_MEMORY, "%s: out of memory", path);
+}
+
+/* Paths and the lock
+ * ---------------------------------------------------------------------------------------------------- */
+
+static enum code make_paths(const char *path, struct store_folder **out, struct failure *why)
+{
+    struct store_folder *folder = calloc(1, sizeof *folder);
+    if (!folder)
+        return out_of_memory(path, why);
+    folder->lock_fd = -1;
+    folder->path = strdup(path);
+    folder->packs = file_join(path, PACKS_FOLDER);
+    folder->catalog = file_join(path, CATALOG_FILE);
+    *out = folder;
+    if (folder->path && folder->packs && folder->catalog)
+        return CODE_OK;
+    store_folder_close(folder);
+    return out_of_memory(path, why);
+}
+
+/* The process id that the lock file holds; 0 where it holds none. */
+static long read_holder(int fd)
+{
+    char text[32] = "";
+    if (pread(fd, text, sizeof text - 1, 0) <= 0)
+        return 0;
+    return strtol(text, NULL, 10);
+}
+
+/* Best effort: the number is for a message, the lock itself is the kernel's. */
+static void write_holder(int fd)
+{
+    char text[32];
+    int count = snprintf(text, sizeof text, "%ld\n", (long)getpid());
+    if (ftruncate(fd, 0) != 0 || pwrite(fd, text, (size_t)count, 0) != count)
+        return;
+}
+
+static enum code take_lock(struct store_folder *folder, struct failure *why)
+{
+    SCOPE_FREE char *path = file_join(folder->path, LOCK_FILE);
+    if (!path)
+        return out_of_memory(folder->path, why);
+    int flags = folder->read_only ? O_RDONLY : O_RDWR | O_CREAT;
+    folder->lock_fd = open(path, flags | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (folder->lock_fd < 0)
+        return failure_set_errno(why, errno, "%s: cannot be opened", path);
+    if (flock(folder->lock_fd, (folder->read_only ? LOCK_SH : LOCK_EX) | LOCK_NB) != 0) {
+        if (errno != EWOULDBLOCK)
+            return failure_set_errno(why, errno, "%s: cannot be locked", path);
+        long holder = read_holder(folder->lock_fd);
+        return failure_set(why, CODE_BUSY, "%s: is in use by process %ld: unmount it, or end that process",
+                           folder->path, holder);
+    }
+    if (!folder->read_only)
+        write_holder(folder->lock_fd);
+    return CODE_OK;
+}
+
+/* FORMAT
+ * ----------------------------------------------------------------------------------------------------------------
+ */
+
+static enum code parse_format(const struct buffer *text, struct store_id *id, struct failure *why)
+{
+    const char *at = buffer_text(text);
+    size_t magic = strlen(FORMAT_MAGIC);
+    if (text->length < magic || memcmp(at, FORMAT_MAGIC, magic) != 0)
+        return failure_set(why, CODE_CORRUPT, "is no store of cytofs, or its FORMAT file is damaged");
+    char *end;
+    unsigned long format = strtoul(at + magic, &end, 10);
+    if (end == at + magic || *end != '\n')
+        return failure_set(why, CODE_CORRUPT, "its FORMAT file is damaged: no number of a format");
+    if (format != STORE_FOLDER_FORMAT)
+        return failure_set(why, CODE_NEWER_FORMAT,
+                           "was made by a newer cytofs (format %lu, this one knows %d): update cytofs",
+                           format, STORE_FOLDER_FORMAT);
+    const char *digits = end + 1;
+    if (strncmp(digits, "id ", 3) != 0 ||
+        text->length != (size_t)(digits + 3 - at) + 2 * IDENTITY_BYTES + 1 || at[text->length - 1] != '\n' ||
+        !hex_decode(digits + 3, 2 * IDENTITY_BYTES, id->bytes, IDENTITY_BYTES))
+        return failure_set(why, CODE_CORRUPT, "its FORMAT file is damaged: no id");
+    return CODE_OK;
+}
+
+static enum code read_format(struct store_folder *folder, struct failure *why)
+{
+    SCOPE_FREE char *path = file_join(folder->path, FORMAT_FILE);
+    SCOPE_BUFFER text = {0};
+    if (!path)
+        return out_of_memory(folder->path, why);
+    enum code code = file_read(path, FORMAT_BYTES_MAX, &text, why);
+    if (code == CODE_TOO_LARGE)
+        return failure_set(why, CODE_CORRUPT, "%s: its FORMAT file is damaged: too long", folder->path);
+    if (code != CODE_OK)
+        return code;
+    code = parse_format(&text, &folder->id, why);
+    return code == CODE_OK ? code : failure_wrap(why, code, "%s", folder->path);
+}
+
+static enum code sync_folder(const char *path, struct failure *why)
+{
+    SCOPE_CLOSE int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || fsync(fd) != 0)
+        return failure_set_errno(why, errno, "%s: cannot be synced", path);
+    return CODE_OK;
+}
+
+static enum code write_format(struct store_folder *folder, struct failure *why)
+{
+    SCOPE_FREE char *path = file_join(folder->path, FORMAT_FILE);
+    char digits[HEX_TEXT_BYTES(IDENTITY_BYTES)], text[FORMAT_BYTES_MAX];
+    if (!path)
+        return out_of_memory(folder->path, why);
+    enum code code = entropy_fill(folder->id.bytes, IDENTITY_BYTES, why);
+    if (code != CODE_OK)
+        return code;
+    hex_encode(folder->id.bytes, IDENTITY_BYTES, digits);
+    int count = snprintf(text, sizeof text, FORMAT_MAGIC "%d\nid %s\n", STORE_FOLDER_FORMAT, digits);
+    code = sync_folder(folder->path, why); /* packs/ and lock first */
+    if (code == CODE_OK)
+        code = file_replace(path, text, (size_t)count, why);
+    return code == CODE_OK ? sync_folder(folder->path, why) : code;
+}
+
+/* Creating and opening
+ * ----------------------------------------------------------------------------------------------------- */
+
+/* Whether the folder holds nothing but what an interrupted create may have left. */
+static enum code check_unused(const char *path, struct failure *why)
+{
+    struct file_names names;
+    enum code code = file_list(path, FOLDER_NAMES_MAX, &names, why);
+    if (code == CODE_TOO_LARGE)
+        return failure_set(why, CODE_NOT_EMPTY, "%s: is full of other files: name an empty or a new folder",
+                           path);
+    if (code != CODE_OK)
+        return code;
+    for (size_t i = 0; code == CODE_OK && i < names.count; i++) {
+        const char *name = names.names[i];
+        if (strcmp(name, FORMAT_FILE) == 0)
+            code = failure_set(why, CODE_EXISTS, "%s: is a store already", path);
+        else if (strcmp(name, LOCK_FILE) != 0 && strcmp(name, PACKS_FOLDER) != 0 &&
+                 strncmp(name, FORMAT_FILE ".tmp-", strlen(FORMAT_FILE ".tmp-")) != 0)
+            code = failure_set(why, CODE_NOT_EMPTY,
+                               "%s: holds other files (%s): name an empty or a new folder", path, name);
+    }
+    file_names_free(&names);
+    return code;
+}
+
+static enum code check_no_packs(const struct store_folder *folder, struct failure *why)
+{
+    struct file_names names;
+    enum code code = file_list(folder->packs, FOLDER_NAMES_MAX, &names, why);
+    if (code == CODE_TOO_LARGE || (code == CODE_OK && names.count > 0))
+        code =
+            failure_set(why, CODE_NOT_EMPTY, "%s: holds files: name an empty or a new folder", folder->packs);
+    file_names_free(&names);
+    return code;
+}
+
+static enum code fill_folder(struct store_folder *folder, struct failure *why)
+{
+    enum code code = take_lock(folder, why);
+    if (code == CODE_OK)
+        code = check_unused(folder->path, why); /* again, now that nobody else can be making one */
+    if (code == CODE_OK && mkdir(folder->packs, 0700) != 0 && errno != EEXIST)
+        code = failure_set_errno(why, errno, "%s: the folder cannot be made", folder->packs);
+    if (code == CODE_OK)
+        code = check_no_packs(folder, why);
+    return code == CODE_OK ? write_format(folder, why) : code;
+}
+
+enum code store_folder_create(const char *path, struct store_folder **out, struct failure *why)
+{
+    enum code code = file_make_folders(path, why);
+    if (code == CODE_OK)
+        code = check_unused(path, why); /* before a lock file is put into somebody's folder */
+    struct store_folder *folder = NULL;
+    if (code == CODE_OK)
+        code = make_paths(path, &folder, why);
+    if (code != CODE_OK)
+        return code;
+    code = fill_folder(folder, why);
+    if (code != CODE_OK)
+        store_folder_close(folder);
+    else
+        *out = folder;
+    return code;
+}
+
+enum code store_folder_open(const char *path, bool read_only, struct store_folder **out, struct failure *why)
+{
+    SCOPE_FREE char *format = file_join(path, FORMAT_FILE);
+    if (!format)
+        return out_of_memory(path, why);
+    if (!file_exists(format))
+        return failure_set(why, CODE_NOT_FOUND, "%s: there is no store here (make one: cytofs init %s)", path,
+                           path);
+    struct store_folder *folder = NULL;
+    enum code code = make_paths(path, &folder, why);
+    if (code != CODE_OK)
+        return code;
+    folder->read_only = read_only;
+    code = take_lock(folder, why);
+    if (code == CODE_OK)
+        code = read_format(folder, why);
+    if (code != CODE_OK)
+        store_folder_close(folder);
+    else
+        *out = folder;
+    return code;
+}
+
+void store_folder_close(struct store_folder *folder)
+{
+    if (!folder)
+        return;
+    if (folder->lock_fd >= 0)
+        close(folder->lock_fd);
+    free(folder->path);
+    free(folder->packs);
+    free(folder->catalog);
+    free(folder);
+}
+
+const struct store_id *store_folder_id(const struct store_folder *folder)
+{
+    return &folder->id;
+}
+
+const char *store_folder_path(const struct store_folder *folder)
+{
+    return folder->path;
+}
+
+const char *store_folder_packs_path(const struct store_folder *folder)
+{
+    return folder->packs;
+}
+
+const char *store_folder_catalog_path(const struct store_folder *folder)
+{
+    return folder->catalog;
+}
+
+bool store_folder_read_only(const struct store_folder *folder)
+{
+    return folder->read_only;
+}
