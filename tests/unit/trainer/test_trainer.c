@@ -1,0 +1,298 @@
+/* kernels/trainer: whole trainings on a few small synthetic images, with the network on the CPU. */
+#include "testing.h"
+
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "file.h"
+#include "model_file.h"
+#include "scope.h"
+#include "synth.h"
+#include "trainer.h"
+
+static char folder[] = "/tmp/cytofs-trainer-XXXXXX";
+
+static char *in_folder(const char *name)
+{
+    return file_join(folder, name);
+}
+
+static int make_images(void **state)
+{
+    (void)state;
+    if (!mkdtemp(folder))
+        return -1;
+    struct synth_request request = {SYNTH_FLUO16, 7, 0, 20, 96, 96};
+    SCOPE_FREE char *cells = in_folder("cells");
+    return synth_write(&request, cells, NULL, NULL, NULL) == CODE_OK ? 0 : -1;
+}
+
+static int remove_images(void **state)
+{
+    (void)state;
+    return file_remove_tree(folder, NULL) == CODE_OK ? 0 : -1;
+}
+
+static void say_nothing(void *context, const char *line)
+{
+    (void)context;
+    (void)line;
+}
+
+static struct trainer_options small_options(const char *cells, const char *output)
+{
+    struct trainer_options options = trainer_defaults();
+    options.dataset_folder = cells;
+    options.output_folder = output;
+    options.steps = 12;
+    options.batch = 2;
+    options.image_size = 64;
+    options.seed = 3;
+    options.threads = 1;
+    options.rays = 8;
+    options.validations = 1;
+    options.code_version = "0.1.0";
+    options.dataset_name = "datasets/cells";
+    options.on_line = say_nothing;
+    return options;
+}
+
+static void read_whole(const char *output, const char *name, struct buffer *out)
+{
+    SCOPE_FREE char *path = file_join(output, name);
+    struct failure why;
+    assert_code_ok(file_read(path, (size_t)1 << 28, out, &why), why);
+}
+
+static void assert_same_file(const char *one, const char *other, const char *name)
+{
+    SCOPE_BUFFER a = {.max = (size_t)1 << 29}, b = {.max = (size_t)1 << 29};
+    read_whole(one, name, &a);
+    read_whole(other, name, &b);
+    assert_int_equal(a.length, b.length);
+    assert_memory_equal(a.data, b.data, a.length);
+}
+
+static void train(const char *output, struct trainer_report *report)
+{
+    SCOPE_FREE char *cells = in_folder("cells");
+    struct trainer_options options = small_options(cells, output);
+    struct failure why;
+    assert_code_ok(trainer_run(&options, report, &why), why);
+}
+
+static void a_training_leaves_every_file_it_promises(void **state)
+{
+    (void)state;
+    SCOPE_FREE char *output = in_folder("whole");
+    struct trainer_report report;
+    train(output, &report);
+    static const char *const names[] = {
+        "progress",           "metrics/train/loss",         "metrics/train/lr",  "metrics/val/ap50",
+        "metrics/test/ap50",  "metrics/test/count_mae",     "params/batch",      "params/seed",
+        "tags/device",        "tags/dataset_digest",        "tags/code_version", "artifacts/checkpoint.safetensors",
+        "artifacts/counts.csv", "artifacts/detections/test.csv", "model/model.safetensors", "model/card.md",
+        "model/lineage.yaml", "metrics/train/images_per_second"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        SCOPE_FREE char *path = file_join(output, names[i]);
+        if (!file_exists(path))
+            fail_msg("%s is missing", names[i]);
+    }
+    assert_int_equal(report.steps, 12);
+    assert_int_equal(report.resumed_at, 0);
+    assert_true(isfinite(report.test_ap50));
+    SCOPE_BUFFER progress = {0}, lineage = {0};
+    read_whole(output, "progress", &progress);
+    assert_int_equal(strncmp(buffer_text(&progress), "12 12 steps ", 12), 0);
+    read_whole(output, "model/lineage.yaml", &lineage);
+    assert_non_null(strstr(buffer_text(&lineage), "\n  path: \"datasets/cells\"\n"));
+    assert_null(strstr(buffer_text(&lineage), "\nrun:"));
+}
+
+static void the_model_file_says_how_to_use_the_weights(void **state)
+{
+    (void)state;
+    SCOPE_FREE char *output = in_folder("whole");
+    SCOPE_FREE char *path = file_join(output, "model/model.safetensors");
+    struct model_file *file;
+    struct failure why;
+    assert_code_ok(model_file_open(path, &file, &why), why);
+    const struct model_info *info = model_file_info(file);
+    assert_int_equal(info->architecture.input_channels, 1);
+    assert_int_equal(info->architecture.rays, 8);
+    assert_int_equal(info->architecture.classes, 1);
+    assert_int_equal(info->image_bits, 16);
+    assert_int_equal(info->preprocessing.intensity, INTENSITY_PERCENTILE);
+    assert_true(info->object_side_px > 5 && info->object_side_px < 60);
+    assert_string_equal(info->software, "0.1.0");
+    model_file_close(file);
+}
+
+static void the_same_options_make_the_same_model(void **state)
+{
+    (void)state;
+    SCOPE_FREE char *first = in_folder("whole");
+    SCOPE_FREE char *second = in_folder("again");
+    struct trainer_report report;
+    train(second, &report);
+    assert_same_file(first, second, "model/model.safetensors");
+    assert_same_file(first, second, "artifacts/detections/test.csv");
+}
+
+/* Killed without warning as soon as it has written a first checkpoint, in the middle of a step. */
+static void train_and_be_killed(const char *output)
+{
+    SCOPE_FREE char *checkpoint = file_join(output, "artifacts/checkpoint.safetensors");
+    SCOPE_FREE char *model = file_join(output, "model/model.safetensors");
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        SCOPE_FREE char *cells = in_folder("cells");
+        struct trainer_options options = small_options(cells, output);
+        struct trainer_report report;
+        options.checkpoint_interval_ms = 0;
+        _exit(trainer_run(&options, &report, NULL) == CODE_OK ? 0 : 1);
+    }
+    while (!file_exists(checkpoint) && waitpid(child, NULL, WNOHANG) == 0)
+        usleep(2000);
+    kill(child, SIGKILL);
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status));
+    assert_false(file_exists(model));
+}
+
+static void a_killed_training_ends_with_the_same_bits(void **state)
+{
+    (void)state;
+    SCOPE_FREE char *first = in_folder("whole");
+    SCOPE_FREE char *killed = in_folder("killed");
+    struct trainer_report report;
+    train_and_be_killed(killed);
+    train(killed, &report);
+    assert_in_range(report.resumed_at, 1, 11);
+    assert_int_equal(report.steps, 12);
+    assert_same_file(first, killed, "model/model.safetensors");
+    assert_same_file(first, killed, "artifacts/detections/test.csv");
+    /* Every step's loss is there once. */
+    SCOPE_BUFFER losses = {0};
+    read_whole(killed, "metrics/train/loss", &losses);
+    int64_t step = 0;
+    for (const char *line = buffer_text(&losses); *line; line = strchr(line, '\n') + 1) {
+        long long ms, at;
+        double loss;
+        assert_int_equal(sscanf(line, "%lld %lf %lld", &ms, &loss, &at), 3);
+        assert_int_equal(at, ++step);
+    }
+    assert_int_equal(step, 12);
+}
+
+static atomic_bool stop;
+
+static void stop_at_once(void *context, int64_t done, int64_t total, double rate, double loss)
+{
+    (void)context;
+    (void)done;
+    (void)total;
+    (void)rate;
+    (void)loss;
+    atomic_store(&stop, true);
+}
+
+static void a_stopped_training_keeps_a_checkpoint_and_goes_on(void **state)
+{
+    (void)state;
+    SCOPE_FREE char *cells = in_folder("cells");
+    SCOPE_FREE char *first = in_folder("whole");
+    SCOPE_FREE char *output = in_folder("stopped");
+    struct trainer_options options = small_options(cells, output);
+    struct trainer_report report;
+    struct failure why;
+    options.stop = &stop;
+    options.on_progress = stop_at_once;
+    assert_int_equal(trainer_run(&options, &report, &why), CODE_INTERRUPTED);
+    assert_non_null(strstr(why.text, "goes on"));
+    assert_in_range(report.steps, 1, 11);
+    atomic_store(&stop, false);
+    train(output, &report);
+    assert_true(report.resumed_at > 0);
+    assert_same_file(first, output, "model/model.safetensors");
+}
+
+static void a_checkpoint_of_other_options_is_not_used(void **state)
+{
+    (void)state;
+    SCOPE_FREE char *cells = in_folder("cells");
+    SCOPE_FREE char *output = in_folder("stopped");
+    struct trainer_options options = small_options(cells, output);
+    struct trainer_report report;
+    struct failure why;
+    options.seed = 4;
+    options.steps = 2;
+    assert_code_ok(trainer_run(&options, &report, &why), why);
+    assert_int_equal(report.resumed_at, 0);
+    assert_int_equal(report.steps, 2);
+}
+
+static void options_out_of_range_are_refused_in_words(void **state)
+{
+    (void)state;
+    SCOPE_FREE char *cells = in_folder("cells");
+    SCOPE_FREE char *output = in_folder("refused");
+    struct trainer_report report;
+    struct failure why;
+    struct trainer_options options = small_options(cells, output);
+    options.image_size = 100;
+    assert_int_equal(trainer_run(&options, &report, &why), CODE_INVALID);
+    assert_non_null(strstr(why.text, "multiple of 32"));
+    options = small_options(cells, output);
+    options.lr = -1;
+    assert_int_equal(trainer_run(&options, &report, &why), CODE_INVALID);
+    assert_non_null(strstr(why.text, "lr"));
+    options = small_options("/nonexistent", output);
+    assert_int_not_equal(trainer_run(&options, &report, &why), CODE_OK);
+}
+
+static void an_image_that_cannot_be_read_is_left_out(void **state)
+{
+    (void)state;
+    SCOPE_FREE char *cells = in_folder("torn");
+    SCOPE_FREE char *output = in_folder("torn-run");
+    struct synth_request request = {SYNTH_FLUO16, 9, 0, 20, 96, 96};
+    struct failure why;
+    assert_code_ok(synth_write(&request, cells, NULL, NULL, &why), why);
+    SCOPE_FREE char *images = file_join(cells, "images");
+    struct file_names names;
+    assert_code_ok(file_list(images, 100, &names, &why), why);
+    for (size_t i = 0; i < names.count; i += 4) { /* every fourth image loses its second half */
+        SCOPE_FREE char *path = file_join(images, names.names[i]);
+        assert_int_equal(truncate(path, 9000), 0);
+    }
+    file_names_free(&names);
+    struct trainer_options options = small_options(cells, output);
+    struct trainer_report report;
+    options.steps = 2;
+    options.rays = 0;
+    assert_code_ok(trainer_run(&options, &report, &why), why);
+    assert_in_range(report.train_images, 5, 15);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_training_leaves_every_file_it_promises),
+        cmocka_unit_test(the_model_file_says_how_to_use_the_weights),
+        cmocka_unit_test(the_same_options_make_the_same_model),
+        cmocka_unit_test(a_killed_training_ends_with_the_same_bits),
+        cmocka_unit_test(a_stopped_training_keeps_a_checkpoint_and_goes_on),
+        cmocka_unit_test(a_checkpoint_of_other_options_is_not_used),
+        cmocka_unit_test(options_out_of_range_are_refused_in_words),
+        cmocka_unit_test(an_image_that_cannot_be_read_is_left_out),
+    };
+    return cmocka_run_group_tests(tests, make_images, remove_images);
+}
