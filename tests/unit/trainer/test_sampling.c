@@ -159,8 +159,8 @@ static void pixels_labels_and_boxes_move_together(void **state)
             for (int x = 0; x < SIDE; x++) {
                 double u = x + 0.5, v = y + 0.5;
                 bool in_label = labels[y * SIDE + x] == 1;
-                (in_label ? high : low) += input[y * SIDE + x];
-                (in_label ? high_count : low_count)++;
+                *(in_label ? &high : &low) += input[y * SIDE + x];
+                *(in_label ? &high_count : &low_count) += 1;
                 if (out.object_count == 1) {
                     const struct target_object *o = &objects[0];
                     wrong += in_label != (u > o->x0 && u < o->x1 && v > o->y0 && v < o->y1);
