@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "cpu_internal.h"
-#include "cpu_vector.h"
 
 #define CONVERT_SPAN 16384 /* elements a thread takes at a time */
 
@@ -53,35 +52,24 @@ static enum code synchronize(const struct device *base, struct failure *why)
     return code;
 }
 
-VECTORISED static void widen(const uint16_t *restrict from, float *restrict to, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        to[i] = bf16_to_f32(from[i]);
-}
-
-VECTORISED static void narrow(const float *restrict from, uint16_t *restrict to, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        to[i] = bf16_from_f32(from[i]);
-}
-
 static void convert(const struct device *device, const struct tensor *from, const struct tensor *to)
 {
+    const struct cpu_loops *loops = cpu_internal_of(device)->loops;
     size_t count = tensor_count(from);
     assert(count == tensor_count(to));
     if (from->dtype == to->dtype) {
         memcpy(to->data, from->data, tensor_bytes(from));
         return;
     }
-    long spans = (long)((count + CONVERT_SPAN - 1) / CONVERT_SPAN);
+    size_t spans = (count + CONVERT_SPAN - 1) / CONVERT_SPAN;
 #pragma omp parallel for schedule(static) num_threads(device->threads)
-    for (long k = 0; k < spans; k++) {
-        size_t begin = (size_t)k * CONVERT_SPAN;
+    for (size_t k = 0; k < spans; k++) {
+        size_t begin = k * CONVERT_SPAN;
         size_t length = count - begin < CONVERT_SPAN ? count - begin : CONVERT_SPAN;
         if (from->dtype == DTYPE_F32)
-            narrow((const float *)from->data + begin, (uint16_t *)to->data + begin, length);
+            loops->narrow((const float *)from->data + begin, (uint16_t *)to->data + begin, length);
         else
-            widen((const uint16_t *)from->data + begin, (float *)to->data + begin, length);
+            loops->widen((const uint16_t *)from->data + begin, (float *)to->data + begin, length);
     }
 }
 
@@ -128,6 +116,17 @@ static void processor_name(char *out, size_t size)
     fclose(file);
 }
 
+static const struct cpu_loops *best_loops(void)
+{
+#ifdef __x86_64__
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl"))
+        return &cpu_loops_avx512;
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+        return &cpu_loops_avx2;
+#endif
+    return &cpu_loops_plain;
+}
+
 enum code cpu_device_open(const struct device_options *options, struct device **out, struct failure *why)
 {
     struct cpu_device *device = calloc(1, sizeof *device);
@@ -138,6 +137,7 @@ enum code cpu_device_open(const struct device_options *options, struct device **
         free(device);
         return code;
     }
+    device->loops = best_loops();
     char processor[96];
     processor_name(processor, sizeof processor);
     device->base.operations = &operations;

@@ -3,6 +3,7 @@
 #define CYTOFS_CPU_INTERNAL_H
 
 #include "cpu_dnnl.h"
+#include "cpu_loops.h"
 #include "device.h"
 
 /* Sums over a tensor are taken per chunk and then over the chunks, so they do not depend on the number of threads. */
@@ -11,6 +12,7 @@
 struct cpu_device {
     struct device base; /* first: a struct device * is a struct cpu_device * */
     struct cpu_dnnl *dnnl;
+    const struct cpu_loops *loops;
     enum code failed; /* the first failure since the last synchronize; the text is in `why` */
     struct failure why;
     double partial[CPU_CHUNKS_MAX][2][DEVICE_CHANNELS_MAX];

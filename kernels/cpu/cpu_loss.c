@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "cpu_internal.h"
-#include "cpu_vector.h"
 
 #define HEAT_CLAMP       1e-4f
 #define DISTANCE_UNIT    4.0f /* px: d = 4 exp(z) */
@@ -25,6 +24,14 @@ struct sums {
 struct cells {
     size_t begin, end;
 };
+
+static void set(const struct tensor *tensor, size_t index, float value)
+{
+    if (tensor->dtype == DTYPE_F32)
+        ((float *)tensor->data)[index] = value;
+    else
+        ((uint16_t *)tensor->data)[index] = bf16_from_f32(value);
+}
 
 static struct cells chunk_cells(size_t cells, int chunk)
 {
@@ -58,7 +65,7 @@ static void heat_cells(const struct detection_loss *loss, struct cells cells, fl
             sum -= (double)(far * p * p * log_q);
             gradient = far * p * p * (p - 2 * (1 - p) * log_q);
         }
-        cpu_vector_set(loss->dheat.dtype, loss->dheat.data, i, gradient * unit);
+        set(&loss->dheat, i, gradient * unit);
     }
     sums->heat = sum * (double)unit;
 }
@@ -98,7 +105,7 @@ static void box_cells(const struct detection_loss *loss, struct cells cells, dou
             sums->box += (double)(share * box_cell(logits + cell * 4, loss->box_target + cell * 4, gradient));
         }
         for (size_t k = 0; k < 4; k++)
-            cpu_vector_set(loss->dbox.dtype, loss->dbox.data, cell * 4 + k, BOX_FACTOR * share * gradient[k]);
+            set(&loss->dbox, cell * 4 + k, BOX_FACTOR * share * gradient[k]);
     }
 }
 
@@ -117,7 +124,7 @@ static float ray_cell(const struct detection_loss *loss, size_t cell, float shar
     for (size_t k = 0; k < rays; k++) {
         float gradient = d[k] >= target[k] ? d[k] / largest : -d[k] / smallest;
         float sign = d[k] > target[k] ? 1.0f : d[k] < target[k] ? -1.0f : 0.0f;
-        cpu_vector_set(loss->drays.dtype, loss->drays.data, cell * rays + k,
+        set(&loss->drays, cell * rays + k,
                        share * (gradient + RAY_LOG_FACTOR * sign / (float)rays));
     }
     return logf(largest / smallest) + RAY_LOG_FACTOR * logs / (float)rays;
