@@ -13,7 +13,7 @@
 
 #define SCOPE_FREE   __attribute__((cleanup(scope_free_pointer)))
 #define SCOPE_CLOSE  __attribute__((cleanup(scope_close_fd)))
-#define SCOPE_UNLOCK __attribute__((cleanup(scope_unlock_mutex)))
+#define SCOPE_UNLOCK __attribute__((cleanup(scope_unlock_mutex), unused)) /* it is only held */
 
 static inline void scope_free_pointer(void *pointer_to_pointer)
 {

@@ -22,9 +22,20 @@
 
 struct walk {
     const struct pack_source *source;
-    uint8_t *chunk; /* CHUNK_STORE_BYTES_MAX bytes */
+    uint8_t *chunk; /* room for the longest chunk so far */
+    uint32_t chunk_room;
     uint64_t suspect_bytes;
 };
+
+static bool make_room(struct walk *walk, uint32_t count)
+{
+    if (count <= walk->chunk_room)
+        return true;
+    free(walk->chunk);
+    walk->chunk = malloc(count);
+    walk->chunk_room = walk->chunk ? count : 0;
+    return walk->chunk_room != 0;
+}
 
 /* *length: of the whole record's chunk at offset, 0 where there is none. */
 static enum code probe(struct walk *walk, uint64_t offset, uint32_t *length, struct failure *why)
@@ -40,6 +51,8 @@ static enum code probe(struct walk *walk, uint64_t offset, uint32_t *length, str
     uint32_t count = pack_format_record_length(record);
     if (count == 0 || count > source->bytes - offset - PACK_RECORD_BYTES)
         return CODE_OK;
+    if (!make_room(walk, count))
+        return failure_set(why, CODE_NO_MEMORY, "checking pack %u: out of memory", source->number);
     code = source->read(source->context, offset + PACK_RECORD_BYTES, walk->chunk, count, why);
     if (code != CODE_OK)
         return code;
@@ -121,9 +134,7 @@ enum code pack_walk(const struct pack_source *source, chunk_store_visit *visit, 
 {
     if (source->bytes > PACK_BYTES_MAX)
         return failure_set(why, CODE_CORRUPT, "pack %u: longer than any pack", source->number);
-    struct walk walk = {.source = source, .chunk = malloc(CHUNK_STORE_BYTES_MAX)};
-    if (!walk.chunk)
-        return failure_set(why, CODE_NO_MEMORY, "checking pack %u: out of memory", source->number);
+    struct walk walk = {.source = source};
     enum code code = walk_records(&walk, visit, context, why);
     free(walk.chunk);
     return code;
