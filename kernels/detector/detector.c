@@ -174,11 +174,12 @@ static enum code read_outputs(const struct network *network, const struct networ
     return decode_peaks(&outputs, list, why);
 }
 
-static enum code run_window(struct detector *detector, const struct plane *plane, const struct tile *tile,
-                            struct detection_list *list, struct failure *why)
+static enum code run_window(struct detector *detector, const struct plane *plane,
+                            const struct preprocessing_window *shape, struct detection_list *list, struct failure *why)
 {
-    struct preprocessing_window window = {tile->x, tile->y, preprocessing_padded(tile->width),
-                                          preprocessing_padded(tile->height)};
+    struct preprocessing_window window = *shape;
+    window.width = preprocessing_padded(shape->width);
+    window.height = preprocessing_padded(shape->height);
     size_t samples = (size_t)window.width * (size_t)window.height * (size_t)plane->channels;
     SCOPE_FREE float *input = malloc(samples * sizeof *input);
     if (!input)
@@ -224,11 +225,18 @@ static enum code detect_tiles(struct detector *detector, const struct plane *pla
     enum code code = tiling_create(plane->width, plane->height, TILING_SIDE, overlap, &tiling, why);
     if (code != CODE_OK)
         return code;
+    struct preprocessing_window window;
+    preprocessing_medians(plane, window.outside);
     for (int i = 0; i < tiling.count && code == CODE_OK; i++) {
         SCOPE_DETECTIONS found = {0};
-        code = run_window(detector, plane, &tiling.tiles[i], &found, why);
+        const struct tile *tile = &tiling.tiles[i];
+        window.x = tile->x;
+        window.y = tile->y;
+        window.width = tile->width;
+        window.height = tile->height;
+        code = run_window(detector, plane, &window, &found, why);
         if (code == CODE_OK)
-            code = take_core(&tiling.tiles[i], &found, list, why);
+            code = take_core(tile, &found, list, why);
     }
     tiling_free(&tiling);
     return code;

@@ -7,7 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define MEDIAN_BINS 4096
+
 static const double percentile_low = 0.01, percentile_high = 0.998;
+static const float median_low = -0.5f, median_high = 1.5f; /* where medians of working images lie */
 
 static uint32_t sample_at(const struct image *image, size_t index)
 {
@@ -104,24 +107,34 @@ int preprocessing_padded(int side)
     return (side + step - 1) / step * step;
 }
 
-/* ... 2 1 0 1 2 ... n-2 n-1 n-2 ...: mirrored about the outermost pixels' centres. */
-static int mirror(int at, int length)
+void preprocessing_medians(const struct plane *plane, float median[3])
 {
-    if (length == 1)
-        return 0;
-    int period = 2 * (length - 1);
-    at = abs(at) % period;
-    return at < length ? at : period - at;
+    static _Thread_local uint32_t histogram[MEDIAN_BINS];
+    size_t pixels = (size_t)plane->width * (size_t)plane->height, channels = (size_t)plane->channels;
+    for (size_t c = 0; c < channels; c++) {
+        memset(histogram, 0, sizeof histogram);
+        for (size_t i = 0; i < pixels; i++) {
+            float part = (plane->data[i * channels + c] - median_low) / (median_high - median_low);
+            histogram[(int)(fminf(fmaxf(part, 0), 1) * (MEDIAN_BINS - 1))]++;
+        }
+        size_t seen = 0;
+        int bin = 0;
+        while ((seen += histogram[bin]) * 2 < pixels)
+            bin++;
+        median[c] = median_low + ((float)bin + 0.5f) / (MEDIAN_BINS - 1) * (median_high - median_low);
+    }
 }
 
 void preprocessing_copy_window(const struct plane *plane, const struct preprocessing_window *window, float *input)
 {
-    for (int y = 0; y < window->height; y++) {
-        const float *row = plane->data +
-                           (size_t)mirror(window->y + y, plane->height) * (size_t)plane->width * (size_t)plane->channels;
-        for (int x = 0; x < window->width; x++) {
-            const float *pixel = row + mirror(window->x + x, plane->width) * plane->channels;
-            for (int c = 0; c < plane->channels; c++)
+    size_t channels = (size_t)plane->channels;
+    for (int v = 0; v < window->height; v++) {
+        for (int u = 0; u < window->width; u++) {
+            int x = window->x + u, y = window->y + v;
+            bool is_inside = x >= 0 && y >= 0 && x < plane->width && y < plane->height;
+            const float *pixel =
+                is_inside ? plane->data + ((size_t)y * (size_t)plane->width + (size_t)x) * channels : window->outside;
+            for (size_t c = 0; c < channels; c++)
                 *input++ = (pixel[c] - 0.5f) * 4;
         }
     }

@@ -41,10 +41,15 @@ MUST_CHECK enum code preprocessing_apply(const struct preprocessing *recipe, con
  * 512, so that images of many sizes share few network plans. */
 int preprocessing_padded(int side);
 
-/* Copies the window at (x, y) of the working image into `input`, (height, width, channels), as (v - 0.5) * 4; what
- * lies outside the plane is mirrored in. */
+/* The median of each channel (to 1/4000): what an image is continued with beyond its frame,
+ * in training crops and in windows alike.  Mirrored instead, a cell that the frame cuts becomes a whole one: the
+ * AP50 of red cells in blood smears falls from 0.82 to 0.75. */
+void preprocessing_medians(const struct plane *plane, float median[3]);
+
+/* Copies the window at (x, y) of the working image into `input`, (height, width, channels), as (v - 0.5) * 4. */
 struct preprocessing_window {
     int x, y, width, height;
+    float outside[3]; /* what lies beyond the plane */
 };
 void preprocessing_copy_window(const struct plane *plane, const struct preprocessing_window *window, float *input);
 

@@ -7,7 +7,6 @@
 
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "file.h"
 #include "scope.h"
@@ -62,22 +61,6 @@ static uint16_t quantise(float value)
     return (uint16_t)lrintf(fminf(fmaxf(scaled, 0), 65535));
 }
 
-static void find_medians(struct training_image *image)
-{
-    size_t pixels = (size_t)image->width * (size_t)image->height;
-    for (int c = 0; c < image->channels; c++) {
-        static _Thread_local uint32_t histogram[65536];
-        memset(histogram, 0, sizeof histogram);
-        for (size_t i = 0; i < pixels; i++)
-            histogram[image->samples[i * (size_t)image->channels + (size_t)c]]++;
-        size_t seen = 0;
-        int value = 0;
-        while (value < 65535 && (seen += histogram[value]) * 2 < pixels)
-            value++;
-        image->median[c] = (float)value / TRAINING_IMAGE_ONE - TRAINING_IMAGE_ZERO;
-    }
-}
-
 static enum code take_plane(const struct plane *plane, struct training_image *out, struct failure *why)
 {
     size_t samples = (size_t)plane->width * (size_t)plane->height * (size_t)plane->channels;
@@ -89,7 +72,7 @@ static enum code take_plane(const struct plane *plane, struct training_image *ou
     out->width = plane->width;
     out->height = plane->height;
     out->channels = plane->channels;
-    find_medians(out);
+    preprocessing_medians(plane, out->median);
     return CODE_OK;
 }
 

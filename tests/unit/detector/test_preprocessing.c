@@ -127,7 +127,7 @@ static void grey_becomes_three_channels_and_colour_becomes_grey(void **state)
     assert_near(one.data[1], 0, 1e-6);
 }
 
-static void padding_mirrors_and_centres_values(void **state)
+static void a_window_beyond_the_image_shows_the_given_colour(void **state)
 {
     (void)state;
     SCOPE_PLANE plane = {0};
@@ -135,12 +135,28 @@ static void padding_mirrors_and_centres_values(void **state)
     assert_code_ok(resample_create(5, 1, 1, &plane, &why), why);
     for (int i = 0; i < 5; i++)
         plane.data[i] = (float)i / 10;
-    struct preprocessing_window window = {2, 0, 8, 2};
+    struct preprocessing_window window = {-1, 0, 8, 2, {0.7f}};
     float input[16];
     preprocessing_copy_window(&plane, &window, input);
-    const int expected[8] = {2, 3, 4, 3, 2, 1, 0, 1};
+    const double expected[16] = {.7, 0, .1, .2, .3, .4, .7, .7, .7, .7, .7, .7, .7, .7, .7, .7};
     for (int i = 0; i < 16; i++)
-        assert_near(input[i], (expected[i % 8] / 10.0 - 0.5) * 4, 1e-6);
+        assert_near(input[i], (expected[i] - 0.5) * 4, 1e-6);
+}
+
+static int compare_floats(const void *left, const void *right)
+{
+    float a = *(const float *)left, b = *(const float *)right;
+    return (a > b) - (a < b);
+}
+
+static void medians_are_those_of_sorted_samples(void **state)
+{
+    (void)state;
+    SCOPE_PLANE plane = random_plane(31, 17, 1);
+    float median[3];
+    preprocessing_medians(&plane, median);
+    qsort(plane.data, 31 * 17, sizeof(float), compare_floats);
+    assert_near(median[0], plane.data[31 * 17 / 2], 1e-3);
 }
 
 static void padded_sides_are_multiples_that_hold_the_side(void **state)
@@ -161,7 +177,8 @@ int main(void)
         cmocka_unit_test(percentiles_are_ranks_of_sorted_samples),
         cmocka_unit_test(an_empty_field_stays_dark),
         cmocka_unit_test(grey_becomes_three_channels_and_colour_becomes_grey),
-        cmocka_unit_test(padding_mirrors_and_centres_values),
+        cmocka_unit_test(a_window_beyond_the_image_shows_the_given_colour),
+        cmocka_unit_test(medians_are_those_of_sorted_samples),
         cmocka_unit_test(padded_sides_are_multiples_that_hold_the_side),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
