@@ -30,6 +30,16 @@ struct chart_axis chart_axis_fit(double minimum, double maximum, int wanted)
     return axis;
 }
 
+struct chart_axis chart_axis_fit_steps(double minimum, double maximum, int wanted)
+{
+    if (maximum - minimum >= wanted - 1)
+        return chart_axis_fit(minimum, maximum, wanted);
+    bool single = maximum == minimum;
+    struct chart_axis axis = {.low = minimum - single, .high = maximum + single, .step = 1};
+    axis.ticks = (int)lround(axis.high - axis.low) + 1;
+    return axis;
+}
+
 double chart_axis_place(const struct chart_axis *axis, double value)
 {
     return (value - axis->low) / (axis->high - axis->low);

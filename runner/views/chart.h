@@ -16,6 +16,9 @@ struct chart_axis {
 /* The narrowest axis around minimum..maximum (finite, minimum <= maximum) with about `wanted` ticks (2 .. 20). */
 struct chart_axis chart_axis_fit(double minimum, double maximum, int wanted);
 
+/* The same for steps, which are whole numbers: so is the distance between two ticks. */
+struct chart_axis chart_axis_fit_steps(double minimum, double maximum, int wanted);
+
 /* Where a value lies on the axis: 0 at low, 1 at high. */
 double chart_axis_place(const struct chart_axis *axis, double value);
 

@@ -82,7 +82,7 @@ enum code curve_svg_append(struct buffer *out, const char *title, const struct c
     struct field field;
     if (!chart_range_of(series, count, &field.range))
         return CODE_OK;
-    field.across = chart_axis_fit(field.range.step_low, field.range.step_high, 6);
+    field.across = chart_axis_fit_steps(field.range.step_low, field.range.step_high, 6);
     field.up = chart_axis_fit(field.range.value_low, field.range.value_high, 6);
     buffer_printf(out, "<svg viewBox=\"0 0 %.0f %.0f\" role=\"img\" aria-label=\"", WIDTH, HEIGHT);
     utf8_text_append_markup(out, title, strlen(title), 120);

@@ -152,7 +152,7 @@ static enum code draw_series(cairo_t *cairo, const struct metric_series *const *
         write_text(cairo, "no values yet", LEFT + FIELD_WIDTH / 2, TOP + FIELD_HEIGHT / 2, 0.5);
         return CODE_OK;
     }
-    canvas.across = chart_axis_fit(canvas.range.step_low, canvas.range.step_high, 8);
+    canvas.across = chart_axis_fit_steps(canvas.range.step_low, canvas.range.step_high, 8);
     canvas.up = chart_axis_fit(canvas.range.value_low, canvas.range.value_high, 7);
     SCOPE_FREE struct metric_point *points = calloc(4 * COLUMNS, sizeof *points);
     if (!points)

@@ -33,14 +33,15 @@ void time_text_duration(double seconds, char text[TIME_TEXT_MAX])
 {
     if (!(seconds >= 0))
         seconds = 0;
+    long whole = seconds < 1e10 ? (long)(seconds + 0.5) : 0;
     if (seconds < 59.95)
         snprintf(text, TIME_TEXT_MAX, "%.1f s", seconds);
-    else if (seconds < 3600)
-        snprintf(text, TIME_TEXT_MAX, "%d min %02d s", (int)seconds / 60, (int)seconds % 60);
-    else if (seconds < 86400)
-        snprintf(text, TIME_TEXT_MAX, "%d h %02d min", (int)seconds / 3600, (int)seconds / 60 % 60);
+    else if (seconds < 3599.5)
+        snprintf(text, TIME_TEXT_MAX, "%ld min %02ld s", whole / 60, whole % 60);
+    else if (seconds < 86399.5)
+        snprintf(text, TIME_TEXT_MAX, "%ld h %02ld min", whole / 3600, whole / 60 % 60);
     else if (seconds < 86400e4)
-        snprintf(text, TIME_TEXT_MAX, "%d d %d h", (int)(seconds / 86400), (int)seconds / 3600 % 24);
+        snprintf(text, TIME_TEXT_MAX, "%ld d %ld h", whole / 86400, whole / 3600 % 24);
     else
         snprintf(text, TIME_TEXT_MAX, "more than 10000 d");
 }
