@@ -58,13 +58,19 @@ void chart_axis_label(const struct chart_axis *axis, int i, char text[32])
         snprintf(text, 32, "%.*f", decimals, value);
 }
 
+/* Beyond these, differences and quotients of doubles are no longer what they should be. */
+static bool is_drawable(const struct metric_point *point)
+{
+    return isfinite(point->value) && fabs(point->value) <= 1e300 && fabs((double)point->step) <= 1e15;
+}
+
 bool chart_range_of(const struct metric_series *const *series, size_t count, struct chart_range *range)
 {
     bool found = false;
     for (size_t s = 0; s < count; s++)
         for (size_t i = 0; i < series[s]->count; i++) {
             const struct metric_point *point = &series[s]->points[i];
-            if (!isfinite(point->value) || fabs(point->value) > 1e300)
+            if (!is_drawable(point))
                 continue;
             double step = (double)point->step;
             if (!found)
@@ -108,7 +114,7 @@ size_t chart_thin(const struct metric_series *series, const struct chart_range *
     size_t written = 0, column = 0, keep[4];
     bool open = false;
     for (size_t i = 0; i < series->count; i++) {
-        if (!isfinite(points[i].value) || fabs(points[i].value) > 1e300)
+        if (!is_drawable(&points[i]))
             continue;
         size_t here = column_of(&points[i], range, columns);
         if (open && here != column) {
