@@ -23,6 +23,7 @@ struct command {
     const char *summary;   /* one line, for the list of commands */
     const char *details;   /* paragraphs for --help, may be NULL */
     int (*run)(const struct command *command, int argc, char **argv);
+    bool computes;         /* uses a device's threads */
 };
 
 enum option_kind { OPTION_FLAG, OPTION_TEXT, OPTION_INTEGER, OPTION_NUMBER };

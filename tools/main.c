@@ -4,6 +4,7 @@
 
 #include "command.h"
 #include "commands.h"
+#include "polite_threads.h"
 #include "version.h"
 
 const struct command command_table[] = {
@@ -15,9 +16,10 @@ const struct command command_table[] = {
     {"import", "SOURCE DATASET", "copy images and annotations, without what could name a patient",
      command_import_details, command_import},
     {"synth", "KIND DIR", "make a dataset of synthetic cells", command_synth_details, command_synth},
-    {"train", "DATASET", "train a detector from a folder of annotated images", command_train_details, command_train},
-    {"detect", "MODEL IMAGE...", "find cells in images", command_detect_details, command_detect},
-    {"evaluate", "MODEL DATASET", "score a detector on annotated images", command_evaluate_details, command_evaluate},
+    {"train", "DATASET", "train a detector from a folder of annotated images", command_train_details, command_train, true},
+    {"detect", "MODEL IMAGE...", "find cells in images", command_detect_details, command_detect, true},
+    {"evaluate", "MODEL DATASET", "score a detector on annotated images", command_evaluate_details, command_evaluate,
+     true},
     {"node", "LAB", "run a mounted lab's jobs on this machine", command_node_details, command_node},
     {"fsck", "STORE", "check a store", command_fsck_details, command_fsck},
     {"version", "", "print the version, the formats and the devices", NULL, command_version},
@@ -61,5 +63,7 @@ int main(int argc, char **argv)
         char *arguments[] = {argv[2], "--help", NULL};
         return command->run(command, 2, arguments);
     }
+    if (command->computes)
+        polite_threads_ensure(argv);
     return command->run(command, argc - 1, argv + 1);
 }
