@@ -234,7 +234,7 @@ enum code plan_make(const struct plan_node *nodes, size_t node_count, const stru
 }
 
 static void explain_busy(const struct plan_node *node, const struct plan_run *runs, const struct plan_decision *decisions,
-                         const struct plan_run *run, int blocker, const char *progress, struct buffer *out)
+                         const struct plan_run *run, int blocker, struct buffer *out)
 {
     struct need need = need_on(run, node);
     buffer_append_text(out, "waits for ");
@@ -252,12 +252,10 @@ static void explain_busy(const struct plan_node *node, const struct plan_run *ru
     enum plan_reason reason = decisions[blocker].reason;
     const char *verb = reason == PLAN_HELD ? "runs" : reason == PLAN_GO ? "starts" : "is kept for";
     buffer_printf(out, ": %s %s %s", node->name, verb, runs[blocker].path);
-    if (*progress)
-        buffer_printf(out, " (%s)", progress);
 }
 
 void plan_explain(const struct plan_node *nodes, const struct plan_run *runs, const struct plan_decision *decisions,
-                  size_t index, const char *progress, struct buffer *out)
+                  size_t index, struct buffer *out)
 {
     const struct plan_run *run = &runs[index];
     const struct plan_decision *decision = &decisions[index];
@@ -281,7 +279,7 @@ void plan_explain(const struct plan_node *nodes, const struct plan_run *runs, co
         buffer_printf(out, "needs %.1f GiB of memory: no node has as much", (double)run->memory_bytes / 0x1p30);
         break;
     case PLAN_BUSY:
-        explain_busy(&nodes[decision->node], runs, decisions, run, decision->blocker, progress, out);
+        explain_busy(&nodes[decision->node], runs, decisions, run, decision->blocker, out);
         break;
     }
 }

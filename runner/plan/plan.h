@@ -48,9 +48,9 @@ struct plan_decision {
 MUST_CHECK enum code plan_make(const struct plan_node *nodes, size_t node_count, const struct plan_run *runs,
                                size_t run_count, struct plan_decision *decisions, struct failure *why);
 
-/* The decision about runs[index] in a sentence without a stop: "waits for a free node: localhost runs experiments/a/001
- * (43 %, about 2 min left)".  progress is what is known of the blocker's, as in "43 %, about 2 min left", or "". */
+/* The decision about runs[index] in a sentence without a stop: "waits for a free node: localhost runs experiments/a/001".
+ * With PLAN_BUSY and a blocker, the blocker's path is the end of it, so that its progress can be put behind. */
 void plan_explain(const struct plan_node *nodes, const struct plan_run *runs, const struct plan_decision *decisions,
-                  size_t index, const char *progress, struct buffer *out);
+                  size_t index, struct buffer *out);
 
 #endif

@@ -448,6 +448,22 @@ enum code spec_parse(const char *text, size_t count, const char *job, struct spe
     return finish(spec, findings, run_expected, out, why);
 }
 
+void spec_find_dataset(const char *text, size_t count, char dataset[SPEC_DATASET_MAX])
+{
+    dataset[0] = 0;
+    struct spec_findings findings = {.count = 0};
+    struct spec_tree *tree = NULL;
+    struct spec spec = {.action = SPEC_TRAIN};
+    struct checking checking = {&spec, &findings, true};
+    if (spec_tree_read(text, count, &tree, &findings, NULL) == CODE_OK) {
+        const struct spec_node *node = spec_tree_entry(spec_tree_root(tree), "dataset");
+        if (node)
+            read_dataset(&checking, node);
+        snprintf(dataset, SPEC_DATASET_MAX, "%s", spec.dataset);
+    }
+    spec_tree_destroy(tree);
+}
+
 void spec_destroy(struct spec *spec)
 {
     if (!spec)

@@ -13,6 +13,8 @@
 #define SPEC_FINDINGS_MAX 100
 #define SPEC_NAME_MAX     100 /* bytes in an experiment's, dataset's or model's name */
 
+#define SPEC_DATASET_MAX  512 /* bytes of a dataset's path, with its terminator */
+
 enum spec_action { SPEC_TRAIN, SPEC_RUN };
 
 /* train: ...  A value of 0 (or -1 for seed) means "not given": the trainer's default, stated in its header. */
@@ -30,7 +32,7 @@ struct spec_train {
 
 struct spec {
     char experiment[SPEC_NAME_MAX + 1];
-    char dataset[512];  /* "datasets/x" or "datasets/x/.snap/y"; "" only where run: needs none */
+    char dataset[SPEC_DATASET_MAX]; /* "datasets/x" or "datasets/x/.snap/y"; "" only where run: needs none */
     enum spec_action action;
     struct spec_train train;
     char *run;          /* shell command line, owned; NULL for SPEC_TRAIN */
@@ -57,6 +59,9 @@ struct spec_findings {
 MUST_CHECK enum code spec_parse(const char *text, size_t count, const char *job, struct spec **out,
                                 struct spec_findings *findings, struct failure *why);
 void spec_destroy(struct spec *spec);
+
+/* The dataset that a text names, also where it has findings elsewhere: "" where it names none in the right form. */
+void spec_find_dataset(const char *text, size_t count, char dataset[SPEC_DATASET_MAX]);
 
 /* Adds a finding about the value of a key ("dataset") that only the caller could check, at the place of that key. */
 void spec_add_finding(struct spec_findings *findings, const char *text, size_t count, const char *key,

@@ -28,10 +28,10 @@ static const struct lab known_labs[] = {
     {.run_count = 1, .runs = {{"e/1", "eve", -1, 0, 0, -1}}, .said = {"waits for a node: none is present"}},
     {{SMALL}, 1, {{"e/1", "eve", -1, 0, 0, -1}}, 1, {"starts on small in a moment"}},
     {{SMALL}, 1, {{"e/1", "eve", -1, 0, 0, 0}, {"e/2", "eve", -1, 0, 0, -1}}, 2,
-     {"", "waits for a free node: small runs e/1 (43 %)"}},
+     {"", "waits for a free node: small runs e/1"}},
     {{SMALL}, 1, {{"e/1", "eve", -1, 0, 0, -1}, {"e/2", "eve", -1, 0, 0, -1}, {"e/3", "eve", -1, 0, 0, -1}}, 3,
-     {"starts on small in a moment", "waits for a free node: small starts e/1 (43 %)",
-      "waits for a free node: small starts e/1 (43 %)"}},
+     {"starts on small in a moment", "waits for a free node: small starts e/1",
+      "waits for a free node: small starts e/1"}},
     {{SMALL}, 1, {{"e/1", "eve", 1, 0, 0, -1}, {"e/2", "eve", 2, 1, 0, -1}, {"e/3", "eve", 0, 3, 0, -1},
                   {"e/4", "eve", 0, 1, 5 * GIB, -1}, {"e/5", "eve", 0, 1, 0, -1}}, 5,
      {"needs 1 GPU: no node has one", "needs 2 GPUs: no node has as many", "needs 3 CPUs: no node has as many",
@@ -42,14 +42,14 @@ static const struct lab known_labs[] = {
     /* Two share a node's cpus; the third does not fit, and keeps the fourth, who would, from passing. */
     {{LARGE}, 1, {{"e/1", "eve", 0, 3, 0, 0}, {"e/2", "eve", 0, 4, 0, -1}, {"e/3", "eve", 0, 4, 0, -1},
                   {"e/4", "eve", 0, 1, 0, -1}}, 4,
-     {"", "starts on large in a moment", "waits for 4 free CPUs: large starts e/2 (43 %)",
-      "waits for 1 free CPU: large starts e/2 (43 %)"}},
+     {"", "starts on large in a moment", "waits for 4 free CPUs: large starts e/2",
+      "waits for 1 free CPU: large starts e/2"}},
     /* Memory is shared out as well. */
     {{LARGE}, 1, {{"e/1", "eve", 0, 1, 30 * GIB, 0}, {"e/2", "eve", 0, 1, 4 * GIB, -1}}, 2,
-     {"", "waits for 1 free CPU with 4.0 GiB of memory: large runs e/1 (43 %)"}},
+     {"", "waits for 1 free CPU with 4.0 GiB of memory: large runs e/1"}},
     /* The one who has nothing running comes before the one who asked earlier. */
     {{SMALL, LARGE}, 2, {{"e/1", "eve", 0, 0, 0, 0}, {"e/2", "eve", 0, 0, 0, -1}, {"e/3", "bob", 0, 0, 0, -1}}, 3,
-     {"", "waits for a free node: small runs e/1 (43 %)", "starts on large in a moment"}},
+     {"", "waits for a free node: small runs e/1", "starts on large in a moment"}},
 };
 
 static void each_lab_is_planned_as_a_person_would(void **state)
@@ -63,7 +63,7 @@ static void each_lab_is_planned_as_a_person_would(void **state)
         assert_code_ok(plan_make(lab->nodes, lab->node_count, lab->runs, lab->run_count, decisions, &why), why);
         for (size_t k = 0; k < lab->run_count; k++) {
             SCOPE_BUFFER said = {0};
-            plan_explain(lab->nodes, lab->runs, decisions, k, "43 %", &said);
+            plan_explain(lab->nodes, lab->runs, decisions, k, &said);
             if (strcmp(buffer_text(&said), lab->said[k])) {
                 print_error("lab %zu, run %zu:\n  %s\nand not\n  %s\n", i, k, buffer_text(&said), lab->said[k]);
                 wrong++;
@@ -116,7 +116,7 @@ static void no_node_is_ever_given_more_than_it_has(void **state)
         }
         for (size_t i = 0; i < run_count; i++) {
             SCOPE_BUFFER said = {0};
-            plan_explain(nodes, runs, decisions, i, "", &said);
+            plan_explain(nodes, runs, decisions, i, &said);
             assert_int_equal(said.length > 0, runs[i].node < 0);
         }
     }

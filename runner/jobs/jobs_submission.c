@@ -1,0 +1,154 @@
+/* From a saved spec to a queued run.
+ *
+ *   FLUSH   check_spec: the answer of close(2).  Nothing changes.
+ *   RELEASE (or a rename onto the name) settle: where the text has no findings and is not that of the job's latest run,
+ *           a run is made:  run folder, frozen spec, link to the dataset's snapshot, params, tags, empty folders,
+ *           events with `submitted`, the link jobs/<job>; then tree_sync.
+ *
+ * Exactly once: settling is done one at a time (jobs->acting), and compares with the run that jobs/<job> links to.  So an
+ * editor may save in as many steps as it likes.  Until `submitted` is in its events a run folder means nothing; what
+ * a failure leaves is removed, and what a crash leaves is removed at the next start (jobs_restart.c), which then settles
+ * every spec again.
+ *
+ * An empty file is no mistake: a shell's `>` closes the file once before it writes.
+ */
+#include "jobs_submission.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "jobs_cancel.h"
+#include "jobs_run.h"
+#include "jobs_spec.h"
+#include "logging.h"
+#include "rule.h"
+#include "run_folder.h"
+#include "scope.h"
+
+/* Answering ---------------------------------------------------------------------------------------------------------- */
+
+static enum code check_spec(void *context, const char *path, struct failure *why)
+{
+    struct jobs *jobs = context;
+    struct jobs_spec spec;
+    enum code code = jobs_spec_read(jobs->tree, path, &spec, why);
+    if (code == CODE_OK && spec.findings.count > 0) {
+        SCOPE_BUFFER text = {0};
+        spec_format_findings(&spec.findings, path, buffer_text(&spec.text), spec.text.length, &text);
+        code = failure_set(why, CODE_INVALID, "%s: not submitted, %zu mistake%s (see jobs/%s.error)\n%s", path,
+                           spec.findings.count, spec.findings.count == 1 ? "" : "s", spec.job, buffer_text(&text));
+    }
+    jobs_spec_free(&spec);
+    return code == CODE_NO_DATA || code == CODE_NOT_FOUND ? CODE_OK : code;
+}
+
+static enum code refuse_yml(void *context, const char *path, struct failure *why)
+{
+    (void)context;
+    return failure_set(why, CODE_INVALID, "%s: the name of a spec ends in .yaml: call it %.*s.yaml", path,
+                       (int)(strlen(path) - strlen(".yml")), path);
+}
+
+/* Acting ------------------------------------------------------------------------------------------------------------- */
+
+/* Whether jobs/<job> links to a run that was made of this very text. */
+static bool is_submitted(struct jobs *jobs, const struct jobs_spec *spec)
+{
+    char link[JOBS_PATH_MAX], path[JOBS_PATH_MAX];
+    SCOPE_BUFFER target = {0}, text = {0};
+    if (!jobs_run_path("jobs", spec->job, link) || tree_path_read_link(jobs->tree, link, &target, NULL) != CODE_OK ||
+        strncmp(buffer_text(&target), "../", 3) != 0 || !jobs_run_path(target.data + 3, "spec.yaml", path))
+        return false;
+    if (tree_path_read(jobs->tree, path, SPEC_BYTES_MAX, &text, NULL) != CODE_OK)
+        return false;
+    return text.length == spec->text.length && memcmp(text.data, spec->text.data, text.length) == 0;
+}
+
+/* The exact snapshot that the run will see: the one named, or one of the dataset as it is now.  "" for no dataset. */
+static enum code fix_dataset(struct jobs *jobs, const struct spec *spec, char out[JOBS_PATH_MAX], struct failure *why)
+{
+    snprintf(out, JOBS_PATH_MAX, "%s", spec->dataset);
+    if (!*spec->dataset || strstr(spec->dataset, "/.snap/"))
+        return CODE_OK;
+    char label[TREE_NAME_MAX + 1] = "";
+    enum code code = tree_path_snapshot(jobs->tree, spec->dataset, true, label, why);
+    if (code == CODE_OK)
+        snprintf(out, JOBS_PATH_MAX, "%s/.snap/%s", spec->dataset, label);
+    return code;
+}
+
+static enum code link_job(struct jobs *jobs, const char *job, const char *run, struct failure *why)
+{
+    char path[JOBS_PATH_MAX], target[JOBS_PATH_MAX];
+    struct node_attributes attributes;
+    SCOPE_BUFFER old = {0};
+    if (!jobs_run_path("jobs", job, path) || !jobs_run_path("..", run, target))
+        return failure_set(why, CODE_NAME_TOO_LONG, "%s: the name is too long", job);
+    if (tree_path_read_link(jobs->tree, path, &old, NULL) != CODE_OK &&
+        tree_path_attributes(jobs->tree, path, &attributes, NULL) == CODE_OK)
+        return failure_set(why, CODE_EXISTS, "%s: is in the way of the link to the run: remove it", path);
+    return tree_path_link(jobs->tree, path, target, why);
+}
+
+static enum code submit(struct jobs *jobs, const struct jobs_spec *spec, struct failure *why)
+{
+    if (job_table_is_full(jobs->table))
+        return failure_set(why, CODE_BUSY, "too many runs wait already: try again when some are over");
+    struct run_folder_request request = {.job = spec->job,
+                                         .member = tree_member_name(jobs->tree),
+                                         .spec = spec->spec,
+                                         .text = spec->text.data,
+                                         .count = spec->text.length,
+                                         .ms = jobs->clock_ms()};
+    char dataset[JOBS_PATH_MAX], run[JOB_PATH_MAX];
+    enum code code = fix_dataset(jobs, spec->spec, dataset, why);
+    if (code != CODE_OK)
+        return code;
+    request.dataset = dataset;
+    code = run_folder_make(jobs->tree, &request, run, why);
+    if (code != CODE_OK)
+        return code;
+    code = link_job(jobs, spec->job, run, why);
+    if (code != CODE_OK) {
+        run_folder_discard(jobs->tree, run);
+        return code;
+    }
+    code = tree_sync(jobs->tree, why);
+    if (code == CODE_OK)
+        code = jobs_run_take_up(jobs, run, why);
+    logging_trace(TRACE_JOBS, "jobs/%s.yaml: submitted as %s", spec->job, run);
+    return code;
+}
+
+void jobs_submission_run(struct jobs *jobs, const char *path)
+{
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&jobs->acting);
+    struct jobs_spec spec;
+    struct failure why;
+    enum code code = jobs_spec_read(jobs->tree, path, &spec, &why);
+    if (code == CODE_OK && spec.spec && !is_submitted(jobs, &spec))
+        code = submit(jobs, &spec, &why);
+    jobs_spec_free(&spec);
+    if (code == CODE_OK || code == CODE_NOT_FOUND || code == CODE_NO_DATA)
+        return;
+    failure_wrap(&why, code, "%s: could not be submitted", path);
+    tree_note_failure(jobs->tree, path, &why);
+    logging_warning("%s", why.text);
+}
+
+static void settle(void *context, const char *path)
+{
+    jobs_submission_run(context, path);
+}
+
+enum code jobs_submission_add_rules(struct jobs *jobs, struct failure *why)
+{
+    struct rule yml = {.kind = RULE_WATCH, .pattern = "jobs/*.yml", .context = jobs, .check = refuse_yml};
+    enum code code = rule_add(jobs->tree, &yml, why);
+    if (code != CODE_OK)
+        return code;
+    struct rule yaml = {.kind = RULE_WATCH, .pattern = "jobs/*.yaml", .context = jobs, .check = check_spec,
+                        .settled = settle, .removed = jobs_cancel_removed};
+    return rule_add(jobs->tree, &yaml, why);
+}
