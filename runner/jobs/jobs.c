@@ -3,7 +3,7 @@
  *   jobs/<job>.yaml              jobs_submission.c, jobs_cancel.c
  *   jobs/<job>.error             jobs_error.c
  *   jobs/queue                   jobs_queue.c
- *   jobs/nodes, lab/nodes/*      jobs_nodes.c
+ *   jobs/nodes, lab/nodes/<node>  jobs_nodes.c
  *   jobs/events                  jobs_events.c
  *   <run>/claim, <run>/events    jobs_claim.c
  *
