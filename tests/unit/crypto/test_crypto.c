@@ -2,7 +2,9 @@
 #include "vectors.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -312,6 +314,42 @@ static void secrets_do_not_overlap_and_come_back_as_zeros(void **state)
     secret_free(whole);
 }
 
+/* The kernel's flags of the mapping that holds the secret: "lo" locked, "dd" not in dumps. */
+static void read_mapping_flags(const void *secret, char flags[512])
+{
+    char line[512];
+    bool inside = false;
+    FILE *maps = fopen("/proc/self/smaps", "r");
+    assert_non_null(maps);
+    *flags = 0;
+    while (fgets(line, sizeof line, maps) && !(inside && strncmp(line, "VmFlags:", 8) == 0)) {
+        unsigned long start, end;
+        if (sscanf(line, "%lx-%lx ", &start, &end) == 2)
+            inside = (uintptr_t)secret >= start && (uintptr_t)secret < end;
+    }
+    if (inside)
+        snprintf(flags, 512, "%s", line);
+    fclose(maps);
+}
+
+static void secrets_are_locked_in_memory_and_left_out_of_core_dumps(void **state)
+{
+    (void)state;
+    void *probe = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (mlock(probe, 4096) != 0)
+        skip(); /* no memory may be locked here */
+    char flags[512];
+    read_mapping_flags(probe, flags);
+    if (!strstr(flags, " lo"))
+        skip(); /* the kernel shows no flags, or the sanitizer keeps mlock from working */
+    void *secret = secret_allocate(32);
+    read_mapping_flags(secret, flags);
+    assert_non_null(strstr(flags, " lo"));
+    assert_non_null(strstr(flags, " dd"));
+    secret_free(secret);
+    munmap(probe, 4096);
+}
+
 static void hexadecimal_text_is_read_strictly(void **state)
 {
     (void)state;
@@ -391,6 +429,7 @@ int main(void)
         cmocka_unit_test(hkdf_gives_the_published_results),
         cmocka_unit_test(two_spaces_with_one_key_share_no_working_key),
         cmocka_unit_test(secrets_do_not_overlap_and_come_back_as_zeros),
+        cmocka_unit_test(secrets_are_locked_in_memory_and_left_out_of_core_dumps),
         cmocka_unit_test(hexadecimal_text_is_read_strictly),
         cmocka_unit_test(threads_share_keys),
     };
