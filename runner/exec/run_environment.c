@@ -14,7 +14,7 @@
 
 static const char *const passed_on[] = {
     "PATH",   "HOME",    "USER",        "LOGNAME",         "SHELL",           "LANG",          "LC_ALL",
-    "TZ",     "TMPDIR",  "VIRTUAL_ENV", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "http_proxy", "https_proxy",
+    "TZ",     "TMPDIR",  "VIRTUAL_ENV", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "GOMP_SPINCOUNT", "http_proxy", "https_proxy",
     "no_proxy", "ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS", "TSAN_OPTIONS",
 };
 
