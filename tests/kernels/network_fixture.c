@@ -85,6 +85,30 @@ void network_fixture_close(struct network_fixture *fixture)
     free(fixture->ray_weight);
 }
 
+void network_fixture_shake(struct network_fixture *fixture, uint64_t seed)
+{
+    struct random random = random_stream(seed, 78);
+    float *weights = network_fixture_slab(fixture, SLAB_WEIGHTS);
+    for (size_t i = 0; i < network_parameter_count(fixture->network); i++) {
+        const struct network_parameter *parameter = network_parameter(fixture->network, i);
+        if (parameter->decays || parameter->is_statistic)
+            continue;
+        for (size_t k = 0; k < parameter->count; k++)
+            weights[parameter->offset + k] += (float)random_between(&random, -0.4, 0.6);
+    }
+    network_write_slab(fixture->network, SLAB_WEIGHTS, weights);
+    free(weights);
+}
+
+void network_fixture_move(struct network_fixture *fixture, const float *direction, double step)
+{
+    float *weights = network_fixture_slab(fixture, SLAB_WEIGHTS);
+    for (size_t i = 0; i < network_slab_floats(fixture->network); i++)
+        weights[i] += (float)(step * (double)direction[i]);
+    network_write_slab(fixture->network, SLAB_WEIGHTS, weights);
+    free(weights);
+}
+
 struct network_loss network_fixture_gradient(struct network_fixture *fixture)
 {
     struct failure why;
@@ -101,9 +125,9 @@ float *network_fixture_slab(const struct network_fixture *fixture, enum network_
     return values;
 }
 
-void network_fixture_apply(struct network_fixture *fixture, int64_t step)
+void network_fixture_apply(struct network_fixture *fixture, int64_t step, float lr)
 {
-    const struct network_update update = {.lr = 1e-3f, .weight_decay = 1e-2f, .clip_norm = 10, .ema_decay = 0.9f,
+    const struct network_update update = {.lr = lr, .weight_decay = 1e-2f, .clip_norm = 10, .ema_decay = 0.9f,
                                           .step = step};
     network_apply(fixture->network, &update, NULL);
 }

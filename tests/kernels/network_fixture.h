@@ -22,6 +22,12 @@ void network_fixture_open(struct network_fixture *fixture, const char *device, i
                           uint64_t seed);
 void network_fixture_close(struct network_fixture *fixture);
 
+/* Moves every gamma and beta away from its start (where each block's last gamma is 0, which hides the block's gradients). */
+void network_fixture_shake(struct network_fixture *fixture, uint64_t seed);
+
+/* Adds `step` times `direction` (a slab) to the weights. */
+void network_fixture_move(struct network_fixture *fixture, const float *direction, double step);
+
 /* Forward and backward. */
 struct network_loss network_fixture_gradient(struct network_fixture *fixture);
 
@@ -29,6 +35,6 @@ struct network_loss network_fixture_gradient(struct network_fixture *fixture);
 float *network_fixture_slab(const struct network_fixture *fixture, enum network_slab slab);
 
 /* One step of the optimiser. */
-void network_fixture_apply(struct network_fixture *fixture, int64_t step);
+void network_fixture_apply(struct network_fixture *fixture, int64_t step, float lr);
 
 #endif
