@@ -206,7 +206,8 @@ static bool read_candidate(const struct assembly *assembly, const char *path, st
     return strstr(buffer_text(text), "\"images\"") && strstr(buffer_text(text), "\"annotations\"");
 }
 
-static enum code read_text(struct assembly *assembly, const char *path, const struct buffer *text, struct failure *why)
+enum code annotations_coco_read_text(struct assembly *assembly, const char *path, const struct buffer *text,
+                                     struct failure *why)
 {
     json_error_t error;
     SCOPE_JSON *root = json_loadb(buffer_text(text), text->length, 0, &error);
@@ -231,7 +232,7 @@ static enum code read_all(struct assembly *assembly, struct failure *why)
     for (size_t i = 0; code == CODE_OK && i < assembly->scan->count; i++) {
         SCOPE_BUFFER text = {0};
         if (read_candidate(assembly, assembly->scan->paths[i], &text))
-            code = read_text(assembly, assembly->scan->paths[i], &text, why);
+            code = annotations_coco_read_text(assembly, assembly->scan->paths[i], &text, why);
     }
     return code;
 }

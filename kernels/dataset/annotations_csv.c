@@ -164,17 +164,12 @@ static enum code read_line(struct assembly *assembly, struct table *table, char 
     return code == CODE_OK ? assembly_add(assembly, image, object, why) : code;
 }
 
-static enum code read_table(struct assembly *assembly, const char *path, struct failure *why)
+enum code annotations_csv_read_text(struct assembly *assembly, const char *path, struct buffer *text,
+                                    struct failure *why)
 {
-    SCOPE_FREE char *full = file_join(assembly->scan->folder, path);
-    SCOPE_BUFFER text = {.max = ANNOTATIONS_BYTES_MAX};
-    if (!full)
-        return failure_set(why, CODE_NO_MEMORY, "%s: out of memory", path);
-    enum code code = file_read(full, ANNOTATIONS_BYTES_MAX, &text, why);
-    if (code != CODE_OK)
-        return code;
     struct table table = {.path = path};
-    char *rest = text.data, *line;
+    char *rest = text->data, *line;
+    enum code code = CODE_OK;
     while (code == CODE_OK && rest && (line = strsep(&rest, "\n"))) {
         line[strcspn(line, "\r")] = 0;
         if (table.line++ == 0) {
@@ -189,6 +184,16 @@ static enum code read_table(struct assembly *assembly, const char *path, struct 
     if (code != CODE_OK)
         return failure_wrap(why, code, "%s, line %zu", path, table.line);
     return CODE_OK;
+}
+
+static enum code read_table(struct assembly *assembly, const char *path, struct failure *why)
+{
+    SCOPE_FREE char *full = file_join(assembly->scan->folder, path);
+    SCOPE_BUFFER text = {.max = ANNOTATIONS_BYTES_MAX};
+    if (!full)
+        return failure_set(why, CODE_NO_MEMORY, "%s: out of memory", path);
+    enum code code = file_read(full, ANNOTATIONS_BYTES_MAX, &text, why);
+    return code == CODE_OK ? annotations_csv_read_text(assembly, path, &text, why) : code;
 }
 
 static bool found(const struct assembly *assembly)

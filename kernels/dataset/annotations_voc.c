@@ -184,7 +184,8 @@ static enum code add_objects(struct assembly *assembly, const char *path, size_t
     return CODE_OK;
 }
 
-static enum code read_text(struct assembly *assembly, const char *path, const struct buffer *text, struct failure *why)
+enum code annotations_voc_read_text(struct assembly *assembly, const char *path, const struct buffer *text,
+                                    struct failure *why)
 {
     SCOPE_FREE char *stem = strndup(path, strlen(path) - strlen(".xml"));
     if (!stem)
@@ -224,7 +225,7 @@ static enum code read_file(struct assembly *assembly, const char *path, struct f
         assembly_warn(assembly, "%s; left out", unreadable.text);
         return CODE_OK;
     }
-    return read_text(assembly, path, &text, why);
+    return annotations_voc_read_text(assembly, path, &text, why);
 }
 
 static enum code read_all(struct assembly *assembly, struct failure *why)

@@ -95,14 +95,14 @@ static bool read_object(const double *numbers, int count, struct dataset_object 
     return true;
 }
 
-static enum code read_text(struct assembly *assembly, size_t image, const char *path, char *text,
-                           int32_t *highest_class, struct failure *why)
+enum code annotations_yolo_read_text(struct assembly *assembly, size_t image, const char *path, struct buffer *text,
+                                     int32_t *highest_class, struct failure *why)
 {
     SCOPE_FREE double *numbers = malloc(NUMBERS_MAX * sizeof *numbers);
     if (!numbers)
         return failure_set(why, CODE_NO_MEMORY, "%s: out of memory", path);
     size_t faults = 0, first_fault = 0, number = 0;
-    char *rest = text, *line;
+    char *rest = text->data, *line;
     enum code code = CODE_OK;
     assembly_annotate(assembly, image);
     while (code == CODE_OK && rest && (line = strsep(&rest, "\n"))) {
@@ -135,7 +135,7 @@ static enum code read_file(struct assembly *assembly, size_t image, const char *
         assembly_warn(assembly, "%s; left out", unreadable.text);
         return CODE_OK;
     }
-    return read_text(assembly, image, path, text.data, highest_class, why);
+    return annotations_yolo_read_text(assembly, image, path, &text, highest_class, why);
 }
 
 /* Classes 0 .. highest get the names of the list, or "class 7" where it is silent. */
