@@ -45,8 +45,8 @@ static enum code prepare_schema(struct database *database, const struct catalog_
         return code;
     if (version > CATALOG_FORMAT)
         return failure_set(why, CODE_NEWER_FORMAT,
-                           "the catalog has format %d and this program knows up to %d: use a newer cytofs", (int)version,
-                           CATALOG_FORMAT);
+                           "the catalog has format %d and this program knows up to %d: use a newer cytofs",
+                           (int)version, CATALOG_FORMAT);
     if (options->create && version != 0)
         return failure_set(why, CODE_EXISTS, "there is a catalog already");
     if (!options->create && version == 0)
@@ -144,8 +144,7 @@ enum code catalog_get_number(struct catalog *catalog, enum catalog_number which,
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&catalog->mutex);
     *out = 0;
-    enum code code =
-        database_first(catalog->database, SQL_NUMBER_GET, DATABASE_BIND(DATABASE_INTEGER(which)), why);
+    enum code code = database_first(catalog->database, SQL_NUMBER_GET, DATABASE_BIND(DATABASE_INTEGER(which)), why);
     if (code == CODE_NO_DATA)
         return CODE_OK;
     if (code != CODE_OK)

@@ -50,10 +50,10 @@ bool catalog_pending(struct catalog *catalog);
 
 /* Numbers that the catalog keeps; 0 where it was never set. */
 enum catalog_number {
-    CATALOG_NEXT_INODE,  /* never reused */
+    CATALOG_NEXT_INODE, /* never reused */
     CATALOG_NEXT_SPACE,
-    CATALOG_LAST_STAMP,  /* the highest change stamp given out */
-    CATALOG_CREATED_MS,  /* since 1970 */
+    CATALOG_LAST_STAMP, /* the highest change stamp given out */
+    CATALOG_CREATED_MS, /* since 1970 */
     CATALOG_NUMBER_COUNT
 };
 MUST_CHECK enum code catalog_get_number(struct catalog *catalog, enum catalog_number which, uint64_t *out,

@@ -7,10 +7,9 @@ enum code catalog_attribute_get(struct catalog *catalog, const struct catalog_at
                                 struct buffer *value, struct failure *why)
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&catalog->mutex);
-    enum code code = database_first(catalog->database, SQL_ATTRIBUTE_GET,
-                                    DATABASE_BIND(DATABASE_INTEGER(attribute->inode),
-                                                  DATABASE_BYTES(attribute->name, attribute->name_count)),
-                                    why);
+    enum code code = database_first(
+        catalog->database, SQL_ATTRIBUTE_GET,
+        DATABASE_BIND(DATABASE_INTEGER(attribute->inode), DATABASE_BYTES(attribute->name, attribute->name_count)), why);
     if (code != CODE_OK)
         return code;
     size_t count;
@@ -20,8 +19,7 @@ enum code catalog_attribute_get(struct catalog *catalog, const struct catalog_at
     return buffer_check(value, "an attribute", why);
 }
 
-enum code catalog_attribute_put(struct catalog *catalog, const struct catalog_attribute *attribute,
-                                struct failure *why)
+enum code catalog_attribute_put(struct catalog *catalog, const struct catalog_attribute *attribute, struct failure *why)
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&catalog->mutex);
     return database_run(catalog->database, SQL_ATTRIBUTE_PUT,
@@ -35,10 +33,9 @@ enum code catalog_attribute_delete(struct catalog *catalog, const struct catalog
                                    struct failure *why)
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&catalog->mutex);
-    enum code code = database_run(catalog->database, SQL_ATTRIBUTE_DELETE,
-                                  DATABASE_BIND(DATABASE_INTEGER(attribute->inode),
-                                                DATABASE_BYTES(attribute->name, attribute->name_count)),
-                                  why);
+    enum code code = database_run(
+        catalog->database, SQL_ATTRIBUTE_DELETE,
+        DATABASE_BIND(DATABASE_INTEGER(attribute->inode), DATABASE_BYTES(attribute->name, attribute->name_count)), why);
     if (code == CODE_OK && database_changes(catalog->database) == 0)
         return CODE_NO_DATA;
     return code;

@@ -45,9 +45,11 @@ static enum code get(struct catalog *catalog, uint64_t inode, uint64_t index, st
 static enum code count_in_pack(struct catalog *catalog, uint32_t pack, int64_t chunks, int64_t bytes,
                                struct failure *why)
 {
-    return database_run(
-        catalog->database, SQL_PACK_ADD,
-        DATABASE_BIND(DATABASE_INTEGER(pack), DATABASE_INTEGER(chunks), DATABASE_INTEGER(bytes)), why);
+    const struct database_value values[] = {DATABASE_INTEGER(pack), DATABASE_INTEGER(chunks), DATABASE_INTEGER(bytes)};
+    enum code code = database_run(catalog->database, SQL_PACK_COUNT, values, 3, why);
+    if (code == CODE_OK && database_changes(catalog->database) == 0)
+        code = database_run(catalog->database, SQL_PACK_ADD, values, 3, why);
+    return code;
 }
 
 enum code catalog_chunk_get(struct catalog *catalog, uint64_t inode, uint64_t index, struct catalog_chunk *out,

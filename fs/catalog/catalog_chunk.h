@@ -25,8 +25,7 @@ MUST_CHECK enum code catalog_chunk_get(struct catalog *catalog, uint64_t inode, 
 MUST_CHECK enum code catalog_chunk_put(struct catalog *catalog, const struct catalog_chunk *chunk, struct failure *why);
 
 /* Removes one row (a missing one is fine), or those from `index` on. */
-MUST_CHECK enum code catalog_chunk_delete(struct catalog *catalog, uint64_t inode, uint64_t index,
-                                          struct failure *why);
+MUST_CHECK enum code catalog_chunk_delete(struct catalog *catalog, uint64_t inode, uint64_t index, struct failure *why);
 MUST_CHECK enum code catalog_chunk_delete_from(struct catalog *catalog, uint64_t inode, uint64_t index,
                                                struct failure *why);
 

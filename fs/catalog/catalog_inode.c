@@ -47,15 +47,14 @@ enum code catalog_inode_get(struct catalog *catalog, uint64_t inode, struct cata
 enum code catalog_inode_put(struct catalog *catalog, const struct catalog_inode *row, struct failure *why)
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&catalog->mutex);
-    return database_run(catalog->database, SQL_INODE_PUT,
-                        DATABASE_BIND(DATABASE_INTEGER(row->inode), DATABASE_INTEGER(row->kind),
-                                      DATABASE_INTEGER(row->flags), DATABASE_INTEGER(row->space),
-                                      DATABASE_INTEGER(row->mode), DATABASE_INTEGER(row->size),
-                                      DATABASE_INTEGER(row->links), DATABASE_INTEGER(row->access_ns),
-                                      DATABASE_INTEGER(row->modify_ns), DATABASE_INTEGER(row->change_ns),
-                                      DATABASE_INTEGER(row->version), DATABASE_INTEGER(row->origin),
-                                      DATABASE_INTEGER(row->stamp), DATABASE_INTEGER(row->stamp_ns)),
-                        why);
+    return database_run(
+        catalog->database, SQL_INODE_PUT,
+        DATABASE_BIND(DATABASE_INTEGER(row->inode), DATABASE_INTEGER(row->kind), DATABASE_INTEGER(row->flags),
+                      DATABASE_INTEGER(row->space), DATABASE_INTEGER(row->mode), DATABASE_INTEGER(row->size),
+                      DATABASE_INTEGER(row->links), DATABASE_INTEGER(row->access_ns), DATABASE_INTEGER(row->modify_ns),
+                      DATABASE_INTEGER(row->change_ns), DATABASE_INTEGER(row->version), DATABASE_INTEGER(row->origin),
+                      DATABASE_INTEGER(row->stamp), DATABASE_INTEGER(row->stamp_ns)),
+        why);
 }
 
 enum code catalog_inode_delete(struct catalog *catalog, uint64_t inode, struct failure *why)

@@ -10,7 +10,7 @@
 #include "scope.h"
 
 struct catalog {
-    pthread_mutex_t mutex;     /* guards the database; a leaf: nothing else is locked under it */
+    pthread_mutex_t mutex; /* guards the database; a leaf: nothing else is locked under it */
     struct database *database;
 };
 

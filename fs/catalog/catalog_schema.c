@@ -17,20 +17,20 @@
 
 static const char version_1[] =
     "CREATE TABLE numbers("
-    "  which INTEGER PRIMARY KEY,"            /* enum catalog_number */
+    "  which INTEGER PRIMARY KEY," /* enum catalog_number */
     "  value INTEGER NOT NULL) STRICT;"
 
     "CREATE TABLE members("
-    "  member INTEGER PRIMARY KEY,"           /* local number */
+    "  member INTEGER PRIMARY KEY," /* local number */
     "  id BLOB NOT NULL UNIQUE CHECK(length(id) = 16),"
     "  public_key BLOB NOT NULL CHECK(length(public_key) = 32),"
-    "  name TEXT NOT NULL,"                   /* UTF-8, as entered at init */
+    "  name TEXT NOT NULL," /* UTF-8, as entered at init */
     "  added_ms INTEGER NOT NULL) STRICT;"
 
     "CREATE TABLE spaces("
-    "  space INTEGER PRIMARY KEY,"            /* local number, never reused */
+    "  space INTEGER PRIMARY KEY," /* local number, never reused */
     "  id BLOB NOT NULL UNIQUE CHECK(length(id) = 16),"
-    "  generation INTEGER NOT NULL) STRICT;"  /* of its key, from 1 */
+    "  generation INTEGER NOT NULL) STRICT;" /* of its key, from 1 */
 
     "CREATE TABLE wraps("
     "  space INTEGER NOT NULL REFERENCES spaces,"
@@ -43,19 +43,19 @@ static const char version_1[] =
     "CREATE TABLE inodes("
     "  inode INTEGER PRIMARY KEY,"
     "  kind INTEGER NOT NULL CHECK(kind BETWEEN 0 AND 2)," /* enum node_kind: file, folder, link */
-    "  flags INTEGER NOT NULL,"               /* CATALOG_INODE_* */
-    "  space INTEGER NOT NULL,"               /* whose keys seal its contents, entries and attributes */
-    "  mode INTEGER NOT NULL,"                /* permission bits */
-    "  size INTEGER NOT NULL CHECK(size >= 0),"  /* bytes; of a link, its target's */
+    "  flags INTEGER NOT NULL,"                            /* CATALOG_INODE_* */
+    "  space INTEGER NOT NULL,"                            /* whose keys seal its contents, entries and attributes */
+    "  mode INTEGER NOT NULL,"                             /* permission bits */
+    "  size INTEGER NOT NULL CHECK(size >= 0),"            /* bytes; of a link, its target's */
     "  links INTEGER NOT NULL CHECK(links >= 0)," /* names; 0: unlinked, but still open when this was written */
-    "  access_ns INTEGER NOT NULL,"           /* since 1970 */
+    "  access_ns INTEGER NOT NULL,"               /* since 1970 */
     "  modify_ns INTEGER NOT NULL,"
     "  change_ns INTEGER NOT NULL,"
-    "  version INTEGER NOT NULL,"             /* counts changes of the contents */
-    "  origin INTEGER NOT NULL,"              /* the inode that this one was copied from (snapshots), else itself:
+    "  version INTEGER NOT NULL,"          /* counts changes of the contents */
+    "  origin INTEGER NOT NULL,"           /* the inode that this one was copied from (snapshots), else itself:
                                                  what its sealed bytes are bound to */
-    "  stamp INTEGER NOT NULL,"               /* number of the last change at or below it */
-    "  stamp_ns INTEGER NOT NULL) STRICT;"    /* when that was */
+    "  stamp INTEGER NOT NULL,"            /* number of the last change at or below it */
+    "  stamp_ns INTEGER NOT NULL) STRICT;" /* when that was */
 
     "CREATE TABLE names("
     "  parent INTEGER NOT NULL,"
@@ -65,10 +65,10 @@ static const char version_1[] =
 
     "CREATE TABLE chunks("
     "  inode INTEGER NOT NULL,"
-    "  idx INTEGER NOT NULL,"                 /* from 0 */
+    "  idx INTEGER NOT NULL," /* from 0 */
     "  pack INTEGER NOT NULL,"
-    "  offset INTEGER NOT NULL,"              /* of the record in the pack */
-    "  bytes INTEGER NOT NULL,"               /* sealed */
+    "  offset INTEGER NOT NULL,"                       /* of the record in the pack */
+    "  bytes INTEGER NOT NULL,"                        /* sealed */
     "  nonce BLOB NOT NULL CHECK(length(nonce) = 12)," /* of the sealed bytes: tells an older version from this one */
     "  PRIMARY KEY(inode, idx)) STRICT, WITHOUT ROWID;"
 
@@ -107,8 +107,8 @@ const char *const catalog_schema_statements[SQL_COUNT] = {
     [SQL_NUMBER_SET] = "INSERT INTO numbers VALUES(?1, ?2) ON CONFLICT DO UPDATE SET value = ?2",
 
     [SQL_INODE_GET] = "SELECT " INODE_COLUMNS " FROM inodes WHERE inode = ?1",
-    [SQL_INODE_PUT] = "REPLACE INTO inodes(" INODE_COLUMNS
-                      ") VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+    [SQL_INODE_PUT] =
+        "REPLACE INTO inodes(" INODE_COLUMNS ") VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
     [SQL_INODE_DELETE] = "DELETE FROM inodes WHERE inode = ?1",
     [SQL_INODE_ORPHANS] = "SELECT inode FROM inodes WHERE links = 0 LIMIT ?1",
     [SQL_INODE_TOTALS] = "SELECT kind, count(*), sum(size) FROM inodes GROUP BY kind",
@@ -126,13 +126,14 @@ const char *const catalog_schema_statements[SQL_COUNT] = {
     [SQL_CHUNK_GET] = "SELECT pack, offset, bytes, nonce FROM chunks WHERE inode = ?1 AND idx = ?2",
     [SQL_CHUNK_PUT] = "REPLACE INTO chunks(inode, idx, pack, offset, bytes, nonce) VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
     [SQL_CHUNK_DELETE] = "DELETE FROM chunks WHERE inode = ?1 AND idx = ?2",
-    [SQL_CHUNK_LIVE_FROM] = "SELECT pack, count(*), sum(bytes) FROM chunks WHERE inode = ?1 AND idx >= ?2 GROUP BY pack",
+    [SQL_CHUNK_LIVE_FROM] =
+        "SELECT pack, count(*), sum(bytes) FROM chunks WHERE inode = ?1 AND idx >= ?2 GROUP BY pack",
     [SQL_CHUNK_DELETE_FROM] = "DELETE FROM chunks WHERE inode = ?1 AND idx >= ?2",
     [SQL_CHUNK_WALK] = "SELECT inode, idx, pack, offset, bytes, nonce FROM chunks WHERE (inode, idx) > (?1, ?2) "
                        "ORDER BY inode, idx LIMIT ?3",
 
-    [SQL_PACK_ADD] = "INSERT INTO packs VALUES(?1, ?2, ?3) ON CONFLICT DO UPDATE SET "
-                     "live_chunks = live_chunks + ?2, live_bytes = live_bytes + ?3",
+    [SQL_PACK_COUNT] = "UPDATE packs SET live_chunks = live_chunks + ?2, live_bytes = live_bytes + ?3 WHERE pack = ?1",
+    [SQL_PACK_ADD] = "INSERT INTO packs(pack, live_chunks, live_bytes) VALUES(?1, ?2, ?3)",
     [SQL_PACK_DEAD] = "SELECT pack FROM packs WHERE live_chunks = 0 AND pack > ?1 ORDER BY pack LIMIT 1",
     [SQL_PACK_FORGET] = "DELETE FROM packs WHERE pack = ?1 AND live_chunks = 0",
     [SQL_PACK_KNOWN] = "SELECT live_chunks, live_bytes FROM packs WHERE pack = ?1",
@@ -163,22 +164,34 @@ const char *const catalog_schema_statements[SQL_COUNT] = {
                       "INSERT INTO copy(old, new, kind) "
                       "SELECT below.inode, ?2 + row_number() OVER (), inodes.kind FROM below JOIN inodes USING(inode)",
     [SQL_COPY_COUNT] = "SELECT count(*) FROM copy",
-    [SQL_COPY_INODES] = "INSERT INTO inodes(" INODE_COLUMNS ") "
-                        "SELECT new, inodes.kind, flags | ?1, space, mode, size, links, access_ns, modify_ns, change_ns, "
-                        "version, origin, stamp, stamp_ns FROM copy JOIN inodes ON inode = old",
+    [SQL_COPY_INODES] =
+        "INSERT INTO inodes(" INODE_COLUMNS ") "
+        "SELECT new, inodes.kind, flags | ?1, space, mode, size, links, access_ns, modify_ns, change_ns, "
+        "version, origin, stamp, stamp_ns FROM copy JOIN inodes ON inode = old",
     [SQL_COPY_NAMES] = "INSERT INTO names(parent, name, inode) "
                        "SELECT folder.new, name, entry.new FROM copy AS folder "
                        "JOIN names ON parent = folder.old JOIN copy AS entry ON entry.old = names.inode "
                        "WHERE folder.kind = 1",
     [SQL_COPY_CHUNKS] = "INSERT INTO chunks(inode, idx, pack, offset, bytes, nonce) "
                         "SELECT new, idx, pack, offset, bytes, nonce FROM copy JOIN chunks ON inode = old",
-    [SQL_COPY_PACKS] = "INSERT INTO packs(pack, live_chunks, live_bytes) "
-                       "SELECT pack, count(*), sum(bytes) FROM copy JOIN chunks ON inode = old WHERE true GROUP BY pack "
-                       "ON CONFLICT DO UPDATE SET live_chunks = live_chunks + excluded.live_chunks, "
-                       "live_bytes = live_bytes + excluded.live_bytes",
+    [SQL_COPY_PACKS] =
+        "INSERT INTO packs(pack, live_chunks, live_bytes) "
+        "SELECT pack, count(*), sum(bytes) FROM copy JOIN chunks ON inode = old WHERE true GROUP BY pack "
+        "ON CONFLICT DO UPDATE SET live_chunks = live_chunks + excluded.live_chunks, "
+        "live_bytes = live_bytes + excluded.live_bytes",
     [SQL_COPY_ATTRIBUTES] = "INSERT INTO attributes(inode, name, value) "
                             "SELECT new, name, value FROM copy JOIN attributes ON inode = old",
     /* A file that has names outside of the copied part too has fewer of them in the copy. */
     [SQL_COPY_LINKS] = "UPDATE inodes SET links = (SELECT count(*) FROM names WHERE names.inode = inodes.inode) "
                        "WHERE kind != 1 AND links != 1 AND inode IN (SELECT new FROM copy)",
+    [SQL_COPY_CONTAINS] = "SELECT 1 FROM copy WHERE old = ?1",
+    [SQL_COPY_DROP_PACKS] =
+        "UPDATE packs SET live_chunks = live_chunks - gone.chunks, "
+        "live_bytes = live_bytes - gone.bytes FROM "
+        "(SELECT pack, count(*) AS chunks, sum(bytes) AS bytes FROM copy JOIN chunks ON inode = old "
+        " GROUP BY pack) AS gone WHERE packs.pack = gone.pack",
+    [SQL_COPY_DROP_CHUNKS] = "DELETE FROM chunks WHERE inode IN (SELECT old FROM copy)",
+    [SQL_COPY_DROP_ATTRIBUTES] = "DELETE FROM attributes WHERE inode IN (SELECT old FROM copy)",
+    [SQL_COPY_DROP_NAMES] = "DELETE FROM names WHERE parent IN (SELECT old FROM copy)",
+    [SQL_COPY_DROP_INODES] = "DELETE FROM inodes WHERE inode IN (SELECT old FROM copy)",
 };

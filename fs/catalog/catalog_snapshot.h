@@ -1,4 +1,4 @@
-/* Copies of subtrees that share their contents' chunks. */
+/* Subtrees as a whole: copied so that contents' chunks are shared, and dropped. */
 #ifndef CYTOFS_CATALOG_SNAPSHOT_H
 #define CYTOFS_CATALOG_SNAPSHOT_H
 
@@ -15,5 +15,12 @@ struct catalog_copy {
  * with the number of files and chunks, not with bytes.  Inside one operation of the catalog. */
 MUST_CHECK enum code catalog_snapshot_copy(struct catalog *catalog, const struct catalog_copy *copy, uint64_t *count,
                                            struct failure *why);
+
+/* Dropping a whole subtree, in one operation: _select remembers which inodes it has, _contains asks whether one is among
+ * them (also after _delete, until the next copy or selection), _delete removes their rows with everything that hangs on
+ * them.  The name of `folder` itself is the caller's. */
+MUST_CHECK enum code catalog_snapshot_select(struct catalog *catalog, uint64_t folder, struct failure *why);
+bool catalog_snapshot_contains(struct catalog *catalog, uint64_t inode);
+MUST_CHECK enum code catalog_snapshot_delete(struct catalog *catalog, struct failure *why);
 
 #endif

@@ -13,7 +13,8 @@ static enum code take_bytes(struct database *database, int statement, int column
     size_t have;
     const void *bytes = database_bytes(database, statement, column, &have);
     if (have != count)
-        return failure_set(why, CODE_CORRUPT, "the catalog: a key or an id has %zu bytes where %zu belong", have, count);
+        return failure_set(why, CODE_CORRUPT, "the catalog: a key or an id has %zu bytes where %zu belong", have,
+                           count);
     memcpy(out, bytes, count);
     return CODE_OK;
 }
@@ -118,8 +119,8 @@ enum code catalog_space_find_member(struct catalog *catalog, const uint8_t id[CA
                                     struct catalog_member *out, struct failure *why)
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&catalog->mutex);
-    enum code code = database_first(catalog->database, SQL_MEMBER_FIND,
-                                    DATABASE_BIND(DATABASE_BYTES(id, CATALOG_ID_BYTES)), why);
+    enum code code =
+        database_first(catalog->database, SQL_MEMBER_FIND, DATABASE_BIND(DATABASE_BYTES(id, CATALOG_ID_BYTES)), why);
     return code == CODE_OK ? take_member(catalog->database, SQL_MEMBER_FIND, out, why) : code;
 }
 
@@ -127,7 +128,6 @@ enum code catalog_space_get_member(struct catalog *catalog, uint64_t member, str
                                    struct failure *why)
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&catalog->mutex);
-    enum code code =
-        database_first(catalog->database, SQL_MEMBER_GET, DATABASE_BIND(DATABASE_INTEGER(member)), why);
+    enum code code = database_first(catalog->database, SQL_MEMBER_GET, DATABASE_BIND(DATABASE_INTEGER(member)), why);
     return code == CODE_OK ? take_member(catalog->database, SQL_MEMBER_GET, out, why) : code;
 }

@@ -6,10 +6,10 @@
 
 #include "catalog.h"
 
-#define CATALOG_ID_BYTES          16
-#define CATALOG_PUBLIC_KEY_BYTES  32
-#define CATALOG_WRAP_BYTES_MAX    256
-#define CATALOG_MEMBER_NAME_MAX   100
+#define CATALOG_ID_BYTES         16
+#define CATALOG_PUBLIC_KEY_BYTES 32
+#define CATALOG_WRAP_BYTES_MAX   256
+#define CATALOG_MEMBER_NAME_MAX  100
 
 struct catalog_space {
     uint64_t space;

@@ -25,9 +25,9 @@ struct database {
     sqlite3 *connection;
     sqlite3_stmt **statements;
     size_t statement_count;
-    char *log_path;    /* NULL in memory */
-    char *folder_path; /* holds the file */
-    int log_fd;        /* opened by the first sync; -1 */
+    char *log_path;          /* NULL in memory */
+    char *folder_path;       /* holds the file */
+    int log_fd;              /* opened by the first sync; -1 */
     uint64_t fail_countdown; /* statements until the injected failure; 0: none */
     enum code fail_code;
 };

@@ -21,8 +21,8 @@ struct database_value {
     size_t count;
 };
 
-#define DATABASE_INTEGER(value)      ((struct database_value){.integer = (int64_t)(value)})
-#define DATABASE_BYTES(start, size)  ((struct database_value){.bytes = (start), .count = (size)})
+#define DATABASE_INTEGER(value)     ((struct database_value){.integer = (int64_t)(value)})
+#define DATABASE_BYTES(start, size) ((struct database_value){.bytes = (start), .count = (size)})
 
 /* The parameters of a statement, in order, as its two arguments `values, count`. */
 #define DATABASE_BIND(...)                                                                                             \

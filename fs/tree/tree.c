@@ -1,0 +1,350 @@
+/* Making, opening and closing a tree.  What is in between is in files of its own:
+ *
+ *   tree_node.c       rows in memory                 tree_names.c     lookup, making and removing names
+ *   tree_piece.c      contents in memory             tree_rename.c    renames
+ *   tree_contents.c   the bytes of files             tree_file.c      open files
+ *   tree_seal.c       encryption                     tree_folder.c    listings
+ *   tree_space.c      keys                           tree_xattr.c     extended attributes
+ *   tree_entry.c      names in folders               tree_snapshot.c  snapshots
+ *   tree_operation.c  all or nothing                 tree_derived.c   derived files
+ *   tree_commit.c     durability                     tree_watch.c     watching rules
+ *   rule.c            the table of rules             tree_path.c      the tree by path
+ */
+#include "tree.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "catalog_chunk.h"
+#include "catalog_space.h"
+#include "chunk_store.h"
+#include "logging.h"
+#include "member_key.h"
+#include "timing.h"
+#include "tree_commit.h"
+#include "tree_derived.h"
+#include "tree_entry.h"
+#include "tree_node.h"
+#include "tree_operation.h"
+#include "tree_piece.h"
+#include "tree_space.h"
+
+#define ORPHANS_AT_ONCE 256
+
+static enum code init_locks(struct tree *tree, struct failure *why)
+{
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    int result = pthread_mutex_init(&tree->lock, NULL);
+    result = result ? result : pthread_cond_init(&tree->commit.wanted, &monotonic);
+    result = result ? result : pthread_cond_init(&tree->commit.finished, NULL);
+    result = result ? result : pthread_rwlock_init(&tree->packs_lock, NULL);
+    result = result ? result : pthread_mutex_init(&tree->failures_lock, NULL);
+    pthread_condattr_destroy(&monotonic);
+    return result ? failure_set_errno(why, result, "opening the lab") : CODE_OK;
+}
+
+/* A tree without rows, keys or a committer. */
+static enum code make_tree(const struct tree_open_options *options, struct tree **out, struct failure *why)
+{
+    struct tree *tree = calloc(1, sizeof *tree);
+    struct tree_failure_note *failures = calloc(TREE_FAILURES_KEPT, sizeof *failures);
+    if (!tree || !failures) {
+        free(tree);
+        free(failures);
+        return failure_set(why, CODE_NO_MEMORY, "opening the lab: no memory");
+    }
+    tree->failures = failures;
+    tree->chunks = options->chunks;
+    tree->member = options->member;
+    tree->read_only = options->read_only;
+    tree->opened_ns = timing_wall_ns();
+    tree->next_inode = INODE_FIRST_FREE;
+    tree->next_space = SPACE_FIRST_FREE;
+    if (options->store)
+        tree->store = *options->store;
+    enum code code = init_locks(tree, why);
+    if (code == CODE_OK && !options->member) {
+        code = options->catalog_path ? failure_set(why, CODE_INVALID, "a lab on disk needs a member's key")
+                                     : member_key_generate(&tree->own_member, why);
+        tree->member = tree->own_member;
+    }
+    if (code != CODE_OK) {
+        tree_close(tree);
+        return code;
+    }
+    *out = tree;
+    return CODE_OK;
+}
+
+/* Making ----------------------------------------------------------------------------------------------------------- */
+
+static enum code add_first_member(struct tree *tree, const char *name, struct failure *why)
+{
+    const struct member_public *public = member_key_public(tree->member);
+    struct catalog_member member = {.member = 0};
+    memcpy(member.id, public->id.bytes, sizeof member.id);
+    memcpy(member.public_key, public->key, sizeof member.public_key);
+    strncpy(member.name, name && *name ? name : "me", CATALOG_MEMBER_NAME_MAX);
+    enum code code = catalog_space_add_member(tree->catalog, &member, why);
+    tree->member_number = member.member;
+    return code;
+}
+
+struct frame_folder {
+    uint64_t inode, parent;
+    const char *name;
+    uint64_t space;
+};
+
+static const struct frame_folder frame[] = {
+    {INODE_DATASETS, INODE_ROOT, "datasets", SPACE_LAB},
+    {INODE_JOBS, INODE_ROOT, "jobs", SPACE_LAB},
+    {INODE_EXPERIMENTS, INODE_ROOT, "experiments", SPACE_LAB},
+    {INODE_MODELS, INODE_ROOT, "models", SPACE_REGISTRY},
+    {INODE_LAB, INODE_ROOT, "lab", SPACE_LAB},
+    {INODE_LAB_NODES, INODE_LAB, "nodes", SPACE_LAB},
+};
+
+/* A folder of the frame, with a number of its own choosing. */
+static enum code make_frame_folder(struct tree *tree, const struct frame_folder *what, struct failure *why)
+{
+    struct catalog_inode row = {
+        .kind = CATALOG_INODE_FOLDER, .flags = CATALOG_INODE_FIXED, .space = what->space, .mode = 0755};
+    struct node *node, *parent;
+    tree->next_inode = what->inode;
+    enum code code = node_make(tree, &row, &node, why);
+    if (code == CODE_OK && !what->parent) {
+        node->row.links = 1; /* the root has no name, and is not an orphan */
+        return CODE_OK;
+    }
+    if (code == CODE_OK)
+        code = node_get(tree, what->parent, &parent, why);
+    return code == CODE_OK ? entry_insert(tree, parent, what->name, node, why) : code;
+}
+
+static enum code make_frame(struct tree *tree, const char *member_name, struct failure *why)
+{
+    enum code code = add_first_member(tree, member_name, why);
+    if (code == CODE_OK)
+        code = space_make(tree, SPACE_LAB, why);
+    if (code == CODE_OK)
+        code = space_make(tree, SPACE_REGISTRY, why);
+    if (code == CODE_OK)
+        code = make_frame_folder(tree, &(struct frame_folder){INODE_ROOT, 0, "", SPACE_LAB}, why);
+    for (size_t i = 0; code == CODE_OK && i < sizeof frame / sizeof *frame; i++)
+        code = make_frame_folder(tree, &frame[i], why);
+    tree->next_inode = INODE_FIRST_FREE;
+    if (code == CODE_OK)
+        code = catalog_set_number(tree->catalog, CATALOG_CREATED_MS, (uint64_t)timing_wall_ms(), why);
+    return code;
+}
+
+/* Fills a new catalog, in one operation. */
+static enum code fill(struct tree *tree, const char *member_name, struct failure *why)
+{
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
+    enum code code = operation_begin(tree, why);
+    if (code == CODE_OK)
+        code = operation_end(tree, make_frame(tree, member_name, why), why);
+    return code == CODE_OK ? commit_write_out(tree, why) : code;
+}
+
+/* A tree on a new catalog, committed. */
+static enum code create(const struct tree_open_options *options, struct tree **out, struct failure *why)
+{
+    struct tree *tree;
+    enum code code = make_tree(options, &tree, why);
+    if (code != CODE_OK)
+        return code;
+    bool lost;
+    code = catalog_open(&(struct catalog_options){.path = options->catalog_path, .create = true}, &tree->catalog, why);
+    if (code == CODE_OK)
+        code = fill(tree, options->member_name, why);
+    if (code == CODE_OK)
+        code = catalog_commit(tree->catalog, &lost, why);
+    if (code == CODE_OK)
+        code = catalog_sync(tree->catalog, why);
+    if (code != CODE_OK) {
+        tree_close(tree);
+        return code;
+    }
+    *out = tree;
+    return CODE_OK;
+}
+
+enum code tree_create(const struct tree_open_options *options, struct failure *why)
+{
+    struct tree *tree;
+    enum code code = create(options, &tree, why);
+    if (code == CODE_OK)
+        tree_close(tree);
+    return code == CODE_OK ? code : failure_wrap(why, code, "making the lab");
+}
+
+/* Opening ---------------------------------------------------------------------------------------------------------- */
+
+static enum code find_member(struct tree *tree, struct failure *why)
+{
+    struct catalog_member member;
+    enum code code = catalog_space_find_member(tree->catalog, member_key_public(tree->member)->id.bytes, &member, why);
+    if (code == CODE_NO_DATA)
+        return failure_set(why, CODE_DENIED,
+                           "this key belongs to nobody in this lab: use the key of one of its members");
+    if (code != CODE_OK)
+        return code;
+    tree->member_number = member.member;
+    tree->member_name = strdup(member.name);
+    return tree->member_name ? CODE_OK : failure_set(why, CODE_NO_MEMORY, "opening the lab: no memory");
+}
+
+static enum code read_numbers(struct tree *tree, struct failure *why)
+{
+    enum code code = catalog_get_number(tree->catalog, CATALOG_NEXT_INODE, &tree->next_inode, why);
+    if (code == CODE_OK)
+        code = catalog_get_number(tree->catalog, CATALOG_NEXT_SPACE, &tree->next_space, why);
+    if (code == CODE_OK)
+        code = catalog_get_number(tree->catalog, CATALOG_LAST_STAMP, &tree->last_stamp, why);
+    if (code == CODE_OK && (tree->next_inode < INODE_FIRST_FREE || tree->next_space < SPACE_FIRST_FREE))
+        return failure_set(why, CODE_CORRUPT, "the catalog's counters are lost (run: cytofs fsck)");
+    return code;
+}
+
+/* Files that were unlinked while open when the program ended. */
+static enum code collect_orphans(struct tree *tree, struct failure *why)
+{
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
+    for (;;) {
+        uint64_t inodes[ORPHANS_AT_ONCE];
+        size_t count;
+        enum code code = catalog_inode_orphans(tree->catalog, inodes, ORPHANS_AT_ONCE, &count, why);
+        if (code != CODE_OK || count == 0)
+            return code;
+        code = operation_begin(tree, why);
+        if (code != CODE_OK)
+            return code;
+        for (size_t i = 0; code == CODE_OK && i < count; i++)
+            code = catalog_inode_delete(tree->catalog, inodes[i], why);
+        code = operation_end(tree, code, why);
+        if (code != CODE_OK)
+            return code;
+    }
+}
+
+/* Packs that no committed row ever named: what was written last before a crash. */
+static enum code drop_unknown_packs(struct tree *tree, struct failure *why)
+{
+    struct chunk_pack_list list;
+    enum code code = chunk_store_list_packs(tree->chunks, &list, why);
+    if (code != CODE_OK)
+        return code;
+    for (size_t i = 0; i < list.count; i++) {
+        uint64_t chunks, bytes;
+        if (list.packs[i].growing ||
+            catalog_chunk_pack_use(tree->catalog, list.packs[i].number, &chunks, &bytes, NULL) != CODE_OK || chunks)
+            continue;
+        struct failure ignored;
+        if (chunk_store_drop_pack(tree->chunks, list.packs[i].number, &ignored) != CODE_OK)
+            logging_trace(TRACE_STORE, "pack %u stays: %s", list.packs[i].number, ignored.text);
+    }
+    chunk_store_list_free(&list);
+    return CODE_OK;
+}
+
+static enum code open_existing(const struct tree_open_options *options, struct tree **out, struct failure *why)
+{
+    struct tree *tree;
+    enum code code = make_tree(options, &tree, why);
+    if (code != CODE_OK)
+        return code;
+    struct catalog_options catalog = {.path = options->catalog_path, .read_only = options->read_only};
+    struct space *space;
+    code = catalog_open(&catalog, &tree->catalog, why);
+    if (code == CODE_OK)
+        code = find_member(tree, why);
+    if (code == CODE_OK)
+        code = read_numbers(tree, why);
+    if (code == CODE_OK)
+        code = space_find(tree, SPACE_LAB, &space, why); /* says at once if the key does not fit */
+    if (code == CODE_OK && !options->read_only)
+        code = collect_orphans(tree, why);
+    if (code == CODE_OK && !options->read_only)
+        code = drop_unknown_packs(tree, why);
+    if (code != CODE_OK) {
+        tree_close(tree);
+        return code;
+    }
+    *out = tree;
+    return CODE_OK;
+}
+
+enum code tree_open(const struct tree_open_options *options, struct tree **out, struct failure *why)
+{
+    *out = NULL;
+    struct tree *tree;
+    enum code code = options->catalog_path ? open_existing(options, &tree, why) : create(options, &tree, why);
+    if (code == CODE_OK && !tree->member_name)
+        code = find_member(tree, why);
+    if (code == CODE_OK && !options->read_only) {
+        code = commit_start(tree, why);
+        if (code != CODE_OK)
+            tree_close(tree);
+    }
+    if (code != CODE_OK)
+        return failure_wrap(why, code, "opening the lab");
+    *out = tree;
+    return CODE_OK;
+}
+
+void tree_close(struct tree *tree)
+{
+    if (!tree)
+        return;
+    commit_stop(tree);
+    derived_free_all(tree);
+    piece_free_all(tree);
+    node_free_all(tree);
+    space_free_all(tree);
+    catalog_close(tree->catalog);
+    member_key_destroy(tree->own_member);
+    pthread_mutex_destroy(&tree->lock);
+    pthread_cond_destroy(&tree->commit.wanted);
+    pthread_cond_destroy(&tree->commit.finished);
+    pthread_rwlock_destroy(&tree->packs_lock);
+    pthread_mutex_destroy(&tree->failures_lock);
+    free(tree->failures);
+    free(tree->member_name);
+    free(tree);
+}
+
+/* The whole -------------------------------------------------------------------------------------------------------- */
+
+const char *tree_member_name(const struct tree *tree)
+{
+    return tree->member_name;
+}
+
+enum code tree_sync(struct tree *tree, struct failure *why)
+{
+    return commit_wait(tree, why);
+}
+
+void tree_statistics(struct tree *tree, struct tree_statistics *out)
+{
+    struct catalog_totals totals = {0};
+    struct chunk_store_statistics chunks = {0};
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
+    uint64_t dirty_bytes = tree->dirty_bytes;
+    /* Rows in memory are newer than the catalog's.  If they cannot be written now, the numbers lag: no harm. */
+    if (!tree->read_only && !tree->commit.committing)
+        (void)!commit_write_out(tree, NULL);
+    (void)!catalog_inode_totals(tree->catalog, &totals, NULL);
+    chunk_store_statistics(tree->chunks, &chunks);
+    *out = (struct tree_statistics){.files = totals.files + totals.links,
+                                    .folders = totals.folders,
+                                    .bytes_logical = totals.bytes,
+                                    .bytes_stored = chunks.bytes_stored,
+                                    .dirty_bytes = dirty_bytes,
+                                    .commits = tree->commit.count};
+}

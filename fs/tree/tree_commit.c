@@ -1,0 +1,293 @@
+/* The committer: one thread that makes rounds, each TREE_COMMIT_INTERVAL_MS if something changed, or when asked.
+ *
+ *     collect    with the lock: seal changed contents into the chunk store, put changed rows into the catalog's open
+ *                transaction.  The transaction now describes the tree as it is at this moment.  Close the gate.
+ *     sync       without the lock: sync the chunk store.  Bytes first ...
+ *     commit     ... then COMMIT, which names them; open the gate; sync the catalog's log.
+ *     drop       packs that nothing named at the moment of `collect`
+ *
+ * While the gate is closed, operations that would change the catalog wait: their changes belong to the next round.
+ * Writes into files go on: they change pieces and nodes in memory, which the next round collects.
+ *
+ * A round that fails before COMMIT leaves everything pending: the next one tries again.  If the catalog lost its
+ * transaction, or a sync of its log failed, memory and disk have parted, and the tree refuses changes (commit.broken).
+ */
+#include "tree_commit.h"
+
+#include <stdlib.h>
+
+#include "catalog_chunk.h"
+#include "chunk_store.h"
+#include "logging.h"
+#include "timing.h"
+#include "tree_node.h"
+#include "tree_operation.h"
+#include "tree_piece.h"
+
+#define DEAD_PACKS_MAX 64 /* dropped in one round */
+
+struct dead_packs {
+    uint32_t numbers[DEAD_PACKS_MAX];
+    size_t count;
+};
+
+static enum code write_pieces(struct tree *tree, struct failure *why)
+{
+    while (tree->dirty_pieces) {
+        enum code code = catalog_operation_begin(tree->catalog, why);
+        if (code != CODE_OK)
+            return code;
+        code = piece_write_out(tree, tree->dirty_pieces, why);
+        enum code kept = catalog_operation_end(tree->catalog, code == CODE_OK, why);
+        if (code != CODE_OK || kept != CODE_OK)
+            return code != CODE_OK ? code : kept;
+    }
+    return CODE_OK;
+}
+
+static enum code write_rows(struct tree *tree, struct failure *why)
+{
+    enum code code = CODE_OK;
+    for (struct node *node; code == CODE_OK && (node = tree->dirty_nodes);) {
+        code = catalog_inode_put(tree->catalog, &node->row, why);
+        if (code == CODE_OK) {
+            node_mark_clean(tree, node);
+            node_settle(tree, node);
+        }
+    }
+    const struct {
+        enum catalog_number which;
+        uint64_t value;
+    } numbers[] = {{CATALOG_NEXT_INODE, tree->next_inode},
+                   {CATALOG_NEXT_SPACE, tree->next_space},
+                   {CATALOG_LAST_STAMP, tree->last_stamp}};
+    for (size_t i = 0; code == CODE_OK && i < sizeof numbers / sizeof *numbers; i++)
+        code = catalog_set_number(tree->catalog, numbers[i].which, numbers[i].value, why);
+    return code;
+}
+
+enum code commit_write_out(struct tree *tree, struct failure *why)
+{
+    enum code code = write_pieces(tree, why);
+    if (code == CODE_OK)
+        code = catalog_operation_begin(tree->catalog, why);
+    if (code != CODE_OK)
+        return code;
+    code = write_rows(tree, why);
+    /* Each row stands for itself: those that were written stay so, whatever became of the others. */
+    enum code kept = catalog_operation_end(tree->catalog, true, why);
+    return code != CODE_OK ? code : kept;
+}
+
+static bool is_growing(const struct chunk_pack_list *list, uint32_t pack)
+{
+    for (size_t i = 0; i < list->count; i++)
+        if (list->packs[i].number == pack)
+            return list->packs[i].growing;
+    return false;
+}
+
+/* The packs that nothing names now.  One that still grows is left alone: it may be named again at any moment. */
+static void find_dead_packs(struct tree *tree, struct dead_packs *dead)
+{
+    uint32_t pack = 0;
+    struct chunk_pack_list list = {0};
+    bool listed = false;
+    dead->count = 0;
+    while (dead->count < DEAD_PACKS_MAX && catalog_chunk_dead_pack(tree->catalog, pack, &pack, NULL) == CODE_OK) {
+        if (!listed && chunk_store_list_packs(tree->chunks, &list, NULL) != CODE_OK)
+            return;
+        listed = true;
+        if (!is_growing(&list, pack))
+            dead->numbers[dead->count++] = pack;
+    }
+    chunk_store_list_free(&list);
+}
+
+static void drop_packs(struct tree *tree, const struct dead_packs *dead)
+{
+    for (size_t i = 0; i < dead->count; i++) {
+        struct failure why;
+        pthread_rwlock_wrlock(&tree->packs_lock);
+        enum code code = chunk_store_drop_pack(tree->chunks, dead->numbers[i], &why);
+        pthread_rwlock_unlock(&tree->packs_lock);
+        if (code != CODE_OK && code != CODE_NOT_FOUND) {
+            logging_trace(TRACE_STORE, "pack %u stays: %s", dead->numbers[i], why.text);
+            continue;
+        }
+        /* Should this not be kept, the pack is not found the next time, and forgotten then. */
+        SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
+        if (catalog_operation_begin(tree->catalog, NULL) == CODE_OK) {
+            code = catalog_chunk_forget_pack(tree->catalog, dead->numbers[i], NULL);
+            (void)!catalog_operation_end(tree->catalog, code == CODE_OK, NULL);
+        }
+    }
+}
+
+static void break_tree(struct tree *tree, const struct failure *why)
+{
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
+    if (tree->commit.broken.code == CODE_OK) {
+        tree->commit.broken = *why;
+        logging_warning("nothing can be changed any more: %s", why->text);
+    }
+}
+
+static bool has_changes(struct tree *tree)
+{
+    return tree->dirty_pieces || tree->dirty_nodes || catalog_pending(tree->catalog);
+}
+
+/* collect; true where there is something to commit. */
+static bool collect(struct tree *tree, struct dead_packs *dead, enum code *code, struct failure *why)
+{
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
+    tree->commit.started++;
+    *code = CODE_OK;
+    if (!has_changes(tree))
+        return false;
+    *code = operation_allowed(tree, why);
+    if (*code == CODE_OK)
+        *code = commit_write_out(tree, why);
+    if (*code != CODE_OK)
+        return false;
+    find_dead_packs(tree, dead);
+    tree->commit.committing = true;
+    return true;
+}
+
+static enum code make_round(struct tree *tree, struct failure *why)
+{
+    struct dead_packs dead;
+    enum code code;
+    if (!collect(tree, &dead, &code, why))
+        return code;
+    bool lost = false;
+    code = chunk_store_sync(tree->chunks, why);
+    if (code == CODE_OK)
+        code = catalog_commit(tree->catalog, &lost, why);
+    pthread_mutex_lock(&tree->lock);
+    tree->commit.committing = false;
+    tree->commit.count++;
+    pthread_cond_broadcast(&tree->commit.finished);
+    pthread_mutex_unlock(&tree->lock);
+    if (code == CODE_OK) {
+        code = catalog_sync(tree->catalog, why);
+        lost = code != CODE_OK;
+    }
+    if (lost)
+        break_tree(tree, why);
+    if (code == CODE_OK)
+        drop_packs(tree, &dead);
+    return code;
+}
+
+static void finish_round(struct tree *tree, enum code code, const struct failure *why)
+{
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
+    if (code != CODE_OK && tree->commit.last.code == CODE_OK)
+        logging_warning("changes could not be made durable and are kept in memory: %s", why->text);
+    if (code != CODE_OK)
+        tree->commit.last = *why;
+    else
+        tree->commit.last.code = CODE_OK;
+    tree->commit.done = tree->commit.started;
+    pthread_cond_broadcast(&tree->commit.finished);
+}
+
+/* Until somebody asks, or the interval is over.  With the lock.  False when the tree is being closed. */
+static bool wait_for_work(struct tree *tree)
+{
+    int64_t deadline_ns = timing_monotonic_ns() + INT64_C(1000000) * TREE_COMMIT_INTERVAL_MS;
+    struct timespec deadline = {.tv_sec = deadline_ns / 1000000000, .tv_nsec = deadline_ns % 1000000000};
+    int timed_out = 0;
+    while (!tree->commit.stop && tree->commit.asked <= tree->commit.started && !timed_out)
+        timed_out = pthread_cond_timedwait(&tree->commit.wanted, &tree->lock, &deadline);
+    return !tree->commit.stop;
+}
+
+static void *run(void *context)
+{
+    struct tree *tree = context;
+    pthread_mutex_lock(&tree->lock);
+    while (wait_for_work(tree)) {
+        bool asked = tree->commit.asked > tree->commit.started;
+        if (!asked && !has_changes(tree))
+            continue;
+        pthread_mutex_unlock(&tree->lock);
+        struct failure why = {.code = CODE_OK};
+        enum code code = make_round(tree, &why);
+        finish_round(tree, code, &why);
+        pthread_mutex_lock(&tree->lock);
+    }
+    pthread_mutex_unlock(&tree->lock);
+    return NULL;
+}
+
+enum code commit_start(struct tree *tree, struct failure *why)
+{
+    int result = pthread_create(&tree->commit.thread, NULL, run, tree);
+    if (result != 0)
+        return failure_set_errno(why, result, "starting the thread that makes changes durable");
+    tree->commit.running = true;
+    return CODE_OK;
+}
+
+void commit_stop(struct tree *tree)
+{
+    if (!tree->commit.running)
+        return;
+    pthread_mutex_lock(&tree->lock);
+    tree->commit.stop = true;
+    pthread_cond_signal(&tree->commit.wanted);
+    pthread_mutex_unlock(&tree->lock);
+    pthread_join(tree->commit.thread, NULL);
+    tree->commit.running = false;
+    struct failure why = {.code = CODE_OK};
+    enum code code = make_round(tree, &why);
+    finish_round(tree, code, &why);
+}
+
+/* With the lock. */
+static enum code wait_for_round(struct tree *tree, struct failure *why)
+{
+    uint64_t ticket = tree->commit.started + 1;
+    if (tree->commit.asked < ticket)
+        tree->commit.asked = ticket;
+    pthread_cond_signal(&tree->commit.wanted);
+    while (tree->commit.done < ticket)
+        pthread_cond_wait(&tree->commit.finished, &tree->lock);
+    if (tree->commit.last.code == CODE_OK)
+        return CODE_OK;
+    if (why)
+        *why = tree->commit.last;
+    return tree->commit.last.code;
+}
+
+enum code commit_wait(struct tree *tree, struct failure *why)
+{
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
+    if (tree->read_only)
+        return CODE_OK;
+    return wait_for_round(tree, why);
+}
+
+void commit_hint(struct tree *tree)
+{
+    if (tree->dirty_bytes < TREE_DIRTY_BYTES_MAX / 2 && tree->dirty_node_count < TREE_DIRTY_NODES_MAX)
+        return;
+    if (tree->commit.asked <= tree->commit.started) {
+        tree->commit.asked = tree->commit.started + 1;
+        pthread_cond_signal(&tree->commit.wanted);
+    }
+}
+
+enum code commit_make_room(struct tree *tree, struct failure *why)
+{
+    while (tree->dirty_bytes >= TREE_DIRTY_BYTES_MAX) {
+        enum code code = wait_for_round(tree, why);
+        if (code != CODE_OK)
+            return code;
+    }
+    return CODE_OK;
+}

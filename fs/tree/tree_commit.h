@@ -1,0 +1,25 @@
+/* Durability: what changed since the last commit becomes durable in one step. */
+#ifndef CYTOFS_TREE_COMMIT_H
+#define CYTOFS_TREE_COMMIT_H
+
+#include "tree_internal.h"
+
+MUST_CHECK enum code commit_start(struct tree *tree, struct failure *why);
+
+/* A last commit, and the end of the thread. */
+void commit_stop(struct tree *tree);
+
+/* Makes everything that happened before the call durable.  Without the lock.  Calls that overlap share a commit. */
+MUST_CHECK enum code commit_wait(struct tree *tree, struct failure *why);
+
+/* Asks for a commit soon, where so much has changed that waiting would cost memory.  With the lock. */
+void commit_hint(struct tree *tree);
+
+/* Waits until there is room for more unwritten contents.  With the lock, which is released meanwhile. */
+MUST_CHECK enum code commit_make_room(struct tree *tree, struct failure *why);
+
+/* Seals all contents in memory into the chunk store and brings all rows into the catalog's transaction, without making
+ * either durable.  With the lock and the gate open, outside of operations. */
+MUST_CHECK enum code commit_write_out(struct tree *tree, struct failure *why);
+
+#endif

@@ -1,0 +1,236 @@
+/* The bytes of stored files: see tree_contents.h.
+ *
+ * A file is chunks of TREE_CHUNK_BYTES.  Chunk i is, in this order: the piece in memory; else the chunk that the
+ * catalog names; else zeros.  A chunk may hold fewer bytes than its place in the file; the rest is zeros.
+ *
+ * Shrinking cuts the piece at the new end, so that growing again shows zeros, and never an old tail.
+ */
+#include "tree_contents.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "catalog_chunk.h"
+#include "tree_piece.h"
+#include "tree_seal.h"
+#include "tree_space.h"
+
+#define READ_CHUNKS_MAX 64 /* looked up at a time */
+
+static inline uint64_t smaller(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* A part of a read that lies in one chunk which is not in memory. */
+struct fetch {
+    struct catalog_chunk row;
+    uint32_t from, count; /* in the chunk */
+    uint8_t *to;
+};
+
+/* Plans the read of [offset, offset + count), within one batch: copies what is in memory, lists what is not.  With the
+ * lock.  *planned: bytes dealt with. */
+static enum code plan(struct tree *tree, struct node *node, uint64_t offset, uint8_t *bytes, size_t count,
+                      struct fetch *fetches, size_t *fetch_count, size_t *planned, struct failure *why)
+{
+    *fetch_count = 0;
+    *planned = 0;
+    while (*planned < count && *fetch_count < READ_CHUNKS_MAX) {
+        uint64_t position = offset + *planned, index = position / TREE_CHUNK_BYTES;
+        uint32_t from = (uint32_t)(position % TREE_CHUNK_BYTES);
+        uint32_t length = (uint32_t)smaller(TREE_CHUNK_BYTES - from, count - *planned);
+        uint8_t *to = bytes + *planned;
+        const struct piece *piece = piece_peek(tree, node, index);
+        if (piece) {
+            uint32_t have = piece->length > from ? (uint32_t)smaller(piece->length - from, length) : 0;
+            memcpy(to, piece->data + from, have);
+            memset(to + have, 0, length - have);
+        } else {
+            struct fetch *fetch = &fetches[*fetch_count];
+            enum code code = catalog_chunk_get(tree->catalog, node->row.inode, index, &fetch->row, why);
+            if (code == CODE_OK) {
+                fetch->from = from;
+                fetch->count = length;
+                fetch->to = to;
+                (*fetch_count)++;
+            } else if (code == CODE_NO_DATA) {
+                memset(to, 0, length);
+            } else {
+                return code;
+            }
+        }
+        *planned += length;
+    }
+    return CODE_OK;
+}
+
+/* Reads one chunk; leaves all of it in scratch. */
+static enum code carry_out(struct tree *tree, const struct seal_place *place, const struct fetch *fetch,
+                           uint8_t *scratch, uint32_t *length, struct failure *why)
+{
+    enum code code = piece_read_chunk(tree, place, &fetch->row, scratch, length, why);
+    if (code != CODE_OK)
+        return code;
+    uint32_t have = *length > fetch->from ? (uint32_t)smaller(*length - fetch->from, fetch->count) : 0;
+    memcpy(fetch->to, scratch + fetch->from, have);
+    memset(fetch->to + have, 0, fetch->count - have);
+    return CODE_OK;
+}
+
+/* Keeps a chunk that was read when the file had that version, unless it has changed since. */
+static void keep(struct tree *tree, struct node *node, uint64_t index, const uint8_t *bytes, uint32_t length,
+                 uint64_t version)
+{
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
+    if (node->row.version == version && !node->gone)
+        piece_keep(tree, node, index, bytes, length);
+}
+
+enum code contents_read(struct tree *tree, struct node *node, uint64_t offset, void *bytes, size_t count, size_t *got,
+                        struct failure *why)
+{
+    struct fetch fetches[READ_CHUNKS_MAX];
+    SCOPE_FREE uint8_t *scratch = NULL;
+    *got = 0;
+    for (;;) {
+        size_t fetch_count, planned;
+        struct space *space;
+        pthread_mutex_lock(&tree->lock);
+        uint64_t size = node->row.size, version = node->row.version;
+        uint64_t here = offset + *got;
+        size_t left = here < size ? (size_t)smaller(count - *got, size - here) : 0;
+        enum code code = left ? space_find(tree, node->row.space, &space, why) : CODE_OK;
+        if (left && code == CODE_OK)
+            code = plan(tree, node, here, (uint8_t *)bytes + *got, left, fetches, &fetch_count, &planned, why);
+        if (left == 0 || code != CODE_OK) {
+            pthread_mutex_unlock(&tree->lock);
+            return code;
+        }
+        uint64_t origin = node->row.origin;
+        /* Taken before the lock goes: no pack that a row just read points into can be dropped until we are done. */
+        pthread_rwlock_rdlock(&tree->packs_lock);
+        pthread_mutex_unlock(&tree->lock);
+        if (fetch_count && !scratch && !(scratch = malloc(TREE_CHUNK_BYTES)))
+            code = failure_set(why, CODE_NO_MEMORY, "reading: no memory");
+        uint32_t length = 0;
+        for (size_t i = 0; code == CODE_OK && i < fetch_count; i++) {
+            struct seal_place place = {space, origin, fetches[i].row.index};
+            code = carry_out(tree, &place, &fetches[i], scratch, &length, why);
+        }
+        pthread_rwlock_unlock(&tree->packs_lock);
+        if (code != CODE_OK)
+            return code;
+        /* Of a chunk that was wanted in part, the rest probably will be wanted too. */
+        if (fetch_count && fetches[fetch_count - 1].count < length)
+            keep(tree, node, fetches[fetch_count - 1].row.index, scratch, length, version);
+        *got += planned;
+        if (*got == count)
+            return CODE_OK;
+    }
+}
+
+enum code contents_write(struct tree *tree, struct node *node, uint64_t offset, const void *bytes, size_t count,
+                         struct failure *why)
+{
+    if (count == 0)
+        return CODE_OK;
+    if (offset > (uint64_t)TREE_FILE_BYTES_MAX || count > (uint64_t)TREE_FILE_BYTES_MAX - offset)
+        return failure_set(why, CODE_TOO_LARGE, "a file cannot grow beyond %lld GiB",
+                           (long long)(TREE_FILE_BYTES_MAX >> 30));
+    uint64_t end = offset + count, first = offset / TREE_CHUNK_BYTES, last = (end - 1) / TREE_CHUNK_BYTES;
+    /* First everything that can fail, then the copying. */
+    for (uint64_t index = first; index <= last; index++) {
+        uint64_t start = index * TREE_CHUNK_BYTES;
+        uint32_t from = offset > start ? (uint32_t)(offset - start) : 0;
+        uint32_t to = (uint32_t)smaller(end - start, TREE_CHUNK_BYTES);
+        bool overwritten = from == 0 && (to == TREE_CHUNK_BYTES || start + to >= node->row.size);
+        struct piece *piece;
+        enum code code = piece_get(tree, node, index, to, overwritten, &piece, why);
+        if (code != CODE_OK)
+            return code;
+        piece_mark_dirty(tree, piece); /* clean ones may be dropped while the next is fetched */
+    }
+    const uint8_t *source = bytes;
+    for (uint64_t index = first; index <= last; index++) {
+        uint64_t start = index * TREE_CHUNK_BYTES;
+        uint32_t from = offset > start ? (uint32_t)(offset - start) : 0;
+        uint32_t to = (uint32_t)smaller(end - start, TREE_CHUNK_BYTES);
+        struct piece *piece = piece_peek(tree, node, index);
+        if (from > piece->length)
+            memset(piece->data + piece->length, 0, from - piece->length);
+        memcpy(piece->data + from, source, to - from);
+        if (to > piece->length)
+            piece->length = to;
+        source += to - from;
+    }
+    if (end > node->row.size)
+        node->row.size = end;
+    return CODE_OK;
+}
+
+/* Loads the piece that the new end falls into and cuts it there. */
+static enum code cut_last_piece(struct tree *tree, struct node *node, uint64_t size, struct failure *why)
+{
+    uint32_t rest = (uint32_t)(size % TREE_CHUNK_BYTES);
+    if (rest == 0)
+        return CODE_OK;
+    struct piece *piece;
+    enum code code = piece_get(tree, node, size / TREE_CHUNK_BYTES, 1, false, &piece, why);
+    if (code != CODE_OK || piece->length <= rest)
+        return code;
+    piece->length = rest;
+    piece_mark_dirty(tree, piece);
+    return CODE_OK;
+}
+
+enum code contents_resize(struct tree *tree, struct node *node, uint64_t size, struct failure *why)
+{
+    if (size > (uint64_t)TREE_FILE_BYTES_MAX)
+        return failure_set(why, CODE_TOO_LARGE, "a file cannot grow beyond %lld GiB",
+                           (long long)(TREE_FILE_BYTES_MAX >> 30));
+    if (size < node->row.size) {
+        uint64_t first_gone = (size + TREE_CHUNK_BYTES - 1) / TREE_CHUNK_BYTES;
+        enum code code = catalog_chunk_delete_from(tree->catalog, node->row.inode, first_gone, why);
+        if (code == CODE_OK)
+            code = cut_last_piece(tree, node, size, why);
+        if (code != CODE_OK)
+            return code;
+    }
+    node->row.size = size;
+    return CODE_OK;
+}
+
+void contents_forget_beyond(struct tree *tree, struct node *node)
+{
+    piece_drop_from(tree, node, (node->row.size + TREE_CHUNK_BYTES - 1) / TREE_CHUNK_BYTES);
+    node_settle(tree, node);
+}
+
+enum code contents_zero(struct tree *tree, struct node *node, uint64_t offset, uint64_t count, struct failure *why)
+{
+    uint64_t end = offset + smaller(count, node->row.size > offset ? node->row.size - offset : 0);
+    for (uint64_t position = offset; position < end;) {
+        uint64_t index = position / TREE_CHUNK_BYTES;
+        uint32_t from = (uint32_t)(position % TREE_CHUNK_BYTES);
+        uint32_t to = (uint32_t)smaller(TREE_CHUNK_BYTES, end - index * TREE_CHUNK_BYTES);
+        position = index * TREE_CHUNK_BYTES + to;
+        struct piece *piece = piece_peek(tree, node, index);
+        enum code code;
+        if (!piece && to - from == TREE_CHUNK_BYTES) {
+            code = catalog_chunk_delete(tree->catalog, node->row.inode, index, why);
+            if (code != CODE_OK)
+                return code;
+            continue;
+        }
+        code = piece_get(tree, node, index, 1, false, &piece, why);
+        if (code != CODE_OK)
+            return code;
+        if (from < piece->length)
+            memset(piece->data + from, 0, smaller(to, piece->length) - from);
+        if (to >= piece->length && from < piece->length)
+            piece->length = from;
+        piece_mark_dirty(tree, piece);
+    }
+    return CODE_OK;
+}

@@ -1,0 +1,16 @@
+/* What the tree's own files need of open files. */
+#ifndef CYTOFS_TREE_FILE_H
+#define CYTOFS_TREE_FILE_H
+
+#include "tree_node.h"
+
+/* Contents of a node changed: times, version, stamp.  With the lock. */
+void file_note_change(struct tree *tree, struct node *node);
+
+/* Whether the node may be written: CODE_IS_DIRECTORY, CODE_READ_ONLY, CODE_INVALID for a link.  With the lock. */
+MUST_CHECK enum code file_check_writable(struct tree *tree, const struct node *node, struct failure *why);
+
+/* Sets the size of a stored file; with the lock, which is released while the gate is closed.  The node is held. */
+MUST_CHECK enum code file_resize(struct tree *tree, struct node *node, uint64_t size, struct failure *why);
+
+#endif

@@ -1,0 +1,10 @@
+/* What the tree's own files need of open folders. */
+#ifndef CYTOFS_TREE_FOLDER_H
+#define CYTOFS_TREE_FOLDER_H
+
+#include "tree.h"
+
+/* The attributes of an entry below the folder's count; false for a derived one, and one that is gone. */
+bool folder_stored_attributes(struct tree_folder *folder, uint64_t cursor, struct node_attributes *attributes);
+
+#endif

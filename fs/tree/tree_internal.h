@@ -1,0 +1,143 @@
+/* What the tree's own files share: the tree itself and its locking.
+ *
+ * Locks, outermost first; a thread that holds one takes only those below it:
+ *   1. tree->lock        nodes, pieces, handles, spaces, derived entries, commit state.  Held for memory and catalog work
+ *                        and for single chunk reads, never across fsync or a rule's callback.
+ *   2. tree->packs_lock  read side: chunks are being read.  Write side: packs are being dropped.
+ *   3. the catalog's mutex, the chunk store's locks, failures_lock (leaves)
+ *
+ * The gate: while a commit has the catalog's transaction in its hands (tree->commit.committing), operations that change the
+ * catalog wait (tree_operation.h).  Reads, and writes into files that exist, go on: they touch memory only.
+ */
+#ifndef CYTOFS_TREE_INTERNAL_H
+#define CYTOFS_TREE_INTERNAL_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "catalog.h"
+#include "catalog_inode.h"
+#include "identity.h"
+#include "rule.h"
+#include "scope.h"
+#include "tree.h"
+
+#define TREE_CHUNK_BYTES        131072u              /* plaintext in one chunk */
+#define TREE_DIRTY_BYTES_MAX    ((uint64_t)64 << 20) /* unwritten contents in memory; then writers wait */
+#define TREE_CLEAN_BYTES_MAX    ((uint64_t)16 << 20) /* contents kept to be read or changed again */
+#define TREE_DIRTY_NODES_MAX    20000                /* then a commit is started early */
+#define TREE_IDLE_NODES_MAX     8192                 /* rows kept in memory though nobody uses them */
+#define TREE_RULES_MAX          256
+#define TREE_DERIVED_IDLE_MAX   4096                 /* derived entries kept though nobody uses them */
+#define TREE_RENDERED_BYTES_MAX ((uint64_t)64 << 20) /* renderings kept to be shown again */
+#define TREE_LINKS_MAX          65000
+#define TREE_LINK_TARGET_MAX    4095
+#define TREE_PATH_MAX           4095
+#define TREE_FAILURES_KEPT      32
+
+/* The lab's frame: inodes of the fixed folders. */
+enum {
+    INODE_ROOT = 1,
+    INODE_DATASETS,
+    INODE_JOBS,
+    INODE_EXPERIMENTS,
+    INODE_MODELS,
+    INODE_LAB,
+    INODE_LAB_NODES,
+    INODE_FIRST_FREE = 16
+};
+enum { SPACE_LAB = 1, SPACE_REGISTRY, SPACE_FIRST_FREE };
+
+#define TREE_SNAPSHOT_FOLDER ".snap"
+#define TREE_DERIVED_BIT     (UINT64_C(1) << 63)
+
+struct node;
+struct piece;
+struct space;
+struct derived;
+
+struct tree_failure_note {
+    int64_t wall_ms;
+    char path[256];
+    struct failure failure;
+};
+
+struct tree {
+    /* Set when opened, then only read. */
+    struct chunk_store *chunks;
+    struct catalog *catalog;
+    struct store_id store;
+    const struct member_key *member; /* whose keys open the spaces */
+    struct member_key *own_member;   /* the same, where the tree made it */
+    uint64_t member_number;
+    char *member_name;
+    bool read_only;
+    int64_t opened_ns; /* wall clock */
+
+    /* Added before the tree is served, then only read. */
+    struct rule rules[TREE_RULES_MAX];
+    size_t rule_count;
+
+    pthread_mutex_t lock; /* guards everything down to packs_lock */
+
+    struct node **node_buckets; /* by inode */
+    size_t node_bucket_count, node_count;
+    struct node *dirty_nodes; /* rows that differ from the catalog's */
+    size_t dirty_node_count;
+    struct node *idle_first, *idle_last; /* unused, least recently used first */
+    size_t idle_count;
+    uint64_t next_inode, last_stamp;
+    uint64_t name_epoch; /* counts renames of folders: cached paths of an older epoch are stale */
+
+    struct piece **piece_buckets; /* by (inode, index) */
+    struct piece *dirty_pieces;
+    struct piece *clean_first, *clean_last; /* least recently used first */
+    uint64_t dirty_bytes, clean_bytes;
+
+    struct space **spaces; /* by number, ascending; heap objects that live until the tree is closed */
+    size_t space_count;
+    struct space *retired_spaces;
+    uint64_t next_space;
+
+    struct derived **derived_buckets; /* by (folder, name) */
+    struct derived **derived_by_id;
+    struct derived *derived_first, *derived_last; /* all of them, least recently used first */
+    size_t derived_count;
+    uint64_t rendered_bytes, next_derived;
+
+    struct {
+        pthread_t thread;
+        bool running, stop;
+        pthread_cond_t wanted;   /* the committer waits here */
+        pthread_cond_t finished; /* those who asked wait here, and those at the gate */
+        uint64_t asked;          /* the highest round that somebody waits for */
+        uint64_t started, done;  /* rounds */
+        bool committing;         /* the gate is closed */
+        struct failure last;     /* of the round that ended last; CODE_OK where it went well */
+        struct failure broken;   /* not CODE_OK: nobody can say what the disk holds, so nothing may change any more */
+        uint64_t count;          /* commits that wrote something */
+    } commit;
+
+    struct {
+        struct node *nodes[16];
+        struct catalog_inode rows[16];
+        uint64_t parents[16];
+        bool gone[16];
+        size_t count;
+        bool active;
+    } undo; /* of the operation under way (tree_operation.h) */
+
+    pthread_rwlock_t packs_lock;
+
+    pthread_mutex_t failures_lock;
+    struct tree_failure_note *failures; /* a ring */
+    size_t failure_count;               /* ever noted */
+};
+
+static inline bool tree_is_derived(struct node_id id)
+{
+    return (id.value & TREE_DERIVED_BIT) != 0;
+}
+
+#endif

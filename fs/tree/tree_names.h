@@ -1,0 +1,30 @@
+/* The tree's own operations on names, for users and for the file server itself (which no rule watches). */
+#ifndef CYTOFS_TREE_NAMES_H
+#define CYTOFS_TREE_NAMES_H
+
+#include "tree_node.h"
+
+/* What to make.  inode numbers, times and the space are filled in. */
+struct names_new {
+    enum catalog_inode_kind kind;
+    uint32_t mode;
+    const char *target; /* of a link */
+    bool server;        /* made by the file server itself */
+};
+
+/* Makes a node and names it; with the lock, inside an operation.  A folder made directly in datasets/ gets a space and a
+ * .snap folder. */
+MUST_CHECK enum code names_make(struct tree *tree, struct node *folder, const char *name, const struct names_new *what,
+                                struct node **out, struct failure *why);
+
+/* A stored folder; CODE_NOT_DIRECTORY.  With the lock. */
+MUST_CHECK enum code names_folder(struct tree *tree, struct node_id id, struct node **out, struct failure *why);
+
+/* Unlinks a file or link; with the lock, inside an operation. */
+MUST_CHECK enum code names_remove_file(struct tree *tree, struct node *folder, const char *name, struct failure *why);
+
+/* CODE_NOT_PERMITTED (or `taken`, where it is CODE_EXISTS) if a rule makes a file of this name.  Without the lock. */
+MUST_CHECK enum code names_check_underived(struct tree *tree, struct node_id folder, const char *name, enum code taken,
+                                           struct failure *why);
+
+#endif

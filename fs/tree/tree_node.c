@@ -1,0 +1,413 @@
+/* The node table.
+ *
+ * A node is in one of these states; node_settle moves it when a user leaves.
+ *
+ *     used    lookups, handles, or pieces in memory
+ *     dirty   its row differs from the catalog's (and maybe used as well)
+ *     idle    neither; kept in the idle list, least recently used first, up to TREE_IDLE_NODES_MAX
+ *     (freed)
+ *
+ * Stamps: tree->last_stamp numbers every change in the tree.  A node carries the number of the last change at or below
+ * it, so comparing two stamps of a folder tells whether anything below has changed.
+ */
+#include "tree_node.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "catalog_name.h"
+#include "timing.h"
+#include "tree_seal.h"
+
+#define FOLDERS_DEEP_MAX 512 /* a path has at most this many folders */
+
+static size_t bucket_of(const struct tree *tree, uint64_t inode)
+{
+    return (size_t)(inode * UINT64_C(0x9E3779B97F4A7C15) >> 20) & (tree->node_bucket_count - 1);
+}
+
+static void grow_table(struct tree *tree)
+{
+    size_t count = tree->node_bucket_count ? tree->node_bucket_count * 2 : 1024;
+    struct node **old = tree->node_buckets, **buckets = calloc(count, sizeof *buckets);
+    size_t old_count = tree->node_bucket_count;
+    if (!buckets)
+        return; /* longer chains are slower, not wrong */
+    tree->node_buckets = buckets;
+    tree->node_bucket_count = count;
+    for (size_t i = 0; i < old_count; i++)
+        for (struct node *node = old[i], *next; node; node = next) {
+            next = node->hash_next;
+            size_t bucket = bucket_of(tree, node->row.inode);
+            node->hash_next = buckets[bucket];
+            buckets[bucket] = node;
+        }
+    free(old);
+}
+
+static struct node *insert(struct tree *tree, const struct catalog_inode *row)
+{
+    if (tree->node_count >= tree->node_bucket_count)
+        grow_table(tree);
+    struct node *node = tree->node_buckets ? calloc(1, sizeof *node) : NULL;
+    if (!node)
+        return NULL;
+    node->row = *row;
+    size_t bucket = bucket_of(tree, row->inode);
+    node->hash_next = tree->node_buckets[bucket];
+    tree->node_buckets[bucket] = node;
+    tree->node_count++;
+    return node;
+}
+
+static void destroy(struct tree *tree, struct node *node)
+{
+    struct node **link = &tree->node_buckets[bucket_of(tree, node->row.inode)];
+    while (*link != node)
+        link = &(*link)->hash_next;
+    *link = node->hash_next;
+    tree->node_count--;
+    free(node->path);
+    free(node);
+}
+
+static void leave_idle(struct tree *tree, struct node *node)
+{
+    if (!node->idle)
+        return;
+    *(node->idle_previous ? &node->idle_previous->idle_next : &tree->idle_first) = node->idle_next;
+    *(node->idle_next ? &node->idle_next->idle_previous : &tree->idle_last) = node->idle_previous;
+    node->idle_previous = node->idle_next = NULL;
+    node->idle = false;
+    tree->idle_count--;
+}
+
+static void enter_idle(struct tree *tree, struct node *node)
+{
+    node->idle_previous = tree->idle_last;
+    *(tree->idle_last ? &tree->idle_last->idle_next : &tree->idle_first) = node;
+    tree->idle_last = node;
+    node->idle = true;
+    tree->idle_count++;
+}
+
+void node_settle(struct tree *tree, struct node *node)
+{
+    leave_idle(tree, node);
+    if (node->lookups || node->handles || node->pieces || node->dirty || tree->undo.active)
+        return;
+    if (node->gone) {
+        destroy(tree, node);
+        return;
+    }
+    enter_idle(tree, node);
+}
+
+void node_hold(struct tree *tree, struct node *node)
+{
+    node->handles++;
+    node_settle(tree, node);
+}
+
+void node_let_go(struct tree *tree, struct node *node)
+{
+    node->handles--;
+    node_settle(tree, node);
+}
+
+/* Idle nodes are freed before a new one is loaded, so that pointers at hand stay valid for the caller's operation: an
+ * operation uses far fewer nodes than the list keeps. */
+static void trim_idle(struct tree *tree)
+{
+    while (tree->idle_count > TREE_IDLE_NODES_MAX) {
+        struct node *node = tree->idle_first;
+        leave_idle(tree, node);
+        destroy(tree, node);
+    }
+}
+
+struct node *node_peek(struct tree *tree, uint64_t inode)
+{
+    if (!tree->node_bucket_count)
+        return NULL;
+    struct node *node = tree->node_buckets[bucket_of(tree, inode)];
+    while (node && node->row.inode != inode)
+        node = node->hash_next;
+    return node;
+}
+
+enum code node_get(struct tree *tree, uint64_t inode, struct node **out, struct failure *why)
+{
+    struct node *node = node_peek(tree, inode);
+    if (node && node->gone)
+        return failure_set(why, CODE_NOT_FOUND, "there is no such file any more");
+    if (!node) {
+        struct catalog_inode row;
+        enum code code = catalog_inode_get(tree->catalog, inode, &row, why);
+        if (code != CODE_OK)
+            return code;
+        if (!tree->undo.active)
+            trim_idle(tree);
+        node = insert(tree, &row);
+        if (!node)
+            return failure_set(why, CODE_NO_MEMORY, "looking up a file: no memory");
+    } else {
+        leave_idle(tree, node);
+    }
+    if (!node->idle && !node->lookups && !node->handles && !node->pieces && !node->dirty)
+        enter_idle(tree, node);
+    *out = node;
+    return CODE_OK;
+}
+
+enum code node_make(struct tree *tree, const struct catalog_inode *row, struct node **out, struct failure *why)
+{
+    struct catalog_inode fresh = *row;
+    fresh.inode = fresh.origin = tree->next_inode;
+    fresh.access_ns = fresh.modify_ns = fresh.change_ns = fresh.stamp_ns = timing_wall_ns();
+    fresh.stamp = tree->last_stamp + 1;
+    struct node *node = insert(tree, &fresh);
+    if (!node)
+        return failure_set(why, CODE_NO_MEMORY, "making a file: no memory");
+    tree->next_inode++;
+    node_change(tree, node);
+    /* If the operation fails the node never was. */
+    tree->undo.gone[tree->undo.count - 1] = true;
+    *out = node;
+    return CODE_OK;
+}
+
+void node_mark_dirty(struct tree *tree, struct node *node)
+{
+    if (node->dirty)
+        return;
+    leave_idle(tree, node);
+    node->dirty = true;
+    node->dirty_previous = NULL;
+    node->dirty_next = tree->dirty_nodes;
+    if (tree->dirty_nodes)
+        tree->dirty_nodes->dirty_previous = node;
+    tree->dirty_nodes = node;
+    tree->dirty_node_count++;
+}
+
+void node_mark_clean(struct tree *tree, struct node *node)
+{
+    if (!node->dirty)
+        return;
+    *(node->dirty_previous ? &node->dirty_previous->dirty_next : &tree->dirty_nodes) = node->dirty_next;
+    if (node->dirty_next)
+        node->dirty_next->dirty_previous = node->dirty_previous;
+    node->dirty_previous = node->dirty_next = NULL;
+    node->dirty = false;
+    tree->dirty_node_count--;
+}
+
+void node_change(struct tree *tree, struct node *node)
+{
+    if (tree->undo.active) {
+        size_t i = 0;
+        while (i < tree->undo.count && tree->undo.nodes[i] != node)
+            i++;
+        if (i == tree->undo.count) {
+            if (i == sizeof tree->undo.nodes / sizeof *tree->undo.nodes)
+                abort(); /* a bug: no operation changes that many nodes */
+            tree->undo.nodes[i] = node;
+            tree->undo.rows[i] = node->row;
+            tree->undo.parents[i] = node->parent;
+            tree->undo.gone[i] = node->gone;
+            tree->undo.count++;
+        }
+    }
+    node_mark_dirty(tree, node);
+}
+
+static bool take_parent(void *context, const struct catalog_name *name, uint64_t inode)
+{
+    (void)inode;
+    *(uint64_t *)context = name->parent;
+    return false;
+}
+
+enum code node_parent(struct tree *tree, struct node *node, uint64_t *parent, struct failure *why)
+{
+    if (!node->parent) {
+        enum code code = catalog_name_of_inode(tree->catalog, node->row.inode, take_parent, &node->parent, why);
+        if (code != CODE_OK)
+            return code;
+        if (!node->parent)
+            return failure_set(why, CODE_NOT_FOUND, "the file has no name any more");
+    }
+    *parent = node->parent;
+    return CODE_OK;
+}
+
+struct parent_list {
+    uint64_t parents[16]; /* of a file with more names, the stamps of some folders lag: harmless and rare */
+    size_t count;
+};
+
+static bool collect_parent(void *context, const struct catalog_name *name, uint64_t inode)
+{
+    (void)inode;
+    struct parent_list *list = context;
+    list->parents[list->count++] = name->parent;
+    return list->count < sizeof list->parents / sizeof *list->parents;
+}
+
+static void stamp_one(struct tree *tree, struct node *node, int64_t now_ns)
+{
+    node->row.stamp = tree->last_stamp;
+    node->row.stamp_ns = now_ns;
+    node_mark_dirty(tree, node);
+}
+
+static void stamp_upwards(struct tree *tree, uint64_t inode, int64_t now_ns)
+{
+    for (int depth = 0; inode && depth < FOLDERS_DEEP_MAX; depth++) {
+        struct node *folder;
+        if (node_get(tree, inode, &folder, NULL) != CODE_OK || folder->row.stamp == tree->last_stamp)
+            return;
+        /* A dataset's snapshots are beside it, not in it. */
+        if (folder->row.flags & CATALOG_INODE_SNAPSHOTS) {
+            stamp_one(tree, folder, now_ns);
+            return;
+        }
+        stamp_one(tree, folder, now_ns);
+        if (inode == INODE_ROOT || node_parent(tree, folder, &inode, NULL) != CODE_OK)
+            return;
+    }
+}
+
+void node_stamp(struct tree *tree, struct node *node, int64_t now_ns)
+{
+    tree->last_stamp++;
+    stamp_one(tree, node, now_ns);
+    if (node->row.inode == INODE_ROOT || node->row.flags & CATALOG_INODE_SNAPSHOTS)
+        return;
+    if (node->row.links > 1) {
+        struct parent_list list = {.count = 0};
+        (void)!catalog_name_of_inode(tree->catalog, node->row.inode, collect_parent, &list, NULL);
+        for (size_t i = 0; i < list.count; i++)
+            stamp_upwards(tree, list.parents[i], now_ns);
+        return;
+    }
+    uint64_t parent;
+    if (node_parent(tree, node, &parent, NULL) == CODE_OK)
+        stamp_upwards(tree, parent, now_ns);
+}
+
+struct name_request {
+    struct tree *tree;
+    struct buffer sealed; /* one name of the inode */
+    uint64_t parent;
+};
+
+static bool take_name(void *context, const struct catalog_name *name, uint64_t inode)
+{
+    (void)inode;
+    struct name_request *request = context;
+    request->parent = name->parent;
+    buffer_append(&request->sealed, name->bytes, name->count);
+    return false;
+}
+
+/* One name of the node, in clear, and the folder that it is in. */
+static enum code name_of(struct tree *tree, struct node *node, char name[TREE_NAME_MAX + 1], struct node **folder,
+                         struct failure *why)
+{
+    SCOPE_BUFFER sealed = {.max = CATALOG_NAME_BYTES_MAX};
+    struct name_request request = {.tree = tree, .sealed = sealed};
+    enum code code = catalog_name_of_inode(tree->catalog, node->row.inode, take_name, &request, why);
+    sealed = request.sealed;
+    if (code != CODE_OK)
+        return code;
+    if (!request.parent)
+        return failure_set(why, CODE_NOT_FOUND, "the file has no name any more");
+    code = node_get(tree, request.parent, folder, why);
+    if (code != CODE_OK)
+        return code;
+    return seal_open_name(tree, *folder, sealed.data, sealed.length, name, why);
+}
+
+enum code node_folder_path(struct tree *tree, struct node *node, const char **path, struct failure *why)
+{
+    if (node->row.inode == INODE_ROOT) {
+        *path = "";
+        return CODE_OK;
+    }
+    if (node->path && node->path_epoch == tree->name_epoch) {
+        *path = node->path;
+        return CODE_OK;
+    }
+    char name[TREE_NAME_MAX + 1];
+    struct node *folder;
+    const char *above;
+    enum code code = name_of(tree, node, name, &folder, why);
+    if (code == CODE_OK)
+        code = node_folder_path(tree, folder, &above, why);
+    if (code != CODE_OK)
+        return code;
+    char *joined;
+    if (asprintf(&joined, "%s%s%s", above, *above ? "/" : "", name) < 0)
+        return failure_set(why, CODE_NO_MEMORY, "naming a file: no memory");
+    free(node->path);
+    node->path = joined;
+    node->path_epoch = tree->name_epoch;
+    *path = joined;
+    return CODE_OK;
+}
+
+enum code node_path(struct tree *tree, struct node *node, struct buffer *out, struct failure *why)
+{
+    const char *above;
+    enum code code;
+    if (node->row.kind == CATALOG_INODE_FOLDER) {
+        code = node_folder_path(tree, node, &above, why);
+        if (code != CODE_OK)
+            return code;
+        buffer_append_text(out, above);
+        return buffer_check(out, "a path", why);
+    }
+    char name[TREE_NAME_MAX + 1];
+    struct node *folder;
+    code = name_of(tree, node, name, &folder, why);
+    if (code == CODE_OK)
+        code = node_folder_path(tree, folder, &above, why);
+    if (code != CODE_OK)
+        return code;
+    buffer_printf(out, "%s%s%s", above, *above ? "/" : "", name);
+    return buffer_check(out, "a path", why);
+}
+
+struct node_attributes node_describe(const struct node *node)
+{
+    const struct catalog_inode *row = &node->row;
+    return (struct node_attributes){
+        .id = {row->inode},
+        .kind = row->kind == CATALOG_INODE_FOLDER ? NODE_FOLDER
+                : row->kind == CATALOG_INODE_LINK ? NODE_LINK
+                                                  : NODE_FILE,
+        .mode = row->mode,
+        .size = row->size,
+        .blocks = row->kind == CATALOG_INODE_FILE ? (row->size + 511) / 512 : 0,
+        .links = row->links,
+        .access_ns = row->access_ns,
+        .modify_ns = row->modify_ns,
+        .change_ns = row->change_ns,
+    };
+}
+
+void node_free_all(struct tree *tree)
+{
+    for (size_t i = 0; i < tree->node_bucket_count; i++)
+        for (struct node *node = tree->node_buckets[i], *next; node; node = next) {
+            next = node->hash_next;
+            free(node->path);
+            free(node);
+        }
+    free(tree->node_buckets);
+    tree->node_buckets = NULL;
+    tree->node_bucket_count = 0;
+}

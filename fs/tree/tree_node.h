@@ -1,0 +1,70 @@
+/* Nodes: rows of inodes in memory, while somebody uses them or they differ from the catalog.  All calls with the
+ * tree's lock held.
+ */
+#ifndef CYTOFS_TREE_NODE_H
+#define CYTOFS_TREE_NODE_H
+
+#include "tree_internal.h"
+
+struct node {
+    struct catalog_inode row;
+    struct node *hash_next;
+    struct node *dirty_previous, *dirty_next; /* in tree->dirty_nodes while dirty */
+    struct node *idle_previous, *idle_next;   /* in the idle list while idle */
+    bool dirty, idle;
+    bool gone; /* deleted from the catalog; goes away with its last user */
+
+    uint64_t lookups;     /* references of clients */
+    uint32_t handles;     /* open files */
+    uint32_t writers;     /* of them, open for writing */
+    bool changed;         /* contents changed since rules were last told */
+    struct piece *pieces; /* contents in memory (tree_piece.h) */
+
+    uint64_t parent; /* a folder that holds it; 0: not looked up.  The only one where links == 1 */
+    char *path;      /* of a folder, from the root; valid while path_epoch is the tree's */
+    uint64_t path_epoch;
+};
+
+/* The node of an inode, from memory or the catalog; CODE_NOT_FOUND where it is gone.  Valid until the lock is released,
+ * and longer while it has references, handles or changes. */
+MUST_CHECK enum code node_get(struct tree *tree, uint64_t inode, struct node **out, struct failure *why);
+
+/* The node if it is in memory, else NULL. */
+struct node *node_peek(struct tree *tree, uint64_t inode);
+
+/* A new node with a fresh number, dirty, not yet named.  row->inode, origin and stamps are filled in. */
+MUST_CHECK enum code node_make(struct tree *tree, const struct catalog_inode *row, struct node **out,
+                               struct failure *why);
+
+/* Before a change of node->row, parent or gone inside an operation: remembers what to restore if it fails, marks dirty. */
+void node_change(struct tree *tree, struct node *node);
+
+/* Marks the row as differing from the catalog's. */
+void node_mark_dirty(struct tree *tree, struct node *node);
+void node_mark_clean(struct tree *tree, struct node *node);
+
+/* To be called when the node gained or lost a user: idle nodes may be forgotten at any later call. */
+void node_settle(struct tree *tree, struct node *node);
+
+/* One more user, one fewer: a node with users stays where it is while the lock is released. */
+void node_hold(struct tree *tree, struct node *node);
+void node_let_go(struct tree *tree, struct node *node);
+
+/* A change happened at the node: stamps it and every folder above with a new number and the time. */
+void node_stamp(struct tree *tree, struct node *node, int64_t now_ns);
+
+/* The folder that holds the node (any, of several names); CODE_NOT_FOUND for one without a name. */
+MUST_CHECK enum code node_parent(struct tree *tree, struct node *node, uint64_t *parent, struct failure *why);
+
+/* A folder's path from the root, "" for the root; valid until the lock is released. */
+MUST_CHECK enum code node_folder_path(struct tree *tree, struct node *node, const char **path, struct failure *why);
+
+/* Appends a node's path, by one of its names. */
+MUST_CHECK enum code node_path(struct tree *tree, struct node *node, struct buffer *out, struct failure *why);
+
+struct node_attributes node_describe(const struct node *node);
+
+/* Frees all nodes, when the tree is closed. */
+void node_free_all(struct tree *tree);
+
+#endif

@@ -1,0 +1,297 @@
+/* Pieces: see tree_piece.h.
+ *
+ * Invariants
+ *  1. A piece in memory is the truth about its chunk; the row in the catalog is, where there is none.
+ *  2. piece->length never reaches beyond the file's size (tree_contents.c cuts pieces when a file shrinks).
+ *  3. dirty_bytes and clean_bytes are the sums of the capacities in the two lists.
+ *  4. Clean pieces are dropped, least recently used first, beyond TREE_CLEAN_BYTES_MAX; dirty ones never.
+ */
+#include "tree_piece.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "aead.h"
+#include "catalog_chunk.h"
+#include "chunk_store.h"
+#include "tree_node.h"
+#include "tree_seal.h"
+#include "tree_space.h"
+
+#define BUCKETS 4096 /* dirty and clean pieces together are a few thousand at most unless files are tiny */
+
+static size_t bucket_of(uint64_t inode, uint64_t index)
+{
+    return (size_t)((inode * UINT64_C(0x9E3779B97F4A7C15) ^ index * UINT64_C(0xD1B54A32D192ED03)) >> 40) &
+           (BUCKETS - 1);
+}
+
+struct piece *piece_peek(struct tree *tree, const struct node *node, uint64_t index)
+{
+    if (!node->pieces)
+        return NULL;
+    struct piece *piece = tree->piece_buckets[bucket_of(node->row.inode, index)];
+    while (piece && (piece->node != node || piece->index != index))
+        piece = piece->hash_next;
+    return piece;
+}
+
+/* Out of the list that it is in, with its bytes. */
+static void leave_list(struct tree *tree, struct piece *piece)
+{
+    struct piece **first = piece->dirty ? &tree->dirty_pieces : &tree->clean_first;
+    *(piece->list_previous ? &piece->list_previous->list_next : first) = piece->list_next;
+    if (piece->list_next)
+        piece->list_next->list_previous = piece->list_previous;
+    else if (!piece->dirty)
+        tree->clean_last = piece->list_previous;
+    piece->list_previous = piece->list_next = NULL;
+    *(piece->dirty ? &tree->dirty_bytes : &tree->clean_bytes) -= piece->capacity;
+}
+
+static void enter_clean(struct tree *tree, struct piece *piece)
+{
+    piece->dirty = false;
+    piece->list_previous = tree->clean_last;
+    *(tree->clean_last ? &tree->clean_last->list_next : &tree->clean_first) = piece;
+    tree->clean_last = piece;
+    tree->clean_bytes += piece->capacity;
+}
+
+static void enter_dirty(struct tree *tree, struct piece *piece)
+{
+    piece->dirty = true;
+    piece->list_next = tree->dirty_pieces;
+    if (tree->dirty_pieces)
+        tree->dirty_pieces->list_previous = piece;
+    tree->dirty_pieces = piece;
+    tree->dirty_bytes += piece->capacity;
+}
+
+static void drop(struct tree *tree, struct piece *piece)
+{
+    struct node *node = piece->node;
+    leave_list(tree, piece);
+    *(piece->node_previous ? &piece->node_previous->node_next : &node->pieces) = piece->node_next;
+    if (piece->node_next)
+        piece->node_next->node_previous = piece->node_previous;
+    struct piece **link = &tree->piece_buckets[bucket_of(node->row.inode, piece->index)];
+    while (*link != piece)
+        link = &(*link)->hash_next;
+    *link = piece->hash_next;
+    free(piece->data);
+    free(piece);
+}
+
+void piece_drop_from(struct tree *tree, struct node *node, uint64_t index)
+{
+    for (struct piece *piece = node->pieces, *next; piece; piece = next) {
+        next = piece->node_next;
+        if (piece->index >= index)
+            drop(tree, piece);
+    }
+}
+
+/* Makes room by dropping clean pieces, but not `spare`. */
+static void trim_clean(struct tree *tree, const struct piece *spare)
+{
+    struct piece *piece = tree->clean_first;
+    while (piece && tree->clean_bytes > TREE_CLEAN_BYTES_MAX) {
+        struct piece *next = piece->list_next;
+        if (piece != spare) {
+            struct node *node = piece->node;
+            drop(tree, piece);
+            node_settle(tree, node);
+        }
+        piece = next;
+    }
+}
+
+static enum code grow(struct tree *tree, struct piece *piece, uint32_t capacity, struct failure *why)
+{
+    if (capacity <= piece->capacity)
+        return CODE_OK;
+    uint32_t wanted = piece->capacity ? piece->capacity * 2 : 1024;
+    while (wanted < capacity)
+        wanted *= 2;
+    if (wanted > TREE_CHUNK_BYTES)
+        wanted = TREE_CHUNK_BYTES;
+    uint8_t *data = realloc(piece->data, wanted);
+    if (!data)
+        return failure_set(why, CODE_NO_MEMORY, "keeping what was written: no memory");
+    *(piece->dirty ? &tree->dirty_bytes : &tree->clean_bytes) += wanted - piece->capacity;
+    piece->data = data;
+    piece->capacity = wanted;
+    return CODE_OK;
+}
+
+/* A new, empty, clean piece. */
+static struct piece *make(struct tree *tree, struct node *node, uint64_t index)
+{
+    if (!tree->piece_buckets)
+        tree->piece_buckets = calloc(BUCKETS, sizeof *tree->piece_buckets);
+    struct piece *piece = tree->piece_buckets ? calloc(1, sizeof *piece) : NULL;
+    if (!piece)
+        return NULL;
+    piece->node = node;
+    piece->index = index;
+    size_t bucket = bucket_of(node->row.inode, index);
+    piece->hash_next = tree->piece_buckets[bucket];
+    tree->piece_buckets[bucket] = piece;
+    piece->node_next = node->pieces;
+    if (node->pieces)
+        node->pieces->node_previous = piece;
+    node->pieces = piece;
+    enter_clean(tree, piece);
+    node_settle(tree, node);
+    return piece;
+}
+
+enum code piece_read_chunk(struct tree *tree, const struct seal_place *place, const struct catalog_chunk *row,
+                           uint8_t *plain, uint32_t *length, struct failure *why)
+{
+    if (row->bytes < AEAD_OVERHEAD || row->bytes > TREE_CHUNK_BYTES + AEAD_OVERHEAD)
+        return failure_set(why, CODE_CORRUPT, "part %llu of the file has an impossible length",
+                           (unsigned long long)place->index + 1);
+    SCOPE_FREE uint8_t *sealed = malloc(row->bytes);
+    if (!sealed)
+        return failure_set(why, CODE_NO_MEMORY, "reading: no memory");
+    struct chunk_address address = {.pack = row->pack, .bytes = row->bytes, .offset = row->offset};
+    enum code code = chunk_store_get(tree->chunks, &address, sealed, why);
+    if (code != CODE_OK)
+        return code == CODE_NOT_FOUND
+                   ? failure_wrap(why, CODE_CORRUPT, "part %llu of the file", (unsigned long long)place->index + 1)
+                   : code;
+    *length = row->bytes - AEAD_OVERHEAD;
+    return seal_open_chunk(place, row, sealed, plain, why);
+}
+
+/* Fills a new piece from its chunk. */
+static enum code load(struct tree *tree, struct piece *piece, const struct catalog_chunk *row, struct failure *why)
+{
+    struct seal_place place = {.origin = piece->node->row.origin, .index = piece->index};
+    struct space *space;
+    enum code code = space_find(tree, piece->node->row.space, &space, why);
+    if (code == CODE_OK && row->bytes > AEAD_OVERHEAD)
+        code = grow(tree, piece, row->bytes - AEAD_OVERHEAD, why);
+    if (code != CODE_OK)
+        return code;
+    place.space = space;
+    pthread_rwlock_rdlock(&tree->packs_lock);
+    code = piece_read_chunk(tree, &place, row, piece->data, &piece->length, why);
+    pthread_rwlock_unlock(&tree->packs_lock);
+    return code;
+}
+
+enum code piece_get(struct tree *tree, struct node *node, uint64_t index, uint32_t capacity, bool overwritten,
+                    struct piece **out, struct failure *why)
+{
+    struct piece *piece = piece_peek(tree, node, index);
+    if (piece) {
+        enum code code = grow(tree, piece, capacity, why);
+        *out = piece;
+        return code;
+    }
+    struct catalog_chunk row;
+    enum code found = CODE_NO_DATA;
+    if (!overwritten) {
+        found = catalog_chunk_get(tree->catalog, node->row.inode, index, &row, why);
+        if (found != CODE_OK && found != CODE_NO_DATA)
+            return found;
+    }
+    piece = make(tree, node, index);
+    if (!piece)
+        return failure_set(why, CODE_NO_MEMORY, "keeping what was written: no memory");
+    enum code code = grow(tree, piece, capacity, why);
+    if (code == CODE_OK && found == CODE_OK)
+        code = load(tree, piece, &row, why);
+    if (code != CODE_OK) {
+        drop(tree, piece);
+        node_settle(tree, node);
+        return code;
+    }
+    trim_clean(tree, piece);
+    *out = piece;
+    return CODE_OK;
+}
+
+void piece_mark_dirty(struct tree *tree, struct piece *piece)
+{
+    if (piece->dirty)
+        return;
+    leave_list(tree, piece);
+    enter_dirty(tree, piece);
+}
+
+void piece_keep(struct tree *tree, struct node *node, uint64_t index, const void *bytes, uint32_t length)
+{
+    if (piece_peek(tree, node, index) || length == 0)
+        return;
+    struct piece *piece = make(tree, node, index);
+    if (!piece)
+        return;
+    if (grow(tree, piece, length, NULL) != CODE_OK) {
+        drop(tree, piece);
+        node_settle(tree, node);
+        return;
+    }
+    memcpy(piece->data, bytes, length);
+    piece->length = length;
+    trim_clean(tree, piece);
+}
+
+static bool all_zero(const uint8_t *bytes, size_t count)
+{
+    return count == 0 || (bytes[0] == 0 && memcmp(bytes, bytes + 1, count - 1) == 0);
+}
+
+static enum code store_chunk(struct tree *tree, struct piece *piece, struct failure *why)
+{
+    struct node *node = piece->node;
+    struct seal_place place = {.origin = node->row.origin, .index = piece->index};
+    struct space *space;
+    enum code code = space_find(tree, node->row.space, &space, why);
+    if (code != CODE_OK)
+        return code;
+    place.space = space;
+    size_t sealed_bytes = piece->length + AEAD_OVERHEAD;
+    SCOPE_FREE uint8_t *sealed = malloc(sealed_bytes);
+    if (!sealed)
+        return failure_set(why, CODE_NO_MEMORY, "writing: no memory");
+    struct catalog_chunk row = {.inode = node->row.inode, .index = piece->index};
+    struct chunk_address address;
+    code = seal_chunk(&place, piece->data, piece->length, sealed, row.nonce, why);
+    if (code == CODE_OK)
+        code = chunk_store_put(tree->chunks, sealed, sealed_bytes, &address, why);
+    if (code != CODE_OK)
+        return code;
+    row.pack = address.pack;
+    row.bytes = address.bytes;
+    row.offset = address.offset;
+    return catalog_chunk_put(tree->catalog, &row, why);
+}
+
+enum code piece_write_out(struct tree *tree, struct piece *piece, struct failure *why)
+{
+    enum code code = all_zero(piece->data, piece->length)
+                         ? catalog_chunk_delete(tree->catalog, piece->node->row.inode, piece->index, why)
+                         : store_chunk(tree, piece, why);
+    if (code != CODE_OK)
+        return code;
+    leave_list(tree, piece);
+    enter_clean(tree, piece);
+    trim_clean(tree, NULL);
+    return CODE_OK;
+}
+
+void piece_free_all(struct tree *tree)
+{
+    for (size_t i = 0; tree->piece_buckets && i < BUCKETS; i++)
+        for (struct piece *piece = tree->piece_buckets[i], *next; piece; piece = next) {
+            next = piece->hash_next;
+            free(piece->data);
+            free(piece);
+        }
+    free(tree->piece_buckets);
+    tree->piece_buckets = NULL;
+}

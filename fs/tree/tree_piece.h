@@ -1,0 +1,52 @@
+/* Pieces: the contents of chunks in memory, because they were changed or because parts of them were read.  All calls
+ * with the tree's lock held.
+ */
+#ifndef CYTOFS_TREE_PIECE_H
+#define CYTOFS_TREE_PIECE_H
+
+#include "tree_internal.h"
+
+struct piece {
+    struct node *node;
+    uint64_t index;    /* of the chunk in the file */
+    uint32_t length;   /* bytes in data that count, up to TREE_CHUNK_BYTES; behind them the chunk is zeros */
+    uint32_t capacity; /* bytes allocated */
+    bool dirty;        /* differs from the chunk that the catalog names */
+    uint8_t *data;
+    struct piece *hash_next;
+    struct piece *node_previous, *node_next; /* the node's pieces */
+    struct piece *list_previous, *list_next; /* tree->dirty_pieces, or the clean list */
+};
+
+/* The piece, or NULL where that chunk is not in memory. */
+struct piece *piece_peek(struct tree *tree, const struct node *node, uint64_t index);
+
+/* The piece with room for `capacity` bytes, loaded from the chunk store if the file has something there (unless
+ * `overwritten`: the caller is going to replace all of it).  Clean when it is new. */
+MUST_CHECK enum code piece_get(struct tree *tree, struct node *node, uint64_t index, uint32_t capacity,
+                               bool overwritten, struct piece **out, struct failure *why);
+
+/* The contents were changed. */
+void piece_mark_dirty(struct tree *tree, struct piece *piece);
+
+/* Seals a dirty piece into the chunk store and names it in the catalog's transaction; then it is clean.  A piece of
+ * zeros becomes a hole. */
+MUST_CHECK enum code piece_write_out(struct tree *tree, struct piece *piece, struct failure *why);
+
+/* Keeps a copy of what was just read, to be read again; does nothing where the piece exists or memory is short. */
+void piece_keep(struct tree *tree, struct node *node, uint64_t index, const void *bytes, uint32_t length);
+
+/* Forgets the node's pieces from `index` on, changed or not; the caller settles the node. */
+void piece_drop_from(struct tree *tree, struct node *node, uint64_t index);
+
+/* Reads and opens a chunk into TREE_CHUNK_BYTES of plain; *length is what it holds.  Without the lock, but with
+ * tree->packs_lock for reading. */
+struct catalog_chunk;
+struct seal_place;
+MUST_CHECK enum code piece_read_chunk(struct tree *tree, const struct seal_place *place,
+                                      const struct catalog_chunk *row, uint8_t *plain, uint32_t *length,
+                                      struct failure *why);
+
+void piece_free_all(struct tree *tree);
+
+#endif
