@@ -92,8 +92,7 @@ struct chunk_store {
     void (*destroy)(struct chunk_store *store);
 };
 
-/* The calls above, spelled as calls.
- * ------------------------------------------------------------------------------- */
+/* The calls above, spelled as calls. ----------------------------------------------------------- */
 
 MUST_CHECK static inline enum code chunk_store_put(struct chunk_store *store, const void *bytes, size_t count,
                                                    struct chunk_address *address, struct failure *why)

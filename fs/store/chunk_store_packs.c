@@ -83,9 +83,7 @@ static enum code refuse_broken(struct failure *why)
         "the disk, then mount again");
 }
 
-/* Putting
- * ------------------------------------------------------------------------------------------------------------
- */
+/* Putting -------------------------------------------------------------------------------------- */
 
 /* Leaves the growing pack.  Where it is unsynced that list has a lease of its own. */
 static void end_pack(struct packs_store *self)
@@ -179,9 +177,7 @@ static enum code packs_put(struct chunk_store *store, const void *bytes, size_t 
     return code;
 }
 
-/* Getting
- * -------------------------------------------------------------------------------------------------------------
- */
+/* Getting -------------------------------------------------------------------------------------- */
 
 static enum code packs_get(struct chunk_store *store, const struct chunk_address *address, void *out,
                            struct failure *why)
@@ -204,9 +200,7 @@ static enum code packs_get(struct chunk_store *store, const struct chunk_address
     return code;
 }
 
-/* Syncing
- * -------------------------------------------------------------------------------------------------------------
- */
+/* Syncing -------------------------------------------------------------------------------------- */
 
 /* The next pack with records up to `sequence` that are not durable, its lease now the caller's; NULL: none is
  * left. */
@@ -281,9 +275,7 @@ static enum code packs_sync(struct chunk_store *store, struct failure *why)
     return code;
 }
 
-/* Packs
- * ---------------------------------------------------------------------------------------------------------------
- */
+/* Packs ---------------------------------------------------------------------------------------- */
 
 static enum code packs_seal(struct chunk_store *store, struct failure *why)
 {
@@ -381,8 +373,7 @@ static void packs_statistics(struct chunk_store *store, struct chunk_store_stati
     pack_table_totals(self->table, &out->packs, &out->bytes_stored);
 }
 
-/* Opening and closing
- * --------------------------------------------------------------------------------------------------- */
+/* Opening and closing -------------------------------------------------------------------------- */
 
 static bool note_damage(void *damaged_pack, const struct chunk_address *address, enum code code)
 {

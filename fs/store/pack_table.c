@@ -60,9 +60,7 @@ static uint32_t read_name(const char *name)
     return number;
 }
 
-/* Opening
- * ----------------------------------------------------------------------------------------------------------
- */
+/* Opening -------------------------------------------------------------------------------------- */
 
 static bool make_room(struct pack_table *table)
 {
@@ -161,9 +159,7 @@ void pack_table_destroy(struct pack_table *table)
     free(table);
 }
 
-/* Leases
- * ------------------------------------------------------------------------------------------------------------
- */
+/* Leases --------------------------------------------------------------------------------------- */
 
 /* The index of the first file whose number is not below `number`. */
 static size_t find_index(const struct pack_table *table, uint32_t number)
@@ -267,8 +263,7 @@ void pack_table_return(struct pack_table *table, struct pack_file *file)
         free_file(file);
 }
 
-/* Making and dropping
- * ------------------------------------------------------------------------------------------------ */
+/* Making and dropping -------------------------------------------------------------------------- */
 
 /* Makes the file with its header; the descriptor, or -1 with errno set and nothing left behind. */
 static int make_file(const struct pack_table *table, uint32_t number)
@@ -343,8 +338,7 @@ enum code pack_table_sync_folder(struct pack_table *table, struct failure *why)
     return CODE_OK;
 }
 
-/* What is there
- * ------------------------------------------------------------------------------------------------------- */
+/* What is there -------------------------------------------------------------------------------- */
 
 uint32_t pack_table_highest(struct pack_table *table)
 {

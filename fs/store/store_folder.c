@@ -42,8 +42,7 @@ static enum code out_of_memory(const char *path, struct failure *why)
     return failure_set(why, CODE_NO_MEMORY, "%s: out of memory", path);
 }
 
-/* Paths and the lock
- * ---------------------------------------------------------------------------------------------------- */
+/* Paths and the lock --------------------------------------------------------------------------- */
 
 static enum code make_paths(const char *path, struct store_folder **out, struct failure *why)
 {
@@ -100,9 +99,7 @@ static enum code take_lock(struct store_folder *folder, struct failure *why)
     return CODE_OK;
 }
 
-/* FORMAT
- * ----------------------------------------------------------------------------------------------------------------
- */
+/* FORMAT --------------------------------------------------------------------------------------- */
 
 static enum code parse_format(const struct buffer *text, struct store_id *id, struct failure *why)
 {
@@ -166,8 +163,7 @@ static enum code write_format(struct store_folder *folder, struct failure *why)
     return code == CODE_OK ? sync_folder(folder->path, why) : code;
 }
 
-/* Creating and opening
- * ----------------------------------------------------------------------------------------------------- */
+/* Creating and opening ------------------------------------------------------------------------- */
 
 /* Whether the folder holds nothing but what an interrupted create may have left. */
 static enum code check_unused(const char *path, struct failure *why)

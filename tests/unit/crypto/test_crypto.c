@@ -18,8 +18,7 @@
 
 static struct failure why;
 
-/* AES-256-GCM
- * ------------------------------------------------------------------------------------------------------- */
+/* AES-256-GCM ---------------------------------------------------------------------------------- */
 
 /* McGrew and Viega, "The Galois/Counter Mode of Operation (GCM)", appendix B, cases 13 and 16. */
 static void gcm_gives_the_published_results(void **state)
@@ -150,9 +149,7 @@ static void no_nonce_comes_twice_not_even_across_a_fork(void **state)
     aead_key_destroy(key);
 }
 
-/* AES-SIV
- * ------------------------------------------------------------------------------------------------------------
- */
+/* AES-SIV -------------------------------------------------------------------------------------- */
 
 #define SIV_KEY                                                                                              \
     "fffefdfcfbfaf9f8f7f6f5f4f3f2f1f06f6e6d6c6b6a69686766656463626160"                                       \
@@ -206,8 +203,7 @@ static void a_name_is_sealed_alike_in_one_folder_and_differently_in_two(void **s
     siv_key_destroy(key);
 }
 
-/* Digests and derivation
- * ---------------------------------------------------------------------------------------------- */
+/* Digests and derivation ----------------------------------------------------------------------- */
 
 /* RFC 4231, cases 1 and 2; HMAC fills short keys up with zeros, so they are keys of 32 bytes too. */
 static void keyed_digests_give_the_published_results(void **state)
@@ -285,9 +281,7 @@ static void two_spaces_with_one_key_share_no_working_key(void **state)
     secret_free(space_key);
 }
 
-/* Secrets
- * -------------------------------------------------------------------------------------------------------------
- */
+/* Secrets -------------------------------------------------------------------------------------- */
 
 static void secrets_do_not_overlap_and_come_back_as_zeros(void **state)
 {
@@ -368,9 +362,7 @@ static void hexadecimal_text_is_read_strictly(void **state)
     assert_false(hex_decode("009aff0", 7, bytes, 3));
 }
 
-/* Threads
- * -------------------------------------------------------------------------------------------------------------
- */
+/* Threads -------------------------------------------------------------------------------------- */
 
 struct shared_keys {
     struct aead_key *contents;

@@ -65,9 +65,7 @@ static void a_fingerprint_tells_members_apart_and_reads_as_eight_groups(void **s
     assert_int_equal(strspn(one, "0123456789abcdef "), MEMBER_KEY_FINGERPRINT_BYTES - 1);
 }
 
-/* Wrapped keys
- * ---------------------------------------------------------------------------------------------------------
- */
+/* Wrapped keys --------------------------------------------------------------------------------- */
 
 static const struct keywrap_place place = {.store = {{1, 2}}, .space = {{3, 4}}, .generation = 5};
 
@@ -116,9 +114,7 @@ static void a_wrapped_key_is_bound_to_store_space_and_generation_and_to_every_by
     member_key_destroy(alice);
 }
 
-/* Key files
- * --------------------------------------------------------------------------------------------------------------
- */
+/* Key files ------------------------------------------------------------------------------------ */
 
 struct folder {
     char path[64], key[96];

@@ -10,6 +10,7 @@
 #include "chunk_store_memory.h"
 #include "chunk_store_packs.h"
 #include "random.h"
+#include "timing.h"
 
 #define ROLL_BYTES 4096
 
@@ -255,9 +256,7 @@ static void verifying_sees_every_record_and_can_be_stopped(void **state)
     }
 }
 
-/* Faults
- * --------------------------------------------------------------------------------------------------------------
- */
+/* Faults --------------------------------------------------------------------------------------- */
 
 static void a_full_disk_refuses_a_put_and_nothing_else_is_lost(void **state)
 {
@@ -299,9 +298,19 @@ static void torn_calls_return_wrong_bytes_as_a_lying_disk_would(void **state)
     chunk_store_destroy(store);
 }
 
-/* Threads
- * -------------------------------------------------------------------------------------------------------------
- */
+static void latency_is_added_to_every_call_of_its_kind(void **state)
+{
+    (void)state;
+    struct chunk_store *store = fresh(open_below_faults);
+    chunk_store_fault_set(store, CHUNK_STORE_SYNC, &(struct chunk_store_fault){.latency_us = 20000});
+    int64_t start = timing_monotonic_ms();
+    assert_code_ok(chunk_store_sync(store, &why), why);
+    assert_code_ok(chunk_store_sync(store, &why), why);
+    assert_true(timing_monotonic_ms() - start >= 39);
+    chunk_store_destroy(store);
+}
+
+/* Threads -------------------------------------------------------------------------------------- */
 
 enum { THREADS = 4, ROUNDS = 300 };
 
@@ -352,6 +361,52 @@ static void threads_put_get_and_sync_at_the_same_time(void **state)
     }
 }
 
+struct reader {
+    struct chunk_store *store;
+    const struct chunk_address *addresses;
+    size_t count;
+    atomic_bool *stop;
+    atomic_size_t *wrong;
+};
+
+/* Reads chunks whose packs are being dropped: each read gives the right bytes, or says that they are gone. */
+static void *read_what_may_be_gone(void *context)
+{
+    const struct reader *reader = context;
+    uint8_t expected[700], got[700];
+    for (size_t i = 0; !atomic_load(reader->stop); i = (i + 7) % reader->count) {
+        size_t count = make_chunk(i, expected);
+        enum code code = chunk_store_get(reader->store, &reader->addresses[i], got, NULL);
+        if (code != CODE_NOT_FOUND && (code != CODE_OK || memcmp(got, expected, count) != 0))
+            atomic_fetch_add(reader->wrong, 1);
+    }
+    return NULL;
+}
+
+static void packs_are_dropped_under_their_readers(void **state)
+{
+    (void)state;
+    for_each_store(store)
+    {
+        struct chunk_address addresses[200];
+        for (size_t i = 0; i < 200; i++)
+            addresses[i] = put_chunk(store, i);
+        pthread_t threads[2];
+        atomic_bool stop = false;
+        atomic_size_t wrong = 0;
+        struct reader reader = {store, addresses, 200, &stop, &wrong};
+        for (size_t i = 0; i < 2; i++)
+            assert_int_equal(pthread_create(&threads[i], NULL, read_what_may_be_gone, &reader), 0);
+        for (uint32_t pack = 1; pack < addresses[199].pack; pack++)
+            assert_code_ok(chunk_store_drop_pack(store, pack, &why), why);
+        atomic_store(&stop, true);
+        for (size_t i = 0; i < 2; i++)
+            assert_int_equal(pthread_join(threads[i], NULL), 0);
+        assert_int_equal(wrong, 0);
+        assert_chunk(store, &addresses[199], 199);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -364,6 +419,8 @@ int main(void)
         cmocka_unit_test(verifying_sees_every_record_and_can_be_stopped),
         cmocka_unit_test(a_full_disk_refuses_a_put_and_nothing_else_is_lost),
         cmocka_unit_test(torn_calls_return_wrong_bytes_as_a_lying_disk_would),
+        cmocka_unit_test(latency_is_added_to_every_call_of_its_kind),
+        cmocka_unit_test(packs_are_dropped_under_their_readers),
         cmocka_unit_test(threads_put_get_and_sync_at_the_same_time),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

@@ -73,9 +73,7 @@ static struct damage verify(struct chunk_store *store, uint32_t pack)
     return damage;
 }
 
-/* Restarts
- * ------------------------------------------------------------------------------------------------------------
- */
+/* Restarts ------------------------------------------------------------------------------------- */
 
 static void a_reopened_store_goes_on_in_its_last_pack(void **state)
 {
@@ -166,9 +164,7 @@ static void more_packs_than_descriptors_can_be_read(void **state)
     chunk_store_destroy(store);
 }
 
-/* Crashes
- * -------------------------------------------------------------------------------------------------------------
- */
+/* Crashes -------------------------------------------------------------------------------------- */
 
 /* A pack cut at every byte, from its header to its end: opening it again never fails, what lies whole before
  * the cut is read, what was cut is refused, and new chunks go where nothing lay. */
@@ -230,9 +226,7 @@ static void a_hole_in_a_pack_does_not_hide_the_records_behind_it(void **state)
     chunk_store_destroy(store);
 }
 
-/* Rot
- * -----------------------------------------------------------------------------------------------------------------
- */
+/* Rot ------------------------------------------------------------------------------------------ */
 
 static void every_flipped_byte_is_found_with_and_without_an_address(void **state)
 {
