@@ -6,7 +6,7 @@
  *     protection none           or:  protection scrypt 15 <32 digits: salt>      N = 2^15, r = 8, p = 1
  *     secret 3c9d...            none: 64 digits, the private key
  *                               scrypt: 120 digits, nonce | ciphertext | tag of AES-256-GCM under the derived
- * key, with the lines above as associated data
+ *                               key, with the lines above as associated data
  *
  * Like a key of SSH, it must not be readable by anybody else: it is made with mode 0600, and refused with any
  * bit for group or others.

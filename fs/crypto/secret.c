@@ -9,7 +9,7 @@
  *  1. A slot whose bit is clear holds zeros.
  *  2. A secret lies in one page, and begins in the slot behind which its length is recorded (page->runs).
  *  3. `pages` and everything it leads to is guarded by `pages_lock` (rank: leaf); the secrets' bytes are
- * their owners'.
+ *     their owners'.
  */
 #include "secret.h"
 

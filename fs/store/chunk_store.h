@@ -9,12 +9,12 @@
  *
  * Invariants that every implementation keeps
  *  1. An address is never given out twice, not even after its pack was dropped (after a crash, one that was
- * never synced may be).
+ *     never synced may be).
  *  2. Bytes at an address never change.  get gives exactly what was put, or fails.
  *  3. After sync returns CODE_OK, everything put before sync was called survives a power cut.
  *  4. After a failed write or sync nobody can say what the disk holds: a store that had one refuses every put
- * and sync from then on (CODE_IO), and keeps serving gets.  A full disk is not such a failure: puts may
- * succeed again later.
+ *     and sync from then on (CODE_IO), and keeps serving gets.  A full disk is not such a failure: puts may
+ *     succeed again later.
  */
 #ifndef CYTOFS_CHUNK_STORE_H
 #define CYTOFS_CHUNK_STORE_H

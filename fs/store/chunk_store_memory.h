@@ -1,5 +1,4 @@
-/* Chunks in memory: for tests and for labs that are thrown away.  sync does nothing; damage can be made on
- * purpose. */
+/* Chunks in memory: for tests and for labs that are thrown away.  sync does nothing. */
 #ifndef CYTOFS_CHUNK_STORE_MEMORY_H
 #define CYTOFS_CHUNK_STORE_MEMORY_H
 

@@ -5,22 +5,22 @@
  * address that was given out.
  *
  * After a crash the last pack may end in a torn record, or in several whose blocks reached the disk in
- * another order. Nothing refers to them: the catalog names a chunk only after a sync.  So opening changes
+ * another order.  Nothing refers to them: the catalog names a chunk only after a sync.  So opening changes
  * nothing; it goes on at the end of the last pack only where that pack is small and whole, and begins a new
  * one otherwise.  (Cutting a torn end off would be wrong: bit rot in a chunk that somebody needs looks just
  * like it.)
  *
  * Syncing.  Every put has a sequence number.  sync remembers the newest, and is done when everything up to it
- * is durable. One of the threads that wait does the fsyncs for all: those that come meanwhile wait for the
+ * is durable.  One of the threads that wait does the fsyncs for all: those that come meanwhile wait for the
  * next round.
  *
  * Invariants
- *  1. Every pack with records that are not durable is in the list of unsynced packs, leased by it, or with
- * the round of fsyncs that runs.
+ *  1. Every pack with records that are not durable is in the list of unsynced packs, leased by it,
+ *     or with the round of fsyncs that runs.
  *  2. durable <= sequence; both only grow.
  *  3. After a write or fsync failed for another reason than a full disk, `broken` is set and stays.
- *  4. The folder holds, at any moment, a pack with the highest number ever used (but in a folder that never
- * held one).
+ *  4. The folder holds, at any moment, a pack with the highest number ever used (but in a folder that
+ *     never held one).
  *
  * Locks, outermost first: sync_lock, append_lock, the table's.  append_lock is held for one write to the page
  * cache, never for fsync; sync_lock is given up before any fsync.

@@ -5,7 +5,7 @@
  *  2. A file with leases > 0 is open; open_count counts the open files of files[].
  *  3. A dropped file is not in files[]; whoever returns its last lease frees it.
  *  4. highest only grows: the number of a dropped pack is not used again (chunk_store_packs.c keeps a pack
- * with the highest number in the folder, so that this holds over restarts too).
+ *     with the highest number in the folder, so that this holds over restarts too).
  */
 #include "pack_table.h"
 
