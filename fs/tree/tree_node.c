@@ -293,7 +293,7 @@ void node_stamp(struct tree *tree, struct node *node, int64_t now_ns)
             stamp_upwards(tree, list.parents[i], now_ns);
         return;
     }
-    uint64_t parent;
+    uint64_t parent = 0;
     if (node_parent(tree, node, &parent, NULL) == CODE_OK)
         stamp_upwards(tree, parent, now_ns);
 }
@@ -301,7 +301,7 @@ void node_stamp(struct tree *tree, struct node *node, int64_t now_ns)
 struct name_request {
     struct tree *tree;
     struct buffer sealed; /* one name of the inode */
-    uint64_t parent;
+    uint64_t parent = 0;
 };
 
 static bool take_name(void *context, const struct catalog_name *name, uint64_t inode)
