@@ -89,7 +89,7 @@ int command_evaluate(const struct command *command, int argc, char **argv)
 
     struct failure why;
     struct detector_place place = {0};
-    enum dataset_split split;
+    enum dataset_split split = SPLIT_TEST;
     enum code code = parse_split(split_name, &split, &why);
     if (code == CODE_OK)
         code = detector_place_open(arguments.positional[0], device, precision, (int)threads, &place, &why);

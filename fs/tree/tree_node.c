@@ -301,7 +301,7 @@ void node_stamp(struct tree *tree, struct node *node, int64_t now_ns)
 struct name_request {
     struct tree *tree;
     struct buffer sealed; /* one name of the inode */
-    uint64_t parent = 0;
+    uint64_t parent;
 };
 
 static bool take_name(void *context, const struct catalog_name *name, uint64_t inode)
