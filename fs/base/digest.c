@@ -1,4 +1,5 @@
-/* SHA-256 as FIPS 180-4 writes it (sections 4.1.2, 5.1.1, 6.2); names follow the standard.  No state of its own. */
+/* SHA-256 as FIPS 180-4 writes it (sections 4.1.2, 5.1.1, 6.2); names follow the standard.  No state of its
+ * own. */
 #include "digest.h"
 
 #include <string.h>
@@ -58,8 +59,8 @@ static void take_block(uint32_t state[8], const uint8_t block[64])
 
 void digest_begin(struct digest *digest)
 {
-    *digest = (struct digest){.state = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c,
-                                        0x1f83d9ab, 0x5be0cd19}};
+    *digest = (struct digest){.state = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f,
+                                        0x9b05688c, 0x1f83d9ab, 0x5be0cd19}};
 }
 
 void digest_add(struct digest *digest, const void *bytes, size_t count)

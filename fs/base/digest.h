@@ -1,8 +1,9 @@
 /* SHA-256 (FIPS 180-4), for identities that must not collide even by intent: dataset and model digests.
  *
- * It stands here, and not behind OpenSSL, because kernels/ may use nothing of fs/ but this folder, and a detector that
- * runs on a bare laptop needs no cryptography otherwise.  It is for identities alone: keys and encryption are the
- * crypto module's.  About 250 MB/s a core, which is enough for names and numbers; do not hash large files with it.
+ * It stands here, and not behind OpenSSL, because kernels/ may use nothing of fs/ but this folder, and a
+ * detector that runs on a bare laptop needs no cryptography otherwise.  It is for identities alone: keys and
+ * encryption are the crypto module's.  About 250 MB/s a core, which is enough for names and numbers; do not
+ * hash large files with it.
  */
 #ifndef CYTOFS_DIGEST_H
 #define CYTOFS_DIGEST_H

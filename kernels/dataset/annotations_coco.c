@@ -3,8 +3,9 @@
  *     {"images": [{"id": 1, "file_name": "a.png"}, ...], "categories": [{"id": 7, "name": "RBC"}, ...],
  *      "annotations": [{"image_id": 1, "category_id": 7, "bbox": [x, y, width, height]}, ...]}
  *
- * Every image that the file lists is annotated, with or without objects.  A file whose name says train, val or test
- * (instances_train2017.json, val.json) puts its images there.  Boxes are read; outlines ("segmentation") are not.  Groups
+ * Every image that the file lists is annotated, with or without objects.  A file whose name says train, val
+ * or test (instances_train2017.json, val.json) puts its images there.  Boxes are read; outlines
+ * ("segmentation") are not.  Groups
  * ("iscrowd": 1) are no single object and are dropped.  Ids are kept sorted, so a lookup is a binary search.
  */
 #include "annotations.h"
@@ -51,7 +52,9 @@ static int compare_pairs(const void *a, const void *b)
 static const struct pair *find_pair(const struct pairs *pairs, const json_t *id)
 {
     struct pair key = {.id = json_integer_value(id)};
-    return pairs->count && json_is_integer(id) ? bsearch(&key, pairs->items, pairs->count, sizeof key, compare_pairs) : NULL;
+    return pairs->count && json_is_integer(id)
+               ? bsearch(&key, pairs->items, pairs->count, sizeof key, compare_pairs)
+               : NULL;
 }
 
 static enum code make_pairs(const json_t *array, struct pairs *out, struct failure *why)
@@ -72,8 +75,8 @@ static enum dataset_split split_of_name(const char *path)
     return SPLIT_NONE;
 }
 
-static enum code read_images(struct assembly *assembly, const char *path, const json_t *array, struct pairs *images,
-                             struct drops *drops, struct failure *why)
+static enum code read_images(struct assembly *assembly, const char *path, const json_t *array,
+                             struct pairs *images, struct drops *drops, struct failure *why)
 {
     enum code code = make_pairs(array, images, why);
     enum dataset_split split = split_of_name(path);
@@ -83,8 +86,9 @@ static enum code read_images(struct assembly *assembly, const char *path, const 
         const char *name = json_string_value(json_object_get(image, "file_name"));
         const json_t *id = json_object_get(image, "id");
         if (!name || !json_is_integer(id))
-            return failure_set(why, CODE_INVALID, "%s: image %zu of \"images\" lacks \"id\" (a number) or \"file_name\"",
-                               path, i + 1);
+            return failure_set(why, CODE_INVALID,
+                               "%s: image %zu of \"images\" lacks \"id\" (a number) or \"file_name\"", path,
+                               i + 1);
         size_t index = assembly_find(assembly, name, path);
         if (index == ASSEMBLY_NONE) {
             drops->images_missing++;
@@ -109,8 +113,9 @@ static enum code read_categories(struct assembly *assembly, const char *path, co
         const char *name = json_string_value(json_object_get(category, "name"));
         const json_t *id = json_object_get(category, "id");
         if (!name || !json_is_integer(id))
-            return failure_set(why, CODE_INVALID, "%s: entry %zu of \"categories\" lacks \"id\" (a number) or \"name\"",
-                               path, i + 1);
+            return failure_set(why, CODE_INVALID,
+                               "%s: entry %zu of \"categories\" lacks \"id\" (a number) or \"name\"", path,
+                               i + 1);
         int32_t index;
         code = assembly_class(assembly, name, &index, why);
         if (code == CODE_OK)
@@ -137,8 +142,9 @@ static bool read_box(const json_t *annotation, struct dataset_object *object)
     return true;
 }
 
-static enum code read_annotation(struct assembly *assembly, const json_t *annotation, const struct pairs *images,
-                                 const struct pairs *classes, struct drops *drops, struct failure *why)
+static enum code read_annotation(struct assembly *assembly, const json_t *annotation,
+                                 const struct pairs *images, const struct pairs *classes, struct drops *drops,
+                                 struct failure *why)
 {
     const struct pair *image = find_pair(images, json_object_get(annotation, "image_id"));
     const struct pair *class = find_pair(classes, json_object_get(annotation, "category_id"));
@@ -152,7 +158,7 @@ static enum code read_annotation(struct assembly *assembly, const json_t *annota
     else if (!read_box(annotation, &object))
         drops->without_box++;
     else {
-        object.class_index = (int32_t)class->index;
+        object.class_index = (int32_t) class->index;
         return assembly_add(assembly, image->index, object, why);
     }
     return CODE_OK;
@@ -173,14 +179,16 @@ static void report_drops(struct assembly *assembly, const char *path, const stru
             assembly_warn(assembly, "%s: %zu %s", path, lines[i].count, lines[i].text);
 }
 
-static enum code read_document(struct assembly *assembly, const char *path, const json_t *root, struct failure *why)
+static enum code read_document(struct assembly *assembly, const char *path, const json_t *root,
+                               struct failure *why)
 {
     const json_t *image_array = json_object_get(root, "images");
     const json_t *category_array = json_object_get(root, "categories");
     const json_t *annotation_array = json_object_get(root, "annotations");
     if (!json_is_array(image_array) || !json_is_array(category_array) || !json_is_array(annotation_array))
-        return failure_set(why, CODE_INVALID,
-                           "%s: COCO annotations need the lists \"images\", \"categories\" and \"annotations\"", path);
+        return failure_set(
+            why, CODE_INVALID,
+            "%s: COCO annotations need the lists \"images\", \"categories\" and \"annotations\"", path);
     struct pairs images = {0}, classes = {0};
     struct drops drops = {0};
     enum code code = read_images(assembly, path, image_array, &images, &drops, why);
@@ -212,7 +220,8 @@ enum code annotations_coco_read_text(struct assembly *assembly, const char *path
     json_error_t error;
     SCOPE_JSON *root = json_loadb(buffer_text(text), text->length, 0, &error);
     if (!root)
-        return failure_set(why, CODE_INVALID, "%s, line %d, column %d: %s", path, error.line, error.column, error.text);
+        return failure_set(why, CODE_INVALID, "%s, line %d, column %d: %s", path, error.line, error.column,
+                           error.text);
     return read_document(assembly, path, root, why);
 }
 

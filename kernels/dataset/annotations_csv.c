@@ -1,13 +1,13 @@
-/* Boxes in CSV: any file *.csv whose first line names at least the columns image, class, x0, y0, x1, y1; also label, the
- * object's number in the image's label map.  This is what the synthetic generator writes, and what a spreadsheet
- * or a script writes most easily.
+/* Boxes in CSV: any file *.csv whose first line names at least the columns image, class, x0, y0, x1, y1; also
+ * label, the object's number in the image's label map.  This is what the synthetic generator writes, and what
+ * a spreadsheet or a script writes most easily.
  *
  *     image,class,x0,y0,x1,y1,label
  *     images/a.tif,RBC,10,20,60,71,1
  *     images/b.tif,,,,,,                  <- b was looked at, and there is nothing in it
  *
- * Names are found as everywhere (assembly_find), relative to the CSV file first.  Fields may be quoted (RFC 4180), but may not
- * hold line breaks.  A line that cannot be understood is a warning with its number.
+ * Names are found as everywhere (assembly_find), relative to the CSV file first.  Fields may be quoted (RFC
+ * 4180), but may not hold line breaks.  A line that cannot be understood is a warning with its number.
  */
 #include "annotations.h"
 
@@ -21,16 +21,25 @@
 #include "label_map.h"
 #include "scope.h"
 
-enum column { COLUMN_IMAGE, COLUMN_CLASS, COLUMN_X0, COLUMN_Y0, COLUMN_X1, COLUMN_Y1, COLUMN_LABEL, COLUMN_COUNT };
+enum column {
+    COLUMN_IMAGE,
+    COLUMN_CLASS,
+    COLUMN_X0,
+    COLUMN_Y0,
+    COLUMN_X1,
+    COLUMN_Y1,
+    COLUMN_LABEL,
+    COLUMN_COUNT
+};
 
 static const char *const column_names[COLUMN_COUNT] = {"image", "class", "x0", "y0", "x1", "y1", "label"};
 
-#define FIELDS_MAX      64
-#define HEAD_BYTES      4096
-#define LINE_WARNINGS   20
+#define FIELDS_MAX    64
+#define HEAD_BYTES    4096
+#define LINE_WARNINGS 20
 
 struct table {
-    const char *path; /* relative */
+    const char *path;        /* relative */
     int place[COLUMN_COUNT]; /* the column's index in a line; -1 where it is missing */
     size_t line, faults;
 };
@@ -121,8 +130,11 @@ static const char *read_object(const struct table *table, char *const fields[], 
     if (table->place[COLUMN_LABEL] >= 0 && *fields[table->place[COLUMN_LABEL]] &&
         (!read_number(fields[table->place[COLUMN_LABEL]], &label) || label < 0 || label != floor(label)))
         return "the label is not a whole number";
-    *object = (struct dataset_object){.x0 = (float)sides[0], .y0 = (float)sides[1], .x1 = (float)sides[2],
-                                      .y1 = (float)sides[3], .label = (uint32_t)label};
+    *object = (struct dataset_object){.x0 = (float)sides[0],
+                                      .y0 = (float)sides[1],
+                                      .x1 = (float)sides[2],
+                                      .y1 = (float)sides[3],
+                                      .label = (uint32_t)label};
     return NULL;
 }
 

@@ -1,13 +1,15 @@
 /* Pascal VOC: one XML file an image, as LabelImg and most tools write it.
  *
  *     <annotation> <filename>x.jpg</filename>
- *       <object> <name>RBC</name> <bndbox> <xmin>1</xmin> <ymin>..</ymin> <xmax>..</xmax> <ymax>..</ymax> </bndbox> </object>
+ *       <object> <name>RBC</name>
+ *         <bndbox> <xmin>1</xmin> <ymin>..</ymin> <xmax>..</xmax> <ymax>..</ymax> </bndbox> </object>
  *     </annotation>
  *
- * The image is the one with the XML's own stem, else the one that <filename> names: many files are renamed after they
- * were annotated.  Coordinates are taken as they stand, as edges in continuous pixels; VOC's original data count from
- * 1, nearly all other writers from 0.  expat does not expand entities here, because a document type is refused: no
- * entity bomb.  The parser keeps nothing but the path of open elements as one state.
+ * The image is the one with the XML's own stem, else the one that <filename> names: many files are renamed
+ * after they were annotated.  Coordinates are taken as they stand, as edges in continuous pixels; VOC's
+ * original data count from 1, nearly all other writers from 0.  expat does not expand entities here, because
+ * a document type is refused: no entity bomb.  The parser keeps nothing but the path of open elements as one
+ * state.
  */
 #include "annotations.h"
 
@@ -130,7 +132,8 @@ static void on_end(void *data, const XML_Char *name)
     voc->text_length = 0;
 }
 
-static void on_doctype(void *data, const XML_Char *name, const XML_Char *system, const XML_Char *public, int internal)
+static void on_doctype(void *data, const XML_Char *name, const XML_Char *system, const XML_Char *public,
+                       int internal)
 {
     (void)name;
     (void)system;
@@ -140,7 +143,8 @@ static void on_doctype(void *data, const XML_Char *name, const XML_Char *system,
 }
 
 /* Parses the text; false with voc->fault, line and column on a fault. */
-static bool parse(struct voc *voc, const char *text, size_t length, unsigned long *line, unsigned long *column)
+static bool parse(struct voc *voc, const char *text, size_t length, unsigned long *line,
+                  unsigned long *column)
 {
     *line = *column = 0;
     if (!(voc->parser = XML_ParserCreate(NULL))) {
@@ -168,12 +172,13 @@ static enum code add_objects(struct assembly *assembly, const char *path, size_t
     for (size_t i = 0; i < voc->count; i++) {
         const struct voc_object *object = &voc->objects[i];
         const double *sides = object->sides;
-        if (isnan(sides[0]) || isnan(sides[1]) || isnan(sides[2]) || isnan(sides[3]) || object->name[0] == 0) {
+        if (isnan(sides[0]) || isnan(sides[1]) || isnan(sides[2]) || isnan(sides[3]) ||
+            object->name[0] == 0) {
             assembly_warn(assembly, "%s: object %zu lacks a name or a side of its box, dropped", path, i + 1);
             continue;
         }
-        struct dataset_object added = {.x0 = (float)sides[0], .y0 = (float)sides[1], .x1 = (float)sides[2],
-                                       .y1 = (float)sides[3]};
+        struct dataset_object added = {
+            .x0 = (float)sides[0], .y0 = (float)sides[1], .x1 = (float)sides[2], .y1 = (float)sides[3]};
         enum code code = assembly_class(assembly, object->name, &added.class_index, why);
         if (code == CODE_OK)
             code = assembly_add(assembly, image, added, why);

@@ -1,9 +1,9 @@
-/* See assembly.h.  Images are found by name through one index sorted by stem (the base name without its extension):
- * annotations name images by stem, by base name, or by a path that was true on somebody else's machine, and the stem is
- * the part that all of these share.
+/* See assembly.h.  Images are found by name through one index sorted by stem (the base name without its
+ * extension): annotations name images by stem, by base name, or by a path that was true on somebody else's
+ * machine, and the stem is the part that all of these share.
  *
- * Invariants: entries keep the scan's order, so the dataset comes out sorted by path; an entry that is not annotated
- * has no objects.
+ * Invariants: entries keep the scan's order, so the dataset comes out sorted by path; an entry that is not
+ * annotated has no objects.
  */
 #include "assembly.h"
 
@@ -81,15 +81,16 @@ static int compare_by_stem(const void *a, const void *b, void *context)
     return order ? order : (i > j) - (i < j);
 }
 
-enum code assembly_begin(const struct scan *scan, struct buffer *warnings, struct assembly *out, struct failure *why)
+enum code assembly_begin(const struct scan *scan, struct buffer *warnings, struct assembly *out,
+                         struct failure *why)
 {
     *out = (struct assembly){.scan = scan, .warnings = warnings};
     size_t count = 0;
     for (size_t i = 0; i < scan->count; i++)
         count += scan_is_image_name(scan->paths[i]) && !is_label_image(scan->paths[i]);
     if (count > DATASET_IMAGES_MAX)
-        return failure_set(why, CODE_TOO_LARGE, "%s: %zu images; a dataset may have at most %d", scan->folder, count,
-                           DATASET_IMAGES_MAX);
+        return failure_set(why, CODE_TOO_LARGE, "%s: %zu images; a dataset may have at most %d", scan->folder,
+                           count, DATASET_IMAGES_MAX);
     out->entries = calloc(count + 1, sizeof *out->entries);
     out->by_stem = calloc(count + 1, sizeof *out->by_stem);
     if (!out->entries || !out->by_stem)
@@ -205,7 +206,8 @@ void assembly_annotate(struct assembly *assembly, size_t image)
     assembly->entries[image].annotated = true;
 }
 
-enum code assembly_add(struct assembly *assembly, size_t image, struct dataset_object object, struct failure *why)
+enum code assembly_add(struct assembly *assembly, size_t image, struct dataset_object object,
+                       struct failure *why)
 {
     struct assembly_entry *entry = &assembly->entries[image];
     entry->annotated = true;
@@ -291,7 +293,8 @@ static int compare_objects(const void *a, const void *b)
 
 static bool same_box(const struct dataset_object *a, const struct dataset_object *b)
 {
-    return a->x0 == b->x0 && a->y0 == b->y0 && a->x1 == b->x1 && a->y1 == b->y1 && a->class_index == b->class_index;
+    return a->x0 == b->x0 && a->y0 == b->y0 && a->x1 == b->x1 && a->y1 == b->y1 &&
+           a->class_index == b->class_index;
 }
 
 /* Scales, clips, sorts, and drops what cannot be an object; says what it dropped. */
@@ -353,8 +356,7 @@ enum code assembly_finish(struct assembly *assembly, struct dataset *dataset, st
     }
     if (unannotated > 0)
         assembly_warn(assembly, "%zu image%s without an annotation left out (%s%s)", unannotated,
-                      unannotated == 1 ? "" : "s", unannotated == 1 ? "" : "the first: ",
-                      first_unannotated);
+                      unannotated == 1 ? "" : "s", unannotated == 1 ? "" : "the first: ", first_unannotated);
     if (assembly->warnings && assembly->warning_count > WARNINGS_MAX)
         buffer_printf(assembly->warnings, "and %zu more warnings\n", assembly->warning_count - WARNINGS_MAX);
     memcpy(dataset->class_names, assembly->class_names, sizeof dataset->class_names);

@@ -8,9 +8,10 @@
  *     assembly_finish    sizes from the image headers; faulty boxes and images out, with warnings
  *     splits_complete    splits where no list said so
  *
- * The digest is SHA-256 over a version number, the class names, and for each image in order of its path: path, size of the
- * file in bytes, width, height, split, and each object's class, box (bits of the four floats) and label.  So it
- * changes with anything that a trainer sees but the pixels themselves, whose file size stands in for them.
+ * The digest is SHA-256 over a version number, the class names, and for each image in order of its path:
+ * path, size of the file in bytes, width, height, split, and each object's class, box (bits of the four
+ * floats) and label.  So it changes with anything that a trainer sees but the pixels themselves, whose file
+ * size stands in for them.
  *
  * No state; a dataset does not change after dataset_load, so any number of threads may read it.
  */
@@ -33,13 +34,14 @@
 #define DIGEST_VERSION 1
 
 /* Exact statements first: boxes with classes before masks, which have none. */
-static const struct annotations *const kinds[] = {&annotations_csv_kind, &annotations_voc_kind,
-                                                  &annotations_coco_kind, &annotations_yolo_kind,
+static const struct annotations *const kinds[] = {&annotations_csv_kind,   &annotations_voc_kind,
+                                                  &annotations_coco_kind,  &annotations_yolo_kind,
                                                   &annotations_masks_kind, &annotations_labels_kind};
 
 #define KIND_COUNT (sizeof kinds / sizeof *kinds)
 
-/* The first kind that is there.  A second one is not mixed in, only mentioned; masks beside boxes are no second one. */
+/* The first kind that is there.  A second one is not mixed in, only mentioned; masks beside boxes are no
+ * second one. */
 static const struct annotations *choose_kind(struct assembly *assembly)
 {
     const struct annotations *chosen = NULL;
@@ -48,15 +50,16 @@ static const struct annotations *choose_kind(struct assembly *assembly)
         if ((chosen && masks) || !kinds[i]->found(assembly))
             continue;
         if (chosen)
-            assembly_warn(assembly, "annotations of two kinds are there: %s are read, %s are not", chosen->kind,
-                          kinds[i]->kind);
+            assembly_warn(assembly, "annotations of two kinds are there: %s are read, %s are not",
+                          chosen->kind, kinds[i]->kind);
         else
             chosen = kinds[i];
     }
     return chosen;
 }
 
-static void add_to_digest(struct digest *digest, const struct dataset *dataset, const struct dataset_image *image)
+static void add_to_digest(struct digest *digest, const struct dataset *dataset,
+                          const struct dataset_image *image)
 {
     SCOPE_FREE char *path = file_join(dataset->folder, image->path);
     struct stat status = {0};
@@ -115,10 +118,11 @@ static enum code assemble(struct assembly *assembly, struct dataset *dataset, st
         return failure_set(why, CODE_INVALID, "%s: holds no images (PNG, JPEG or TIFF)", dataset->folder);
     const struct annotations *kind = choose_kind(assembly);
     if (!kind)
-        return failure_set(why, CODE_INVALID,
-                           "%s: holds %zu images but no annotations: add Pascal VOC XML, COCO JSON, YOLO txt, boxes.csv, "
-                           "label images (x_label.tif) or masks (<id>/masks/*.png)",
-                           dataset->folder, assembly->count);
+        return failure_set(
+            why, CODE_INVALID,
+            "%s: holds %zu images but no annotations: add Pascal VOC XML, COCO JSON, YOLO txt, boxes.csv, "
+            "label images (x_label.tif) or masks (<id>/masks/*.png)",
+            dataset->folder, assembly->count);
     dataset->annotation_kind = kind->kind;
     enum code code = kind->read(assembly, why);
     if (code == CODE_OK)
@@ -180,10 +184,10 @@ void dataset_destroy(struct dataset *dataset)
     free(dataset);
 }
 
-/* One file an object: object k is painted with k + 1, and where two overlap the first keeps the pixel.  A mask that could not
- * be read when the dataset was loaded was warned of then, and is background now. */
-static enum code paint_masks(const struct dataset *dataset, const struct dataset_image *image, uint32_t *labels,
-                             struct failure *why)
+/* One file an object: object k is painted with k + 1, and where two overlap the first keeps the pixel.  A
+ * mask that could not be read when the dataset was loaded was warned of then, and is background now. */
+static enum code paint_masks(const struct dataset *dataset, const struct dataset_image *image,
+                             uint32_t *labels, struct failure *why)
 {
     for (size_t i = 0; i < image->object_count; i++) {
         uint32_t label = image->objects[i].label;
@@ -199,8 +203,8 @@ static enum code paint_masks(const struct dataset *dataset, const struct dataset
     return CODE_OK;
 }
 
-enum code dataset_read_labels(const struct dataset *dataset, const struct dataset_image *image, uint32_t **labels,
-                              struct failure *why)
+enum code dataset_read_labels(const struct dataset *dataset, const struct dataset_image *image,
+                              uint32_t **labels, struct failure *why)
 {
     *labels = NULL;
     if (image->mask_count == 0)

@@ -1,6 +1,7 @@
-/* The import: every file of the source folder is read whole, judged by its first bytes, cleaned or copied, and written to the same
- * place in the destination.  A cleaned image is decoded once before it is written, so that nothing gets in that a trainer
- * could not read.  Cleaning is by lists of what is kept, never of what is removed: what is not known goes.
+/* The import: every file of the source folder is read whole, judged by its first bytes, cleaned or copied,
+ * and written to the same place in the destination.  A cleaned image is decoded once before it is written, so
+ * that nothing gets in that a trainer could not read.  Cleaning is by lists of what is kept, never of what is
+ * removed: what is not known goes.
  */
 #include "importing.h"
 
@@ -28,12 +29,12 @@ void importing_note(struct buffer *removed, const char *name)
 static bool same_pixels(const struct image *a, const struct image *b)
 {
     size_t size = (size_t)a->width * (size_t)a->height * (size_t)a->channels * (size_t)a->bits / 8;
-    return a->width == b->width && a->height == b->height && a->channels == b->channels && a->bits == b->bits &&
-           memcmp(a->data, b->data, size) == 0;
+    return a->width == b->width && a->height == b->height && a->channels == b->channels &&
+           a->bits == b->bits && memcmp(a->data, b->data, size) == 0;
 }
 
-/* A TIFF file is cleaned by what its tags say; where they are wrong, libtiff guesses, and may have guessed with bytes that are blank
- * now.  Such a file is refused. */
+/* A TIFF file is cleaned by what its tags say; where they are wrong, libtiff guesses, and may have guessed
+ * with bytes that are blank now.  Such a file is refused. */
 static enum code check_same_pixels(const struct importing_source *source, const struct buffer *cleaned,
                                    struct failure *why)
 {
@@ -43,8 +44,8 @@ static enum code check_same_pixels(const struct importing_source *source, const 
     if (image_decode(cleaned->data, cleaned->length, source->name, &after, NULL) == CODE_OK &&
         same_pixels(&before, &after))
         return CODE_OK;
-    return failure_set(why, CODE_INVALID, "%s: its tags do not say rightly where its pixels are: save it anew",
-                       source->name);
+    return failure_set(why, CODE_INVALID,
+                       "%s: its tags do not say rightly where its pixels are: save it anew", source->name);
 }
 
 enum code importing_clean(const void *bytes, size_t count, const char *name, struct buffer *out,
@@ -95,7 +96,8 @@ static void leave_out(struct importing_report *report, const char *path, const c
 }
 
 static enum code put(const char *destination, const char *path, const struct buffer *bytes,
-                     const struct importing_options *options, struct importing_report *report, struct failure *why)
+                     const struct importing_options *options, struct importing_report *report,
+                     struct failure *why)
 {
     report->bytes += bytes->length;
     if (options->dry_run)
@@ -148,8 +150,9 @@ static enum code copy_file(const struct scan *scan, const char *path, const char
     if (image_sniff(buffer_text(&bytes), bytes.length) != IMAGE_UNKNOWN)
         return copy_image(destination, path, &bytes, options, report, why);
     if (!is_annotation(path)) {
-        leave_out(report, path, scan_is_image_name(path) ? "named like an image, but not a PNG, JPEG or TIFF file"
-                                                         : "neither an image nor a kind of annotation that is known");
+        leave_out(report, path,
+                  scan_is_image_name(path) ? "named like an image, but not a PNG, JPEG or TIFF file"
+                                           : "neither an image nor a kind of annotation that is known");
         return CODE_OK;
     }
     report->annotations++;
@@ -163,7 +166,8 @@ static enum code check_folders(const char *source, const char *destination, stru
     SCOPE_FREE char *to = realpath(destination, NULL);
     size_t length = from ? strlen(from) : 0;
     if (from && to && strncmp(from, to, length) == 0 && (to[length] == '/' || to[length] == 0))
-        return failure_set(why, CODE_INVALID, "%s: lies in the folder that is imported (%s): choose another destination",
+        return failure_set(why, CODE_INVALID,
+                           "%s: lies in the folder that is imported (%s): choose another destination",
                            destination, source);
     return CODE_OK;
 }

@@ -1,6 +1,7 @@
-/* PNG: a signature, then chunks of length(4) type(4) data(length) CRC(4), to IEND.  A chunk is copied as it is, with its CRC, or
- * not at all.  Only chunks that pixels, their colours and their size need are copied; texts, EXIF, dates, colour profiles
- * (which name devices), private chunks and everything behind IEND are not. */
+/* PNG: a signature, then chunks of length(4) type(4) data(length) CRC(4), to IEND.  A chunk is copied as it
+ * is, with its CRC, or not at all.  Only chunks that pixels, their colours and their size need are copied;
+ * texts, EXIF, dates, colour profiles (which name devices), private chunks and everything behind IEND are
+ * not. */
 #include "importing_formats.h"
 
 #include <stdbool.h>
@@ -11,7 +12,8 @@
 
 static bool is_kept(const uint8_t *type)
 {
-    static const char kept[][5] = {"IHDR", "PLTE", "IDAT", "IEND", "tRNS", "pHYs", "gAMA", "cHRM", "sRGB", "sBIT", "bKGD", "cICP"};
+    static const char kept[][5] = {"IHDR", "PLTE", "IDAT", "IEND", "tRNS", "pHYs",
+                                   "gAMA", "cHRM", "sRGB", "sBIT", "bKGD", "cICP"};
     for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
         if (memcmp(type, kept[i], 4) == 0)
             return true;
@@ -26,8 +28,8 @@ static bool is_letters(const uint8_t *type)
     return true;
 }
 
-enum code importing_png_clean(const struct importing_source *source, struct buffer *out, struct buffer *removed,
-                              struct failure *why)
+enum code importing_png_clean(const struct importing_source *source, struct buffer *out,
+                              struct buffer *removed, struct failure *why)
 {
     size_t at = SIGNATURE_BYTES;
     buffer_append(out, source->bytes, SIGNATURE_BYTES);
@@ -50,5 +52,6 @@ enum code importing_png_clean(const struct importing_source *source, struct buff
             importing_note(removed, "bytes behind the end");
         return buffer_check(out, source->name, why);
     }
-    return failure_set(why, CODE_INVALID, "%s: not a whole PNG file: its chunks end before IEND", source->name);
+    return failure_set(why, CODE_INVALID, "%s: not a whole PNG file: its chunks end before IEND",
+                       source->name);
 }

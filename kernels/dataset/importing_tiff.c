@@ -1,12 +1,15 @@
-/* TIFF: directories point to values and pixels all over the file, so the file keeps its length and every kept byte its place.
+/* TIFF: directories point to values and pixels all over the file, so the file keeps its length and every kept
+ * byte its place.
  *
- *  1. Each directory, of every page and sub-page, is rewritten in its place with only the tags of a short list: those that
- *     pixels, their colours and their size need.
- *  2. The bytes that remaining tags refer to (values, strips, tiles), the header and the directories are marked as used.
+ *  1. Each directory, of every page and sub-page, is rewritten in its place with only the tags of a short
+ *     list: those that pixels, their colours and their size need.
+ *  2. The bytes that remaining tags refer to (values, strips, tiles), the header and the directories are
+ *     marked as used.
  *  3. All other bytes become 0.  So removed values vanish, and with them vendors' blocks that no tag names.
  *
- * A pixel size that stands only in a removed description (OME-XML, ImageJ) is moved into the resolution tags, where those
- * exist.  Planes that a description alone announces (ImageJ files over 4 GB) count as unnamed bytes.
+ * A pixel size that stands only in a removed description (OME-XML, ImageJ) is moved into the resolution tags,
+ * where those exist.  Planes that a description alone announces (ImageJ files over 4 GB) count as unnamed
+ * bytes.
  */
 #include "importing_formats.h"
 
@@ -50,9 +53,9 @@ struct cleaning {
 
 static bool is_kept(uint16_t tag)
 {
-    static const uint16_t kept[] = {254, 255, 256, 257, 258, 259, 262, 266, 273, 274, 277, 278, 279, 280, 281, 282, 283,
-                                    284, 286, 287, 296, 297, 301, 317, 318, 319, 320, 322, 323, 324, 325, 330, 332, 338,
-                                    339, 340, 341, 347, 529, 530, 531, 532};
+    static const uint16_t kept[] = {254, 255, 256, 257, 258, 259, 262, 266, 273, 274, 277, 278, 279, 280,
+                                    281, 282, 283, 284, 286, 287, 296, 297, 301, 317, 318, 319, 320, 322,
+                                    323, 324, 325, 330, 332, 338, 339, 340, 341, 347, 529, 530, 531, 532};
     for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
         if (kept[i] == tag)
             return true;
@@ -64,9 +67,11 @@ static void note_tag(struct buffer *removed, uint16_t tag)
     static const struct {
         uint16_t tag;
         const char *name;
-    } names[] = {{269, "DocumentName"}, {270, "ImageDescription"}, {271, "Make"}, {272, "Model"}, {285, "PageName"},
-                 {305, "Software"}, {306, "DateTime"}, {315, "Artist"}, {316, "HostComputer"}, {700, "XMP"},
-                 {33432, "Copyright"}, {33723, "IPTC"}, {34377, "Photoshop"}, {34665, "EXIF"}, {34675, "ICC profile"},
+    } names[] = {{269, "DocumentName"}, {270, "ImageDescription"}, {271, "Make"},
+                 {272, "Model"},        {285, "PageName"},         {305, "Software"},
+                 {306, "DateTime"},     {315, "Artist"},           {316, "HostComputer"},
+                 {700, "XMP"},          {33432, "Copyright"},      {33723, "IPTC"},
+                 {34377, "Photoshop"},  {34665, "EXIF"},           {34675, "ICC profile"},
                  {34853, "GPS"}};
     char text[32];
     snprintf(text, sizeof text, "tag %u", tag);
@@ -122,8 +127,8 @@ static const struct image_tiff_entry *find_entry(const struct image_tiff_directo
 }
 
 /* Marks the strips or tiles of a page. */
-static void use_blocks(struct cleaning *cleaning, const struct image_tiff_directory *directory, uint16_t offsets_tag,
-                       uint16_t bytes_tag)
+static void use_blocks(struct cleaning *cleaning, const struct image_tiff_directory *directory,
+                       uint16_t offsets_tag, uint16_t bytes_tag)
 {
     const struct image_tiff_entry *offsets = find_entry(directory, offsets_tag);
     const struct image_tiff_entry *bytes = find_entry(directory, bytes_tag);
@@ -140,11 +145,11 @@ static void use_blocks(struct cleaning *cleaning, const struct image_tiff_direct
 static void store(const struct cleaning *cleaning, uint64_t at, uint64_t number, size_t bytes)
 {
     for (size_t i = 0; i < bytes; i++)
-        cleaning->bytes[at + i] =
-            (uint8_t)(number >> 8 * (cleaning->file.big_endian ? bytes - 1 - i : i));
+        cleaning->bytes[at + i] = (uint8_t)(number >> 8 * (cleaning->file.big_endian ? bytes - 1 - i : i));
 }
 
-/* Writes the kept entries one behind the other, the next directory's offset behind them, and the new count in front. */
+/* Writes the kept entries one behind the other, the next directory's offset behind them, and the new count in
+ * front. */
 static void rewrite(struct cleaning *cleaning, uint64_t offset, const struct image_tiff_directory *directory)
 {
     size_t entry_bytes = cleaning->file.big ? 20 : 12, wide = cleaning->file.big ? 8 : 4;
@@ -200,12 +205,15 @@ static enum code clean_directories(struct cleaning *cleaning, const char *name, 
         if (was_cleaned(cleaning, i, cleaning->pending[i]))
             return failure_set(why, CODE_INVALID, "%s: its TIFF directories lead back to each other", name);
         if (!clean_directory(cleaning, cleaning->pending[i]))
-            return failure_set(why, CODE_INVALID, "%s: not a whole TIFF file: directory %zu cannot be read", name, i + 1);
+            return failure_set(why, CODE_INVALID, "%s: not a whole TIFF file: directory %zu cannot be read",
+                               name, i + 1);
         if (cleaning->too_much)
-            return failure_set(why, CODE_TOO_LARGE, "%s: more than %u pieces, or no memory for them", name, RANGES_MAX);
+            return failure_set(why, CODE_TOO_LARGE, "%s: more than %u pieces, or no memory for them", name,
+                               RANGES_MAX);
     }
     if (cleaning->pending_count == 0 || cleaning->pending_count == DIRECTORIES_MAX)
-        return failure_set(why, CODE_INVALID, "%s: a TIFF file of no pages, or of more than %d", name, DIRECTORIES_MAX);
+        return failure_set(why, CODE_INVALID, "%s: a TIFF file of no pages, or of more than %d", name,
+                           DIRECTORIES_MAX);
     return CODE_OK;
 }
 
@@ -248,7 +256,8 @@ static void store_scale(struct cleaning *cleaning, const struct image_tiff_file 
     }
 }
 
-/* Writes the pixel size that a removed description told into the first page's resolution tags, if those say nothing (unit 1). */
+/* Writes the pixel size that a removed description told into the first page's resolution tags, if those say
+ * nothing (unit 1). */
 static void keep_scale(struct cleaning *cleaning, const struct importing_source *source)
 {
     struct importing_source result = {cleaning->bytes, source->count, source->name};
@@ -260,18 +269,19 @@ static void keep_scale(struct cleaning *cleaning, const struct importing_source 
     SCOPE_IMAGE before = {0};
     const struct image_tiff_entry *unit = find_entry(&directory, TAG_RESOLUTION_UNIT);
     uint64_t old_unit = 0;
-    if (unit && unit->type == 3 && image_tiff_directory_number(&cleaned, unit, 0, &old_unit) && old_unit == 1 &&
-        image_decode(source->bytes, source->count, source->name, &before, NULL) == CODE_OK && before.pixel_um > 0)
+    if (unit && unit->type == 3 && image_tiff_directory_number(&cleaned, unit, 0, &old_unit) &&
+        old_unit == 1 && image_decode(source->bytes, source->count, source->name, &before, NULL) == CODE_OK &&
+        before.pixel_um > 0)
         store_scale(cleaning, &cleaned, &directory, before.pixel_um);
     image_tiff_directory_free(&directory);
 }
 
-enum code importing_tiff_clean(const struct importing_source *source, struct buffer *out, struct buffer *removed,
-                               struct failure *why)
+enum code importing_tiff_clean(const struct importing_source *source, struct buffer *out,
+                               struct buffer *removed, struct failure *why)
 {
     struct cleaning cleaning = {.removed = removed};
-    cleaning.file = (struct image_tiff_file){.read = read_source, .context = (void *)(uintptr_t)source,
-                                             .size = source->count};
+    cleaning.file = (struct image_tiff_file){
+        .read = read_source, .context = (void *)(uintptr_t)source, .size = source->count};
     if (!image_tiff_directory_open(&cleaning.file))
         return failure_set(why, CODE_INVALID, "%s: not a whole TIFF file", source->name);
     size_t start = out->length;

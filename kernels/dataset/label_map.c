@@ -1,10 +1,12 @@
 /* Instance masks.  A label map holds one number a pixel: 0 is background, each other number one object.
  *
- * Boxes follow from pixels: an object whose pixels span columns a..b and rows c..d has the box [a, b+1) x [c, d+1).
+ * Boxes follow from pixels: an object whose pixels span columns a..b and rows c..d has the box [a, b+1) x [c,
+ * d+1).
  *
- * Many programs save a mask that only says "cell" (one bit, or 0 and 255).  There the objects are the connected
- * components (8 neighbours); touching cells become one, which no reader can undo.  A map with more than one value is taken
- * as it is, even where a label lies in two pieces: a cell that another one covers does.
+ * Many programs save a mask that only says "cell" (one bit, or 0 and 255).  There the objects are the
+ * connected components (8 neighbours); touching cells become one, which no reader can undo.  A map with more
+ * than one value is taken as it is, even where a label lies in two pieces: a cell that another one covers
+ * does.
  */
 #include "label_map.h"
 
@@ -60,7 +62,8 @@ const char *label_map_find(const struct scan *scan, const char *path)
     const char *base = path + parts.folder, *found = NULL;
     char start[PATH_BYTES_MAX];
     for (size_t i = 0; !found && i < sizeof endings / sizeof *endings; i++)
-        if (snprintf(start, sizeof start, "%.*s%s", parts.folder + parts.stem, path, endings[i]) < (int)sizeof start)
+        if (snprintf(start, sizeof start, "%.*s%s", parts.folder + parts.stem, path, endings[i]) <
+            (int)sizeof start)
             found = find_with_extension(scan, start);
     for (size_t i = 0; !found && i < 4; i++) { /* beside the image's folder, then inside it */
         int kept = i < 2 ? parts.above : parts.folder;
@@ -75,7 +78,8 @@ bool label_map_find_masks(const struct scan *scan, const char *path, size_t *fir
 {
     struct parts parts = take_apart(path);
     const char *folder = path + parts.above;
-    if (parts.folder - parts.above != (int)strlen("images/") || strncmp(folder, "images/", strlen("images/")) != 0)
+    if (parts.folder - parts.above != (int)strlen("images/") ||
+        strncmp(folder, "images/", strlen("images/")) != 0)
         return false;
     char masks[PATH_BYTES_MAX];
     int length = snprintf(masks, sizeof masks, "%.*smasks/", parts.above, path);
@@ -89,8 +93,8 @@ bool label_map_find_masks(const struct scan *scan, const char *path, size_t *fir
     return *count > 0;
 }
 
-/* Numbers the connected components (8 neighbours) of the non-zero pixels, from 1 in reading order, by flooding each
- * from a stack of pixels. */
+/* Numbers the connected components (8 neighbours) of the non-zero pixels, from 1 in reading order, by
+ * flooding each from a stack of pixels. */
 static enum code number_components(uint32_t *labels, int width, int height, struct failure *why)
 {
     size_t pixels = (size_t)width * (size_t)height, depth = 0;
@@ -121,7 +125,7 @@ static enum code number_components(uint32_t *labels, int width, int height, stru
     return CODE_OK;
 }
 
-/* Whether all that is not background is one value that programs use for "cell": 255 of 8 bits, 65535 of 16. */
+/* Whether there is but one value beside background, and one that programs use for "cell". */
 static bool only_tells_cell(const uint32_t *labels, size_t pixels)
 {
     uint32_t value = 0;
@@ -238,7 +242,8 @@ enum code label_map_objects(const uint32_t *labels, int width, int height, struc
             if (!object)
                 code = failure_set(why, CODE_NO_MEMORY, "reading a label image: out of memory");
             else if (collection.count > DATASET_OBJECTS_MAX)
-                code = failure_set(why, CODE_TOO_LARGE, "a label image of more than %d objects", DATASET_OBJECTS_MAX);
+                code = failure_set(why, CODE_TOO_LARGE, "a label image of more than %d objects",
+                                   DATASET_OBJECTS_MAX);
             else
                 take_run(object, x, end, y);
         }

@@ -1,5 +1,5 @@
-/* Lists a folder and those below it, once; everything after works on the sorted list alone.  Symbolic links to files are
- * followed, links to folders are not: a link can lead round in circles. */
+/* Lists a folder and those below it, once; everything after works on the sorted list alone.  Symbolic links
+ * to files are followed, links to folders are not: a link can lead round in circles. */
 #include "scan.h"
 
 #include <stdlib.h>
@@ -30,13 +30,15 @@ static enum code add_path(struct scan *scan, size_t *capacity, char *path, struc
     return CODE_OK;
 }
 
-static enum code scan_below(struct scan *scan, size_t *capacity, const char *inner, int depth, struct failure *why)
+static enum code scan_below(struct scan *scan, size_t *capacity, const char *inner, int depth,
+                            struct failure *why)
 {
     SCOPE_FREE char *folder = file_join(scan->folder, inner);
     if (!folder)
         return failure_set(why, CODE_NO_MEMORY, "%s: out of memory", scan->folder);
     if (depth > SCAN_DEPTH_MAX)
-        return failure_set(why, CODE_TOO_LARGE, "%s: more than %d folders inside each other", folder, SCAN_DEPTH_MAX);
+        return failure_set(why, CODE_TOO_LARGE, "%s: more than %d folders inside each other", folder,
+                           SCAN_DEPTH_MAX);
     struct file_names names;
     enum code code = file_list(folder, SCAN_FILES_MAX, &names, why);
     if (code != CODE_OK)

@@ -1,13 +1,13 @@
 /* Splits, from the most explicit statement to none:
  *
- *  1. lists of names: ImageSets/Main/{train,val,test}.txt, else {train,val,test}.txt anywhere; images in no list belong to no
- *     split, since somebody left them out on purpose;
+ *  1. lists of names: ImageSets/Main/{train,val,test}.txt, else {train,val,test}.txt anywhere; images in no
+ *     list belong to no split, since somebody left them out on purpose;
  *  2. what the annotations say (COCO: one file a split);
  *  3. folders named train, val, test on the path;
  *  4. a hash of the path: 70 % train, 15 % val, 15 % test.  Adding images moves none of the others.
  *
- * A trainer needs images to validate on.  Where there are none, a part of the training images, chosen by the same hash, is
- * moved; where the hash left train or val empty, the images with the smallest hashes fill it.
+ * A trainer needs images to validate on.  Where there are none, a part of the training images, chosen by the
+ * same hash, is moved; where the hash left train or val empty, the images with the smallest hashes fill it.
  */
 #include "splits.h"
 
@@ -25,7 +25,8 @@
 static const char *const list_names[3] = {"train.txt", "val.txt", "test.txt"};
 
 /* Reads one list: the first word of each line names an image. */
-static enum code read_list(struct assembly *assembly, const char *path, enum dataset_split split, struct failure *why)
+static enum code read_list(struct assembly *assembly, const char *path, enum dataset_split split,
+                           struct failure *why)
 {
     SCOPE_FREE char *full = file_join(assembly->scan->folder, path);
     if (!full)
@@ -67,7 +68,8 @@ static const char *find_list(const struct scan *scan, const char *folder, const 
     return NULL;
 }
 
-static enum code read_lists_in(struct assembly *assembly, const char *folder, bool *found, struct failure *why)
+static enum code read_lists_in(struct assembly *assembly, const char *folder, bool *found,
+                               struct failure *why)
 {
     enum code code = CODE_OK;
     *found = find_list(assembly->scan, folder, list_names[SPLIT_TRAIN]) != NULL;
@@ -102,8 +104,8 @@ static enum dataset_split split_of_folders(const char *path)
     static const struct {
         const char *name;
         enum dataset_split split;
-    } names[] = {{"train", SPLIT_TRAIN},    {"training", SPLIT_TRAIN}, {"val", SPLIT_VAL},
-                 {"valid", SPLIT_VAL},      {"validation", SPLIT_VAL}, {"test", SPLIT_TEST},
+    } names[] = {{"train", SPLIT_TRAIN}, {"training", SPLIT_TRAIN}, {"val", SPLIT_VAL},
+                 {"valid", SPLIT_VAL},   {"validation", SPLIT_VAL}, {"test", SPLIT_TEST},
                  {"testing", SPLIT_TEST}};
     const char *part = path;
     for (const char *slash = strchr(part, '/'); slash; slash = strchr(part, '/')) {
@@ -194,6 +196,7 @@ void splits_complete(struct dataset *dataset, const char **source, struct buffer
         return;
     size_t moved = move_part_to_validation(dataset);
     if (warnings && !by_hash)
-        buffer_printf(warnings, "no images are set apart for validation: %zu of the training images are used for it\n",
+        buffer_printf(warnings,
+                      "no images are set apart for validation: %zu of the training images are used for it\n",
                       moved);
 }

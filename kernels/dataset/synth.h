@@ -1,11 +1,11 @@
-/* Synthetic cells: images with exact masks and boxes, the same bytes on every machine, for tests, the quick start and
- * load tests.
+/* Synthetic cells: images with exact masks and boxes, the same bytes on every machine, for tests, the quick
+ * start and load tests.
  *
  *     fluo16   fluorescence nuclei, 16-bit grey (12 bits used), one class "nucleus"
  *     smear8   stained blood smear, 8-bit RGB, classes "RBC", "WBC", "Platelets"
  *
- * Image number i of a kind, seed and size is always the same image, whatever range it is written in.  Every 50th image is
- * empty.
+ * Image number i of a kind, seed and size is always the same image, whatever range it is written in.  Every
+ * 50th image is empty.
  */
 #ifndef CYTOFS_SYNTH_H
 #define CYTOFS_SYNTH_H
@@ -38,10 +38,10 @@ typedef bool (*synth_progress)(void *context, size_t done, size_t total);
  *     labels/<kind>-<number>.tif   its label map, 16 bits
  *     boxes.csv                    image,class,x0,y0,x1,y1,label   (boxes-<first>.csv where first > 0)
  *
- * which dataset_load understands by itself.  An image without cells has one line with its name and nothing else.
- * `progress` may be NULL. */
-MUST_CHECK enum code synth_write(const struct synth_request *request, const char *folder, synth_progress progress,
-                                 void *context, struct failure *why);
+ * which dataset_load understands by itself.  An image without cells has one line with its name and nothing
+ * else. `progress` may be NULL. */
+MUST_CHECK enum code synth_write(const struct synth_request *request, const char *folder,
+                                 synth_progress progress, void *context, struct failure *why);
 
 /* "fluo16" or "smear8"; CODE_INVALID for another name, with the names that exist. */
 MUST_CHECK enum code synth_kind_from_name(const char *name, enum synth_kind *kind, struct failure *why);

@@ -24,8 +24,8 @@ struct synth_ellipse {
 struct synth_cell {
     struct synth_ellipse shape;
     int class_index;
-    double strength;                              /* fluo16: peak above background, counts; smear8: depth of stain, about 1 */
-    int lobe_count;                               /* of a white cell's nucleus */
+    double strength; /* fluo16: peak above background, counts; smear8: depth of stain, about 1 */
+    int lobe_count;  /* of a white cell's nucleus */
     struct synth_ellipse lobes[SYNTH_LOBES_MAX];
 };
 
@@ -43,17 +43,20 @@ enum synth_layer { SYNTH_LAYER_LAYOUT = 1, SYNTH_LAYER_TEXTURE = 2, SYNTH_LAYER_
 struct random synth_layout_stream(uint64_t seed, size_t number, enum synth_layer layer);
 
 /* Places the cells of image `number`.  The layout is the caller's to free with synth_layout_free. */
-MUST_CHECK enum code synth_layout_place(const struct synth_request *request, size_t number, struct synth_layout *out,
-                                        struct failure *why);
+MUST_CHECK enum code synth_layout_place(const struct synth_request *request, size_t number,
+                                        struct synth_layout *out, struct failure *why);
 void synth_layout_free(struct synth_layout *layout);
 
-/* (distance from the centre / radius in that direction) squared, of the centre of pixel (x, y): <= 1 is inside. */
+/* (distance from the centre / radius in that direction) squared, of the centre of pixel (x, y): <= 1 is
+ * inside. */
 double synth_layout_reach(const struct synth_ellipse *ellipse, int x, int y);
 
-/* The pixels that an ellipse scaled by `scale` can touch, clipped to width x height: columns x0 .. x1-1, rows y0 .. y1-1. */
+/* The pixels that an ellipse scaled by `scale` can touch, clipped to width x height: columns x0 .. x1-1, rows
+ * y0 .. y1-1. */
 struct synth_window {
     int x0, y0, x1, y1;
 };
-struct synth_window synth_layout_window(const struct synth_ellipse *ellipse, double scale, int width, int height);
+struct synth_window synth_layout_window(const struct synth_ellipse *ellipse, double scale, int width,
+                                        int height);
 
 #endif

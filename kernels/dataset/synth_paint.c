@@ -1,11 +1,11 @@
-/* Painting cells, with the arithmetic of synth_layout.c.  A picture is first light (doubles, one plane a channel), then gets
- * noise, then becomes whole numbers.  Outlines are soft by some 10 % of the radius and half as strong exactly where the
- * mask ends, as a lens would show them.
+/* Painting cells, with the arithmetic of synth_layout.c.  A picture is first light (doubles, one plane a
+ * channel), then gets noise, then becomes whole numbers.  Outlines are soft by some 10 % of the radius and
+ * half as strong exactly where the mask ends, as a lens would show them.
  *
- *     fluo16   background 180-420 with a linear shading; a nucleus adds up to its peak, modulated by a texture of value
- *              noise of period 5 pixels; noise of sigma 8 + 1.2 sqrt(signal); 12 bits
- *     smear8   a light field; cells absorb: red cells with a pale centre, white cells with dark lobes in a pale body, platelets
- *              granular; noise of sigma 2.5; 8 bits a channel
+ *     fluo16   background 180-420 with a linear shading; a nucleus adds up to its peak, modulated by
+ *              value noise of period 5 pixels; noise of sigma 8 + 1.2 sqrt(signal); 12 bits
+ *     smear8   a light field; cells absorb: red cells with a pale centre, white cells with dark lobes in a
+ *              pale body, platelets granular; noise of sigma 2.5; 8 bits a channel
  */
 #include "synth_paint.h"
 
@@ -22,6 +22,13 @@ struct texture {
     double *lattice; /* (rows, columns) */
     int columns, rows;
 };
+
+static void free_texture(struct texture *texture)
+{
+    free(texture->lattice);
+}
+
+#define SCOPE_TEXTURE __attribute__((cleanup(free_texture))) struct texture
 
 static enum code make_texture(const struct synth_request *request, size_t number, struct texture *out,
                               struct failure *why)
@@ -92,7 +99,8 @@ static void paint_fluo(const struct synth_request *request, size_t number, const
     for (int y = 0; y < image->height; y++)
         for (int x = 0; x < image->width; x++) {
             size_t at = (size_t)y * (size_t)image->width + (size_t)x;
-            double shading = 1 + slope_x * ((x + 0.5) / image->width - 0.5) + slope_y * ((y + 0.5) / image->height - 0.5);
+            double shading =
+                1 + slope_x * ((x + 0.5) / image->width - 0.5) + slope_y * ((y + 0.5) / image->height - 0.5);
             double signal = background * shading + light[at];
             signal += (8 + 1.2 * sqrt(signal)) * random_gaussian(&random);
             pixels[at] = (uint16_t)(signal < 0 ? 0 : signal > FLUO_MAX ? FLUO_MAX : (int)(signal + 0.5));
@@ -122,8 +130,8 @@ static double lobes_cover(const struct synth_cell *cell, int x, int y)
     return most;
 }
 
-static void paint_blood_cell(const struct synth_cell *cell, const struct texture *texture, int width, int height,
-                             double *light)
+static void paint_blood_cell(const struct synth_cell *cell, const struct texture *texture, int width,
+                             int height, double *light)
 {
     struct synth_window window = synth_layout_window(&cell->shape, 1.1, width, height);
     for (int y = window.y0; y < window.y1; y++)
@@ -165,19 +173,19 @@ static void paint_smear(const struct synth_request *request, size_t number, cons
     }
 }
 
-enum code synth_paint_image(const struct synth_request *request, size_t number, const struct synth_layout *layout,
-                            struct image *out, struct failure *why)
+enum code synth_paint_image(const struct synth_request *request, size_t number,
+                            const struct synth_layout *layout, struct image *out, struct failure *why)
 {
     bool fluo = request->kind == SYNTH_FLUO16;
     SCOPE_IMAGE image = {0};
-    struct texture texture = {0};
+    SCOPE_TEXTURE texture = {0};
     enum code code = image_create(request->width, request->height, fluo ? 1 : 3, fluo ? 16 : 8, &image, why);
     if (code == CODE_OK)
         code = make_texture(request, number, &texture, why);
     if (code != CODE_OK)
         return code;
-    SCOPE_FREE double *lattice = texture.lattice;
-    SCOPE_FREE double *light = calloc((size_t)image.width * (size_t)image.height * (size_t)image.channels, sizeof *light);
+    SCOPE_FREE double *light =
+        calloc((size_t)image.width * (size_t)image.height * (size_t)image.channels, sizeof *light);
     if (!light)
         return failure_set(why, CODE_NO_MEMORY, "painting a synthetic image: out of memory");
     if (fluo)

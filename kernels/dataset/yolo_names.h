@@ -12,8 +12,8 @@ struct yolo_names {
     const char *path; /* of the list, relative; "" without one */
 };
 
-/* Reads classes.txt or *.names (a name a line), else a *.yaml with "names:" (a list in brackets, "- name" lines or
- * "number: name" lines).  No list: count 0.  *out is the caller's to free. */
+/* Reads classes.txt or *.names (a name a line), else a *.yaml with "names:" (a list in brackets, "- name"
+ * lines or "number: name" lines).  No list: count 0.  *out is the caller's to free. */
 MUST_CHECK enum code yolo_names_read(const struct scan *scan, struct yolo_names *out, struct failure *why);
 void yolo_names_free(struct yolo_names *names);
 

@@ -1,12 +1,14 @@
-/* Images from files: which decoder takes the bytes, what sizes are believed, and labels folded to one number a pixel.
+/* Images from files: which decoder takes the bytes, what sizes are believed, and labels folded to one number
+ * a pixel.
  *
- * The format is decided by the first bytes alone, because many files are named .png and hold JPEG.  Each format lives
- * in a file of its own (image_png.c, image_jpeg.c, image_tiff.c), which is also the only one to include its library;
- * what they share is declared in image_formats.h.  How a size is found without pixels: image_size.c.
+ * The format is decided by the first bytes alone, because many files are named .png and hold JPEG.  Each
+ * format lives in a file of its own (image_png.c, image_jpeg.c, image_tiff.c), which is also the only one to
+ * include its library; what they share is declared in image_formats.h.  How a size is found without pixels:
+ * image_size.c.
  *
  * Invariants
- *  1. Nothing is allocated for a picture before image_create_for has compared its promised size with IMAGE_SIDE_MAX,
- *     IMAGE_BYTES_MAX and with what the file's own length could expand to.
+ *  1. Nothing is allocated for a picture before image_create_for has compared its promised size with
+ *     IMAGE_SIDE_MAX, IMAGE_BYTES_MAX and with what the file's own length could expand to.
  *  2. A decoder either fills every pixel or fails: there are no half pictures.
  *  3. No library error ends the process or writes to standard error.
  *
@@ -31,8 +33,8 @@ enum image_format image_sniff(const void *bytes, size_t count)
         return IMAGE_PNG;
     if (count >= 3 && b[0] == 0xFF && b[1] == 0xD8 && b[2] == 0xFF)
         return IMAGE_JPEG;
-    if (count >= 4 && (memcmp(b, "II*\0", 4) == 0 || memcmp(b, "MM\0*", 4) == 0 || memcmp(b, "II+\0", 4) == 0 ||
-                       memcmp(b, "MM\0+", 4) == 0))
+    if (count >= 4 && (memcmp(b, "II*\0", 4) == 0 || memcmp(b, "MM\0*", 4) == 0 ||
+                       memcmp(b, "II+\0", 4) == 0 || memcmp(b, "MM\0+", 4) == 0))
         return IMAGE_TIFF;
     return IMAGE_UNKNOWN;
 }
@@ -53,11 +55,12 @@ static enum code decode(const struct image_source *source, enum image_mode mode,
     }
     if (source->count == 0)
         return failure_set(why, CODE_INVALID, "%s: the file is empty", source->name);
-    return failure_set(why, CODE_UNSUPPORTED, "%s: not a PNG, JPEG or TIFF file (its first bytes are none of theirs)",
-                       source->name);
+    return failure_set(why, CODE_UNSUPPORTED,
+                       "%s: not a PNG, JPEG or TIFF file (its first bytes are none of theirs)", source->name);
 }
 
-enum code image_decode(const void *bytes, size_t count, const char *name, struct image *out, struct failure *why)
+enum code image_decode(const void *bytes, size_t count, const char *name, struct image *out,
+                       struct failure *why)
 {
     struct image_source source = {bytes, count, name};
     return decode(&source, IMAGE_PICTURE, out, why);
@@ -73,7 +76,8 @@ enum code image_read(const char *path, struct image *out, struct failure *why)
     return image_decode(bytes.data, bytes.length, path, out, why);
 }
 
-/* One 32-bit number a pixel: the sample itself, or R + 256 G + 65536 B, as tools that colour their labels write. */
+/* One 32-bit number a pixel: the sample itself, or R + 256 G + 65536 B, as tools that colour their labels
+ * write. */
 static enum code fold(const struct image *image, const char *name, uint32_t **labels, struct failure *why)
 {
     size_t pixels = (size_t)image->width * (size_t)image->height;
@@ -132,11 +136,13 @@ enum code image_read_labels(const char *path, int *width, int *height, uint32_t 
 static enum code check_size(const char *name, uint64_t width, uint64_t height, struct failure *why)
 {
     if (width == 0 || height == 0)
-        return failure_set(why, CODE_INVALID, "%s: a picture of %" PRIu64 " x %" PRIu64 " pixels holds nothing",
-                           name, width, height);
+        return failure_set(why, CODE_INVALID,
+                           "%s: a picture of %" PRIu64 " x %" PRIu64 " pixels holds nothing", name, width,
+                           height);
     if (width > IMAGE_SIDE_MAX || height > IMAGE_SIDE_MAX)
-        return failure_set(why, CODE_TOO_LARGE, "%s: %" PRIu64 " x %" PRIu64 " pixels; a side may have at most %d",
-                           name, width, height, IMAGE_SIDE_MAX);
+        return failure_set(why, CODE_TOO_LARGE,
+                           "%s: %" PRIu64 " x %" PRIu64 " pixels; a side may have at most %d", name, width,
+                           height, IMAGE_SIDE_MAX);
     return CODE_OK;
 }
 
@@ -150,12 +156,15 @@ static enum code allocate(const char *name, uint64_t width, uint64_t height, int
     uint64_t bytes = width * height * (uint64_t)channels * (uint64_t)(bits / 8);
     if (bytes > IMAGE_BYTES_MAX)
         return failure_set(why, CODE_TOO_LARGE,
-                           "%s: %" PRIu64 " x %" PRIu64 " pixels need %" PRIu64 " MiB; at most %zu are read: cut it into tiles",
+                           "%s: %" PRIu64 " x %" PRIu64 " pixels need %" PRIu64
+                           " MiB; at most %zu are read: cut it into tiles",
                            name, width, height, bytes >> 20, IMAGE_BYTES_MAX >> 20);
     void *data = calloc(1, bytes);
     if (!data)
-        return failure_set(why, CODE_NO_MEMORY, "%s: out of memory for %" PRIu64 " MiB of pixels", name, bytes >> 20);
-    *out = (struct image){.width = (int)width, .height = (int)height, .channels = channels, .bits = bits, .data = data};
+        return failure_set(why, CODE_NO_MEMORY, "%s: out of memory for %" PRIu64 " MiB of pixels", name,
+                           bytes >> 20);
+    *out = (struct image){
+        .width = (int)width, .height = (int)height, .channels = channels, .bits = bits, .data = data};
     return CODE_OK;
 }
 
@@ -163,7 +172,8 @@ enum code image_create(int width, int height, int channels, int bits, struct ima
 {
     if ((channels != 1 && channels != 3) || (bits != 8 && bits != 16) || width < 0 || height < 0)
         return failure_set(why, CODE_INVALID,
-                           "a new picture of %d x %d with %d channels of %d bits: 1 or 3 channels of 8 or 16 bits are possible",
+                           "a new picture of %d x %d with %d channels of %d bits: 1 or 3 channels of 8 or 16 "
+                           "bits are possible",
                            width, height, channels, bits);
     return allocate("a new picture", (uint64_t)width, (uint64_t)height, channels, bits, out, why);
 }
@@ -177,7 +187,8 @@ enum code image_create_for(const struct image_source *source, uint64_t width, ui
         return code;
     if (width * height / IMAGE_EXPANSION_MAX > source->count)
         return failure_set(why, CODE_INVALID,
-                           "%s: promises %" PRIu64 " x %" PRIu64 " pixels but has only %zu bytes: it is cut short or forged",
+                           "%s: promises %" PRIu64 " x %" PRIu64
+                           " pixels but has only %zu bytes: it is cut short or forged",
                            source->name, width, height, source->count);
     return allocate(source->name, width, height, channels, bits, out, why);
 }

@@ -1,8 +1,8 @@
 /* Pixels in memory, as decoded from a file.
  *
- * Rows are contiguous and interleaved: pixel (x, y), channel c is data[(y * width + x) * channels + c], in uint8_t for
- * 8-bit images and in uint16_t (host order) for 16-bit ones.  channels is 1 (grey) or 3 (RGB); alpha and palettes are
- * resolved at decoding.
+ * Rows are contiguous and interleaved: pixel (x, y), channel c is data[(y * width + x) * channels + c], in
+ * uint8_t for 8-bit images and in uint16_t (host order) for 16-bit ones.  channels is 1 (grey) or 3 (RGB);
+ * alpha and palettes are resolved at decoding.
  */
 #ifndef CYTOFS_IMAGE_H
 #define CYTOFS_IMAGE_H
@@ -32,9 +32,9 @@ struct image {
 /* The format by the first bytes of the file, whatever its name says. */
 enum image_format image_sniff(const void *bytes, size_t count);
 
-/* Decodes a PNG, JPEG or TIFF (first page; 8 or 16 bit, grey, palette, RGB, with or without alpha).  *out is the
- * caller's to free.  Truncated, unsupported or hostile input: CODE_INVALID / CODE_UNSUPPORTED / CODE_TOO_LARGE with
- * `name` in the text. */
+/* Decodes a PNG, JPEG or TIFF (first page; 8 or 16 bit, grey, palette, RGB, with or without alpha).  *out is
+ * the caller's to free.  Truncated, unsupported or hostile input: CODE_INVALID / CODE_UNSUPPORTED /
+ * CODE_TOO_LARGE with `name` in the text. */
 MUST_CHECK enum code image_decode(const void *bytes, size_t count, const char *name, struct image *out,
                                   struct failure *why);
 MUST_CHECK enum code image_read(const char *path, struct image *out, struct failure *why);
@@ -50,12 +50,12 @@ struct image_labels {
     uint32_t *labels; /* (height, width); owned */
 };
 
-MUST_CHECK enum code image_decode_labels(const void *bytes, size_t count, const char *name, struct image_labels *out,
-                                         struct failure *why);
+MUST_CHECK enum code image_decode_labels(const void *bytes, size_t count, const char *name,
+                                         struct image_labels *out, struct failure *why);
 void image_labels_free(struct image_labels *labels);
 
-/* Width and height from the file's header; no pixel is decoded unless the file looks cut short.  A file that is not
- * whole, or that image_read would refuse by its header, fails here too. */
+/* Width and height from the file's header; no pixel is decoded unless the file looks cut short.  A file that
+ * is not whole, or that image_read would refuse by its header, fails here too. */
 MUST_CHECK enum code image_read_size(const char *path, int *width, int *height, struct failure *why);
 
 /* Allocates zeroed pixels. */

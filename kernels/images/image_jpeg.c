@@ -1,8 +1,10 @@
 /* JPEG through libjpeg-turbo, from memory.
  *
- * libjpeg reports errors by a function that may not return, and goes on after "warnings" with grey areas where data is
- * missing.  Here errors longjmp (with the discipline of image_png.c: the function that calls setjmp has no locals), and those warnings that mean lost pixels are errors.  A progressive file that repeats scans without end is
- * cut off at SCANS_MAX.  The orientation that cameras note in EXIF is not applied: boxes count pixels as they are stored.
+ * libjpeg reports errors by a function that may not return, and goes on after "warnings" with grey areas
+ * where data is missing.  Here errors longjmp (with the discipline of image_png.c: the function that calls
+ * setjmp has no locals), and those warnings that mean lost pixels are errors.  A progressive file that
+ * repeats scans without end is cut off at SCANS_MAX.  The orientation that cameras note in EXIF is not
+ * applied: boxes count pixels as they are stored.
  */
 #include <setjmp.h>
 #include <stdio.h>
@@ -61,13 +63,14 @@ static void on_progress(j_common_ptr common)
 {
     struct work *work = common->client_data;
     if (work->jpeg.input_scan_number > SCANS_MAX)
-        give_up(work, failure_set(work->why, CODE_INVALID, "%s: a JPEG of more than %d scans", work->source->name,
-                                  SCANS_MAX));
+        give_up(work, failure_set(work->why, CODE_INVALID, "%s: a JPEG of more than %d scans",
+                                  work->source->name, SCANS_MAX));
 }
 
 static double pixel_um(const struct jpeg_decompress_struct *jpeg)
 {
-    if (!jpeg->saw_JFIF_marker || jpeg->X_density == 0 || (jpeg->density_unit != 1 && jpeg->density_unit != 2))
+    if (!jpeg->saw_JFIF_marker || jpeg->X_density == 0 ||
+        (jpeg->density_unit != 1 && jpeg->density_unit != 2))
         return 0;
     return image_plausible_um((jpeg->density_unit == 1 ? 25400.0 : 10000.0) / jpeg->X_density);
 }
@@ -81,14 +84,14 @@ static void read_pixels(struct work *work)
     jpeg_mem_src(jpeg, work->source->bytes, work->source->count);
     jpeg_read_header(jpeg, TRUE);
     if (jpeg->jpeg_color_space == JCS_CMYK || jpeg->jpeg_color_space == JCS_YCCK)
-        give_up(work, failure_set(work->why, CODE_UNSUPPORTED, "%s: a JPEG for printing (CMYK): save it as RGB",
-                                  work->source->name));
+        give_up(work, failure_set(work->why, CODE_UNSUPPORTED,
+                                  "%s: a JPEG for printing (CMYK): save it as RGB", work->source->name));
     bool grey = jpeg->num_components == 1;
     jpeg->out_color_space = grey ? JCS_GRAYSCALE : JCS_RGB;
     jpeg->dct_method = JDCT_ISLOW;
     struct image *image = &work->result;
-    enum code code = image_create_for(work->source, jpeg->image_width, jpeg->image_height, grey ? 1 : 3, 8, image,
-                                      work->why);
+    enum code code = image_create_for(work->source, jpeg->image_width, jpeg->image_height, grey ? 1 : 3, 8,
+                                      image, work->why);
     if (code != CODE_OK)
         give_up(work, code);
     image->pixel_um = pixel_um(jpeg);

@@ -1,8 +1,8 @@
 /* PNG through libpng, from and to memory.
  *
- * libpng reports errors by longjmp.  So that no local variable can be left with a stale value, a function that calls
- * setjmp (try_to_...) has none: all state is in a struct that belongs to its caller.  Ancillary chunks are bounded in number and size, and damage in
- * them is tolerated; damage in pixels is not.
+ * libpng reports errors by longjmp.  So that no local variable can be left with a stale value, a function
+ * that calls setjmp (try_to_...) has none: all state is in a struct that belongs to its caller.  Ancillary
+ * chunks are bounded in number and size, and damage in them is tolerated; damage in pixels is not.
  */
 #include <setjmp.h>
 #include <stdio.h>
@@ -95,9 +95,9 @@ static void read_pixels(struct work *work, enum image_mode mode)
     png_set_user_limits(png, IMAGE_SIDE_MAX, IMAGE_SIDE_MAX);
     png_set_chunk_cache_max(png, CHUNKS_MAX);
     png_set_chunk_malloc_max(png, CHUNK_BYTES_MAX);
-    /* Of what is no pixel only the density is wanted; libpng would take memory for the rest as the file asks. */
+    /* Of the rest only the density is wanted; for other chunks libpng would take memory as they ask. */
     png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, NULL, -1);
-    png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_AS_DEFAULT, (png_const_bytep)"pHYs", 1);
+    png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_AS_DEFAULT, (png_const_bytep) "pHYs", 1);
     png_read_info(png, work->info);
     png_uint_32 width = png_get_image_width(png, work->info), height = png_get_image_height(png, work->info);
     choose_transforms(work, mode);

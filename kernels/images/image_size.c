@@ -1,8 +1,10 @@
-/* The size of a picture from its header, for thousands of files that may lie behind a network: a few short reads each.
+/* The size of a picture from its header, for thousands of files that may lie behind a network: a few short
+ * reads each.
  *
- * PNG keeps it in its first chunk, JPEG in its first frame marker, TIFF in its directory.  That a file is whole is
- * judged by its end (IEND chunk, EOI marker, block table).  Where that looks wrong, the file is decoded: programs
- * append things of their own behind the end, and only a decoder knows whether pixels are missing.
+ * PNG keeps it in its first chunk, JPEG in its first frame marker, TIFF in its directory.  That a file is
+ * whole is judged by its end (IEND chunk, EOI marker, block table).  Where that looks wrong, the file is
+ * decoded: programs append things of their own behind the end, and only a decoder knows whether pixels are
+ * missing.
  */
 #include "image.h"
 
@@ -15,7 +17,7 @@
 #include "image_formats.h"
 #include "scope.h"
 
-#define TAIL_BYTES      64
+#define TAIL_BYTES       64
 #define JPEG_MARKERS_MAX 4096
 
 struct file {
@@ -112,7 +114,8 @@ static enum code measure(const struct file *file, int *width, int *height, struc
     if (format == IMAGE_TIFF)
         return image_tiff_measure(file->fd, file->path, file->size, width, height, why);
     uint64_t w = 0, h = 0;
-    bool found = format == IMAGE_PNG ? measure_png(file, &w, &h) : format == IMAGE_JPEG && measure_jpeg(file, &w, &h);
+    bool found =
+        format == IMAGE_PNG ? measure_png(file, &w, &h) : format == IMAGE_JPEG && measure_jpeg(file, &w, &h);
     if (!found || w == 0 || h == 0 || w > IMAGE_SIDE_MAX || h > IMAGE_SIDE_MAX || !ends_well(file, format))
         return measure_by_decoding(file, width, height, why);
     *width = (int)w;

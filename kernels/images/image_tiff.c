@@ -1,13 +1,14 @@
 /* TIFF through libtiff, from memory (and from an open file where only the size is wanted).
  *
- * A page is a grid of blocks: strips are blocks as wide as the page.  Blocks are decoded one at a time into a buffer
- * and their samples copied to the picture, so strips and tiles, interleaved and planar, 1 to 32 bits go one way:
+ * A page is a grid of blocks: strips are blocks as wide as the page.  Blocks are decoded one at a time into a
+ * buffer and their samples copied to the picture, so strips and tiles, interleaved and planar, 1 to 32 bits
+ * go one way:
  *
  *     for each plane, for each block:  libtiff decodes it  ->  unpack(row, sample) -> picture
  *
- * Only compressions that microscopes' programs write are taken (none, LZW, deflate, PackBits, JPEG): the others of
- * libtiff are old code that has had many faults.  Only the first page is read.  libtiff's messages go to the open
- * file's own handler, never to the process-wide one.
+ * Only compressions that microscopes' programs write are taken (none, LZW, deflate, PackBits, JPEG): the
+ * others of libtiff are old code that has had many faults.  Only the first page is read.  libtiff's messages
+ * go to the open file's own handler, never to the process-wide one.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -77,7 +78,8 @@ static toff_t tell_size(thandle_t handle)
     return reader->source->count;
 }
 
-static int on_error(TIFF *tiff, void *data, const char *module, const char *format, va_list arguments)
+__attribute__((format(printf, 4, 0))) static int on_error(TIFF *tiff, void *data, const char *module,
+                                                          const char *format, va_list arguments)
 {
     (void)tiff;
     (void)module;
@@ -127,27 +129,33 @@ static bool known_compression(uint16_t compression)
 }
 
 /* What the tags say, checked against what this reader can do. */
-static enum code check_kind(const struct page *page, const char *name, enum image_mode mode, struct failure *why)
+static enum code check_kind(const struct page *page, const char *name, enum image_mode mode,
+                            struct failure *why)
 {
     if (!known_compression(page->compression))
-        return failure_set(why, CODE_UNSUPPORTED,
-                           "%s: TIFF compression %u is not read: save it uncompressed, with LZW or with deflate", name,
-                           page->compression);
+        return failure_set(
+            why, CODE_UNSUPPORTED,
+            "%s: TIFF compression %u is not read: save it uncompressed, with LZW or with deflate", name,
+            page->compression);
     bool small = page->bits == 1 || page->bits == 2 || page->bits == 4 || page->bits == 8 || page->bits == 16;
     if (!small && !(mode == IMAGE_NUMBERS && page->bits == 32))
-        return failure_set(why, CODE_UNSUPPORTED, "%s: samples of %u bits are not read: save it with 8 or 16 bits",
-                           name, page->bits);
+        return failure_set(why, CODE_UNSUPPORTED,
+                           "%s: samples of %u bits are not read: save it with 8 or 16 bits", name,
+                           page->bits);
     bool whole = page->format == SAMPLEFORMAT_UINT || page->format == SAMPLEFORMAT_VOID;
     if (!whole && !(mode == IMAGE_NUMBERS && page->format == SAMPLEFORMAT_INT))
-        return failure_set(why, CODE_UNSUPPORTED,
-                           "%s: floating-point or signed samples are not read: save it with 8 or 16 bits, unsigned", name);
+        return failure_set(
+            why, CODE_UNSUPPORTED,
+            "%s: floating-point or signed samples are not read: save it with 8 or 16 bits, unsigned", name);
     bool colour = page->photometric == PHOTOMETRIC_RGB ||
                   (page->photometric == PHOTOMETRIC_YCBCR && page->compression == COMPRESSION_JPEG);
     bool grey = page->photometric == PHOTOMETRIC_MINISBLACK || page->photometric == PHOTOMETRIC_MINISWHITE;
-    bool palette = page->photometric == PHOTOMETRIC_PALETTE && page->bits <= 8 && (page->red || mode == IMAGE_NUMBERS);
+    bool palette =
+        page->photometric == PHOTOMETRIC_PALETTE && page->bits <= 8 && (page->red || mode == IMAGE_NUMBERS);
     if (!colour && !grey && !palette)
         return failure_set(why, CODE_UNSUPPORTED,
-                           "%s: TIFF colour kind %u is not read: save it as grey or RGB", name, page->photometric);
+                           "%s: TIFF colour kind %u is not read: save it as grey or RGB", name,
+                           page->photometric);
     if (page->samples == 0 || (colour && page->samples < 3))
         return failure_set(why, CODE_INVALID, "%s: %u samples a pixel", name, page->samples);
     return CODE_OK;
@@ -157,7 +165,8 @@ static enum code read_tags(TIFF *tiff, const struct reader *reader, const char *
                            struct failure *why)
 {
     *page = (struct page){.photometric = PHOTOMETRIC_MINISBLACK};
-    if (!TIFFGetField(tiff, TIFFTAG_IMAGEWIDTH, &page->width) || !TIFFGetField(tiff, TIFFTAG_IMAGELENGTH, &page->height))
+    if (!TIFFGetField(tiff, TIFFTAG_IMAGEWIDTH, &page->width) ||
+        !TIFFGetField(tiff, TIFFTAG_IMAGELENGTH, &page->height))
         return refuse(reader, name, why);
     TIFFGetFieldDefaulted(tiff, TIFFTAG_BITSPERSAMPLE, &page->bits);
     TIFFGetFieldDefaulted(tiff, TIFFTAG_SAMPLESPERPIXEL, &page->samples);
@@ -201,8 +210,9 @@ static enum code read_grid(TIFF *tiff, const struct reader *reader, struct page 
     uint64_t across = ((uint64_t)page->width + page->block_width - 1) / page->block_width;
     uint64_t down = ((uint64_t)page->height + page->block_height - 1) / page->block_height;
     if (across * down * (page->block_bytes / IMAGE_EXPANSION_MAX) > source->count)
-        return failure_set(why, CODE_INVALID, "%s: has only %zu bytes for its pixels: it is cut short or forged",
-                           source->name, source->count);
+        return failure_set(why, CODE_INVALID,
+                           "%s: has only %zu bytes for its pixels: it is cut short or forged", source->name,
+                           source->count);
     return CODE_OK;
 }
 
@@ -259,8 +269,8 @@ static unsigned palette_shift(const struct page *page)
 
 /* Where one decoded block goes. */
 struct placement {
-    uint32_t x, y;           /* its first pixel */
-    int channel, channels;   /* the picture's channels it fills: `channel` .. `channel + channels - 1` */
+    uint32_t x, y;         /* its first pixel */
+    int channel, channels; /* the picture's channels it fills: `channel` .. `channel + channels - 1` */
     unsigned palette_shift;
 };
 
@@ -282,7 +292,8 @@ static void copy_block(const struct page *page, const uint8_t *block, const stru
             }
             for (int c = 0; c < place->channels; c++) {
                 uint32_t value = unpack(row, x * stride + (size_t)c, page->bits);
-                store(image, to + (size_t)(place->channel + c), mode == IMAGE_PICTURE ? lighten(page, value) : value);
+                store(image, to + (size_t)(place->channel + c),
+                      mode == IMAGE_PICTURE ? lighten(page, value) : value);
             }
         }
     }
@@ -293,16 +304,18 @@ static bool decode_block(TIFF *tiff, const struct page *page, const struct place
     uint16_t plane = (uint16_t)(page->planar == PLANARCONFIG_SEPARATE ? place->channel : 0);
     if (page->tiled) {
         uint32_t tile = TIFFComputeTile(tiff, place->x, place->y, 0, plane);
-        return TIFFReadEncodedTile(tiff, tile, block, (tmsize_t)page->block_bytes) == (tmsize_t)page->block_bytes;
+        return TIFFReadEncodedTile(tiff, tile, block, (tmsize_t)page->block_bytes) ==
+               (tmsize_t)page->block_bytes;
     }
     uint32_t strip = TIFFComputeStrip(tiff, place->y, plane);
-    uint32_t rows = page->height - place->y < page->block_height ? page->height - place->y : page->block_height;
+    uint32_t rows =
+        page->height - place->y < page->block_height ? page->height - place->y : page->block_height;
     tmsize_t wanted = (tmsize_t)(rows * row_bytes(page));
     return TIFFReadEncodedStrip(tiff, strip, block, wanted) == wanted;
 }
 
-static enum code read_blocks(TIFF *tiff, const struct reader *reader, const struct page *page, enum image_mode mode,
-                             struct image *image, struct failure *why)
+static enum code read_blocks(TIFF *tiff, const struct reader *reader, const struct page *page,
+                             enum image_mode mode, struct image *image, struct failure *why)
 {
     SCOPE_FREE uint8_t *block = calloc(1, page->block_bytes);
     if (!block)
@@ -335,7 +348,8 @@ static enum code read_page(TIFF *tiff, const struct reader *reader, enum image_m
         return code;
     bool palette = page.photometric == PHOTOMETRIC_PALETTE;
     int channels = palette ? (mode == IMAGE_PICTURE ? 3 : 1) : page.samples >= 3 ? 3 : 1;
-    code = image_create_for(source, page.width, page.height, channels, page.bits < 8 ? 8 : page.bits, out, why);
+    code =
+        image_create_for(source, page.width, page.height, channels, page.bits < 8 ? 8 : page.bits, out, why);
     if (code == CODE_OK)
         code = read_grid(tiff, reader, &page, why);
     if (code == CODE_OK)
@@ -361,7 +375,8 @@ enum code image_tiff_decode(const struct image_source *source, enum image_mode m
                             struct failure *why)
 {
     struct reader reader = {.source = source};
-    struct image_tiff_file file = {.read = read_memory, .context = (void *)(uintptr_t)source, .size = source->count};
+    struct image_tiff_file file = {
+        .read = read_memory, .context = (void *)(uintptr_t)source, .size = source->count};
     if (!image_tiff_directory_is_whole(&file))
         return refuse(&reader, source->name, why);
     TIFF *tiff = open_reader(&reader, -1);
@@ -392,7 +407,8 @@ static bool is_whole(TIFF *tiff, uint64_t size)
     return blocks > 0;
 }
 
-enum code image_tiff_measure(int fd, const char *name, uint64_t size, int *width, int *height, struct failure *why)
+enum code image_tiff_measure(int fd, const char *name, uint64_t size, int *width, int *height,
+                             struct failure *why)
 {
     struct reader reader = {0};
     struct image_tiff_file file = {.read = read_descriptor, .context = &fd, .size = size};
@@ -406,10 +422,11 @@ enum code image_tiff_measure(int fd, const char *name, uint64_t size, int *width
     if (code == CODE_OK)
         code = check_kind(&page, name, IMAGE_PICTURE, why);
     if (code == CODE_OK && (page.width > IMAGE_SIDE_MAX || page.height > IMAGE_SIDE_MAX))
-        code = failure_set(why, CODE_TOO_LARGE, "%s: %u x %u pixels; a side may have at most %d", name, page.width,
-                           page.height, IMAGE_SIDE_MAX);
+        code = failure_set(why, CODE_TOO_LARGE, "%s: %u x %u pixels; a side may have at most %d", name,
+                           page.width, page.height, IMAGE_SIDE_MAX);
     if (code == CODE_OK && !is_whole(tiff, size))
-        code = failure_set(why, CODE_INVALID, "%s: not a whole TIFF file: pixels are missing at its end", name);
+        code =
+            failure_set(why, CODE_INVALID, "%s: not a whole TIFF file: pixels are missing at its end", name);
     TIFFCleanup(tiff); /* the descriptor stays the caller's */
     if (code == CODE_OK) {
         *width = (int)page.width;

@@ -1,10 +1,12 @@
 /* Directories of TIFF files, byte by byte:
  *
- *     classic   "II" or "MM", 42, offset(4)             directory: count(2), entries of 12: tag(2) type(2) count(4) value(4), next(4)
- *     BigTIFF   "II" or "MM", 43, 8, 0, offset(8)       directory: count(8), entries of 20: tag(2) type(2) count(8) value(8), next(8)
+ *     classic   header     "II" or "MM", 42(2), offset(4)
+ *               directory  count(2), entries of tag(2) type(2) count(4) value(4), next(4)
+ *     BigTIFF   header     "II" or "MM", 43(2), 8(2), 0(2), offset(8)
+ *               directory  count(8), entries of tag(2) type(2) count(8) value(8), next(8)
  *
- * A value that fits into its field stands there, else the field holds its offset.  Nothing is believed: every read goes
- * through file->read, which knows the file's end.
+ * A value that fits into its field stands there, else the field holds its offset.  Nothing is believed: every
+ * read goes through file->read, which knows the file's end.
  */
 #include "image_tiff_directory.h"
 
@@ -45,7 +47,8 @@ static uint64_t type_bytes(uint16_t type)
     return type < sizeof bytes ? bytes[type] : 0;
 }
 
-static struct image_tiff_entry read_entry(const struct image_tiff_file *file, const uint8_t *at, uint64_t entry_at)
+static struct image_tiff_entry read_entry(const struct image_tiff_file *file, const uint8_t *at,
+                                          uint64_t entry_at)
 {
     size_t wide = file->big ? 8 : 4;
     struct image_tiff_entry entry = {.entry_at = entry_at};
@@ -56,11 +59,13 @@ static struct image_tiff_entry read_entry(const struct image_tiff_file *file, co
     if (!bytes_multiply(entry.count, type_bytes(entry.type), &bytes))
         bytes = SIZE_MAX;
     entry.value_bytes = bytes;
-    entry.value_at = bytes <= wide ? entry_at + 4 + wide : image_tiff_directory_load(file, at + 4 + wide, wide);
+    entry.value_at =
+        bytes <= wide ? entry_at + 4 + wide : image_tiff_directory_load(file, at + 4 + wide, wide);
     return entry;
 }
 
-bool image_tiff_directory_read(const struct image_tiff_file *file, uint64_t offset, struct image_tiff_directory *out)
+bool image_tiff_directory_read(const struct image_tiff_file *file, uint64_t offset,
+                               struct image_tiff_directory *out)
 {
     *out = (struct image_tiff_directory){0};
     size_t count_bytes = file->big ? 8 : 2, entry_bytes = file->big ? 20 : 12, wide = file->big ? 8 : 4;
@@ -73,7 +78,8 @@ bool image_tiff_directory_read(const struct image_tiff_file *file, uint64_t offs
     uint64_t entries_at = offset + count_bytes;
     uint8_t *bytes = malloc(count * entry_bytes + wide);
     out->entries = calloc(count + 1, sizeof *out->entries);
-    bool read = bytes && out->entries && file->read(file->context, entries_at, bytes, count * entry_bytes + wide);
+    bool read =
+        bytes && out->entries && file->read(file->context, entries_at, bytes, count * entry_bytes + wide);
     if (read) {
         out->count = count;
         for (size_t i = 0; i < count; i++)

@@ -1,5 +1,6 @@
-/* The directories of a TIFF file as they lie in it, without libtiff: for checks that libtiff does not make, and for the import,
- * which cleans files without decoding them.  TIFF 6.0, section 2; BigTIFF as libtiff defines it. */
+/* The directories of a TIFF file as they lie in it, without libtiff: for checks that libtiff does not make,
+ * and for the import, which cleans files without decoding them.  TIFF 6.0, section 2; BigTIFF as libtiff
+ * defines it. */
 #ifndef CYTOFS_IMAGE_TIFF_DIRECTORY_H
 #define CYTOFS_IMAGE_TIFF_DIRECTORY_H
 
@@ -38,23 +39,25 @@ struct image_tiff_directory {
 /* Reads the header.  False where it is none of TIFF's. */
 bool image_tiff_directory_open(struct image_tiff_file *file);
 
-/* Reads the directory at `offset`.  False where it does not lie in the file, has more than IMAGE_TIFF_ENTRIES_MAX entries, or
- * without memory.  Values may still lie outside the file. */
-bool image_tiff_directory_read(const struct image_tiff_file *file, uint64_t offset, struct image_tiff_directory *out);
+/* Reads the directory at `offset`.  False where it does not lie in the file, has more than
+ * IMAGE_TIFF_ENTRIES_MAX entries, or without memory.  Values may still lie outside the file. */
+bool image_tiff_directory_read(const struct image_tiff_file *file, uint64_t offset,
+                               struct image_tiff_directory *out);
 void image_tiff_directory_free(struct image_tiff_directory *directory);
 
 /* Whether the entry's values lie in the file. */
 bool image_tiff_directory_has_value(const struct image_tiff_file *file, const struct image_tiff_entry *entry);
 
-/* Value number `index` of an entry of whole numbers (types BYTE, SHORT, LONG, IFD, LONG8, IFD8); false where there is none. */
+/* Value number `index` of an entry of whole numbers (types BYTE, SHORT, LONG, IFD, LONG8, IFD8); false where
+ * there is none. */
 bool image_tiff_directory_number(const struct image_tiff_file *file, const struct image_tiff_entry *entry,
                                  uint64_t index, uint64_t *number);
 
 /* A number of 2, 4 or 8 bytes in the file's order. */
 uint64_t image_tiff_directory_load(const struct image_tiff_file *file, const void *at, size_t bytes);
 
-/* Whether the values that say how pixels are stored (sizes, offsets, palette, tables) of the first page lie in the file.  libtiff
- * leaves out what it cannot read, and would decode something else. */
+/* Whether the values that say how pixels are stored (sizes, offsets, palette, tables) of the first page lie
+ * in the file.  libtiff leaves out what it cannot read, and would decode something else. */
 bool image_tiff_directory_is_whole(struct image_tiff_file *file);
 
 #endif

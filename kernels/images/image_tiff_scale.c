@@ -1,7 +1,7 @@
 /* The pixel size of a TIFF file, from the three places where programs write it, the most specific first:
  *
- *  1. OME-XML in the image description: PhysicalSizeX="0.325", in micrometres unless PhysicalSizeXUnit says otherwise
- *     (OME data model, 2016-06);
+ *  1. OME-XML in the image description: PhysicalSizeX="0.325", in micrometres unless PhysicalSizeXUnit says
+ *     otherwise (OME data model, 2016-06);
  *  2. ImageJ's description: "ImageJ=...", "unit=micron", and XResolution as pixels per that unit;
  *  3. XResolution with ResolutionUnit inch or centimetre (TIFF 6.0, section 3).
  */
@@ -47,7 +47,8 @@ double image_tiff_scale_um(TIFF *tiff)
         return 0;
     if (description && starts_with(description, "ImageJ=")) {
         const char *unit = strstr(description, "\nunit=");
-        return unit && is_micrometre(unit + strlen("\nunit=")) ? image_plausible_um(1.0 / (double)per_unit) : 0;
+        return unit && is_micrometre(unit + strlen("\nunit=")) ? image_plausible_um(1.0 / (double)per_unit)
+                                                               : 0;
     }
     uint16_t unit = RESUNIT_INCH;
     TIFFGetFieldDefaulted(tiff, TIFFTAG_RESOLUTIONUNIT, &unit);

@@ -4,7 +4,8 @@
 
 #include <tiffio.h>
 
-/* Micrometres a pixel of the current page; 0 where the file does not say, or says something no microscope has. */
+/* Micrometres a pixel of the current page; 0 where the file does not say, or says something no microscope
+ * has. */
 double image_tiff_scale_um(TIFF *tiff);
 
 #endif

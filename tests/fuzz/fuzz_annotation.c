@@ -1,5 +1,5 @@
-/* Annotation readers on hostile texts.  The first byte chooses the format, the rest is the text.  The images are invented, so no file
- * is touched.  Whatever is read must leave sound objects behind. */
+/* Annotation readers on hostile texts.  The first byte chooses the format, the rest is the text.  The images
+ * are invented, so no file is touched.  Whatever is read must leave sound objects behind. */
 #include "fuzzing.h"
 
 #include <assert.h>
@@ -14,7 +14,8 @@
 
 #define SIDE 100
 
-static char *paths[] = {(char *)"images/a.png", (char *)"images/b.jpg", (char *)"labels/a.tif", (char *)"train/c.png"};
+static char *paths[] = {(char *)"images/a.png", (char *)"images/b.jpg", (char *)"labels/a.tif",
+                        (char *)"train/c.png"};
 static const struct scan scan = {.folder = (char *)"/nonexistent", .paths = paths, .count = 4};
 
 static enum code read_names(char kind, struct buffer *text, struct failure *why)
@@ -81,13 +82,15 @@ uint8_t *fuzzing_seed(size_t index, size_t *count)
 {
     static const char *const seeds[] = {
         "v<annotation><filename>a.png</filename><object><name>RBC</name><bndbox><xmin>1</xmin><ymin>2</ymin>"
-        "<xmax>30</xmax><ymax>4.5e1</ymax></bndbox></object><object><name>WBC &amp; &#65;</name></object></annotation>",
+        "<xmax>30</xmax><ymax>4.5e1</ymax></bndbox></object><object><name>WBC &amp; "
+        "&#65;</name></object></annotation>",
         "v<?xml version=\"1.0\"?><!DOCTYPE a [<!ENTITY b \"cc\">]><annotation>&b;</annotation>",
         "c{\"images\":[{\"id\":1,\"file_name\":\"a.png\"},{\"id\":2,\"file_name\":\"train/c.png\"}],"
         "\"categories\":[{\"id\":7,\"name\":\"RBC\"}],\"annotations\":[{\"image_id\":1,\"category_id\":7,"
         "\"bbox\":[1,2,3.5,1e1],\"iscrowd\":0},{\"image_id\":2,\"category_id\":7,\"bbox\":[-5,0,500,50]}]}",
         "y0 0.5 0.5 0.25 0.125\n3 0.1 0.1 0.2 0.2 0.9\r\n1 0 0 1 0 1 1 0 1\n",
-        "simage,class,x0,y0,x1,y1,label\nimages/a.png,RBC,1,2,30,40,1\n\"images/b.jpg\",\"a \"\"b\"\"\",5,5,9,9,\ntrain/c.png,,,,,,\n",
+        "simage,class,x0,y0,x1,y1,label\nimages/a.png,RBC,1,2,30,40,1\n\"images/b.jpg\",\"a "
+        "\"\"b\"\"\",5,5,9,9,\ntrain/c.png,,,,,,\n",
         "nRBC\nWBC\r\n\nPlatelets\n",
         "mtrain: x\nnames: [RBC, 'WBC', \"Platelets\"]\n",
         "mnames:\n  0: RBC\n  1: WBC # two\n",

@@ -1,5 +1,5 @@
-/* Image readers on hostile bytes: as a picture, as labels, and cleaned for import.  Seeds are small files of each format, made by the
- * writers where there is one. */
+/* Image readers on hostile bytes: as a picture, as labels, and cleaned for import.  Seeds are small files of
+ * each format, made by the writers where there is one. */
 #include "fuzzing.h"
 
 #include <stdlib.h>
@@ -15,7 +15,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
     SCOPE_IMAGE image = {0};
     if (image_decode(bytes, count, "input", &image, &why) == CODE_OK) {
         /* Every pixel must be there to be read. */
-        size_t size = (size_t)image.width * (size_t)image.height * (size_t)image.channels * (size_t)image.bits / 8;
+        size_t size =
+            (size_t)image.width * (size_t)image.height * (size_t)image.channels * (size_t)image.bits / 8;
         volatile uint8_t last = ((const uint8_t *)image.data)[size - 1];
         (void)last;
     }

@@ -1,5 +1,5 @@
-/* Cleaning image files for import, on hostile bytes.  Where the original can be decoded, the cleaned file must decode to the same
- * pixels. */
+/* Cleaning image files for import, on hostile bytes.  Where the original can be decoded, the cleaned file
+ * must decode to the same pixels. */
 #include "fuzzing.h"
 
 #include <stdlib.h>

@@ -1,12 +1,12 @@
 /* Runs a fuzz target as an ordinary test, without libFuzzer and with any compiler.
  *
- *     fuzz_x [CORPUS FOLDER]        every file of the corpus, every built-in seed (fuzzing.h), then mutations of them
- *     fuzz_x --only NUMBER          the one mutation of that number, to look at a failure
- *     fuzz_x --write-seeds FOLDER   writes the built-in seeds there, as a first corpus for libFuzzer
+ *     fuzz_x [CORPUS FOLDER]        every file of the corpus, every built-in seed (fuzzing.h), then mutations
+ * of them fuzz_x --only NUMBER          the one mutation of that number, to look at a failure fuzz_x
+ * --write-seeds FOLDER   writes the built-in seeds there, as a first corpus for libFuzzer
  *
- * Mutation number i is a function of i and the inputs alone, so a failure can be repeated.  MUTATIONS are run, or as
- * many as fit into SECONDS (environment: CYTOFS_FUZZ_SECONDS); how many it were is printed.  When the target dies, the number
- * of the mutation is the last line on standard error.
+ * Mutation number i is a function of i and the inputs alone, so a failure can be repeated.  MUTATIONS are
+ * run, or as many as fit into SECONDS (environment: CYTOFS_FUZZ_SECONDS); how many it were is printed.  When
+ * the target dies, the number of the mutation is the last line on standard error.
  */
 #include "fuzzing.h"
 
@@ -119,7 +119,8 @@ static int write_seeds(const char *folder)
 /* One change at a random place: the kinds that parsers trip over. */
 static void change(struct buffer *input, struct random *random)
 {
-    static const uint32_t numbers[] = {0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF};
+    static const uint32_t numbers[] = {0,      1,      0x7F,       0x80,       0xFF,      0x7FFF,
+                                       0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF};
     uint32_t length = (uint32_t)input->length;
     if (length == 0)
         return;

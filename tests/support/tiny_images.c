@@ -1,6 +1,6 @@
-/* See tiny_images.h.  A table says what each file is; one writer a format makes it from the table's row.  The writers are the
- * libraries' plain use, so what cytofs decodes is compared with a formula and not with cytofs itself.  A failing library call
- * ends the test program: nothing here may fail. */
+/* See tiny_images.h.  A table says what each file is; one writer a format makes it from the table's row.  The
+ * writers are the libraries' plain use, so what cytofs decodes is compared with a formula and not with cytofs
+ * itself.  A failing library call ends the test program: nothing here may fail. */
 #include "tiny_images.h"
 
 #include <assert.h>
@@ -18,37 +18,55 @@
 /* How a row of the table is stored in its file. */
 struct storage {
     struct tiny_image image;
-    int bits, samples;  /* in the file */
-    int colour;         /* PNG colour type, TIFF photometric kind */
-    int compression;    /* TIFF */
-    int tile;           /* TIFF: side of a tile, 0 for strips of 5 rows; PNG: interlaced; JPEG: progressive */
-    int planar;         /* TIFF */
-    const char *mode;   /* TIFF: byte order and size of offsets, as TIFFOpen wants it */
+    int bits, samples; /* in the file */
+    int colour;        /* PNG colour type, TIFF photometric kind */
+    int compression;   /* TIFF */
+    int tile;          /* TIFF: side of a tile, 0 for strips of 5 rows; PNG: interlaced; JPEG: progressive */
+    int planar;        /* TIFF */
+    const char *mode;  /* TIFF: byte order and size of offsets, as TIFFOpen wants it */
 };
 
+#define PNG_ROW(name, channels, bits, labels, stored, samples, colour, interlaced)                           \
+    {                                                                                                        \
+        {"png, " name, TINY_PNG, channels, bits, labels, 0}, stored, samples, PNG_COLOR_TYPE_##colour, 0,    \
+            interlaced, 0, NULL                                                                              \
+    }
+
+#define JPEG_ROW(name, channels, tolerance, progressive)                                                     \
+    {                                                                                                        \
+        {"jpeg, " name, TINY_JPEG, channels, 8, 0, tolerance}, 8, channels, 0, 0, progressive, 0, NULL       \
+    }
+
+#define TIFF_ROW(name, channels, bits, labels, tolerance, stored, samples, kind, packing, tile, planar,      \
+                 mode)                                                                                       \
+    {                                                                                                        \
+        {"tiff, " name, TINY_TIFF, channels, bits, labels, tolerance}, stored, samples, PHOTOMETRIC_##kind,  \
+            COMPRESSION_##packing, tile, planar, mode                                                        \
+    }
+
 static const struct storage table[] = {
-    {{"png, grey, 8 bit", TINY_PNG, 1, 8, 8, 0}, 8, 1, PNG_COLOR_TYPE_GRAY, 0, 0, 0, NULL},
-    {{"png, grey, 16 bit", TINY_PNG, 1, 16, 16, 0}, 16, 1, PNG_COLOR_TYPE_GRAY, 0, 0, 0, NULL},
-    {{"png, grey, 1 bit", TINY_PNG, 1, 8, 1, 0}, 1, 1, PNG_COLOR_TYPE_GRAY, 0, 0, 0, NULL},
-    {{"png, grey with alpha, 8 bit", TINY_PNG, 1, 8, 8, 0}, 8, 2, PNG_COLOR_TYPE_GRAY_ALPHA, 0, 0, 0, NULL},
-    {{"png, RGB, 8 bit, interlaced", TINY_PNG, 3, 8, 24, 0}, 8, 3, PNG_COLOR_TYPE_RGB, 0, 1, 0, NULL},
-    {{"png, RGBA, 8 bit", TINY_PNG, 3, 8, 24, 0}, 8, 4, PNG_COLOR_TYPE_RGB_ALPHA, 0, 0, 0, NULL},
-    {{"png, RGB, 16 bit", TINY_PNG, 3, 16, 0, 0}, 16, 3, PNG_COLOR_TYPE_RGB, 0, 0, 0, NULL},
-    {{"png, palette, 4 bit", TINY_PNG, 3, 8, 4, 0}, 4, 1, PNG_COLOR_TYPE_PALETTE, 0, 0, 0, NULL},
-    {{"jpeg, grey", TINY_JPEG, 1, 8, 0, 6}, 8, 1, 0, 0, 0, 0, NULL},
-    {{"jpeg, colour", TINY_JPEG, 3, 8, 0, 12}, 8, 3, 0, 0, 0, 0, NULL},
-    {{"jpeg, colour, progressive", TINY_JPEG, 3, 8, 0, 12}, 8, 3, 0, 0, 1, 0, NULL},
-    {{"tiff, grey, 8 bit, strips", TINY_TIFF, 1, 8, 8, 0}, 8, 1, PHOTOMETRIC_MINISBLACK, COMPRESSION_NONE, 0, 1, "wl"},
-    {{"tiff, grey, 16 bit, LZW, big-endian", TINY_TIFF, 1, 16, 16, 0}, 16, 1, PHOTOMETRIC_MINISBLACK, COMPRESSION_LZW, 0, 1, "wb"},
-    {{"tiff, grey, 8 bit, min is white", TINY_TIFF, 1, 8, 0, 0}, 8, 1, PHOTOMETRIC_MINISWHITE, COMPRESSION_PACKBITS, 0, 1, "wl"},
-    {{"tiff, grey, 1 bit", TINY_TIFF, 1, 8, 1, 0}, 1, 1, PHOTOMETRIC_MINISBLACK, COMPRESSION_PACKBITS, 0, 1, "wl"},
-    {{"tiff, RGB, 8 bit, tiles, deflate", TINY_TIFF, 3, 8, 24, 0}, 8, 3, PHOTOMETRIC_RGB, COMPRESSION_ADOBE_DEFLATE, 16, 1, "wl"},
-    {{"tiff, RGB, 16 bit, planar, tiles, LZW", TINY_TIFF, 3, 16, 0, 0}, 16, 3, PHOTOMETRIC_RGB, COMPRESSION_LZW, 16, 2, "wl"},
-    {{"tiff, RGBA, 8 bit, planar strips", TINY_TIFF, 3, 8, 24, 0}, 8, 4, PHOTOMETRIC_RGB, COMPRESSION_NONE, 0, 2, "wb"},
-    {{"tiff, palette, 8 bit", TINY_TIFF, 3, 8, 4, 0}, 8, 1, PHOTOMETRIC_PALETTE, COMPRESSION_NONE, 0, 1, "wl"},
-    {{"tiff, BigTIFF, grey, 16 bit, deflate", TINY_TIFF, 1, 16, 16, 0}, 16, 1, PHOTOMETRIC_MINISBLACK, COMPRESSION_ADOBE_DEFLATE, 0, 1, "w8l"},
-    {{"tiff, colour, JPEG inside", TINY_TIFF, 3, 8, 0, 12}, 8, 3, PHOTOMETRIC_YCBCR, COMPRESSION_JPEG, 16, 1, "wl"},
-    {{"tiff, labels of 32 bits", TINY_TIFF, 0, 0, 32, 0}, 32, 1, PHOTOMETRIC_MINISBLACK, COMPRESSION_LZW, 0, 1, "wl"},
+    PNG_ROW("grey, 8 bit", 1, 8, 8, 8, 1, GRAY, 0),
+    PNG_ROW("grey, 16 bit", 1, 16, 16, 16, 1, GRAY, 0),
+    PNG_ROW("grey, 1 bit", 1, 8, 1, 1, 1, GRAY, 0),
+    PNG_ROW("grey with alpha, 8 bit", 1, 8, 8, 8, 2, GRAY_ALPHA, 0),
+    PNG_ROW("RGB, 8 bit, interlaced", 3, 8, 24, 8, 3, RGB, 1),
+    PNG_ROW("RGBA, 8 bit", 3, 8, 24, 8, 4, RGB_ALPHA, 0),
+    PNG_ROW("RGB, 16 bit", 3, 16, 0, 16, 3, RGB, 0),
+    PNG_ROW("palette, 4 bit", 3, 8, 4, 4, 1, PALETTE, 0),
+    JPEG_ROW("grey", 1, 6, 0),
+    JPEG_ROW("colour", 3, 12, 0),
+    JPEG_ROW("colour, progressive", 3, 12, 1),
+    TIFF_ROW("grey, 8 bit, strips", 1, 8, 8, 0, 8, 1, MINISBLACK, NONE, 0, 1, "wl"),
+    TIFF_ROW("grey, 16 bit, LZW, big-endian", 1, 16, 16, 0, 16, 1, MINISBLACK, LZW, 0, 1, "wb"),
+    TIFF_ROW("grey, 8 bit, min is white", 1, 8, 0, 0, 8, 1, MINISWHITE, PACKBITS, 0, 1, "wl"),
+    TIFF_ROW("grey, 1 bit", 1, 8, 1, 0, 1, 1, MINISBLACK, PACKBITS, 0, 1, "wl"),
+    TIFF_ROW("RGB, 8 bit, tiles, deflate", 3, 8, 24, 0, 8, 3, RGB, ADOBE_DEFLATE, 16, 1, "wl"),
+    TIFF_ROW("RGB, 16 bit, planar, tiles, LZW", 3, 16, 0, 0, 16, 3, RGB, LZW, 16, 2, "wl"),
+    TIFF_ROW("RGBA, 8 bit, planar strips", 3, 8, 24, 0, 8, 4, RGB, NONE, 0, 2, "wb"),
+    TIFF_ROW("palette, 8 bit", 3, 8, 4, 0, 8, 1, PALETTE, NONE, 0, 1, "wl"),
+    TIFF_ROW("BigTIFF, grey, 16 bit, deflate", 1, 16, 16, 0, 16, 1, MINISBLACK, ADOBE_DEFLATE, 0, 1, "w8l"),
+    TIFF_ROW("colour, JPEG inside", 3, 8, 0, 12, 8, 3, YCBCR, JPEG, 16, 1, "wl"),
+    TIFF_ROW("labels of 32 bits", 0, 0, 32, 0, 32, 1, MINISBLACK, LZW, 0, 1, "wl"),
 };
 
 static void must(bool held)
@@ -110,7 +128,8 @@ uint32_t tiny_images_label(const struct tiny_image *image, int x, int y)
 }
 
 /* One row of `samples` interleaved samples from column x0 on, beginning with `channel`, in host order. */
-static void fill_row(const struct storage *storage, int x0, int width, int y, int channel, int samples, uint8_t *row)
+static void fill_row(const struct storage *storage, int x0, int width, int y, int channel, int samples,
+                     uint8_t *row)
 {
     memset(row, 0, (size_t)width * (size_t)samples * 4);
     for (int i = 0; i < width * samples; i++) {
@@ -133,10 +152,17 @@ static void collect(png_structp png, png_bytep bytes, size_t count)
 static void plant_in_png(png_structp png, png_infop info)
 {
     png_byte exif[] = "II*\0\x08\0\0\0\0\0\0\0\0\0 " TINY_SECRET;
-    png_text texts[3] = {{.compression = PNG_TEXT_COMPRESSION_NONE, .key = (char *)"Author", .text = (char *)TINY_SECRET " one"},
-                         {.compression = PNG_TEXT_COMPRESSION_NONE, .key = (char *)"Comment", .text = (char *)"name " TINY_SECRET},
-                         {.compression = PNG_ITXT_COMPRESSION_NONE, .key = (char *)"XML:com.adobe.xmp", .text = (char *)TINY_SECRET,
-                          .lang = (char *)"", .lang_key = (char *)""}};
+    png_text texts[3] = {{.compression = PNG_TEXT_COMPRESSION_NONE,
+                          .key = (char *)"Author",
+                          .text = (char *)TINY_SECRET " one"},
+                         {.compression = PNG_TEXT_COMPRESSION_NONE,
+                          .key = (char *)"Comment",
+                          .text = (char *)"name " TINY_SECRET},
+                         {.compression = PNG_ITXT_COMPRESSION_NONE,
+                          .key = (char *)"XML:com.adobe.xmp",
+                          .text = (char *)TINY_SECRET,
+                          .lang = (char *)"",
+                          .lang_key = (char *)""}};
     png_set_text(png, info, texts, 3);
     png_set_eXIf_1(png, info, sizeof exif, exif);
     png_set_tIME(png, info, &(png_time){2020, 1, 2, 3, 4, 5});
@@ -155,7 +181,8 @@ static void make_png(const struct storage *storage, bool planted, struct buffer 
         png_color palette[PALETTE_SIZE];
         png_byte alpha[PALETTE_SIZE] = {0, 128, 255};
         for (unsigned i = 0; i < PALETTE_SIZE; i++)
-            palette[i] = (png_color){(png_byte)palette_entry(i, 0), (png_byte)palette_entry(i, 1), (png_byte)palette_entry(i, 2)};
+            palette[i] = (png_color){(png_byte)palette_entry(i, 0), (png_byte)palette_entry(i, 1),
+                                     (png_byte)palette_entry(i, 2)};
         png_set_PLTE(png, info, palette, PALETTE_SIZE);
         png_set_tRNS(png, info, alpha, 3, NULL);
     }
@@ -217,8 +244,9 @@ static void make_jpeg(const struct storage *storage, bool planted, struct buffer
 static void plant_in_tiff(TIFF *tiff)
 {
     static const TIFFFieldInfo vendor[] = {{50000, -1, -1, TIFF_ASCII, FIELD_CUSTOM, 1, 0, (char *)"Vendor"}};
-    static const uint32_t texts[] = {TIFFTAG_IMAGEDESCRIPTION, TIFFTAG_ARTIST, TIFFTAG_SOFTWARE, TIFFTAG_HOSTCOMPUTER,
-                                     TIFFTAG_COPYRIGHT, TIFFTAG_DOCUMENTNAME, TIFFTAG_MAKE, TIFFTAG_MODEL, TIFFTAG_PAGENAME};
+    static const uint32_t texts[] = {
+        TIFFTAG_IMAGEDESCRIPTION, TIFFTAG_ARTIST, TIFFTAG_SOFTWARE, TIFFTAG_HOSTCOMPUTER, TIFFTAG_COPYRIGHT,
+        TIFFTAG_DOCUMENTNAME,     TIFFTAG_MAKE,   TIFFTAG_MODEL,    TIFFTAG_PAGENAME};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         must(TIFFSetField(tiff, texts[i], "a long text with the name " TINY_SECRET));
     must(TIFFSetField(tiff, TIFFTAG_XMLPACKET, 7, TINY_SECRET));

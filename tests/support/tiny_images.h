@@ -1,5 +1,5 @@
-/* Small image files of every kind that cytofs reads, made by the format libraries themselves, with pixels known by a formula.
- * For tests of the readers, of the import that cleans files, and as seeds for fuzzing. */
+/* Small image files of every kind that cytofs reads, made by the format libraries themselves, with pixels
+ * known by a formula. For tests of the readers, of the import that cleans files, and as seeds for fuzzing. */
 #ifndef CYTOFS_TINY_IMAGES_H
 #define CYTOFS_TINY_IMAGES_H
 
@@ -18,17 +18,18 @@
 enum tiny_format { TINY_PNG, TINY_JPEG, TINY_TIFF };
 
 struct tiny_image {
-    const char *name;        /* as in "png, grey, 16 bit" */
+    const char *name; /* as in "png, grey, 16 bit" */
     enum tiny_format format;
-    int channels, bits;      /* as image_decode must give them */
-    int label_bits;          /* of the numbers that image_decode_labels must give; 0 where labels make no sense */
-    int tolerance;           /* of a decoded sample (JPEG) */
+    int channels, bits; /* as image_decode must give them */
+    int label_bits;     /* of the numbers that image_decode_labels must give; 0 where labels make no sense */
+    int tolerance;      /* of a decoded sample (JPEG) */
 };
 
 /* File number `index` (from 0) into *out; NULL behind the last. */
 const struct tiny_image *tiny_images_make(size_t index, bool planted, struct buffer *out);
 
-/* The sample that image_decode must give at (x, y, channel), and the number that image_decode_labels must give. */
+/* The sample that image_decode must give at (x, y, channel), and the number that image_decode_labels must
+ * give. */
 unsigned tiny_images_sample(const struct tiny_image *image, int x, int y, int channel);
 uint32_t tiny_images_label(const struct tiny_image *image, int x, int y);
 

@@ -1,7 +1,8 @@
 /* Two real datasets, from the folder that $CYTOFS_TEST_DATA names; skipped by name without it.
  *
  *     bccd/                   blood smears, Pascal VOC: BCCD_Dataset, commit d272fb14
- *     dsb2018_fluo.tar.xz     nuclei, one mask file each: Data Science Bowl 2018, or the same unpacked beside it
+ *     dsb2018_fluo.tar.xz     nuclei, one mask file each: Data Science Bowl 2018, or the same unpacked beside
+ * it
  */
 #include "testing.h"
 

@@ -1,5 +1,5 @@
-/* Images in and out.  The files are made by the format libraries (tests/support/tiny_images.c), their pixels are known by a
- * formula. */
+/* Images in and out.  The files are made by the format libraries (tests/support/tiny_images.c), their pixels
+ * are known by a formula. */
 #include "testing.h"
 
 #include <stdio.h>
@@ -71,8 +71,8 @@ static void label_images_keep_their_numbers(void **state)
         for (int y = 0; y < TINY_HEIGHT; y++)
             for (int x = 0; x < TINY_WIDTH; x++)
                 if (labels.labels[y * TINY_WIDTH + x] != tiny_images_label(tiny, x, y))
-                    fail_msg("%s: (%d, %d) is %u, not %u", tiny->name, x, y, labels.labels[y * TINY_WIDTH + x],
-                             tiny_images_label(tiny, x, y));
+                    fail_msg("%s: (%d, %d) is %u, not %u", tiny->name, x, y,
+                             labels.labels[y * TINY_WIDTH + x], tiny_images_label(tiny, x, y));
         image_labels_free(&labels);
     }
 }
@@ -130,6 +130,35 @@ static void half_of_a_file_is_refused(void **state)
         if (image_decode(bytes.data, bytes.length / 2, "half", &image, NULL) == CODE_OK)
             fail_msg("%s: half of it was taken for a picture", tiny->name);
     }
+}
+
+static void a_library_that_complains_prints_nothing(void **state)
+{
+    (void)state;
+    FILE *caught = tmpfile();
+    int kept = dup(STDERR_FILENO);
+    assert_true(caught && kept >= 0 && dup2(fileno(caught), STDERR_FILENO) >= 0);
+    for (size_t i = 0;; i++) {
+        SCOPE_BUFFER bytes = {0};
+        const struct tiny_image *tiny = tiny_images_make(i, true, &bytes);
+        if (!tiny)
+            break;
+        for (size_t at = 9; at < bytes.length; at += 7) {
+            SCOPE_IMAGE image = {0};
+            struct image_labels labels;
+            bytes.data[at] ^= 0x55;
+            if (image_decode(bytes.data, bytes.length, "damaged", &image, NULL) != CODE_OK &&
+                image_decode_labels(bytes.data, at, "cut", &labels, NULL) == CODE_OK)
+                image_labels_free(&labels);
+            bytes.data[at] ^= 0x55;
+        }
+    }
+    fflush(stderr);
+    dup2(kept, STDERR_FILENO);
+    close(kept);
+    assert_int_equal(fseek(caught, 0, SEEK_END), 0);
+    assert_int_equal(ftell(caught), 0);
+    fclose(caught);
 }
 
 static char *path_of(const char *name)
@@ -210,7 +239,8 @@ static void text_is_no_image(void **state)
 /* A PNG header that promises a picture of these sides, and a few bytes of data. */
 static size_t forge_png(uint8_t *bytes, uint32_t width, uint32_t height)
 {
-    static const uint8_t start[] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1A, '\n', 0, 0, 0, 13, 'I', 'H', 'D', 'R'};
+    static const uint8_t start[] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1A, '\n',
+                                    0,    0,   0,   13,  'I',  'H',  'D',  'R'};
     memcpy(bytes, start, sizeof start);
     for (int i = 0; i < 4; i++) {
         bytes[16 + i] = (uint8_t)(width >> (24 - 8 * i));
@@ -226,7 +256,11 @@ static size_t forge_png(uint8_t *bytes, uint32_t width, uint32_t height)
     crc = ~crc;
     for (int i = 0; i < 4; i++)
         bytes[29 + i] = (uint8_t)(crc >> (24 - 8 * i));
-    memcpy(bytes + 33, "\0\0\0\x04" "IDAT" "\x78\x9c\0\0\0\0\0\0", 16);
+    memcpy(bytes + 33,
+           "\0\0\0\x04"
+           "IDAT"
+           "\x78\x9c\0\0\0\0\0\0",
+           16);
     return 49;
 }
 
@@ -307,17 +341,17 @@ static void a_written_tiff_is_the_same_bytes_each_time(void **state)
     assert_code_ok(image_write_tiff(path, &image, &why), why);
     assert_code_ok(file_read(path, 4096, &bytes, &why), why);
     static const uint8_t wanted[] = {
-        'I', 'I', 42, 0, 8, 0, 0, 0, 9, 0,          /* header, 9 entries */
-        0x00, 1, 4, 0, 1, 0, 0, 0, 2, 0, 0, 0,      /* width 2 */
-        0x01, 1, 4, 0, 1, 0, 0, 0, 1, 0, 0, 0,      /* height 1 */
-        0x02, 1, 3, 0, 1, 0, 0, 0, 16, 0, 0, 0,     /* 16 bits */
-        0x03, 1, 3, 0, 1, 0, 0, 0, 1, 0, 0, 0,      /* not compressed */
-        0x06, 1, 3, 0, 1, 0, 0, 0, 1, 0, 0, 0,      /* 0 is black */
-        0x11, 1, 4, 0, 1, 0, 0, 0, 122, 0, 0, 0,    /* pixels begin here */
-        0x15, 1, 3, 0, 1, 0, 0, 0, 1, 0, 0, 0,      /* 1 sample a pixel */
-        0x16, 1, 4, 0, 1, 0, 0, 0, 1, 0, 0, 0,      /* 1 row in the strip */
-        0x17, 1, 4, 0, 1, 0, 0, 0, 4, 0, 0, 0,      /* of 4 bytes */
-        0, 0, 0, 0, 0x02, 0x01, 0xFE, 0xFF};
+        'I',  'I', 42, 0, 8,    0,    0,    0,   9,   0,       /* header, 9 entries */
+        0x00, 1,   4,  0, 1,    0,    0,    0,   2,   0, 0, 0, /* width 2 */
+        0x01, 1,   4,  0, 1,    0,    0,    0,   1,   0, 0, 0, /* height 1 */
+        0x02, 1,   3,  0, 1,    0,    0,    0,   16,  0, 0, 0, /* 16 bits */
+        0x03, 1,   3,  0, 1,    0,    0,    0,   1,   0, 0, 0, /* not compressed */
+        0x06, 1,   3,  0, 1,    0,    0,    0,   1,   0, 0, 0, /* 0 is black */
+        0x11, 1,   4,  0, 1,    0,    0,    0,   122, 0, 0, 0, /* pixels begin here */
+        0x15, 1,   3,  0, 1,    0,    0,    0,   1,   0, 0, 0, /* 1 sample a pixel */
+        0x16, 1,   4,  0, 1,    0,    0,    0,   1,   0, 0, 0, /* 1 row in the strip */
+        0x17, 1,   4,  0, 1,    0,    0,    0,   4,   0, 0, 0, /* of 4 bytes */
+        0,    0,   0,  0, 0x02, 0x01, 0xFE, 0xFF};
     assert_int_equal(bytes.length, sizeof wanted);
     assert_memory_equal(bytes.data, wanted, sizeof wanted);
 }
@@ -342,6 +376,7 @@ int main(void)
         cmocka_unit_test(the_pixel_size_is_read),
         cmocka_unit_test(a_file_cut_short_at_any_byte_fails_or_is_whole),
         cmocka_unit_test(half_of_a_file_is_refused),
+        cmocka_unit_test(a_library_that_complains_prints_nothing),
         cmocka_unit_test(sizes_are_read_from_headers_alone),
         cmocka_unit_test(what_is_behind_the_end_of_a_picture_does_no_harm),
         cmocka_unit_test(the_format_is_told_by_the_first_bytes_and_not_by_the_name),
