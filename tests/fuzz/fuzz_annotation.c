@@ -2,7 +2,7 @@
  * are invented, so no file is touched.  Whatever is read must leave sound objects behind. */
 #include "fuzzing.h"
 
-#include <assert.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -45,14 +45,20 @@ static enum code read_text(char kind, struct assembly *assembly, struct buffer *
     }
 }
 
+static void must(bool held)
+{
+    if (!held)
+        abort();
+}
+
 static void check_objects(const struct dataset *dataset)
 {
     for (size_t i = 0; i < dataset->image_count; i++)
         for (size_t k = 0; k < dataset->images[i].object_count; k++) {
             const struct dataset_object *object = &dataset->images[i].objects[k];
-            assert(object->x0 >= 0 && object->x0 < object->x1 && object->x1 <= SIDE);
-            assert(object->y0 >= 0 && object->y0 < object->y1 && object->y1 <= SIDE);
-            assert(object->class_index >= 0 && object->class_index < DATASET_CLASSES_MAX);
+            must(object->x0 >= 0 && object->x0 < object->x1 && object->x1 <= SIDE);
+            must(object->y0 >= 0 && object->y0 < object->y1 && object->y1 <= SIDE);
+            must(object->class_index >= 0 && object->class_index < DATASET_CLASSES_MAX);
         }
 }
 

@@ -3,7 +3,6 @@
  * itself.  A failing library call ends the test program: nothing here may fail. */
 #include "tiny_images.h"
 
-#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
