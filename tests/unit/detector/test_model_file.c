@@ -234,9 +234,10 @@ static struct network *make_network(struct device *device, const struct model_in
 static void a_model_file_detects_as_the_weights_it_was_made_of(void **state)
 {
     (void)state;
+    const struct device_options one_thread = {.threads = 1};
     struct device *device;
     struct failure why;
-    assert_code_ok(device_open("cpu", NULL, &device, &why), why);
+    assert_code_ok(device_open("cpu", &one_thread, &device, &why), why);
     struct model_info info = sample_info();
     struct network *network = make_network(device, &info);
     size_t floats = network_slab_floats(network);

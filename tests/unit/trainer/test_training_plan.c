@@ -1,0 +1,163 @@
+/* kernels/trainer: what is chosen from the data and what the options decide. */
+#include "testing.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "device.h"
+#include "training_plan.h"
+
+static const struct device fast = {.name = "cpu", .description = "a processor", .bf16 = true, .threads = 2};
+static const struct device plain = {.name = "ref", .description = "plain loops", .bf16 = false, .threads = 1};
+
+/* Four blood-smear-like images with boxes. */
+static const struct dataset *make_dataset(size_t mask_count)
+{
+    static struct dataset_image images[4];
+    static struct dataset_object object = {10, 10, 50, 50, 0, 0};
+    static char folder[] = "cells", path[] = "x.png", class_name[] = "cell";
+    static struct dataset dataset = {.folder = folder, .images = images, .image_count = 4, .class_count = 1};
+    for (int i = 0; i < 4; i++)
+        images[i] = (struct dataset_image){
+            .path = path, .objects = &object, .object_count = 1, .mask_count = mask_count};
+    dataset.class_names[0] = class_name;
+    return &dataset;
+}
+
+static struct survey smear = {.bits = 8, .is_grey = false, .range_median = 0.6, .side_median = 103, .side_p99 = 230,
+                              .image_width = 640, .image_height = 480};
+static struct survey nuclei = {.bits = 16, .is_grey = true, .range_median = 0.04, .side_median = 27, .side_p99 = 45,
+                               .image_width = 256, .image_height = 256};
+
+static struct training_plan make(const struct trainer_options *options, const struct survey *survey,
+                                 const struct device *device, size_t masks)
+{
+    struct training_plan plan;
+    struct failure why;
+    assert_code_ok(training_plan_make(options, make_dataset(masks), survey, device, 205, &plan, &why), why);
+    return plan;
+}
+
+static void open_choices_suit_blood_smears(void **state)
+{
+    (void)state;
+    struct trainer_options options = trainer_defaults();
+    struct training_plan plan = make(&options, &smear, &fast, 0);
+    assert_int_equal(plan.architecture.input_channels, 3);
+    assert_int_equal(plan.architecture.rays, 0);
+    assert_int_equal(plan.preprocessing.intensity, INTENSITY_FULL);
+    assert_true(fabs(plan.preprocessing.scale * 103 - 42) < 1e-9);
+    assert_int_equal(plan.side, 224);
+    assert_int_equal(plan.batch, 8);
+    assert_int_equal(plan.steps, 205 * 40 / 8);
+    assert_int_equal(plan.precision, PRECISION_BF16);
+    assert_true(plan.lr == 2e-3);
+}
+
+static void open_choices_suit_fluorescent_nuclei(void **state)
+{
+    (void)state;
+    struct trainer_options options = trainer_defaults();
+    struct training_plan plan = make(&options, &nuclei, &plain, 1);
+    assert_int_equal(plan.architecture.input_channels, 1);
+    assert_int_equal(plan.architecture.rays, 32);
+    assert_int_equal(plan.preprocessing.intensity, INTENSITY_PERCENTILE);
+    assert_true(fabs(plan.preprocessing.range_floor - 0.01) < 1e-12);
+    assert_true(plan.preprocessing.scale == 1);
+    assert_int_equal(plan.side, 256);
+    assert_int_equal(plan.precision, PRECISION_F32);
+}
+
+static void small_objects_are_enlarged_within_reason(void **state)
+{
+    (void)state;
+    assert_true(training_plan_scale(3) == 2);
+    assert_true(training_plan_scale(10) > 1);
+    assert_true(training_plan_scale(30) == 1);
+    assert_true(fabs(training_plan_scale(84) - 0.5) < 1e-9);
+    assert_true(training_plan_scale(60000) >= PREPROCESSING_SCALE_MIN);
+}
+
+static void options_win_over_choices(void **state)
+{
+    (void)state;
+    struct trainer_options options = trainer_defaults();
+    options.epochs = 2;
+    options.batch = 32;
+    options.image_size = 96;
+    options.scale = 0.7;
+    options.rays = 0;
+    struct training_plan plan = make(&options, &nuclei, &fast, 1);
+    assert_int_equal(plan.steps, 13); /* 410 draws in batches of 32 */
+    assert_int_equal(plan.side, 96);
+    assert_true(fabs(plan.lr - 4e-3) < 1e-9);
+    assert_true(plan.preprocessing.scale == 0.7);
+    assert_int_equal(plan.architecture.rays, 0);
+    options.steps = 7;
+    options.lr = 0.5;
+    plan = make(&options, &nuclei, &fast, 1);
+    assert_int_equal(plan.steps, 7);
+    assert_true(plan.lr == 0.5);
+}
+
+static void whatever_decides_the_weights_changes_the_digest(void **state)
+{
+    (void)state;
+    struct trainer_options base = trainer_defaults();
+    struct training_plan first = make(&base, &smear, &fast, 0), again = make(&base, &smear, &fast, 0);
+    assert_string_equal(first.digest, again.digest);
+    struct trainer_options changed[7];
+    for (int i = 0; i < 7; i++)
+        changed[i] = base;
+    changed[0].seed = 2;
+    changed[1].lr = 1e-3;
+    changed[2].batch = 4;
+    changed[3].precision = TRAINER_PRECISION_F32;
+    changed[4].weight_decay = 0;
+    changed[5].size = NETWORK_S;
+    changed[6].scale = 0.5;
+    for (int i = 0; i < 7; i++) {
+        struct training_plan plan = make(&changed[i], &smear, &fast, 0);
+        assert_string_not_equal(plan.digest, first.digest);
+    }
+    struct training_plan elsewhere = make(&base, &smear, &plain, 0);
+    assert_string_not_equal(elsewhere.digest, first.digest);
+}
+
+static void what_cannot_be_is_refused_with_what_to_write(void **state)
+{
+    (void)state;
+    struct {
+        struct trainer_options options;
+        const char *text;
+    } cases[5];
+    for (int i = 0; i < 5; i++)
+        cases[i].options = trainer_defaults();
+    cases[0].options.batch = 1000, cases[0].text = "batch is 1000 (write 0 to 256)";
+    cases[1].options.image_size = 32, cases[1].text = "multiple of 32, at least 64";
+    cases[2].options.rays = 32, cases[2].text = "boxes only";
+    cases[3].options.precision = TRAINER_PRECISION_BF16, cases[3].text = "plain loops cannot compute in bf16";
+    cases[4].options.lr = NAN, cases[4].text = "lr is nan";
+    for (int i = 0; i < 5; i++) {
+        struct training_plan plan;
+        struct failure why = {0};
+        enum code code = training_plan_make(&cases[i].options, make_dataset(0), &smear, &plain, 10, &plan, &why);
+        assert_int_not_equal(code, CODE_OK);
+        if (!strstr(why.text, cases[i].text))
+            fail_msg("\"%s\" does not say \"%s\"", why.text, cases[i].text);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(open_choices_suit_blood_smears),
+        cmocka_unit_test(open_choices_suit_fluorescent_nuclei),
+        cmocka_unit_test(small_objects_are_enlarged_within_reason),
+        cmocka_unit_test(options_win_over_choices),
+        cmocka_unit_test(whatever_decides_the_weights_changes_the_digest),
+        cmocka_unit_test(what_cannot_be_is_refused_with_what_to_write),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
