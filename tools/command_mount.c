@@ -185,10 +185,12 @@ int command_mount(const struct command *command, int argc, char **argv)
         return status;
     if (arguments.count != (mount.memory ? 1 : 2))
         return command_usage(command, mount.memory ? "with --memory it needs: DIR" : "it needs: STORE DIR");
-    mount.store = mount.memory ? NULL : arguments.positional[0];
+    /* The server's working directory is / later on. */
+    SCOPE_FREE char *store = mount.memory ? NULL : absolute_path(arguments.positional[0]);
     SCOPE_FREE char *directory = absolute_path(arguments.positional[arguments.count - 1]);
+    mount.store = store;
     mount.directory = directory;
-    if (!directory)
+    if (!directory || (!store && !mount.memory))
         return EXIT_SYSTEM;
     return mount.foreground ? serve_in_foreground(command, &mount) : serve_in_background(command, &mount);
 }

@@ -8,21 +8,20 @@
 #include "version.h"
 
 const struct command command_table[] = {
-    {"init", "STORE", "make a lab: an encrypted store and its first member", command_init_details, command_init},
+    {"init", "STORE", "make a lab: an encrypted store and its first member", command_init_details, command_init, false},
     {"mount", "STORE DIR", "show the lab in a folder, and run its jobs on this machine", command_mount_details,
-     command_mount},
-    {"submit", "SPEC", "hand a job spec to a mounted lab", command_submit_details, command_submit},
-    {"watch", "[JOB]", "follow jobs until they end", command_watch_details, command_watch},
+     command_mount, false},
+    {"submit", "SPEC", "hand a job spec to a mounted lab", command_submit_details, command_submit, false},
+    {"watch", "[JOB]", "follow jobs until they end", command_watch_details, command_watch, false},
     {"import", "SOURCE DATASET", "copy images and annotations, without what could name a patient",
-     command_import_details, command_import},
-    {"synth", "KIND DIR", "make a dataset of synthetic cells", command_synth_details, command_synth},
+     command_import_details, command_import, false},
+    {"synth", "KIND DIR", "make a dataset of synthetic cells", command_synth_details, command_synth, false},
     {"train", "DATASET", "train a detector from a folder of annotated images", command_train_details, command_train, true},
     {"detect", "MODEL IMAGE...", "find cells in images", command_detect_details, command_detect, true},
     {"evaluate", "MODEL DATASET", "score a detector on annotated images", command_evaluate_details, command_evaluate,
      true},
-    {"node", "LAB", "run a mounted lab's jobs on this machine", command_node_details, command_node},
-    {"fsck", "STORE", "check a store", command_fsck_details, command_fsck},
-    {"version", "", "print the version, the formats and the devices", NULL, command_version},
+    {"node", "LAB", "run a mounted lab's jobs on this machine", command_node_details, command_node, false},
+    {"version", "", "print the version, the formats and the devices", NULL, command_version, false},
     {0},
 };
 
@@ -60,7 +59,8 @@ int main(int argc, char **argv)
         return EXIT_USAGE;
     }
     if (help) {
-        char *arguments[] = {argv[2], "--help", NULL};
+        static char help_option[] = "--help";
+        char *arguments[] = {argv[2], help_option, NULL};
         return command->run(command, 2, arguments);
     }
     if (command->computes)
