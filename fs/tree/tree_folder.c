@@ -117,7 +117,8 @@ static enum code list_stored(struct tree *tree, struct node_id id, struct tree_f
     return code;
 }
 
-enum code tree_open_folder(struct tree *tree, struct node_id id, struct tree_folder **out, struct failure *why)
+static enum code open_listing(struct tree *tree, struct node_id id, bool with_derived, struct tree_folder **out,
+                              struct failure *why)
 {
     struct tree_folder *folder = calloc(1, sizeof *folder);
     if (!folder)
@@ -126,7 +127,7 @@ enum code tree_open_folder(struct tree *tree, struct node_id id, struct tree_fol
     folder->id = id;
     SCOPE_BUFFER path = {.max = TREE_PATH_MAX};
     enum code code = list_stored(tree, id, folder, &path, why);
-    if (code == CODE_OK && tree->rule_count)
+    if (code == CODE_OK && with_derived && tree->rule_count)
         derived_list(tree, buffer_text(&path), add_derived, folder);
     if (code == CODE_OK && folder->failed)
         code = failure_set(why, CODE_NO_MEMORY, "listing a folder: no memory for %zu names", folder->count);
@@ -137,6 +138,16 @@ enum code tree_open_folder(struct tree *tree, struct node_id id, struct tree_fol
     sort_out(folder);
     *out = folder;
     return CODE_OK;
+}
+
+enum code tree_open_folder(struct tree *tree, struct node_id id, struct tree_folder **out, struct failure *why)
+{
+    return open_listing(tree, id, true, out, why);
+}
+
+enum code folder_open_stored(struct tree *tree, struct node_id id, struct tree_folder **out, struct failure *why)
+{
+    return open_listing(tree, id, false, out, why);
 }
 
 static bool describe(struct tree_folder *folder, const struct entry *entry, struct node_attributes *attributes)

@@ -408,7 +408,7 @@ enum code tree_path_list(struct tree *tree, const char *path, tree_path_visit *e
     struct tree_folder *folder;
     enum code code = look(tree, path, &attributes, why);
     if (code == CODE_OK)
-        code = tree_open_folder(tree, attributes.id, &folder, why);
+        code = folder_open_stored(tree, attributes.id, &folder, why);
     if (code != CODE_OK)
         return code;
     const char *name;
