@@ -8,6 +8,7 @@
  *
  * Names are found as everywhere (assembly_find), relative to the CSV file first.  Fields may be quoted (RFC
  * 4180), but may not hold line breaks.  A line that cannot be understood is a warning with its number.
+ * A table with a column "score" holds detections, which are no annotations, wherever they were copied to.
  */
 #include "annotations.h"
 
@@ -78,6 +79,9 @@ static bool read_head(char *line, struct table *table)
     if (strncmp(line, "\xEF\xBB\xBF", 3) == 0)
         line += 3;
     int count = cut_fields(line, fields);
+    for (int i = 0; i < count; i++)
+        if (strcasecmp(fields[i], "score") == 0)
+            return false;
     for (int column = 0; column < COLUMN_COUNT; column++) {
         table->place[column] = -1;
         for (int i = 0; i < count; i++)

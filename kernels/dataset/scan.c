@@ -30,6 +30,14 @@ static enum code add_path(struct scan *scan, size_t *capacity, char *path, struc
     return CODE_OK;
 }
 
+/* Whether what lstat told is an ordinary file, or a link to one. */
+static bool is_file(const char *path, struct stat *status)
+{
+    if (S_ISLNK(status->st_mode) && stat(path, status) != 0)
+        return false;
+    return S_ISREG(status->st_mode);
+}
+
 static enum code scan_below(struct scan *scan, size_t *capacity, const char *inner, int depth,
                             struct failure *why)
 {
@@ -48,14 +56,16 @@ static enum code scan_below(struct scan *scan, size_t *capacity, const char *inn
             continue;
         char *relative = file_join(inner, names.names[i]);
         SCOPE_FREE char *full = file_join(folder, names.names[i]);
-        struct stat status, target;
+        struct stat status;
         if (!relative || !full) {
             free(relative);
             code = failure_set(why, CODE_NO_MEMORY, "%s: out of memory", scan->folder);
-        } else if (lstat(full, &status) == 0 && S_ISDIR(status.st_mode)) {
+        } else if (lstat(full, &status) != 0) {
+            free(relative); /* gone since the folder was listed */
+        } else if (S_ISDIR(status.st_mode)) {
             code = scan_below(scan, capacity, relative, depth + 1, why);
             free(relative);
-        } else if (stat(full, &target) == 0 && S_ISREG(target.st_mode)) {
+        } else if (is_file(full, &status)) {
             code = add_path(scan, capacity, relative, why);
         } else {
             free(relative);

@@ -11,6 +11,7 @@
  */
 #include "splits.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -56,28 +57,49 @@ static enum code read_list(struct assembly *assembly, const char *path, enum dat
     return CODE_OK;
 }
 
-/* The first file with that name whose folder ends with `folder` ("" takes any). */
-static const char *find_list(const struct scan *scan, const char *folder, const char *name)
+static size_t count_slashes(const char *path)
 {
-    for (size_t i = 0; i < scan->count; i++) {
-        const char *base = file_base_name(scan->paths[i]);
-        size_t above = (size_t)(base - scan->paths[i]), wanted = strlen(folder);
-        if (strcmp(base, name) == 0 && above >= wanted && memcmp(base - wanted, folder, wanted) == 0)
-            return scan->paths[i];
-    }
-    return NULL;
+    size_t count = 0;
+    for (; *path; path++)
+        count += *path == '/';
+    return count;
 }
 
+/* The list of training images whose folder ends with `folder` ("" takes any): the one that lies least deep.
+ */
+static const char *find_training_list(const struct scan *scan, const char *folder)
+{
+    const char *found = NULL;
+    for (size_t i = 0; i < scan->count; i++) {
+        const char *path = scan->paths[i], *base = file_base_name(path);
+        size_t above = (size_t)(base - path), wanted = strlen(folder);
+        if (strcmp(base, list_names[SPLIT_TRAIN]) == 0 && above >= wanted &&
+            memcmp(base - wanted, folder, wanted) == 0 &&
+            (!found || count_slashes(path) < count_slashes(found)))
+            found = path;
+    }
+    return found;
+}
+
+/* Reads the training list there and the other lists beside it. */
 static enum code read_lists_in(struct assembly *assembly, const char *folder, bool *found,
                                struct failure *why)
 {
-    enum code code = CODE_OK;
-    *found = find_list(assembly->scan, folder, list_names[SPLIT_TRAIN]) != NULL;
-    for (size_t i = 0; *found && i < assembly->count; i++)
+    const char *training = find_training_list(assembly->scan, folder);
+    *found = training != NULL;
+    if (!training)
+        return CODE_OK;
+    for (size_t i = 0; i < assembly->count; i++)
         assembly->entries[i].image.split = SPLIT_NONE;
-    for (int split = SPLIT_TRAIN; code == CODE_OK && *found && split <= SPLIT_TEST; split++) {
-        const char *path = find_list(assembly->scan, folder, list_names[split]);
-        if (path)
+    enum code code = CODE_OK;
+    for (int split = SPLIT_TRAIN; code == CODE_OK && split <= SPLIT_TEST; split++) {
+        SCOPE_FREE char *path = NULL;
+        int above = (int)(file_base_name(training) - training);
+        if (asprintf(&path, "%.*s%s", above, training, list_names[split]) < 0) {
+            path = NULL;
+            return failure_set(why, CODE_NO_MEMORY, "%s: out of memory", training);
+        }
+        if (scan_has(assembly->scan, path))
             code = read_list(assembly, path, (enum dataset_split)split, why);
     }
     return code;

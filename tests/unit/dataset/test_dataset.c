@@ -314,6 +314,19 @@ static void boxes_in_csv_are_read_with_their_labels(void **state)
     dataset_destroy(dataset);
 }
 
+static void a_table_of_detections_is_no_annotation(void **state)
+{
+    const char *folder = *state;
+    dataset_fixture_image(folder, "a.png", 10, 10);
+    dataset_fixture_text(folder, "a.xml", "<annotation>" BOX("RBC", 1, 1, 9, 9) "</annotation>");
+    dataset_fixture_text(folder, "detections.csv",
+                         "image,id,class,score,x0,y0,x1,y1\na.png,1,WBC,0.9,1,1,5,5\n");
+    struct dataset *dataset = dataset_fixture_load(folder, NULL);
+    assert_string_equal(dataset->annotation_kind, "voc");
+    assert_int_equal(dataset_fixture_count_class(dataset, "WBC"), 0);
+    dataset_destroy(dataset);
+}
+
 /* `count` images with one box each. */
 static void make_images(const char *folder, int count)
 {
@@ -333,6 +346,7 @@ static void lists_of_names_decide_the_split(void **state)
     dataset_fixture_text(folder, "train.txt", "i00\ni01.png\r\n./i02.png\n");
     dataset_fixture_text(folder, "val.txt", "/somewhere/else/i03.png\n");
     dataset_fixture_text(folder, "test.txt", "i04\n");
+    dataset_fixture_text(folder, "a/deeper/train.txt", "i05\n");
     struct dataset *dataset = dataset_fixture_load(folder, NULL);
     assert_string_equal(dataset->split_source, "train.txt");
     static const enum dataset_split wanted[] = {SPLIT_TRAIN, SPLIT_TRAIN, SPLIT_TRAIN,
@@ -420,6 +434,7 @@ int main(void)
         with_folder(a_mask_of_one_value_is_split_into_its_components),
         with_folder(one_mask_file_a_nucleus_is_understood),
         with_folder(boxes_in_csv_are_read_with_their_labels),
+        with_folder(a_table_of_detections_is_no_annotation),
         with_folder(lists_of_names_decide_the_split),
         with_folder(without_a_list_the_paths_hash_decides_and_nothing_is_empty),
         with_folder(training_images_stand_in_where_nothing_validates),
