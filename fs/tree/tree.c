@@ -148,7 +148,7 @@ static enum code fill(struct tree *tree, const char *member_name, struct failure
     enum code code = operation_begin(tree, why);
     if (code == CODE_OK)
         code = operation_end(tree, make_frame(tree, member_name, why), why);
-    return code == CODE_OK ? commit_write_out(tree, why) : code;
+    return code == CODE_OK ? commit_bring_up_to_date(tree, why) : code;
 }
 
 /* A tree on a new catalog, committed. */
@@ -337,8 +337,7 @@ void tree_statistics(struct tree *tree, struct tree_statistics *out)
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
     uint64_t dirty_bytes = tree->dirty_bytes;
     /* Rows in memory are newer than the catalog's.  If they cannot be written now, the numbers lag: no harm. */
-    if (!tree->read_only && !tree->commit.committing)
-        (void)!commit_write_out(tree, NULL);
+    (void)!commit_bring_up_to_date(tree, NULL);
     (void)!catalog_inode_totals(tree->catalog, &totals, NULL);
     chunk_store_statistics(tree->chunks, &chunks);
     *out = (struct tree_statistics){.files = totals.files + totals.links,

@@ -66,7 +66,7 @@ static enum code write_rows(struct tree *tree, struct failure *why)
     return code;
 }
 
-enum code commit_write_out(struct tree *tree, struct failure *why)
+static enum code write_out(struct tree *tree, struct failure *why)
 {
     enum code code = write_pieces(tree, why);
     if (code == CODE_OK)
@@ -77,6 +77,14 @@ enum code commit_write_out(struct tree *tree, struct failure *why)
     /* Each row stands for itself: those that were written stay so, whatever became of the others. */
     enum code kept = catalog_operation_end(tree->catalog, true, why);
     return code != CODE_OK ? code : kept;
+}
+
+enum code commit_bring_up_to_date(struct tree *tree, struct failure *why)
+{
+    while (tree->commit.committing)
+        pthread_cond_wait(&tree->commit.finished, &tree->lock);
+    enum code code = operation_allowed(tree, why);
+    return code == CODE_OK ? write_out(tree, why) : code;
 }
 
 static bool is_growing(const struct chunk_pack_list *list, uint32_t pack)
@@ -148,7 +156,7 @@ static bool collect(struct tree *tree, struct dead_packs *dead, enum code *code,
         return false;
     *code = operation_allowed(tree, why);
     if (*code == CODE_OK)
-        *code = commit_write_out(tree, why);
+        *code = write_out(tree, why);
     if (*code != CODE_OK)
         return false;
     find_dead_packs(tree, dead);

@@ -18,8 +18,9 @@ void commit_hint(struct tree *tree);
 /* Waits until there is room for more unwritten contents.  With the lock, which is released meanwhile. */
 MUST_CHECK enum code commit_make_room(struct tree *tree, struct failure *why);
 
-/* Seals all contents in memory into the chunk store and brings all rows into the catalog's transaction, without making
- * either durable.  With the lock and the gate open, outside of operations. */
-MUST_CHECK enum code commit_write_out(struct tree *tree, struct failure *why);
+/* Waits at the gate, then seals all contents in memory into the chunk store and brings all rows into the catalog's
+ * transaction, without making either durable: the catalog then describes the tree as it is.  With the lock, outside of
+ * operations. */
+MUST_CHECK enum code commit_bring_up_to_date(struct tree *tree, struct failure *why);
 
 #endif

@@ -209,23 +209,27 @@ enum code tree_make_link(struct tree *tree, struct node_id folder, const char *n
     return code;
 }
 
-enum code tree_read_link(struct tree *tree, struct node_id id, struct buffer *target, struct failure *why)
+enum code names_read_target(struct tree *tree, uint64_t inode, struct buffer *target, struct failure *why)
 {
-    if (tree_is_derived(id))
-        return failure_set(why, CODE_INVALID, "this is not a symbolic link");
-    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
     struct node *node;
-    enum code code = node_get(tree, id.value, &node, why);
+    enum code code = node_get(tree, inode, &node, why);
     if (code != CODE_OK)
         return code;
     if (node->row.kind != CATALOG_INODE_LINK)
         return failure_set(why, CODE_INVALID, "this is not a symbolic link");
     SCOPE_BUFFER sealed = {0};
-    code =
-        catalog_attribute_get(tree->catalog, &(struct catalog_attribute){.inode = id.value, .name = ""}, &sealed, why);
+    code = catalog_attribute_get(tree->catalog, &(struct catalog_attribute){.inode = inode, .name = ""}, &sealed, why);
     if (code == CODE_NO_DATA)
         return failure_set(why, CODE_CORRUPT, "the symbolic link has lost its target (run: cytofs fsck)");
     return code == CODE_OK ? seal_open_target(tree, node, &sealed, target, why) : code;
+}
+
+enum code tree_read_link(struct tree *tree, struct node_id id, struct buffer *target, struct failure *why)
+{
+    if (tree_is_derived(id))
+        return failure_set(why, CODE_INVALID, "this is not a symbolic link");
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
+    return names_read_target(tree, id.value, target, why);
 }
 
 static enum code add_name(struct tree *tree, struct node_id id, struct node_id folder, const char *name,

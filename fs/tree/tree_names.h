@@ -23,6 +23,9 @@ MUST_CHECK enum code names_folder(struct tree *tree, struct node_id id, struct n
 /* Unlinks a file or link; with the lock, inside an operation. */
 MUST_CHECK enum code names_remove_file(struct tree *tree, struct node *folder, const char *name, struct failure *why);
 
+/* Appends a symbolic link's target; CODE_INVALID for anything else.  With the lock. */
+MUST_CHECK enum code names_read_target(struct tree *tree, uint64_t inode, struct buffer *target, struct failure *why);
+
 /* CODE_NOT_PERMITTED (or `taken`, where it is CODE_EXISTS) if a rule makes a file of this name.  Without the lock. */
 MUST_CHECK enum code names_check_underived(struct tree *tree, struct node_id folder, const char *name, enum code taken,
                                            struct failure *why);

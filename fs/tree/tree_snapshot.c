@@ -39,15 +39,6 @@ bool snapshot_is_folder(struct tree *tree, struct node_id id)
     return node_get(tree, id.value, &node, NULL) == CODE_OK && node->row.flags & CATALOG_INODE_SNAPSHOTS;
 }
 
-/* With the lock: waits at the gate, then brings all changes into the catalog's transaction. */
-static enum code bring_up_to_date(struct tree *tree, struct failure *why)
-{
-    while (tree->commit.committing)
-        pthread_cond_wait(&tree->commit.finished, &tree->lock);
-    enum code code = operation_allowed(tree, why);
-    return code == CODE_OK ? commit_write_out(tree, why) : code;
-}
-
 /* Copies the dataset and names the copy; inside an operation. */
 static enum code copy_dataset(struct tree *tree, struct node *dataset, struct node *snapshots, const char *label,
                               struct node **out, struct failure *why)
@@ -82,7 +73,7 @@ static enum code make(struct tree *tree, struct node *dataset, struct node *snap
 {
     if (strncmp(label, TREE_STAGING_PREFIX, sizeof TREE_STAGING_PREFIX - 1) == 0)
         return failure_set(why, CODE_INVALID, "names that begin with %s are reserved", TREE_STAGING_PREFIX);
-    enum code code = bring_up_to_date(tree, why);
+    enum code code = commit_bring_up_to_date(tree, why);
     if (code == CODE_OK)
         code = operation_begin(tree, why);
     if (code != CODE_OK)
@@ -171,7 +162,7 @@ static enum code choose_label(struct tree *tree, struct node *snapshots, char la
 static enum code take(struct tree *tree, struct node *dataset, struct node *snapshots, bool reuse,
                       char label[TREE_NAME_MAX + 1], struct failure *why)
 {
-    enum code code = bring_up_to_date(tree, why);
+    enum code code = commit_bring_up_to_date(tree, why);
     if (code == CODE_OK && reuse) {
         code = find_equal(tree, dataset, snapshots, label, why);
         if (code != CODE_NOT_FOUND)

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "check.h"
 #include "chunk_store_fault.h"
 #include "chunk_store_memory.h"
 #include "chunk_store_packs.h"
@@ -80,6 +81,16 @@ void lab_reopen(struct lab *lab)
 {
     lab_close(lab);
     lab_open(lab);
+}
+
+void lab_check(struct lab *lab)
+{
+    struct failure why;
+    struct check_summary summary;
+    SCOPE_BUFFER report = {0};
+    assert_code_ok(check_run(lab->tree, &(struct check_options){.contents = true}, &report, &summary, &why), why);
+    if (summary.problems)
+        fail_msg("%s", buffer_text(&report));
 }
 
 void lab_destroy(struct lab *lab)

@@ -29,6 +29,9 @@ void lab_close(struct lab *lab);
 void lab_open(struct lab *lab);
 void lab_reopen(struct lab *lab);
 
+/* Fails the test with the report where the check (check.h) finds a problem. */
+void lab_check(struct lab *lab);
+
 /* Closes it, and removes its folder. */
 void lab_destroy(struct lab *lab);
 

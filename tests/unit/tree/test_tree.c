@@ -26,6 +26,7 @@ static int create(void **state)
 
 static int destroy(void **state)
 {
+    lab_check(*state);
     lab_destroy(*state);
     free(*state);
     return 0;
@@ -96,14 +97,12 @@ static void moving_between_key_spaces_is_refused(void **state)
     lab_write(lab, "datasets/a/x", "x");
     struct node_id a = lab_node(lab, "datasets/a"), b = lab_node(lab, "datasets/b");
     struct node_attributes attributes;
-    assert_int_equal(tree_rename(lab->tree, &(struct tree_rename){a, b, "x", "x", 0}, &why),
-                     CODE_CROSS_SPACE);
+    assert_int_equal(tree_rename(lab->tree, &(struct tree_rename){a, b, "x", "x", 0}, &why), CODE_CROSS_SPACE);
     assert_int_equal(tree_hard_link(lab->tree, lab_node(lab, "datasets/a/x"), b, "x", &attributes, &why),
                      CODE_CROSS_SPACE);
     struct node_id datasets = lab_node(lab, "datasets");
-    assert_int_equal(
-        tree_rename(lab->tree, &(struct tree_rename){datasets, lab_node(lab, "jobs"), "a", "a", 0}, &why),
-        CODE_CROSS_SPACE);
+    assert_int_equal(tree_rename(lab->tree, &(struct tree_rename){datasets, lab_node(lab, "jobs"), "a", "a", 0}, &why),
+                     CODE_CROSS_SPACE);
     assert_code_ok(tree_rename(lab->tree, &(struct tree_rename){datasets, datasets, "a", "c", 0}, &why), why);
     lab_expect(lab, "datasets/c/x", "x");
 }

@@ -395,6 +395,7 @@ static void run(uint64_t seed)
             close_pair(&model->open[j]);
         lab_reopen(&model->lab);
         compare_folders(model, "");
+        lab_check(&model->lab);
     }
     lab_destroy(&model->lab);
     assert_code_ok(file_remove_tree(model->host, &why), why);

@@ -11,10 +11,10 @@
 
 struct watched {
     struct lab lab;
-    struct buffer calls;   /* "check jobs/a.yaml; settled jobs/a.yaml; " */
+    struct buffer calls; /* "check jobs/a.yaml; settled jobs/a.yaml; " */
     enum code check_says;
     enum code admit_says;
-    char shown[200];       /* what the control file shows */
+    char shown[200]; /* what the control file shows */
     int renderings;
 };
 
@@ -126,15 +126,27 @@ static int open_lab(void **state)
     struct failure why;
     lab_open_memory(&watched->lab);
     const struct rule rules[] = {
-        {.kind = RULE_WATCH, .pattern = "jobs/*.yaml", .context = watched, .check = check, .settled = settled,
+        {.kind = RULE_WATCH,
+         .pattern = "jobs/*.yaml",
+         .context = watched,
+         .check = check,
+         .settled = settled,
          .removed = removed},
         {.kind = RULE_WATCH, .pattern = "experiments/*/claim", .context = watched, .admit = admit, .settled = settled},
         {.kind = RULE_WATCH, .pattern = "experiments/*/events", .context = watched, .append_only = true},
         {.kind = RULE_WATCH, .pattern = "lab/nodes/*", .context = watched, .released = released},
         {.kind = RULE_DERIVED, .pattern = "experiments/*/summary", .context = watched, .render = count_lines},
-        {.kind = RULE_DERIVED, .pattern = "jobs/*.error", .context = watched, .list = list_errors, .render = show_error},
+        {.kind = RULE_DERIVED,
+         .pattern = "jobs/*.error",
+         .context = watched,
+         .list = list_errors,
+         .render = show_error},
         {.kind = RULE_CONTROL, .pattern = "lab/trace", .context = watched, .render = show_control, .command = command},
-        {.kind = RULE_STREAM, .pattern = "jobs/events", .context = watched, .open = open_stream, .read = read_stream,
+        {.kind = RULE_STREAM,
+         .pattern = "jobs/events",
+         .context = watched,
+         .open = open_stream,
+         .read = read_stream,
          .close = close_stream},
     };
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
@@ -147,6 +159,7 @@ static int open_lab(void **state)
 static int close_lab(void **state)
 {
     struct watched *watched = *state;
+    lab_check(&watched->lab);
     lab_destroy(&watched->lab);
     buffer_free(&watched->calls);
     free(watched);
