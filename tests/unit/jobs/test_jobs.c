@@ -2,6 +2,7 @@
 #include "lab.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "buffer.h"
@@ -211,7 +212,7 @@ static void a_node_claims_runs_and_finishes(void **state)
     lab_expect_part(lab, "jobs/queue", "running  a    experiments/a/001  eve");
     fake_node_say(&node, RUN, RUN_EVENT_FINISHED, NULL);
     lab_expect_file(lab, "jobs/queue", "Nothing runs and nothing waits.\n");
-    assert_int_equal(fake_node_claim(&node, RUN), CODE_NOT_FOUND);
+    assert_int_equal(fake_node_claim(&node, RUN), CODE_EXISTS);
     fake_node_die(&node);
     lab_expect_state(lab, RUN, RUN_FINISHED);
 }
@@ -519,5 +520,6 @@ int main(void)
         LAB_TEST(the_stream_gives_one_line_for_each_change_and_wakes_who_waits),
         LAB_TEST(a_removed_run_folder_leaves_the_queue),
     };
+    cmocka_set_skip_filter(getenv("SKIP"));
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
