@@ -118,6 +118,7 @@ static struct tree_file *make_handle(struct tree *tree, struct node *node, unsig
     file->flags = flags;
     file->node = node;
     node->writers += flags & OPEN_WRITE ? 1 : 0;
+    node->opened += flags & OPEN_UNSEEN ? 0 : 1;
     node_hold(tree, node);
     return file;
 }
@@ -152,6 +153,7 @@ static void unmake_handle(struct tree *tree, struct tree_file *file)
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
     file->node->writers -= file->flags & OPEN_WRITE ? 1 : 0;
+    file->node->opened -= file->flags & OPEN_UNSEEN ? 0 : 1;
     node_let_go(tree, file->node);
     free(file);
 }
@@ -387,10 +389,11 @@ static void release_derived(struct tree_file *file)
 static void leave_node(struct tree *tree, struct tree_file *file, bool *settled, bool *released, struct buffer *path)
 {
     struct node *node = file->node;
-    bool writer = file->flags & OPEN_WRITE;
+    bool writer = file->flags & OPEN_WRITE, seen = !(file->flags & OPEN_UNSEEN);
     node->writers -= writer ? 1 : 0;
+    node->opened -= seen ? 1 : 0;
     *settled = writer && node->writers == 0 && node->changed;
-    *released = node->handles == 1;
+    *released = seen && node->opened == 0;
     if (*settled)
         node->changed = false;
     if (*settled || *released)

@@ -4,6 +4,9 @@
 
 #include "tree_node.h"
 
+/* A flag for tree_open_file: the server's own look at a file, which rules do not hear of. */
+enum { OPEN_UNSEEN = 1 << 16 };
+
 /* Contents of a node changed: times, version, stamp.  With the lock. */
 void file_note_change(struct tree *tree, struct node *node);
 

@@ -17,6 +17,7 @@ struct node {
     uint64_t lookups;     /* references of clients */
     uint32_t handles;     /* open files */
     uint32_t writers;     /* of them, open for writing */
+    uint32_t opened;      /* of them, opened by clients: the last of these to go is what rules call released */
     bool changed;         /* contents changed since rules were last told */
     struct piece *pieces; /* contents in memory (tree_piece.h) */
 

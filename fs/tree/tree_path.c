@@ -185,7 +185,7 @@ static enum code open_for_reading(struct tree *tree, const char *path, struct no
     enum code code = look_through(tree, path, attributes, why);
     if (code == CODE_OK && attributes->stream)
         code = failure_set(why, CODE_INVALID, "%s is a stream without an end", path);
-    return code == CODE_OK ? tree_open_file(tree, attributes->id, OPEN_READ, file, why) : code;
+    return code == CODE_OK ? tree_open_file(tree, attributes->id, OPEN_READ | OPEN_UNSEEN, file, why) : code;
 }
 
 enum code tree_path_read(struct tree *tree, const char *path, size_t max, struct buffer *out, struct failure *why)

@@ -11,7 +11,8 @@ MUST_CHECK enum code tree_path_attributes(struct tree *tree, const char *path, s
                                           struct failure *why);
 bool tree_path_exists(struct tree *tree, const char *path);
 
-/* Appends the file's contents to *out; more than max bytes is CODE_TOO_LARGE. */
+/* Appends the file's contents to *out; more than max bytes is CODE_TOO_LARGE.  Reading triggers no rules: it is not the
+ * opening and releasing that `released` speaks of. */
 MUST_CHECK enum code tree_path_read(struct tree *tree, const char *path, size_t max, struct buffer *out,
                                     struct failure *why);
 
