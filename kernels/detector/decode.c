@@ -1,7 +1,8 @@
 /* Peaks of the heat map: see decode.h.
  *
- * A cell is a peak of its class when no neighbour of its 3x3 surroundings is higher; of equal neighbours the first
- * in reading order counts, so a plateau gives one detection.  Logits are compared: sigmoid keeps their order.
+ * A cell is a peak of its class when no neighbour of its 3x3 surroundings is higher; of equal neighbours the
+ * first in reading order counts, so a plateau gives one detection.  Logits are compared: sigmoid keeps their
+ * order.
  */
 #include "decode.h"
 
@@ -39,7 +40,8 @@ static bool is_peak(const struct decode_outputs *outputs, int row, int column, i
     return true;
 }
 
-static struct detection detection_at(const struct decode_outputs *outputs, int row, int column, int class_index)
+static struct detection detection_at(const struct decode_outputs *outputs, int row, int column,
+                                     int class_index)
 {
     size_t cell = (size_t)row * (size_t)outputs->columns + (size_t)column;
     const float *box = &outputs->box[cell * 4];

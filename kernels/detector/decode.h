@@ -19,7 +19,8 @@ struct decode_outputs {
 /* The network's distance for a raw output, px: 4 exp(clamp(z, -4, 6)). */
 float decode_distance(float z);
 
-/* Appends the at most DECODE_PEAKS_MAX best peaks to *list, in pixels of the network's input, before suppression. */
+/* Appends the at most DECODE_PEAKS_MAX best peaks to *list, in pixels of the network's input, before
+ * suppression. */
 MUST_CHECK enum code decode_peaks(const struct decode_outputs *outputs, struct detection_list *list,
                                   struct failure *why);
 

@@ -22,7 +22,8 @@ struct detection {
     float probability;            /* that it is a true object, 0 .. 1; equals score without a calibration */
     int32_t class_index;          /* into the model's class names */
     float origin_x, origin_y;     /* where the rays start */
-    float rays[NETWORK_RAYS_MAX]; /* px, direction k at angle 2 pi k / ray_count; see detection_list.ray_count */
+    float rays[NETWORK_RAYS_MAX]; /* px, direction k at angle 2 pi k / ray_count; see detection_list.ray_count
+                                   */
 };
 
 struct detection_list {
@@ -46,8 +47,8 @@ void detection_list_free(struct detection_list *list);
 /* Best first: by score, then class, then place, so that equal scores have one order on every machine. */
 void detection_list_sort(struct detection_list *list);
 
-/* Greedy non-maximum suppression within each class: a detection goes when it overlaps a better kept one by more than
- * `iou`.  Sorts the list, best first. */
+/* Greedy non-maximum suppression within each class: a detection goes when it overlaps a better kept one by
+ * more than `iou`.  Sorts the list, best first. */
 void detection_list_suppress(struct detection_list *list, float iou);
 
 /* Keeps the detections whose score reaches their class's threshold. */

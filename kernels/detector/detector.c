@@ -1,10 +1,10 @@
 /* Detection in one image: see detector.h.
  *
- * image -> working plane (preprocessing.h) -> windows (tiling.h) -> network -> peaks (decode.h) -> those in the
- * window's core -> image pixels -> suppression -> probabilities.
+ * image -> working plane (preprocessing.h) -> windows (tiling.h) -> network -> peaks (decode.h) -> those in
+ * the window's core -> image pixels -> suppression -> probabilities.
  *
- * A network plan serves one input size.  The detector keeps the plans_max last used ones, so a folder of images of
- * a few sizes builds each plan once.  Invariant: every kept plan holds the same weights.
+ * A network plan serves one input size.  The detector keeps the plans_max last used ones, so a folder of
+ * images of a few sizes builds each plan once.  Invariant: every kept plan holds the same weights.
  */
 #include "detector.h"
 
@@ -35,10 +35,14 @@ struct detector {
     uint64_t uses;
 };
 
-static enum code plan_create(struct detector *detector, int width, int height, struct plan *plan, struct failure *why)
+static enum code plan_create(struct detector *detector, int width, int height, struct plan *plan,
+                             struct failure *why)
 {
-    struct network_plan shape = {
-        .batch = 1, .height = height, .width = width, .precision = detector->options.precision, .training = false};
+    struct network_plan shape = {.batch = 1,
+                                 .height = height,
+                                 .width = width,
+                                 .precision = detector->options.precision,
+                                 .training = false};
     enum code code =
         network_create(detector->options.device, &detector->info.architecture, &shape, &plan->network, why);
     if (code != CODE_OK)
@@ -51,7 +55,8 @@ static enum code plan_create(struct detector *detector, int width, int height, s
 }
 
 /* The plan for a window of this size; the least recently used one makes room. */
-static enum code plan_for(struct detector *detector, int width, int height, struct network **out, struct failure *why)
+static enum code plan_for(struct detector *detector, int width, int height, struct network **out,
+                          struct failure *why)
 {
     struct plan *victim = &detector->plans[0];
     for (int i = 0; i < PLANS_MAX; i++) {
@@ -175,7 +180,8 @@ static enum code read_outputs(const struct network *network, const struct networ
 }
 
 static enum code run_window(struct detector *detector, const struct plane *plane,
-                            const struct preprocessing_window *shape, struct detection_list *list, struct failure *why)
+                            const struct preprocessing_window *shape, struct detection_list *list,
+                            struct failure *why)
 {
     struct preprocessing_window window = *shape;
     window.width = preprocessing_padded(shape->width);
@@ -194,9 +200,10 @@ static enum code run_window(struct detector *detector, const struct plane *plane
     return read_outputs(network, &detector->info.architecture, window.width, window.height, list, why);
 }
 
-/* Moves a window's detections into the image's list, in working pixels, where their centre lies in the core. */
-static enum code take_core(const struct tile *tile, const struct detection_list *found, struct detection_list *list,
-                           struct failure *why)
+/* Moves a window's detections into the image's list, in working pixels, where their centre lies in the core.
+ */
+static enum code take_core(const struct tile *tile, const struct detection_list *found,
+                           struct detection_list *list, struct failure *why)
 {
     for (size_t i = 0; i < found->count; i++) {
         struct detection item = found->items[i];
@@ -217,8 +224,8 @@ static enum code take_core(const struct tile *tile, const struct detection_list 
     return CODE_OK;
 }
 
-static enum code detect_tiles(struct detector *detector, const struct plane *plane, struct detection_list *list,
-                              double scale, struct failure *why)
+static enum code detect_tiles(struct detector *detector, const struct plane *plane,
+                              struct detection_list *list, double scale, struct failure *why)
 {
     struct tiling tiling;
     int overlap = (int)ceil(tile_overlap_sides * detector->info.object_side_p99 * scale);
@@ -250,7 +257,8 @@ static float clip(float value, float high)
 /* From working pixels to the image's, clipped; what is left without area goes. */
 static void place_in_image(struct detection_list *list, const struct plane *plane, const struct image *image)
 {
-    float across = (float)image->width / (float)plane->width, down = (float)image->height / (float)plane->height;
+    float across = (float)image->width / (float)plane->width,
+          down = (float)image->height / (float)plane->height;
     size_t kept = 0;
     for (size_t i = 0; i < list->count; i++) {
         struct detection item = list->items[i];

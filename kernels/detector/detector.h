@@ -1,7 +1,7 @@
 /* A trained detector in memory: open a model, show it images, get objects.
  *
- * One thread at a time uses a detector; the device parallelises inside.  The same image and model give the same
- * detections on one kind of device, bit for bit.
+ * One thread at a time uses a detector; the device parallelises inside.  The same image and model give the
+ * same detections on one kind of device, bit for bit.
  */
 #ifndef CYTOFS_DETECTOR_H
 #define CYTOFS_DETECTOR_H
@@ -16,7 +16,8 @@ struct detector;
 struct detector_options {
     const struct device *device; /* borrowed; outlives the detector */
     enum network_precision precision;
-    double pixel_um; /* micrometres a pixel of the images to come; 0: what each image says, else as in training */
+    double pixel_um; /* micrometres a pixel of the images to come; 0: what each image says, else as in
+                        training */
 };
 
 /* Opens a model file. */
@@ -31,9 +32,9 @@ void detector_destroy(struct detector *detector);
 
 const struct model_info *detector_info(const struct detector *detector);
 
-/* Fills *list (empty before, freed by the caller in any case) with everything that scores above DECODE_SCORE_FLOOR,
- * best first, in pixels of the image and clipped to it.  What counts as found is detection_list_keep_above() with
- * the thresholds of detector_info(). */
+/* Fills *list (empty before, freed by the caller in any case) with everything that scores above
+ * DECODE_SCORE_FLOOR, best first, in pixels of the image and clipped to it.  What counts as found is
+ * detection_list_keep_above() with the thresholds of detector_info(). */
 MUST_CHECK enum code detector_detect(struct detector *detector, const struct image *image,
                                      struct detection_list *list, struct failure *why);
 

@@ -1,8 +1,8 @@
 /* Matching and average precision: see evaluation.h.
  *
- * Per class: every image is matched by itself (its detections best first, each object taken at most once), then the
- * verdicts of all images are merged in score order.  Ties in score keep the order of the images, so the figures are
- * the same on every machine.
+ * Per class: every image is matched by itself (its detections best first, each object taken at most once),
+ * then the verdicts of all images are merged in score order.  Ties in score keep the order of the images, so
+ * the figures are the same on every machine.
  */
 #include "evaluation.h"
 
@@ -27,15 +27,16 @@ static int by_score(const void *left, const void *right)
 
 static int detections_by_score(const void *left, const void *right)
 {
-    const struct detection *a = *(const struct detection *const *)left, *b = *(const struct detection *const *)right;
+    const struct detection *a = *(const struct detection *const *)left,
+                           *b = *(const struct detection *const *)right;
     if (a->score != b->score)
         return a->score < b->score ? 1 : -1;
     return (a > b) - (a < b);
 }
 
 /* Index of the free object of the class that the detection overlaps most, at `iou` or more; -1 for none. */
-static ptrdiff_t best_object(const struct evaluation_image *image, const struct detection *item, const bool *taken,
-                             float iou)
+static ptrdiff_t best_object(const struct evaluation_image *image, const struct detection *item,
+                             const bool *taken, float iou)
 {
     ptrdiff_t best = -1;
     for (size_t i = 0; i < image->truth_count; i++) {
@@ -50,7 +51,8 @@ static ptrdiff_t best_object(const struct evaluation_image *image, const struct 
     return best;
 }
 
-static size_t select_class(const struct evaluation_image *image, int class_index, const struct detection **items)
+static size_t select_class(const struct evaluation_image *image, int class_index,
+                           const struct detection **items)
 {
     size_t count = 0;
     for (size_t i = 0; i < image->detection_count; i++)
@@ -68,7 +70,8 @@ struct matcher {
     size_t ranked_count;
 };
 
-static void match_image(struct matcher *matcher, const struct evaluation_image *image, int class_index, float iou)
+static void match_image(struct matcher *matcher, const struct evaluation_image *image, int class_index,
+                        float iou)
 {
     size_t count = select_class(image, class_index, matcher->items);
     memset(matcher->taken, 0, image->truth_count * sizeof *matcher->taken);
@@ -90,9 +93,9 @@ static size_t count_objects(const struct evaluation_image *image, int class_inde
     return count;
 }
 
-enum code evaluation_match_class(const struct evaluation_image *images, size_t count, int class_index, float iou,
-                                 struct evaluation_match **matches, size_t *match_count, size_t *object_count,
-                                 struct failure *why)
+enum code evaluation_match_class(const struct evaluation_image *images, size_t count, int class_index,
+                                 float iou, struct evaluation_match **matches, size_t *match_count,
+                                 size_t *object_count, struct failure *why)
 {
     size_t detections = 0, fullest = 0, objects = 0;
     *object_count = 0;
@@ -159,15 +162,16 @@ static void tally_scores(const struct tally *tally, double *precision, double *r
     *f1 = ratio_or(2 * (double)tally->true_positives, (double)(tally->detected + tally->objects), 1);
 }
 
-static enum code compute_class(const struct evaluation_image *images, size_t count, int class_index, float threshold,
-                               struct evaluation_class *out, struct tally *tally, struct failure *why)
+static enum code compute_class(const struct evaluation_image *images, size_t count, int class_index,
+                               float threshold, struct evaluation_class *out, struct tally *tally,
+                               struct failure *why)
 {
     double sum = 0;
     for (int t = 0; t < EVALUATION_IOUS; t++) {
         SCOPE_FREE struct evaluation_match *matches = NULL;
         size_t match_count, object_count;
-        enum code code = evaluation_match_class(images, count, class_index, (float)(50 + 5 * t) / 100, &matches,
-                                                &match_count, &object_count, why);
+        enum code code = evaluation_match_class(images, count, class_index, (float)(50 + 5 * t) / 100,
+                                                &matches, &match_count, &object_count, why);
         if (code != CODE_OK)
             return code;
         out->objects = object_count;
@@ -188,12 +192,13 @@ static int count_difference(const struct evaluation_image *image, int class_inde
 {
     int detected = 0;
     for (size_t i = 0; i < image->detection_count; i++)
-        detected += image->detections[i].class_index == class_index && image->detections[i].score >= threshold;
+        detected +=
+            image->detections[i].class_index == class_index && image->detections[i].score >= threshold;
     return detected - (int)count_objects(image, class_index);
 }
 
-static void compute_counts(const struct evaluation_image *images, size_t count, const float *threshold_by_class,
-                           struct evaluation *out)
+static void compute_counts(const struct evaluation_image *images, size_t count,
+                           const float *threshold_by_class, struct evaluation *out)
 {
     for (size_t i = 0; i < count; i++) {
         int total = 0;
@@ -216,7 +221,8 @@ enum code evaluation_compute(const struct evaluation_image *images, size_t count
     int present = 0;
     for (int k = 0; k < class_count; k++) {
         struct tally tally = {0};
-        enum code code = compute_class(images, count, k, threshold_by_class[k], &out->classes[k], &tally, why);
+        enum code code =
+            compute_class(images, count, k, threshold_by_class[k], &out->classes[k], &tally, why);
         if (code != CODE_OK)
             return code;
         all.true_positives += tally.true_positives;

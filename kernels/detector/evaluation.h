@@ -1,9 +1,9 @@
 /* How good detections are, against annotated objects.
  *
- * Average precision as in COCO (Lin et al.: "Microsoft COCO", ECCV 2014): greedy matching in score order per image
- * and class, a detection takes the free object that it overlaps most, at IoU >= t; precision interpolated at 101
- * recalls; no cap on detections; classes without an object are left out of means.  An image without objects and
- * without detections is perfect.
+ * Average precision as in COCO (Lin et al.: "Microsoft COCO", ECCV 2014): greedy matching in score order per
+ * image and class, a detection takes the free object that it overlaps most, at IoU >= t; precision
+ * interpolated at 101 recalls; no cap on detections; classes without an object are left out of means.  An
+ * image without objects and without detections is perfect.
  */
 #ifndef CYTOFS_EVALUATION_H
 #define CYTOFS_EVALUATION_H
@@ -24,25 +24,26 @@ struct evaluation_image {
 };
 
 struct evaluation_class {
-    size_t objects;                 /* annotated ones */
-    double ap[EVALUATION_IOUS];     /* average precision at each IoU; NAN without objects */
-    double map;                     /* their mean */
-    double precision, recall, f1;   /* at the class's threshold and IoU 0.5 */
-    double count_mae, count_bias;   /* detected at the threshold - annotated, per image: mean |.|, mean */
+    size_t objects;               /* annotated ones */
+    double ap[EVALUATION_IOUS];   /* average precision at each IoU; NAN without objects */
+    double map;                   /* their mean */
+    double precision, recall, f1; /* at the class's threshold and IoU 0.5 */
+    double count_mae, count_bias; /* detected at the threshold - annotated, per image: mean |.|, mean */
 };
 
 struct evaluation {
     size_t images, objects;
     int class_count;
-    double ap50, ap75, map;         /* means over classes with objects; NAN where there is none */
-    double precision, recall, f1;   /* over all classes together */
-    double count_mae, count_bias;   /* of all classes together */
+    double ap50, ap75, map;       /* means over classes with objects; NAN where there is none */
+    double precision, recall, f1; /* over all classes together */
+    double count_mae, count_bias; /* of all classes together */
     struct evaluation_class classes[DETECTION_CLASSES_MAX];
 };
 
 /* `threshold_by_class` decides what counts as found for precision, recall, F1 and counts. */
 MUST_CHECK enum code evaluation_compute(const struct evaluation_image *images, size_t count, int class_count,
-                                        const float *threshold_by_class, struct evaluation *out, struct failure *why);
+                                        const float *threshold_by_class, struct evaluation *out,
+                                        struct failure *why);
 
 /* One detection of a class, judged. */
 struct evaluation_match {
@@ -50,13 +51,14 @@ struct evaluation_match {
     bool is_true;
 };
 
-/* Every detection of one class in all images, best first, judged at IoU `iou`.  *matches is the caller's to free;
- * *object_count is the number of annotated objects of the class. */
-MUST_CHECK enum code evaluation_match_class(const struct evaluation_image *images, size_t count, int class_index,
-                                            float iou, struct evaluation_match **matches, size_t *match_count,
-                                            size_t *object_count, struct failure *why);
+/* Every detection of one class in all images, best first, judged at IoU `iou`.  *matches is the caller's to
+ * free; *object_count is the number of annotated objects of the class. */
+MUST_CHECK enum code evaluation_match_class(const struct evaluation_image *images, size_t count,
+                                            int class_index, float iou, struct evaluation_match **matches,
+                                            size_t *match_count, size_t *object_count, struct failure *why);
 
 /* Interpolated average precision of matches, best first. */
-double evaluation_average_precision(const struct evaluation_match *matches, size_t count, size_t object_count);
+double evaluation_average_precision(const struct evaluation_match *matches, size_t count,
+                                    size_t object_count);
 
 #endif

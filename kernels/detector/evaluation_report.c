@@ -1,4 +1,5 @@
-/* Evaluations as text: see evaluation_report.h.  One row format serves both tables; its columns are the same. */
+/* Evaluations as text: see evaluation_report.h.  One row format serves both tables; its columns are the same.
+ */
 #include "evaluation_report.h"
 
 #include <math.h>
@@ -15,17 +16,19 @@ static const char *const value_names[8] = {"ap50",   "ap75", "map",       "preci
 
 static struct row total_row(const struct evaluation *e)
 {
-    return (struct row){"all",
-                        e->objects,
-                        {e->ap50, e->ap75, e->map, e->precision, e->recall, e->f1, e->count_mae, e->count_bias}};
+    return (struct row){
+        "all",
+        e->objects,
+        {e->ap50, e->ap75, e->map, e->precision, e->recall, e->f1, e->count_mae, e->count_bias}};
 }
 
 static struct row class_row(const struct evaluation *evaluation, const struct model_info *info, int k)
 {
     const struct evaluation_class *c = &evaluation->classes[k];
-    return (struct row){info->class_names[k],
-                        c->objects,
-                        {c->ap[0], c->ap[5], c->map, c->precision, c->recall, c->f1, c->count_mae, c->count_bias}};
+    return (struct row){
+        info->class_names[k],
+        c->objects,
+        {c->ap[0], c->ap[5], c->map, c->precision, c->recall, c->f1, c->count_mae, c->count_bias}};
 }
 
 static struct row row_at(const struct evaluation *evaluation, const struct model_info *info, int index)
@@ -41,10 +44,11 @@ static void append_value(struct buffer *out, double value, int width)
         buffer_printf(out, " %*s", width, "-");
 }
 
-void evaluation_report_table(const struct evaluation *evaluation, const struct model_info *info, struct buffer *out)
+void evaluation_report_table(const struct evaluation *evaluation, const struct model_info *info,
+                             struct buffer *out)
 {
-    buffer_printf(out, "%-20s %7s %6s %6s %6s %9s %6s %6s %9s %10s\n", "class", "objects", "AP50", "AP75", "mAP",
-                  "precision", "recall", "F1", "count MAE", "count bias");
+    buffer_printf(out, "%-20s %7s %6s %6s %6s %9s %6s %6s %9s %10s\n", "class", "objects", "AP50", "AP75",
+                  "mAP", "precision", "recall", "F1", "count MAE", "count bias");
     static const int widths[8] = {6, 6, 6, 9, 6, 6, 9, 10};
     for (int i = 0; i <= evaluation->class_count; i++) {
         struct row row = row_at(evaluation, info, i);
@@ -58,8 +62,9 @@ void evaluation_report_table(const struct evaluation *evaluation, const struct m
 void evaluation_report_markdown(const struct evaluation *evaluation, const struct model_info *info,
                                 struct buffer *out)
 {
-    buffer_append_text(out, "| class | objects | AP50 | AP75 | mAP 0.50:0.95 | precision | recall | F1 | count MAE |"
-                            " count bias |\n|---|---|---|---|---|---|---|---|---|---|\n");
+    buffer_append_text(
+        out, "| class | objects | AP50 | AP75 | mAP 0.50:0.95 | precision | recall | F1 | count MAE |"
+             " count bias |\n|---|---|---|---|---|---|---|---|---|---|\n");
     for (int i = 0; i <= evaluation->class_count; i++) {
         struct row row = row_at(evaluation, info, i);
         buffer_printf(out, "| %s | %zu |", row.name, row.objects);
@@ -85,7 +90,8 @@ static void append_json_row(struct buffer *out, const struct row *row)
     buffer_append_text(out, "}");
 }
 
-void evaluation_report_json(const struct evaluation *evaluation, const struct model_info *info, struct buffer *out)
+void evaluation_report_json(const struct evaluation *evaluation, const struct model_info *info,
+                            struct buffer *out)
 {
     struct row all = total_row(evaluation);
     buffer_printf(out, "{\"images\":%zu,\"all\":", evaluation->images);

@@ -1,4 +1,5 @@
-/* Model files: see model_file.h.  The file's bytes stay in memory while it is open; tensors are views into them. */
+/* Model files: see model_file.h.  The file's bytes stay in memory while it is open; tensors are views into
+ * them. */
 #include "model_file.h"
 
 #include <stdlib.h>
@@ -34,11 +35,13 @@ static enum code check_version(const struct model_file *file, struct failure *wh
 {
     const char *version = safetensors_metadata(file->tensors, "cytofs.version");
     if (!version)
-        return failure_set(why, CODE_INVALID, "%s: a safetensors file, but not a cytofs detector", file->path);
+        return failure_set(why, CODE_INVALID, "%s: a safetensors file, but not a cytofs detector",
+                           file->path);
     if (strtol(version, NULL, 10) > MODEL_FILE_VERSION)
-        return failure_set(why, CODE_NEWER_FORMAT,
-                           "%s: written by a newer version of cytofs (format %.8s, this one reads up to %d): update",
-                           file->path, version, MODEL_FILE_VERSION);
+        return failure_set(
+            why, CODE_NEWER_FORMAT,
+            "%s: written by a newer version of cytofs (format %.8s, this one reads up to %d): update",
+            file->path, version, MODEL_FILE_VERSION);
     return CODE_OK;
 }
 
@@ -98,13 +101,14 @@ enum code model_file_weights(const struct model_file *file, const struct network
         const struct network_parameter *parameter = network_parameter(network, i);
         const struct safetensors_tensor *tensor = safetensors_find(file->tensors, parameter->name);
         if (!tensor)
-            return failure_set(why, CODE_CORRUPT, "%s: the tensor %s is missing", file->path, parameter->name);
+            return failure_set(why, CODE_CORRUPT, "%s: the tensor %s is missing", file->path,
+                               parameter->name);
         bool fits = tensor->rank == parameter->rank && tensor->count == parameter->count;
         for (int k = 0; fits && k < parameter->rank; k++)
             fits = tensor->shape[k] == parameter->shape[k];
         if (!fits)
-            return failure_set(why, CODE_CORRUPT, "%s: the tensor %s has another shape than its network's", file->path,
-                               parameter->name);
+            return failure_set(why, CODE_CORRUPT, "%s: the tensor %s has another shape than its network's",
+                               file->path, parameter->name);
         safetensors_copy(tensor, slab + parameter->offset);
     }
     return CODE_OK;

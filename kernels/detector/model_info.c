@@ -1,7 +1,7 @@
 /* A model's description as JSON: see model_info.h and FORMAT.md.
  *
- * Parsing is a straight line over a small reader that remembers the first thing that was wrong; a missing member and
- * a number out of its range are the same refusal, naming the member.
+ * Parsing is a straight line over a small reader that remembers the first thing that was wrong; a missing
+ * member and a number out of its range are the same refusal, naming the member.
  */
 #include "model_info.h"
 
@@ -125,7 +125,8 @@ enum code model_info_parse(const char *json, const char *name, struct model_info
     read_training(&reader, root, out);
     json_decref(root);
     if (reader.wrong)
-        return failure_set(why, CODE_CORRUPT, "%s: its description lacks a sensible \"%s\"", name, reader.wrong);
+        return failure_set(why, CODE_CORRUPT, "%s: its description lacks a sensible \"%s\"", name,
+                           reader.wrong);
     return CODE_OK;
 }
 
@@ -135,8 +136,8 @@ static void format_classes(const struct model_info *info, struct buffer *out)
         buffer_append_text(out, k ? ",{\"name\":" : "{\"name\":");
         buffer_append_json(out, info->class_names[k]);
         buffer_printf(out, ",\"threshold\":%.9g,\"count_threshold\":%.9g,\"calibration\":[%.17g,%.17g]}",
-                      info->thresholds.best_f1[k], info->thresholds.unbiased[k], info->thresholds.calibration[k].slope,
-                      info->thresholds.calibration[k].offset);
+                      info->thresholds.best_f1[k], info->thresholds.unbiased[k],
+                      info->thresholds.calibration[k].slope, info->thresholds.calibration[k].offset);
     }
 }
 
@@ -152,11 +153,12 @@ void model_info_format(const struct model_info *info, struct buffer *out)
                   info->thresholds.best_f1_all,
                   info->preprocessing.intensity == INTENSITY_PERCENTILE ? "percentile" : "full",
                   info->preprocessing.range_floor, info->preprocessing.scale);
-    buffer_printf(out,
-                  "\"training\":{\"image_bits\":%d,\"pixel_um\":%.17g,\"object_side_px\":%.9g,"
-                  "\"object_side_p99\":%.9g,\"range_low\":[%.9g,%.9g],\"range_high\":[%.9g,%.9g],\"software\":",
-                  info->image_bits, info->pixel_um, info->object_side_px, info->object_side_p99, info->range_low[0],
-                  info->range_low[1], info->range_high[0], info->range_high[1]);
+    buffer_printf(
+        out,
+        "\"training\":{\"image_bits\":%d,\"pixel_um\":%.17g,\"object_side_px\":%.9g,"
+        "\"object_side_p99\":%.9g,\"range_low\":[%.9g,%.9g],\"range_high\":[%.9g,%.9g],\"software\":",
+        info->image_bits, info->pixel_um, info->object_side_px, info->object_side_p99, info->range_low[0],
+        info->range_low[1], info->range_high[0], info->range_high[1]);
     buffer_append_json(out, info->software);
     buffer_append_text(out, ",\"dataset_digest\":");
     buffer_append_json(out, info->dataset_digest);

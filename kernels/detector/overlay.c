@@ -1,5 +1,6 @@
-/* Drawing detections: see overlay.h.  Lines are Bresenham's, thickened to a square pen of 1 px for small pictures and
- * 2 or 3 px for large ones; pixels outside the picture are skipped one by one, since lines are short. */
+/* Drawing detections: see overlay.h.  Lines are Bresenham's, thickened to a square pen of 1 px for small
+ * pictures and 2 or 3 px for large ones; pixels outside the picture are skipped one by one, since lines are
+ * short. */
 #include "overlay.h"
 
 #include <math.h>
@@ -33,8 +34,8 @@ static void dot(const struct pen *pen, int x, int y)
         for (int dx = 0; dx < pen->thickness; dx++) {
             if (x + dx < 0 || x + dx >= picture->width || y + dy < 0 || y + dy >= picture->height)
                 continue;
-            uint8_t *pixel = (uint8_t *)picture->data +
-                             ((size_t)(y + dy) * (size_t)picture->width + (size_t)(x + dx)) * 3;
+            uint8_t *pixel =
+                (uint8_t *)picture->data + ((size_t)(y + dy) * (size_t)picture->width + (size_t)(x + dx)) * 3;
             for (int c = 0; c < 3; c++)
                 pixel[c] = pen->rgb[c];
         }

@@ -21,8 +21,8 @@ enum intensity_kind {
 /* A model's recipe; a part of its file. */
 struct preprocessing {
     enum intensity_kind intensity;
-    double range_floor; /* of the full scale: the percentile range is never taken smaller, so an empty field stays
-                           empty instead of becoming loud noise */
+    double range_floor; /* of the full scale: the percentile range is never taken smaller, so an empty field
+                           stays empty instead of becoming loud noise */
     double scale;       /* working pixels per image pixel, PREPROCESSING_SCALE_MIN .. _MAX */
     int channels;       /* 1 or 3: grey is repeated, colour is averaged (Rec. 601) */
 };
@@ -37,20 +37,22 @@ int preprocessing_side(int image_side, double scale);
 MUST_CHECK enum code preprocessing_apply(const struct preprocessing *recipe, const struct image *image,
                                          struct plane *out, struct failure *why);
 
-/* The smallest side that the network takes and that holds `side`: a multiple of 32, of 64 above 256, of 128 above
- * 512, so that images of many sizes share few network plans. */
+/* The smallest side that the network takes and that holds `side`: a multiple of 32, of 64 above 256, of 128
+ * above 512, so that images of many sizes share few network plans. */
 int preprocessing_padded(int side);
 
 /* The median of each channel (to 1/4000): what an image is continued with beyond its frame,
- * in training crops and in windows alike.  Mirrored instead, a cell that the frame cuts becomes a whole one: the
- * AP50 of red cells in blood smears falls from 0.82 to 0.75. */
+ * in training crops and in windows alike.  Mirrored instead, a cell that the frame cuts becomes a whole one:
+ * the AP50 of red cells in blood smears falls from 0.82 to 0.75. */
 void preprocessing_medians(const struct plane *plane, float median[3]);
 
-/* Copies the window at (x, y) of the working image into `input`, (height, width, channels), as (v - 0.5) * 4. */
+/* Copies the window at (x, y) of the working image into `input`, (height, width, channels), as (v - 0.5) * 4.
+ */
 struct preprocessing_window {
     int x, y, width, height;
     float outside[3]; /* what lies beyond the plane */
 };
-void preprocessing_copy_window(const struct plane *plane, const struct preprocessing_window *window, float *input);
+void preprocessing_copy_window(const struct plane *plane, const struct preprocessing_window *window,
+                               float *input);
 
 #endif

@@ -1,8 +1,8 @@
 /* Separable resampling: see resample.h.
  *
- * Along each axis an output sample is a weighted mean of a run of input samples.  Shrinking: each input weighs by the
- * length it shares with the output pixel (exact area averaging, no aliasing).  Growing: the two nearest centres,
- * linearly.  The runs of one axis are computed once and used for every row or column.
+ * Along each axis an output sample is a weighted mean of a run of input samples.  Shrinking: each input
+ * weighs by the length it shares with the output pixel (exact area averaging, no aliasing).  Growing: the two
+ * nearest centres, linearly.  The runs of one axis are computed once and used for every row or column.
  */
 #include "resample.h"
 
@@ -25,7 +25,8 @@ enum code resample_create(int width, int height, int channels, struct plane *out
 {
     size_t samples;
     *out = (struct plane){width, height, channels, NULL};
-    if (!bytes_multiply((size_t)width, (size_t)height, &samples) || !bytes_multiply(samples, (size_t)channels, &samples))
+    if (!bytes_multiply((size_t)width, (size_t)height, &samples) ||
+        !bytes_multiply(samples, (size_t)channels, &samples))
         return failure_set(why, CODE_TOO_LARGE, "an image of %d x %d pixels is too large", width, height);
     out->data = calloc(samples, sizeof *out->data);
     if (!out->data)
@@ -137,7 +138,8 @@ static enum code resample_both(const struct plane *in, const struct axis *across
     return CODE_OK;
 }
 
-enum code resample_plane(const struct plane *in, int width, int height, struct plane *out, struct failure *why)
+enum code resample_plane(const struct plane *in, int width, int height, struct plane *out,
+                         struct failure *why)
 {
     struct axis across = {0}, down = {0};
     enum code code = axis_create(in->width, width, &across, why);

@@ -13,8 +13,8 @@ static bool touches_border(const struct detection *item, const struct results_im
 
 void results_append_header(struct buffer *out)
 {
-    buffer_append_text(out,
-                       "image,id,class,score,probability,x0,y0,x1,y1,cx,cy,area_px,area_um2,touches_border\n");
+    buffer_append_text(
+        out, "image,id,class,score,probability,x0,y0,x1,y1,cx,cy,area_px,area_um2,touches_border\n");
 }
 
 void results_append_detections(struct buffer *out, const struct results_image *image,
@@ -26,8 +26,9 @@ void results_append_detections(struct buffer *out, const struct results_image *i
         buffer_append_csv(out, image->name);
         buffer_printf(out, ",%zu,", i + 1);
         buffer_append_csv(out, info->class_names[item->class_index]);
-        buffer_printf(out, ",%.4f,%.4f,%.2f,%.2f,%.2f,%.2f,%.2f,%.2f,%.1f,", item->score, item->probability, item->box.x0,
-                      item->box.y0, item->box.x1, item->box.y1, (item->box.x0 + item->box.x1) / 2, (item->box.y0 + item->box.y1) / 2, area);
+        buffer_printf(out, ",%.4f,%.4f,%.2f,%.2f,%.2f,%.2f,%.2f,%.2f,%.1f,", item->score, item->probability,
+                      item->box.x0, item->box.y0, item->box.x1, item->box.y1,
+                      (item->box.x0 + item->box.x1) / 2, (item->box.y0 + item->box.y1) / 2, area);
         if (image->pixel_um > 0)
             buffer_printf(out, "%.3f", area * image->pixel_um * image->pixel_um);
         buffer_printf(out, ",%d\n", touches_border(item, image));
@@ -63,7 +64,8 @@ void results_append_counts(struct buffer *out, const char *image, const struct d
     buffer_printf(out, ",%zu\n", list->count);
 }
 
-static void append_json_outline(struct buffer *out, const struct detection *item, int ray_count, const int size[2])
+static void append_json_outline(struct buffer *out, const struct detection *item, int ray_count,
+                                const int size[2])
 {
     float points[NETWORK_RAYS_MAX][2];
     detection_outline(item, ray_count, size, points);
@@ -73,8 +75,8 @@ static void append_json_outline(struct buffer *out, const struct detection *item
     buffer_append_text(out, "]");
 }
 
-void results_append_json(struct buffer *out, const struct results_image *image, const struct detection_list *list,
-                         const struct model_info *info)
+void results_append_json(struct buffer *out, const struct results_image *image,
+                         const struct detection_list *list, const struct model_info *info)
 {
     size_t counts[DETECTION_CLASSES_MAX];
     count_classes(list, counts);

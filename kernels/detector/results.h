@@ -9,9 +9,9 @@
 
 /* What the lines of one image say about it. */
 struct results_image {
-    const char *name;          /* as the user knows it */
-    int width, height;         /* pixels */
-    double pixel_um;           /* 0 where unknown: areas in um^2 stay empty */
+    const char *name;  /* as the user knows it */
+    int width, height; /* pixels */
+    double pixel_um;   /* 0 where unknown: areas in um^2 stay empty */
 };
 
 /* image,id,class,score,probability,x0,y0,x1,y1,cx,cy,area_px,area_um2,touches_border
@@ -25,8 +25,9 @@ void results_append_counts_header(struct buffer *out, const struct model_info *i
 void results_append_counts(struct buffer *out, const char *image, const struct detection_list *list,
                            const struct model_info *info);
 
-/* The detections of one image as a JSON object: {"image", "width", "height", "classes", "counts", "detections": [...]}. */
-void results_append_json(struct buffer *out, const struct results_image *image, const struct detection_list *list,
-                         const struct model_info *info);
+/* The detections of one image as a JSON object: {"image", "width", "height", "classes", "counts",
+ * "detections": [...]}. */
+void results_append_json(struct buffer *out, const struct results_image *image,
+                         const struct detection_list *list, const struct model_info *info);
 
 #endif

@@ -1,7 +1,8 @@
 /* Reading and writing safetensors: see safetensors.h for the layout.
  *
- * The JSON tree stays alive as long as the parsed file, so names are borrowed from it.  Tensors are kept in the order
- * of their data, which is how gaps and overlaps are found: each must begin where the one before ended.
+ * The JSON tree stays alive as long as the parsed file, so names are borrowed from it.  Tensors are kept in
+ * the order of their data, which is how gaps and overlaps are found: each must begin where the one before
+ * ended.
  */
 #include "safetensors.h"
 
@@ -26,7 +27,8 @@ static enum code corrupt(const char *name, const char *what, struct failure *why
     return failure_set(why, CODE_CORRUPT, "%s: not a sound safetensors file: %s", name, what);
 }
 
-static enum code parse_shape(json_t *shape, const char *name, struct safetensors_tensor *tensor, struct failure *why)
+static enum code parse_shape(json_t *shape, const char *name, struct safetensors_tensor *tensor,
+                             struct failure *why)
 {
     size_t rank = json_array_size(shape);
     if (!json_is_array(shape) || rank > SAFETENSORS_RANK_MAX)
@@ -86,7 +88,8 @@ static enum code check_contiguous(const struct safetensors *file, const char *na
             return corrupt(name, "tensors overlap or leave gaps", why);
         at += file->tensors[i].count * 4;
     }
-    return at == data + data_bytes ? CODE_OK : corrupt(name, "bytes are left over behind the last tensor", why);
+    return at == data + data_bytes ? CODE_OK
+                                   : corrupt(name, "bytes are left over behind the last tensor", why);
 }
 
 static enum code check_metadata(json_t *metadata, const char *name, struct failure *why)
@@ -97,14 +100,13 @@ static enum code check_metadata(json_t *metadata, const char *name, struct failu
         return corrupt(name, "__metadata__ is not an object", why);
     const char *key;
     json_t *value;
-    json_object_foreach(metadata, key, value)
-        if (!json_is_string(value))
-            return corrupt(name, "__metadata__ holds something else than texts", why);
+    json_object_foreach(metadata, key, value) if (!json_is_string(value)) return corrupt(
+        name, "__metadata__ holds something else than texts", why);
     return CODE_OK;
 }
 
-static enum code parse_entries(struct safetensors *file, const char *name, const uint8_t *data, size_t data_bytes,
-                               struct failure *why)
+static enum code parse_entries(struct safetensors *file, const char *name, const uint8_t *data,
+                               size_t data_bytes, struct failure *why)
 {
     enum code code = check_metadata(json_object_get(file->header, "__metadata__"), name, why);
     if (code != CODE_OK)
@@ -139,7 +141,8 @@ enum code safetensors_parse(const void *bytes, size_t count, const char *name, s
     if (header_bytes > SAFETENSORS_HEADER_MAX || header_bytes > count - 8)
         return corrupt(name, "its header is longer than the file or than 4 MiB", why);
     json_error_t error;
-    json_t *header = json_loadb((const char *)bytes + 8, (size_t)header_bytes, JSON_REJECT_DUPLICATES, &error);
+    json_t *header =
+        json_loadb((const char *)bytes + 8, (size_t)header_bytes, JSON_REJECT_DUPLICATES, &error);
     if (!json_is_object(header)) {
         json_decref(header);
         return corrupt(name, "its header is not a JSON object", why);
@@ -150,7 +153,8 @@ enum code safetensors_parse(const void *bytes, size_t count, const char *name, s
         return failure_set(why, CODE_NO_MEMORY, "%s: out of memory", name);
     }
     file->header = header;
-    enum code code = parse_entries(file, name, (const uint8_t *)bytes + 8 + header_bytes, count - 8 - header_bytes, why);
+    enum code code =
+        parse_entries(file, name, (const uint8_t *)bytes + 8 + header_bytes, count - 8 - header_bytes, why);
     if (code != CODE_OK) {
         safetensors_destroy(file);
         return code;

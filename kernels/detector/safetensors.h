@@ -5,10 +5,10 @@
  *     | n    | JSON, n byte | tensor data, contiguous |
  *     +------+--------------+-------------------------+
  *
- * n is a little-endian 64-bit number.  The JSON object maps each tensor's name to {"dtype": "F32", "shape": [...],
- * "data_offsets": [begin, end]}, offsets from byte 8 + n, and "__metadata__" to an object of strings.
- * (https://github.com/huggingface/safetensors, format section.)  The reader takes the file as hostile: every number
- * is bounded and checked, overlaps and gaps are refused.
+ * n is a little-endian 64-bit number.  The JSON object maps each tensor's name to {"dtype": "F32", "shape":
+ * [...], "data_offsets": [begin, end]}, offsets from byte 8 + n, and "__metadata__" to an object of strings.
+ * (https://github.com/huggingface/safetensors, format section.)  The reader takes the file as hostile: every
+ * number is bounded and checked, overlaps and gaps are refused.
  */
 #ifndef CYTOFS_SAFETENSORS_H
 #define CYTOFS_SAFETENSORS_H
@@ -34,10 +34,10 @@ struct safetensors_tensor {
 
 struct safetensors; /* a parsed file; opaque */
 
-/* Parses `count` bytes, which must outlive the result; `name` stands in texts.  A malformed file is CODE_CORRUPT, a
- * tensor of another type than F32 CODE_UNSUPPORTED. */
-MUST_CHECK enum code safetensors_parse(const void *bytes, size_t count, const char *name, struct safetensors **out,
-                                       struct failure *why);
+/* Parses `count` bytes, which must outlive the result; `name` stands in texts.  A malformed file is
+ * CODE_CORRUPT, a tensor of another type than F32 CODE_UNSUPPORTED. */
+MUST_CHECK enum code safetensors_parse(const void *bytes, size_t count, const char *name,
+                                       struct safetensors **out, struct failure *why);
 void safetensors_destroy(struct safetensors *file);
 
 size_t safetensors_count(const struct safetensors *file);

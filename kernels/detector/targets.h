@@ -1,9 +1,9 @@
 /* What the network should have said: heat map, box distances and rays for one image of known objects.
  *
- * The output cell (i, j) stands for the image point (4j + 2, 4i + 2).  A target is a Gaussian bump per object in its
- * class's heat map (Zhou et al.: "Objects as Points", 2019), its extent tied to the box as in TTFNet (Liu et al.,
- * 2020), and distances to the four sides around the bump's middle.  Rays: Schmidt et al., "Cell Detection with
- * Star-convex Polygons", MICCAI 2018.
+ * The output cell (i, j) stands for the image point (4j + 2, 4i + 2).  A target is a Gaussian bump per object
+ * in its class's heat map (Zhou et al.: "Objects as Points", 2019), its extent tied to the box as in TTFNet
+ * (Liu et al., 2020), and distances to the four sides around the bump's middle.  Rays: Schmidt et al., "Cell
+ * Detection with Star-convex Polygons", MICCAI 2018.
  */
 #ifndef CYTOFS_TARGETS_H
 #define CYTOFS_TARGETS_H
@@ -25,18 +25,18 @@ struct target_object {
 
 /* Where the targets of one image go; all are overwritten.  Rows and columns are height / 4 and width / 4. */
 struct targets {
-    int width, height;      /* px of the network's input, multiples of 4 */
+    int width, height; /* px of the network's input, multiples of 4 */
     int classes;
-    int ray_count;          /* 0: rays and ray_weight are not touched */
-    float *heat;            /* (rows, columns, classes) */
-    float *box;             /* (rows, columns, 4) */
-    float *box_weight;      /* (rows, columns) */
-    float *rays;            /* (rows, columns, ray_count) */
-    float *ray_weight;      /* (rows, columns) */
+    int ray_count;     /* 0: rays and ray_weight are not touched */
+    float *heat;       /* (rows, columns, classes) */
+    float *box;        /* (rows, columns, 4) */
+    float *box_weight; /* (rows, columns) */
+    float *rays;       /* (rows, columns, ray_count) */
+    float *ray_weight; /* (rows, columns) */
 };
 
-/* Fills *targets from `count` objects (at most TARGETS_OBJECTS_MAX), which may reach beyond the image.  `labels` is
- * (height, width), needed where ray_count > 0. */
+/* Fills *targets from `count` objects (at most TARGETS_OBJECTS_MAX), which may reach beyond the image.
+ * `labels` is (height, width), needed where ray_count > 0. */
 MUST_CHECK enum code targets_fill(struct targets *targets, const struct target_object *objects, size_t count,
                                   const uint32_t *labels, struct failure *why);
 

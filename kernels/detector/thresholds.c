@@ -9,7 +9,8 @@
 
 static const int calibration_rounds = 50;
 static const size_t calibration_each_min = 10;
-static const double calibration_pull = 1e-3; /* ridge towards {1, 0}: separable verdicts have no finite optimum */
+static const double calibration_pull =
+    1e-3; /* ridge towards {1, 0}: separable verdicts have no finite optimum */
 
 /* Half way between two scores, so that the choice does not hang on one detection's last bit. */
 static float between(float kept, float dropped)
@@ -106,8 +107,8 @@ struct pool {
     size_t count, objects;
 };
 
-static enum code pool_add(struct pool *pool, const struct evaluation_match *matches, size_t count, size_t objects,
-                          struct failure *why)
+static enum code pool_add(struct pool *pool, const struct evaluation_match *matches, size_t count,
+                          size_t objects, struct failure *why)
 {
     struct evaluation_match *grown = reallocarray(pool->matches, pool->count + count + 1, sizeof *grown);
     if (!grown)
@@ -120,7 +121,8 @@ static enum code pool_add(struct pool *pool, const struct evaluation_match *matc
 }
 
 static enum code choose_classes(const struct evaluation_image *images, size_t count, int class_count,
-                                struct thresholds *out, size_t *objects, struct pool *pool, struct failure *why)
+                                struct thresholds *out, size_t *objects, struct pool *pool,
+                                struct failure *why)
 {
     for (int k = 0; k < class_count; k++) {
         SCOPE_FREE struct evaluation_match *matches = NULL;

@@ -5,17 +5,19 @@
 #include "evaluation.h"
 
 #define THRESHOLDS_DEFAULT     0.3f /* where there is nothing to choose by */
-#define THRESHOLDS_OBJECTS_MIN 50   /* fewer annotated objects lean on the threshold of all classes together */
+#define THRESHOLDS_OBJECTS_MIN 50   /* fewer annotated objects lean on the threshold of all classes together \
+                                     */
 
-/* Platt scaling: probability = 1 / (1 + exp(-(slope * logit(score) + offset))).  (Platt: "Probabilistic outputs for
- * support vector machines", 1999.)  {1, 0} leaves scores as they are. */
+/* Platt scaling: probability = 1 / (1 + exp(-(slope * logit(score) + offset))).  (Platt: "Probabilistic
+ * outputs for support vector machines", 1999.)  {1, 0} leaves scores as they are. */
 struct calibration {
     double slope, offset;
 };
 
 struct thresholds {
-    float best_f1[DETECTION_CLASSES_MAX];  /* maximises F1 at IoU 0.5, shrunk to best_f1_all where objects are few */
-    float best_f1_all;                   /* of all classes together */
+    float best_f1[DETECTION_CLASSES_MAX];  /* maximises F1 at IoU 0.5, shrunk to best_f1_all where objects are
+                                              few */
+    float best_f1_all;                     /* of all classes together */
     float unbiased[DETECTION_CLASSES_MAX]; /* as many detections as annotated objects: for counting */
     struct calibration calibration[DETECTION_CLASSES_MAX];
 };

@@ -1,5 +1,6 @@
-/* Windows over a large image: see tiling.h.  One axis is cut at a time: window k of n starts at k (length - side) /
- * (n - 1), with n the fewest that leaves the wanted overlap; cores meet in the middle of each overlap. */
+/* Windows over a large image: see tiling.h.  One axis is cut at a time: window k of n starts at k (length -
+ * side) / (n - 1), with n the fewest that leaves the wanted overlap; cores meet in the middle of each
+ * overlap. */
 #include "tiling.h"
 
 #include <stdint.h>
@@ -24,7 +25,8 @@ static int span_start(int length, int side, int count, int index)
 
 static struct span span_at(int length, int side, int count, int index)
 {
-    struct span span = {.start = span_start(length, side, count, index), .length = length < side ? length : side};
+    struct span span = {.start = span_start(length, side, count, index),
+                        .length = length < side ? length : side};
     span.core1 = length;
     if (index > 0)
         span.core0 = (span.start + span_start(length, side, count, index - 1) + side) / 2;
@@ -40,13 +42,14 @@ enum code tiling_create(int width, int height, int side, int overlap, struct til
     int columns = span_count(width, side, overlap), rows = span_count(height, side, overlap);
     struct tile *tiles = calloc((size_t)columns * (size_t)rows, sizeof *tiles);
     if (!tiles)
-        return failure_set(why, CODE_NO_MEMORY, "cutting a %d x %d image into tiles: out of memory", width, height);
+        return failure_set(why, CODE_NO_MEMORY, "cutting a %d x %d image into tiles: out of memory", width,
+                           height);
     for (int row = 0; row < rows; row++) {
         struct span y = span_at(height, side, rows, row);
         for (int column = 0; column < columns; column++) {
             struct span x = span_at(width, side, columns, column);
-            tiles[row * columns + column] = (struct tile){x.start, y.start, x.length, y.length,
-                                                          x.core0, y.core0, x.core1,  y.core1};
+            tiles[row * columns + column] =
+                (struct tile){x.start, y.start, x.length, y.length, x.core0, y.core0, x.core1, y.core1};
         }
     }
     *out = (struct tiling){tiles, rows * columns};

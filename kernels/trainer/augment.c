@@ -1,12 +1,12 @@
 /* Random crops and changes of intensity: see augment.h.
  *
- * Geometry first: a square of side / zoom working pixels is placed at random, half of the time so that it holds some
- * object where the image is much larger than the crop; then mirrored and transposed.  One affine map (struct view)
- * describes all of it and serves pixels, labels and boxes, so they cannot disagree.  Intensities next: gamma, gain,
- * offset, gain per channel, noise; each drawn once a crop.
+ * Geometry first: a square of side / zoom working pixels is placed at random, half of the time so that it
+ * holds some object where the image is much larger than the crop; then mirrored and transposed.  One affine
+ * map (struct view) describes all of it and serves pixels, labels and boxes, so they cannot disagree.
+ * Intensities next: gamma, gain, offset, gain per channel, noise; each drawn once a crop.
  *
- * Invariant: the numbers are drawn in one fixed order, whatever the image, so an example is a function of (image,
- * random stream) and nothing else.
+ * Invariant: the numbers are drawn in one fixed order, whatever the image, so an example is a function of
+ * (image, random stream) and nothing else.
  */
 #include "augment.h"
 
@@ -18,10 +18,11 @@ static const double zoom_low = 0.7, zoom_high = 1.4;
 static const double gamma_range = 0.3, gain_range = 0.2, offset_range = 0.06, channel_range = 0.06;
 static const double noise_probability = 0.3, noise_max = 0.04;
 static const double visible_part_min = 0.25;
-static const double focus_area_ratio = 2; /* image larger than this many crops: look for objects half of the time */
+static const double focus_area_ratio =
+    2; /* image larger than this many crops: look for objects half of the time */
 
-/* The crop's pixel (u, v) shows the working image at (x0 + step * a, y0 + step * b), where (a, b) is (u, v) after
- * the mirrorings and the transposition. */
+/* The crop's pixel (u, v) shows the working image at (x0 + step * a, y0 + step * b), where (a, b) is (u, v)
+ * after the mirrorings and the transposition. */
 struct view {
     double x0, y0, step;
     int side;
@@ -148,8 +149,8 @@ static void fill_input(const struct training_image *image, const struct view *vi
             double a, b;
             float value[3];
             window_axes(view, u, v, &a, &b);
-            sample_image(image, view->x0 + (a + 0.5) * view->step - 0.5, view->y0 + (b + 0.5) * view->step - 0.5,
-                         value);
+            sample_image(image, view->x0 + (a + 0.5) * view->step - 0.5,
+                         view->y0 + (b + 0.5) * view->step - 0.5, value);
             for (int c = 0; c < image->channels; c++) {
                 float changed = tint->gain[c] * look_up_gamma(&table, value[c]) + tint->offset;
                 if (tint->noise > 0)
@@ -166,7 +167,8 @@ static void fill_labels(const struct training_image *image, const struct view *v
         for (int u = 0; u < view->side; u++) {
             double a, b;
             window_axes(view, u, v, &a, &b);
-            int x = (int)floor(view->x0 + (a + 0.5) * view->step), y = (int)floor(view->y0 + (b + 0.5) * view->step);
+            int x = (int)floor(view->x0 + (a + 0.5) * view->step),
+                y = (int)floor(view->y0 + (b + 0.5) * view->step);
             bool is_inside = x >= 0 && x < image->width && y >= 0 && y < image->height;
             *labels++ = is_inside ? image->labels[(size_t)y * (size_t)image->width + (size_t)x] : 0;
         }
@@ -223,8 +225,8 @@ static bool clip_object(struct target_object *object, float side)
     return (double)(object->x1 - object->x0) * (object->y1 - object->y0) >= visible_part_min * whole;
 }
 
-void augment_example(const struct training_image *image, const struct dataset_object *objects, size_t object_count,
-                     struct random *random, struct augmented *out)
+void augment_example(const struct training_image *image, const struct dataset_object *objects,
+                     size_t object_count, struct random *random, struct augmented *out)
 {
     struct view view = draw_view(image, objects, object_count, out->side, random);
     struct tint tint = draw_tint(random);

@@ -1,5 +1,5 @@
-/* A training example: a crop of a working image, changed as microscopes and hands change images, with the objects that
- * are still visible in it.
+/* A training example: a crop of a working image, changed as microscopes and hands change images, with the
+ * objects that are still visible in it.
  */
 #ifndef CYTOFS_AUGMENT_H
 #define CYTOFS_AUGMENT_H
@@ -20,7 +20,7 @@ struct augmented {
 };
 
 /* Crops and changes one image.  Everything random comes from *random. */
-void augment_example(const struct training_image *image, const struct dataset_object *objects, size_t object_count,
-                     struct random *random, struct augmented *out);
+void augment_example(const struct training_image *image, const struct dataset_object *objects,
+                     size_t object_count, struct random *random, struct augmented *out);
 
 #endif

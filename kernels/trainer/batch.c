@@ -1,5 +1,5 @@
-/* Making batches: see batch.h.  Draw number (step - 1) * batch + i decides the image of slot i (sampler.h) and its
- * stream of random numbers (augment.h). */
+/* Making batches: see batch.h.  Draw number (step - 1) * batch + i decides the image of slot i (sampler.h)
+ * and its stream of random numbers (augment.h). */
 #include "batch.h"
 
 #include <stdlib.h>
@@ -36,9 +36,10 @@ enum code batch_create(const struct batch_shape *shape, struct batch *out, struc
     if (is_whole)
         return CODE_OK;
     batch_free(out);
-    return failure_set(why, CODE_NO_MEMORY,
-                       "a batch of %d crops of %d px does not fit in memory: use a smaller batch or image_size",
-                       shape->batch, shape->side);
+    return failure_set(
+        why, CODE_NO_MEMORY,
+        "a batch of %d crops of %d px does not fit in memory: use a smaller batch or image_size",
+        shape->batch, shape->side);
 }
 
 void batch_free(struct batch *batch)
@@ -93,7 +94,8 @@ static enum code fill_slot(const struct batch_source *source, uint64_t draw, str
     return targets_fill(&targets, objects, example.object_count, labels, why);
 }
 
-enum code batch_fill(const struct batch_source *source, int64_t step, struct batch *batch, struct failure *why)
+enum code batch_fill(const struct batch_source *source, int64_t step, struct batch *batch,
+                     struct failure *why)
 {
     for (int slot = 0; slot < source->shape.batch; slot++) {
         uint64_t draw = (uint64_t)(step - 1) * (uint64_t)source->shape.batch + (uint64_t)slot;

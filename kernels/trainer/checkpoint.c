@@ -1,5 +1,5 @@
-/* Checkpoints: see checkpoint.h.  A safetensors file with one flat tensor for each slab; metadata cytofs.checkpoint
- * (version), step, digest.  FORMAT.md draws it. */
+/* Checkpoints: see checkpoint.h.  A safetensors file with one flat tensor for each slab; metadata
+ * cytofs.checkpoint (version), step, digest.  FORMAT.md draws it. */
 #include "checkpoint.h"
 
 #include <stdio.h>
@@ -28,8 +28,10 @@ enum code checkpoint_write(const char *path, const struct network *network, int6
     struct safetensors_entry entries[SLABS];
     for (int i = 0; i < SLABS; i++) {
         network_read_slab(network, slabs[i].slab, values + (size_t)i * floats);
-        entries[i] = (struct safetensors_entry){
-            .name = slabs[i].name, .rank = 1, .shape = {(int64_t)floats}, .values = values + (size_t)i * floats};
+        entries[i] = (struct safetensors_entry){.name = slabs[i].name,
+                                                .rank = 1,
+                                                .shape = {(int64_t)floats},
+                                                .values = values + (size_t)i * floats};
     }
     char version[16], step_text[24];
     snprintf(version, sizeof version, "%d", CHECKPOINT_VERSION);
@@ -41,8 +43,8 @@ enum code checkpoint_write(const char *path, const struct network *network, int6
     return code == CODE_OK ? code : failure_wrap(why, code, "writing a checkpoint");
 }
 
-static enum code check_notes(const struct safetensors *file, const char *path, const char *digest, int64_t *step,
-                             struct failure *why)
+static enum code check_notes(const struct safetensors *file, const char *path, const char *digest,
+                             int64_t *step, struct failure *why)
 {
     const char *version = safetensors_metadata(file, "cytofs.checkpoint");
     const char *step_text = safetensors_metadata(file, "step");

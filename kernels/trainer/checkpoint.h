@@ -13,9 +13,10 @@
 MUST_CHECK enum code checkpoint_write(const char *path, const struct network *network, int64_t step,
                                       const char *digest, struct failure *why);
 
-/* Puts the network where the checkpoint stands and sets *step.  CODE_NOT_FOUND: there is none; CODE_INVALID: it belongs
- * to another training; other failures: it cannot be read.  In all of them the network is unchanged. */
-MUST_CHECK enum code checkpoint_read(const char *path, struct network *network, const char *digest, int64_t *step,
-                                     struct failure *why);
+/* Puts the network where the checkpoint stands and sets *step.  CODE_NOT_FOUND: there is none; CODE_INVALID:
+ * it belongs to another training; other failures: it cannot be read.  In all of them the network is
+ * unchanged. */
+MUST_CHECK enum code checkpoint_read(const char *path, struct network *network, const char *digest,
+                                     int64_t *step, struct failure *why);
 
 #endif

@@ -1,7 +1,7 @@
 /* The prefetch thread: see prefetch.h.
  *
- * Two batches take turns.  The caller gives a batch back by asking for the next, and the thread fills a slot only
- * after it came back: so it never writes into the one that the caller holds.
+ * Two batches take turns.  The caller gives a batch back by asking for the next, and the thread fills a slot
+ * only after it came back: so it never writes into the one that the caller holds.
  *
  *     thread: wait until made - returned < 2 -> fill slot made % 2 (unlocked) -> made++
  *     caller: returned = handed -> wait until made > handed or failed -> lend slot handed % 2 -> handed++

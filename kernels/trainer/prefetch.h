@@ -6,13 +6,14 @@
 
 struct prefetch;
 
-/* Starts making batches first_step .. last_step, in order.  From here on the source's store and sampler belong to the
- * thread, until prefetch_destroy. */
+/* Starts making batches first_step .. last_step, in order.  From here on the source's store and sampler
+ * belong to the thread, until prefetch_destroy. */
 MUST_CHECK enum code prefetch_create(const struct batch_source *source, int64_t first_step, int64_t last_step,
                                      struct prefetch **out, struct failure *why);
 void prefetch_destroy(struct prefetch *prefetch);
 
-/* Waits for the next batch; it is the caller's until the next call.  A failure of the thread is returned here. */
+/* Waits for the next batch; it is the caller's until the next call.  A failure of the thread is returned
+ * here. */
 MUST_CHECK enum code prefetch_next(struct prefetch *prefetch, const struct batch **out, struct failure *why);
 
 #endif

@@ -1,8 +1,8 @@
 /* What a training writes for people and the platform while it goes on: metrics, params, tags, progress.
  *
- * The folder may be a network mount: lines are collected and written about once a second, each key with one open,
- * append and close.  A write that fails is fatal to the training: a run whose metrics are lost is worse than one that
- * stops and says why.  One thread.
+ * The folder may be a network mount: lines are collected and written about once a second, each key with one
+ * open, append and close.  A write that fails is fatal to the training: a run whose metrics are lost is worse
+ * than one that stops and says why.  One thread.
  */
 #ifndef CYTOFS_RUN_FILES_H
 #define CYTOFS_RUN_FILES_H
@@ -29,12 +29,14 @@ void run_files_metric(struct run_files *files, const char *key, double value, in
 MUST_CHECK enum code run_files_flush(struct run_files *files, bool now, struct failure *why);
 
 /* Writes params/<key> or tags/<key> where it is not there yet. */
-MUST_CHECK enum code run_files_param(struct run_files *files, const char *key, const char *value, struct failure *why);
-MUST_CHECK enum code run_files_tag(struct run_files *files, const char *key, const char *value, struct failure *why);
+MUST_CHECK enum code run_files_param(struct run_files *files, const char *key, const char *value,
+                                     struct failure *why);
+MUST_CHECK enum code run_files_tag(struct run_files *files, const char *key, const char *value,
+                                   struct failure *why);
 
 /* Rewrites `progress`. */
-MUST_CHECK enum code run_files_progress(struct run_files *files, int64_t done, int64_t total, double per_second,
-                                        struct failure *why);
+MUST_CHECK enum code run_files_progress(struct run_files *files, int64_t done, int64_t total,
+                                        double per_second, struct failure *why);
 
 /* Drops metric lines of steps after `step`: a training that goes on from a checkpoint writes them again. */
 MUST_CHECK enum code run_files_rewind(struct run_files *files, int64_t step, struct failure *why);

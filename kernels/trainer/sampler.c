@@ -1,8 +1,8 @@
 /* Drawing training images: see sampler.h.
  *
- * The list holds every image floor(repeat) times, and once more with the probability of the fraction (drawn once, from
- * the seed).  Each epoch shuffles that list by its own stream of random numbers; the shuffled list of the epoch asked
- * for last is kept.
+ * The list holds every image floor(repeat) times, and once more with the probability of the fraction (drawn
+ * once, from the seed).  Each epoch shuffles that list by its own stream of random numbers; the shuffled list
+ * of the epoch asked for last is kept.
  */
 #include "sampler.h"
 
@@ -59,7 +59,8 @@ static double image_repeat(const struct dataset_image *image, const double repea
     return most;
 }
 
-static void fill_list(struct sampler *sampler, const struct dataset *dataset, const size_t *indices, size_t count)
+static void fill_list(struct sampler *sampler, const struct dataset *dataset, const size_t *indices,
+                      size_t count)
 {
     double repeats[DATASET_CLASSES_MAX];
     class_repeats(dataset, indices, count, repeats);

@@ -26,8 +26,8 @@ static struct truth *copy_truths(const struct dataset_image *entry, const int32_
     for (size_t i = 0; truths && i < entry->object_count; i++) {
         const struct dataset_object *object = &entry->objects[i];
         if (map[object->class_index] >= 0)
-            truths[(*count)++] = (struct truth){{object->x0, object->y0, object->x1, object->y1},
-                                                map[object->class_index]};
+            truths[(*count)++] =
+                (struct truth){{object->x0, object->y0, object->x1, object->y1}, map[object->class_index]};
     }
     return truths;
 }
@@ -133,8 +133,8 @@ static enum code score_all(struct detector *detector, const struct dataset *data
     return CODE_OK;
 }
 
-enum code scoring_run(struct detector *detector, const struct dataset *dataset, const struct scoring_options *options,
-                      struct scoring *out, struct failure *why)
+enum code scoring_run(struct detector *detector, const struct dataset *dataset,
+                      const struct scoring_options *options, struct scoring *out, struct failure *why)
 {
     size_t total = count_images(dataset, options->split);
     enum code code = scoring_allocate(out, total, why);

@@ -20,18 +20,19 @@ struct scoring {
 };
 
 struct scoring_options {
-    enum dataset_split split;  /* SPLIT_COUNT: every image */
-    size_t images_max;         /* at most so many, evenly spread; 0: all */
-    const atomic_bool *stop;   /* NULL for none; CODE_INTERRUPTED once it is true */
-    struct buffer *warnings;   /* a line for each image that could not be read; NULL for none */
+    enum dataset_split split; /* SPLIT_COUNT: every image */
+    size_t images_max;        /* at most so many, evenly spread; 0: all */
+    const atomic_bool *stop;  /* NULL for none; CODE_INTERRUPTED once it is true */
+    struct buffer *warnings;  /* a line for each image that could not be read; NULL for none */
     void (*on_progress)(void *context, size_t done, size_t total); /* after each image; NULL for none */
     void *context;
 };
 
-/* Runs the detector over the images.  The classes of dataset and model are matched by name; annotations of a class that
- * the model does not know are left out.  The result is freed with scoring_free. */
+/* Runs the detector over the images.  The classes of dataset and model are matched by name; annotations of a
+ * class that the model does not know are left out.  The result is freed with scoring_free. */
 MUST_CHECK enum code scoring_run(struct detector *detector, const struct dataset *dataset,
-                                 const struct scoring_options *options, struct scoring *out, struct failure *why);
+                                 const struct scoring_options *options, struct scoring *out,
+                                 struct failure *why);
 void scoring_free(struct scoring *scoring);
 
 #endif

@@ -1,9 +1,10 @@
 /* A training from a folder to a model: see trainer.h.
  *
- *     dataset -> survey -> plan -> images decoded -> network (fresh, or from the checkpoint) -> loop -> outputs
+ *     dataset -> survey -> plan -> images decoded -> network (fresh, or from the checkpoint) -> loop ->
+ * outputs
  *
- * struct training carries what the steps share; trainer_run owns all of it and releases it on every path.  One thread
- * runs everything but the making of batches (prefetch.h).
+ * struct training carries what the steps share; trainer_run owns all of it and releases it on every path. One
+ * thread runs everything but the making of batches (prefetch.h).
  */
 #include "trainer.h"
 
@@ -75,7 +76,8 @@ static enum code load_dataset(struct training *training, struct failure *why)
     if (code != CODE_OK)
         return code;
     const size_t *images = training->survey.images;
-    training_say(training, "dataset: %zu training, %zu validation, %zu test images; %d classes; annotations: %s",
+    training_say(training,
+                 "dataset: %zu training, %zu validation, %zu test images; %d classes; annotations: %s",
                  images[SPLIT_TRAIN], images[SPLIT_VAL], images[SPLIT_TEST], training->dataset->class_count,
                  training->dataset->annotation_kind);
     training->report->val_images = images[SPLIT_VAL];
@@ -89,12 +91,13 @@ static enum code open_device(struct training *training, struct failure *why)
     const char *name = training->options->device ? training->options->device : "auto";
     enum code code = device_open(name, &options, &training->device, why);
     if (code == CODE_OK)
-        snprintf(training->report->device, sizeof training->report->device, "%s", training->device->description);
+        snprintf(training->report->device, sizeof training->report->device, "%s",
+                 training->device->description);
     return code;
 }
 
-/* Decodes every training image once: those that cannot be read are left out here, with a warning, so that the order
- * of the others is settled before the first step. */
+/* Decodes every training image once: those that cannot be read are left out here, with a warning, so that the
+ * order of the others is settled before the first step. */
 static enum code read_images(struct training *training, size_t *indices, size_t *count, struct failure *why)
 {
     struct image_store_options options = {.recipe = training->plan.preprocessing,
@@ -125,20 +128,22 @@ static enum code read_images(struct training *training, size_t *indices, size_t 
     return code;
 }
 
-/* Epochs are counted in draws, which depend on the readable images, which depend on the plan's preprocessing: so the
- * plan is made twice, first for reading, then with the true length of an epoch. */
+/* Epochs are counted in draws, which depend on the readable images, which depend on the plan's preprocessing:
+ * so the plan is made twice, first for reading, then with the true length of an epoch. */
 static enum code make_plan(struct training *training, struct failure *why)
 {
     SCOPE_FREE size_t *indices = calloc(training->dataset->image_count + 1, sizeof *indices);
     if (!indices)
         return failure_set(why, CODE_NO_MEMORY, "training: out of memory");
     size_t count = 0;
-    enum code code = training_plan_make(training->options, training->dataset, &training->survey, training->device,
-                                        training->survey.images[SPLIT_TRAIN], &training->plan, why);
+    enum code code =
+        training_plan_make(training->options, training->dataset, &training->survey, training->device,
+                           training->survey.images[SPLIT_TRAIN], &training->plan, why);
     if (code == CODE_OK)
         code = read_images(training, indices, &count, why);
     if (code == CODE_OK)
-        code = sampler_create(training->dataset, indices, count, training->plan.seed, &training->sampler, why);
+        code =
+            sampler_create(training->dataset, indices, count, training->plan.seed, &training->sampler, why);
     if (code == CODE_OK)
         code = training_plan_make(training->options, training->dataset, &training->survey, training->device,
                                   sampler_epoch_length(training->sampler), &training->plan, why);
@@ -178,8 +183,8 @@ static enum code resume(struct training *training, struct failure *why)
 {
     struct failure unusable;
     int64_t step = 0;
-    enum code code =
-        checkpoint_read(training->checkpoint_path, training->network, training->plan.digest, &step, &unusable);
+    enum code code = checkpoint_read(training->checkpoint_path, training->network, training->plan.digest,
+                                     &step, &unusable);
     if (code == CODE_NO_MEMORY || code == CODE_IO)
         return failure_set(why, code, "%s", unusable.text);
     if (code == CODE_OK) {
@@ -208,14 +213,16 @@ static enum code make_network(struct training *training, struct failure *why)
         return code;
     training_say(training,
                  "CellDet-%s, %s: %lld steps of %d crops of %d px at %.3g working pixels per image pixel, %s",
-                 model_file_size_name(plan->architecture.size), training->report->precision, (long long)plan->steps,
-                 plan->batch, plan->side, plan->preprocessing.scale, training->device->description);
+                 model_file_size_name(plan->architecture.size), training->report->precision,
+                 (long long)plan->steps, plan->batch, plan->side, plan->preprocessing.scale,
+                 training->device->description);
     return CODE_OK;
 }
 
 static enum code run(struct training *training, struct failure *why)
 {
-    training->checkpoint_path = file_join(training->options->output_folder, "artifacts/checkpoint.safetensors");
+    training->checkpoint_path =
+        file_join(training->options->output_folder, "artifacts/checkpoint.safetensors");
     if (!training->checkpoint_path)
         return failure_set(why, CODE_NO_MEMORY, "training: out of memory");
     enum code code = run_files_create(training->options->output_folder, &training->files, why);
@@ -246,7 +253,8 @@ static void release(struct training *training)
     free(training->checkpoint_path);
 }
 
-enum code trainer_run(const struct trainer_options *options, struct trainer_report *report, struct failure *why)
+enum code trainer_run(const struct trainer_options *options, struct trainer_report *report,
+                      struct failure *why)
 {
     *report = (struct trainer_report){.val_ap50 = NAN, .test_ap50 = NAN, .test_map = NAN, .test_f1 = NAN};
     int64_t began_ns = timing_monotonic_ns();

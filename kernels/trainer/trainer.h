@@ -1,18 +1,18 @@
-/* Trains a detector from a folder of annotated images, and writes everything that people and the platform want to know
- * about the training into one output folder.
+/* Trains a detector from a folder of annotated images, and writes everything that people and the platform
+ * want to know about the training into one output folder.
  *
  *     progress                       "<done> <total> steps <steps a second>\n", rewritten about once a second
- *     metrics/train/loss ...         lines "<ms since 1970> <value> <step>\n"; also metrics/val/..., metrics/test/...
- *     params/<key>, tags/<key>       one value a file
- *     artifacts/checkpoint.safetensors   where to go on from after an interruption
- *     artifacts/detections/<split>.csv, artifacts/counts.csv, artifacts/overlays/<image>.png
- *     model/model.safetensors, model/card.md, model/lineage.yaml     written last, when all is well
+ *     metrics/train/loss ...         lines "<ms since 1970> <value> <step>\n"; also metrics/val/...,
+ * metrics/test/... params/<key>, tags/<key>       one value a file artifacts/checkpoint.safetensors   where
+ * to go on from after an interruption artifacts/detections/<split>.csv, artifacts/counts.csv,
+ * artifacts/overlays/<image>.png model/model.safetensors, model/card.md, model/lineage.yaml     written last,
+ * when all is well
  *
  * The metrics of a split: ap50, ap75, map, f1, precision, recall, count_mae, count_bias, and ap50_<class>.
  *
- * Repeatability: what is trained is a function of the dataset, the options and the kind of device.  A training that
- * is interrupted and started again with the same options in the same folder goes on from its checkpoint and ends with
- * the same weights, bit for bit.
+ * Repeatability: what is trained is a function of the dataset, the options and the kind of device.  A
+ * training that is interrupted and started again with the same options in the same folder goes on from its
+ * checkpoint and ends with the same weights, bit for bit.
  */
 #ifndef CYTOFS_TRAINER_H
 #define CYTOFS_TRAINER_H
@@ -30,7 +30,8 @@ enum trainer_precision { TRAINER_PRECISION_AUTO, TRAINER_PRECISION_F32, TRAINER_
 #define TRAINER_BATCH_MAX      256
 #define TRAINER_IMAGE_SIDE_MAX 2048
 
-/* Initialise with trainer_defaults(); texts are borrowed.  "0: chosen" means: from the data, as params/ tells. */
+/* Initialise with trainer_defaults(); texts are borrowed.  "0: chosen" means: from the data, as params/
+ * tells. */
 struct trainer_options {
     const char *dataset_folder;
     const char *output_folder;        /* made where it is missing */
@@ -45,29 +46,30 @@ struct trainer_options {
     enum trainer_precision precision; /* auto: bf16 where the device has it in hardware */
     const char *device;               /* "auto", or a name that device_open knows */
     int threads;                      /* 0: all that this process may use */
-    double scale;                     /* working pixels per image pixel; 0: chosen so that objects are ~45 px */
-    int rays;                         /* directions of outlines, 0 boxes only; below 0: 32 where there are masks */
-    int64_t checkpoint_interval_ms;   /* 20000; 0: after every step */
-    int validations;                  /* looks at the validation images on the way, beside the last: 3 */
+    double scale; /* working pixels per image pixel; 0: chosen so that objects are ~45 px */
+    int rays;     /* directions of outlines, 0 boxes only; below 0: 32 where there are masks */
+    int64_t checkpoint_interval_ms; /* 20000; 0: after every step */
+    int validations;                /* looks at the validation images on the way, beside the last: 3 */
 
     /* For the model's lineage; NULL where unknown. */
-    const char *dataset_name;         /* e.g. "datasets/nuclei" */
-    const char *dataset_snapshot;     /* e.g. "v1" */
-    const char *spec_path;            /* a file whose text goes into the lineage */
-    const char *code_version;         /* of the program */
+    const char *dataset_name;     /* e.g. "datasets/nuclei" */
+    const char *dataset_snapshot; /* e.g. "v1" */
+    const char *spec_path;        /* a file whose text goes into the lineage */
+    const char *code_version;     /* of the program */
 
     /* Called from the calling thread; NULL for none. */
     void (*on_progress)(void *context, int64_t done, int64_t total, double steps_per_second, double loss);
-    void (*on_line)(void *context, const char *line); /* a line of the log for people; NULL: standard output */
+    void (*on_line)(void *context,
+                    const char *line); /* a line of the log for people; NULL: standard output */
     void *context;
 
-    const atomic_bool *stop;          /* where it becomes true: writes a checkpoint and returns CODE_INTERRUPTED */
+    const atomic_bool *stop; /* where it becomes true: writes a checkpoint and returns CODE_INTERRUPTED */
 };
 
 struct trainer_report {
-    int64_t steps, resumed_at;        /* resumed_at: the step of the checkpoint, 0 for none */
+    int64_t steps, resumed_at; /* resumed_at: the step of the checkpoint, 0 for none */
     size_t train_images, val_images, test_images, skipped_images;
-    double training_seconds;          /* of this call, without reading images and evaluation */
+    double training_seconds; /* of this call, without reading images and evaluation */
     double total_seconds;
     double val_ap50, test_ap50, test_map, test_f1; /* NAN without such images */
     char device[200];
@@ -77,8 +79,8 @@ struct trainer_report {
 /* The options that the comments above state as defaults. */
 struct trainer_options trainer_defaults(void);
 
-/* Trains.  *report is filled in as far as the training came.  CODE_INVALID: the dataset or an option cannot be used;
- * CODE_INTERRUPTED: stopped by options->stop, may be called again. */
+/* Trains.  *report is filled in as far as the training came.  CODE_INVALID: the dataset or an option cannot
+ * be used; CODE_INTERRUPTED: stopped by options->stop, may be called again. */
 MUST_CHECK enum code trainer_run(const struct trainer_options *options, struct trainer_report *report,
                                  struct failure *why);
 

@@ -29,23 +29,24 @@ struct training {
 };
 
 /* Says a line to the person. */
-void training_say(const struct training *training, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void training_say(const struct training *training, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 
 /* The same for every line of a text. */
 void training_say_lines(const struct training *training, const char *text);
 
 bool training_is_stopped(const struct training *training);
 
-/* training_loop.c: from training->step to the plan's last step, with metrics, checkpoints, looks at the validation
- * images.  CODE_INTERRUPTED after a checkpoint where the person wants to stop. */
+/* training_loop.c: from training->step to the plan's last step, with metrics, checkpoints, looks at the
+ * validation images.  CODE_INTERRUPTED after a checkpoint where the person wants to stop. */
 MUST_CHECK enum code training_loop_run(struct training *training, struct failure *why);
 
 /* training_outputs.c: thresholds, the model, scores of validation and test images, files for people. */
 MUST_CHECK enum code training_outputs_write(struct training *training, struct failure *why);
 
-/* training_outputs.c: scores the averaged weights as they are now on at most images_max images of a split, and records
- * metrics under "<split>/".  *ap50 is NAN where the split is empty. */
-MUST_CHECK enum code training_outputs_look(struct training *training, enum dataset_split split, size_t images_max,
-                                           double *ap50, struct failure *why);
+/* training_outputs.c: scores the averaged weights as they are now on at most images_max images of a split,
+ * and records metrics under "<split>/".  *ap50 is NAN where the split is empty. */
+MUST_CHECK enum code training_outputs_look(struct training *training, enum dataset_split split,
+                                           size_t images_max, double *ap50, struct failure *why);
 
 #endif

@@ -5,8 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* A sample s stands for the value s / TRAINING_IMAGE_ONE - TRAINING_IMAGE_ZERO, i.e. -0.5 .. 1.5: percentile scaling
- * leaves a few samples outside of 0 .. 1. */
+/* A sample s stands for the value s / TRAINING_IMAGE_ONE - TRAINING_IMAGE_ZERO, i.e. -0.5 .. 1.5: percentile
+ * scaling leaves a few samples outside of 0 .. 1. */
 #define TRAINING_IMAGE_ONE  32768.0f
 #define TRAINING_IMAGE_ZERO 0.5f
 

@@ -1,8 +1,8 @@
 /* The loop over optimiser steps: see training.h.
  *
- * A step is: take the batch that the prefetch thread made, forward, backward, update.  Between steps, on the clock:
- * metrics and progress about once a second, a checkpoint every checkpoint_interval_ms.  The clock decides only when
- * things are written, never what the weights become.
+ * A step is: take the batch that the prefetch thread made, forward, backward, update.  Between steps, on the
+ * clock: metrics and progress about once a second, a checkpoint every checkpoint_interval_ms.  The clock
+ * decides only when things are written, never what the weights become.
  */
 #include "training.h"
 
@@ -13,11 +13,11 @@
 #include "schedule.h"
 #include "timing.h"
 
-#define METRIC_POINTS       500 /* about so many lines per training metric */
-#define PROGRESS_MS         1000
-#define LINE_MS             15000
-#define LOOK_IMAGES_MAX     64
-#define DIVERGED_STEPS_MAX  20 /* in a row without a finite loss */
+#define METRIC_POINTS      500 /* about so many lines per training metric */
+#define PROGRESS_MS        1000
+#define LINE_MS            15000
+#define LOOK_IMAGES_MAX    64
+#define DIVERGED_STEPS_MAX 20 /* in a row without a finite loss */
 
 static const float gradient_norm_max = 10;
 
@@ -38,7 +38,8 @@ struct loop {
     int diverged_steps;
 };
 
-static enum code take_step(struct loop *loop, struct network_loss *loss, float *gradient_norm, struct failure *why)
+static enum code take_step(struct loop *loop, struct network_loss *loss, float *gradient_norm,
+                           struct failure *why)
 {
     struct training *training = loop->training;
     const struct batch *batch;
@@ -47,7 +48,8 @@ static enum code take_step(struct loop *loop, struct network_loss *loss, float *
         code = network_forward(training->network, batch->input, why);
     if (code != CODE_OK)
         return code;
-    struct network_targets targets = {batch->heat, batch->box, batch->box_weight, batch->rays, batch->ray_weight};
+    struct network_targets targets = {batch->heat, batch->box, batch->box_weight, batch->rays,
+                                      batch->ray_weight};
     code = network_backward(training->network, &targets, loss, why);
     if (code != CODE_OK)
         return code;
@@ -85,8 +87,10 @@ static void record_tally(struct loop *loop)
     if (training->plan.architecture.rays > 0)
         run_files_metric(training->files, "train/loss_rays", tally->loss.rays / steps, step);
     run_files_metric(training->files, "train/gradient_norm", tally->gradient_norm / steps, step);
-    run_files_metric(training->files, "train/lr", schedule_lr(step, training->plan.steps, training->plan.lr), step);
-    run_files_metric(training->files, "train/images_per_second", steps * training->plan.batch / seconds, step);
+    run_files_metric(training->files, "train/lr", schedule_lr(step, training->plan.steps, training->plan.lr),
+                     step);
+    run_files_metric(training->files, "train/images_per_second", steps * training->plan.batch / seconds,
+                     step);
     loop->recent_loss = tally->loss.total / steps;
     *tally = (struct tally){.began_ns = now};
 }
@@ -94,7 +98,8 @@ static void record_tally(struct loop *loop)
 static void add_to_tally(struct loop *loop, const struct network_loss *loss, float gradient_norm)
 {
     struct tally *tally = &loop->tally;
-    int64_t total = loop->training->plan.steps, interval = total / METRIC_POINTS > 1 ? total / METRIC_POINTS : 1;
+    int64_t total = loop->training->plan.steps,
+            interval = total / METRIC_POINTS > 1 ? total / METRIC_POINTS : 1;
     tally->loss.total += loss->total;
     tally->loss.heat += loss->heat;
     tally->loss.box += loss->box;
@@ -119,8 +124,8 @@ static enum code show_progress(struct loop *loop, struct failure *why)
         options->on_progress(options->context, done, total, loop->steps_per_second, loop->recent_loss);
     if (now - loop->line_ms >= LINE_MS || done == total) {
         loop->line_ms = now;
-        training_say(training, "step %lld of %lld: loss %.4f, %.1f images/s", (long long)done, (long long)total,
-                     loop->recent_loss, loop->steps_per_second * training->plan.batch);
+        training_say(training, "step %lld of %lld: loss %.4f, %.1f images/s", (long long)done,
+                     (long long)total, loop->recent_loss, loop->steps_per_second * training->plan.batch);
     }
     enum code code = run_files_progress(training->files, done, total, loop->steps_per_second, why);
     return code == CODE_OK ? run_files_flush(training->files, false, why) : code;
@@ -133,7 +138,8 @@ static enum code write_checkpoint(struct loop *loop, struct failure *why)
     enum code code = run_files_flush(training->files, true, why);
     if (code != CODE_OK)
         return code;
-    return checkpoint_write(training->checkpoint_path, training->network, training->step, training->plan.digest, why);
+    return checkpoint_write(training->checkpoint_path, training->network, training->step,
+                            training->plan.digest, why);
 }
 
 static enum code checkpoint_when_due(struct loop *loop, struct failure *why)
@@ -147,9 +153,10 @@ static enum code checkpoint_when_due(struct loop *loop, struct failure *why)
             return code;
     }
     if (is_stopped && !is_last)
-        return failure_set(why, CODE_INTERRUPTED,
-                           "training: stopped at step %lld of %lld; a checkpoint is kept: the same command goes on",
-                           (long long)training->step, (long long)training->plan.steps);
+        return failure_set(
+            why, CODE_INTERRUPTED,
+            "training: stopped at step %lld of %lld; a checkpoint is kept: the same command goes on",
+            (long long)training->step, (long long)training->plan.steps);
     return CODE_OK;
 }
 
@@ -225,6 +232,7 @@ enum code training_loop_run(struct training *training, struct failure *why)
         return code;
     code = run_steps(&loop, why);
     prefetch_destroy(loop.prefetch);
-    training->report->training_seconds = (double)(timing_monotonic_ns() - loop.began_ns - loop.looking_ns) / 1e9;
+    training->report->training_seconds =
+        (double)(timing_monotonic_ns() - loop.began_ns - loop.looking_ns) / 1e9;
     return code;
 }

@@ -31,7 +31,8 @@ static struct detector_options detector_options_of(const struct training *traini
     return (struct detector_options){.device = training->device, .precision = training->plan.precision};
 }
 
-static enum code averaged_detector(const struct training *training, struct detector **out, struct failure *why)
+static enum code averaged_detector(const struct training *training, struct detector **out,
+                                   struct failure *why)
 {
     size_t floats = network_slab_floats(training->network);
     SCOPE_FREE float *weights = malloc(floats * sizeof *weights);
@@ -56,7 +57,8 @@ static enum code score_split(struct training *training, struct detector *detecto
     return code;
 }
 
-static void record_class(struct training *training, const char *split, int k, const struct evaluation_class *scores)
+static void record_class(struct training *training, const char *split, int k,
+                         const struct evaluation_class *scores)
 {
     char name[MODEL_CLASS_NAME_MAX], key[RUN_FILES_KEY_MAX];
     run_files_key_part(training->info.class_names[k], name, sizeof name);
@@ -75,10 +77,14 @@ static void record_scores(struct training *training, const char *split, const st
     const struct {
         const char *key;
         double value;
-    } values[] = {{"ap50", scores->ap50},           {"ap75", scores->ap75},
-                  {"map", scores->map},             {"precision", scores->precision},
-                  {"recall", scores->recall},       {"f1", scores->f1},
-                  {"count_mae", scores->count_mae}, {"count_bias", scores->count_bias}};
+    } values[] = {{"ap50", scores->ap50},
+                  {"ap75", scores->ap75},
+                  {"map", scores->map},
+                  {"precision", scores->precision},
+                  {"recall", scores->recall},
+                  {"f1", scores->f1},
+                  {"count_mae", scores->count_mae},
+                  {"count_bias", scores->count_bias}};
     for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
         char key[RUN_FILES_KEY_MAX];
         snprintf(key, sizeof key, "%s/%s", split, values[i].key);
@@ -88,8 +94,8 @@ static void record_scores(struct training *training, const char *split, const st
         record_class(training, split, k, &scores->classes[k]);
 }
 
-enum code training_outputs_look(struct training *training, enum dataset_split split, size_t images_max, double *ap50,
-                                struct failure *why)
+enum code training_outputs_look(struct training *training, enum dataset_split split, size_t images_max,
+                                double *ap50, struct failure *why)
 {
     *ap50 = NAN;
     if (training->survey.images[split] == 0)
@@ -128,8 +134,8 @@ static enum code write_text(const struct training *training, const char *name, c
 }
 
 /* Without the detections below their class's threshold, with calibrated probabilities. */
-static enum code write_detections(struct training *training, struct scoring *scoring, enum dataset_split split,
-                                  struct buffer *counts, struct failure *why)
+static enum code write_detections(struct training *training, struct scoring *scoring,
+                                  enum dataset_split split, struct buffer *counts, struct failure *why)
 {
     SCOPE_BUFFER text = {.max = DETECTION_ROOM};
     results_append_header(&text);
@@ -165,7 +171,8 @@ static enum code write_overlay(const struct training *training, const struct dat
     return code == CODE_OK ? image_write_png(target, &picture, why) : code;
 }
 
-static enum code write_overlays(const struct training *training, const struct scoring *scoring, struct failure *why)
+static enum code write_overlays(const struct training *training, const struct scoring *scoring,
+                                struct failure *why)
 {
     size_t wanted = scoring->count < OVERLAYS_MAX ? scoring->count : OVERLAYS_MAX;
     enum code code = CODE_OK;
@@ -190,7 +197,8 @@ static enum code choose_thresholds(struct training *training, struct scoring *va
     if (code == CODE_OK)
         code = thresholds_choose(val->images, val->count, classes, &training->info.thresholds, why);
     if (code == CODE_OK && has_val)
-        code = evaluation_compute(val->images, val->count, classes, training->info.thresholds.best_f1, scores, why);
+        code = evaluation_compute(val->images, val->count, classes, training->info.thresholds.best_f1, scores,
+                                  why);
     return code;
 }
 
@@ -233,8 +241,8 @@ static enum code digest_file(const char *path, char text[DIGEST_TEXT_BYTES], str
     return CODE_OK;
 }
 
-static enum code write_card(struct training *training, const char *model_path, const struct model_card_scores *scores,
-                            struct failure *why)
+static enum code write_card(struct training *training, const char *model_path,
+                            const struct model_card_scores *scores, struct failure *why)
 {
     SCOPE_BUFFER card = {0}, lineage = {0}, spec = {0};
     char digest[DIGEST_TEXT_BYTES];
@@ -254,7 +262,8 @@ static enum code make_folders(const struct training *training, struct failure *w
     static const char *const names[] = {"artifacts/detections", "artifacts/overlays", "model"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         SCOPE_FREE char *path = file_join(training->options->output_folder, names[i]);
-        enum code code = path ? file_make_folders(path, why) : failure_set(why, CODE_NO_MEMORY, "out of memory");
+        enum code code =
+            path ? file_make_folders(path, why) : failure_set(why, CODE_NO_MEMORY, "out of memory");
         if (code != CODE_OK)
             return code;
     }
@@ -287,7 +296,8 @@ static enum code write_artifacts(struct training *training, struct scoring *val,
     return code == CODE_OK ? write_overlays(training, test->count > 0 ? test : val, why) : code;
 }
 
-static enum code finish(struct training *training, struct scoring *val, struct scoring *test, struct failure *why)
+static enum code finish(struct training *training, struct scoring *val, struct scoring *test,
+                        struct failure *why)
 {
     struct model_card_scores scores = {0};
     SCOPE_FREE char *model_path = file_join(training->options->output_folder, "model/model.safetensors");

@@ -1,5 +1,6 @@
-/* Choosing what the options leave open: see training_plan.h.  Where a number stands here without a reason beside it, it
- * is what reached the best validation score in least time on blood smears and fluorescent nuclei. */
+/* Choosing what the options leave open: see training_plan.h.  Where a number stands here without a reason
+ * beside it, it is what reached the best validation score in least time on blood smears and fluorescent
+ * nuclei. */
 #include "training_plan.h"
 
 #include <math.h>
@@ -11,7 +12,8 @@
 _Static_assert(DATASET_CLASSES_MAX <= DETECTION_CLASSES_MAX, "a model holds every class of a dataset");
 
 static const double object_side_target = 42; /* px at working scale: what a stride-4 output sees best */
-static const double object_side_least = 16;  /* px: smaller objects are enlarged, at most scale_largest times */
+static const double object_side_least =
+    16; /* px: smaller objects are enlarged, at most scale_largest times */
 static const double scale_largest = 2;
 static const int batch_default = 8;
 static const int side_least = 128, side_most = 256;
@@ -46,8 +48,9 @@ static enum code check_options(const struct trainer_options *options, struct fai
     if (code == CODE_OK)
         code = check_range("image_size", options->image_size, 0, TRAINER_IMAGE_SIDE_MAX, why);
     if (code == CODE_OK && (options->image_size % 32 != 0 || options->image_size == 32))
-        code = failure_set(why, CODE_INVALID, "training: image_size is %d (write a multiple of 32, at least 64)",
-                           options->image_size);
+        code =
+            failure_set(why, CODE_INVALID, "training: image_size is %d (write a multiple of 32, at least 64)",
+                        options->image_size);
     if (code == CODE_OK)
         code = check_range("lr", options->lr, 0, 1, why);
     if (code == CODE_OK)
@@ -92,9 +95,10 @@ static enum code choose_rays(const struct trainer_options *options, const struct
 {
     bool possible = has_masks(dataset);
     if (options->rays > 0 && !possible)
-        return failure_set(why, CODE_INVALID,
-                           "training: outlines (rays) need instance masks for every training image, and %s has boxes only",
-                           dataset->folder);
+        return failure_set(
+            why, CODE_INVALID,
+            "training: outlines (rays) need instance masks for every training image, and %s has boxes only",
+            dataset->folder);
     *rays = options->rays >= 0 ? options->rays : possible ? rays_default : 0;
     return CODE_OK;
 }
@@ -103,7 +107,8 @@ static enum code choose_precision(const struct trainer_options *options, const s
                                   enum network_precision *precision, struct failure *why)
 {
     if (options->precision == TRAINER_PRECISION_BF16 && !device->bf16)
-        return failure_set(why, CODE_UNSUPPORTED, "training: %s cannot compute in bf16 (write precision: auto or f32)",
+        return failure_set(why, CODE_UNSUPPORTED,
+                           "training: %s cannot compute in bf16 (write precision: auto or f32)",
                            device->description);
     bool is_bf16 = options->precision == TRAINER_PRECISION_BF16 ||
                    (options->precision == TRAINER_PRECISION_AUTO && device->bf16);
@@ -118,7 +123,8 @@ static void digest_double(struct digest *digest, double value)
     digest_add_number(digest, bits);
 }
 
-static void make_digest(struct training_plan *plan, const struct dataset *dataset, const struct device *device)
+static void make_digest(struct training_plan *plan, const struct dataset *dataset,
+                        const struct device *device)
 {
     struct digest digest;
     uint8_t result[DIGEST_BYTES];
@@ -126,9 +132,16 @@ static void make_digest(struct training_plan *plan, const struct dataset *datase
     digest_add_text(&digest, "cytofs training 1");
     digest_add(&digest, dataset->digest, sizeof dataset->digest);
     digest_add_text(&digest, device->name);
-    const int64_t numbers[] = {device->threads, plan->architecture.size, plan->architecture.input_channels,
-                               plan->architecture.classes, plan->architecture.rays, plan->precision,
-                               plan->preprocessing.intensity, plan->batch, plan->side, plan->steps,
+    const int64_t numbers[] = {device->threads,
+                               plan->architecture.size,
+                               plan->architecture.input_channels,
+                               plan->architecture.classes,
+                               plan->architecture.rays,
+                               plan->precision,
+                               plan->preprocessing.intensity,
+                               plan->batch,
+                               plan->side,
+                               plan->steps,
                                (int64_t)plan->seed};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         digest_add_number(&digest, (uint64_t)numbers[i]);
@@ -201,10 +214,12 @@ enum code training_plan_record(const struct training_plan *plan, struct run_file
     if (code == CODE_OK)
         code = run_files_param(files, "seed", seed, why);
     if (code == CODE_OK)
-        code = run_files_param(files, "precision", plan->precision == PRECISION_BF16 ? "bf16\n" : "f32\n", why);
+        code =
+            run_files_param(files, "precision", plan->precision == PRECISION_BF16 ? "bf16\n" : "f32\n", why);
     if (code == CODE_OK)
-        code = run_files_param(files, "intensity",
-                               plan->preprocessing.intensity == INTENSITY_PERCENTILE ? "percentile\n" : "full\n", why);
+        code = run_files_param(
+            files, "intensity",
+            plan->preprocessing.intensity == INTENSITY_PERCENTILE ? "percentile\n" : "full\n", why);
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers && code == CODE_OK; i++)
         code = record_number(files, numbers[i].key, numbers[i].value, why);
     return code;

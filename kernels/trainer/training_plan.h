@@ -14,17 +14,18 @@ struct training_plan {
     struct network_architecture architecture;
     enum network_precision precision;
     struct preprocessing preprocessing;
-    int batch, side;            /* images a step; px of the square crops */
+    int batch, side; /* images a step; px of the square crops */
     int64_t steps;
     double lr, weight_decay;
     uint64_t seed;
     char digest[DIGEST_TEXT_BYTES]; /* of all that decides the weights: data, options, device, threads */
 };
 
-/* `epoch_length` is the number of draws in an epoch (sampler.h).  An option out of its range is CODE_INVALID. */
+/* `epoch_length` is the number of draws in an epoch (sampler.h).  An option out of its range is CODE_INVALID.
+ */
 MUST_CHECK enum code training_plan_make(const struct trainer_options *options, const struct dataset *dataset,
-                                        const struct survey *survey, const struct device *device, size_t epoch_length,
-                                        struct training_plan *out, struct failure *why);
+                                        const struct survey *survey, const struct device *device,
+                                        size_t epoch_length, struct training_plan *out, struct failure *why);
 
 /* Working pixels per image pixel for objects whose median side is side_px. */
 double training_plan_scale(double side_px);

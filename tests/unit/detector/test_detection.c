@@ -51,7 +51,8 @@ static void overlap_agrees_with_counting_points(void **state)
     assert_near(detection_iou(&empty, &empty), 0, 0);
 }
 
-/* What greedy suppression promises: what is kept does not overlap, and what went overlaps a better kept one. */
+/* What greedy suppression promises: what is kept does not overlap, and what went overlaps a better kept one.
+ */
 static void suppression_keeps_its_promise(void **state)
 {
     (void)state;
@@ -104,7 +105,8 @@ static void cores_of_tiles_cover_an_image_exactly_once(void **state)
         memset(hits, 0, sizeof hits);
         for (int i = 0; i < tiling.count; i++) {
             const struct tile *t = &tiling.tiles[i];
-            assert_true(t->x >= 0 && t->y >= 0 && t->x + t->width <= sizes[s][0] && t->y + t->height <= sizes[s][1]);
+            assert_true(t->x >= 0 && t->y >= 0 && t->x + t->width <= sizes[s][0] &&
+                        t->y + t->height <= sizes[s][1]);
             assert_true(t->width <= 256 && t->height <= 256);
             /* Half the overlap lies between a core and its window's edge, except at the image's own edge. */
             assert_true(t->core_x0 == 0 || t->core_x0 - t->x >= 30);
@@ -132,9 +134,10 @@ static void csv_lines_say_what_was_found(void **state)
     struct results_image image = {"a b.png", 100, 80, 0.5};
     SCOPE_BUFFER text = {0};
     results_append_detections(&text, &image, &list, &two_classes);
-    assert_string_equal(buffer_text(&text),
-                        "a b.png,1,RBC,0.7500,0.9000,0.00,10.00,20.00,30.00,10.00,20.00,400.0,100.000,1\n"
-                        "a b.png,2,\"a,\"\"b\"\"\",0.5000,0.4000,50.50,40.00,60.50,60.00,55.50,50.00,200.0,50.000,0\n");
+    assert_string_equal(
+        buffer_text(&text),
+        "a b.png,1,RBC,0.7500,0.9000,0.00,10.00,20.00,30.00,10.00,20.00,400.0,100.000,1\n"
+        "a b.png,2,\"a,\"\"b\"\"\",0.5000,0.4000,50.50,40.00,60.50,60.00,55.50,50.00,200.0,50.000,0\n");
     buffer_clear(&text);
     results_append_counts_header(&text, &two_classes);
     results_append_counts(&text, "a b.png", &list, &two_classes);

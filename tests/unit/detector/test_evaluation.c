@@ -81,7 +81,7 @@ static void scores_agree_with_an_independent_implementation(void **state)
     assert_code_ok(evaluation_compute(images, IMAGES, 3, thresholds, &found, &why), why);
     for (int k = 0; k < 3; k++) {
         const struct evaluation_class *c = &found.classes[k];
-        const double values[8] = {(double)c->objects, c->ap[0],    c->ap[5],     c->map,
+        const double values[8] = {(double)c->objects, c->ap[0],  c->ap[5],     c->map,
                                   c->precision,       c->recall, c->count_mae, c->count_bias};
         for (int v = 0; v < 8; v++)
             assert_near(values[v], expected[k][v], 1e-6);
@@ -92,7 +92,8 @@ static void scores_agree_with_an_independent_implementation(void **state)
 static void average_precision_of_a_case_worked_by_hand(void **state)
 {
     (void)state;
-    /* Two objects; right, wrong, right: precision 1 to recall 0.5 (51 points), 2/3 to recall 1 (50 points). */
+    /* Two objects; right, wrong, right: precision 1 to recall 0.5 (51 points), 2/3 to recall 1 (50 points).
+     */
     const struct evaluation_match matches[] = {{0.9f, true}, {0.8f, false}, {0.7f, true}};
     assert_near(evaluation_average_precision(matches, 3, 2), (51 + 50 * 2.0 / 3) / 101, 1e-12);
     assert_near(evaluation_average_precision(matches, 0, 2), 0, 0);
@@ -103,7 +104,8 @@ static void an_object_is_taken_once_and_by_the_best_score(void **state)
 {
     (void)state;
     struct truth truth = {{0, 0, 10, 10}, 0};
-    struct detection twice[2] = {{.box = {0, 0, 10, 10}, .score = 0.5f}, {.box = {0, 0, 10, 9}, .score = 0.8f}};
+    struct detection twice[2] = {{.box = {0, 0, 10, 10}, .score = 0.5f},
+                                 {.box = {0, 0, 10, 9}, .score = 0.8f}};
     struct evaluation_image image = {&truth, 1, twice, 2};
     struct evaluation_match *matches;
     size_t count, objects;
@@ -158,20 +160,22 @@ static void the_best_f1_threshold_beats_every_other_one(void **state)
 static void a_class_with_few_objects_leans_on_the_threshold_of_all(void **state)
 {
     (void)state;
-    /* Class 0: 60 objects found at 0.8.  Class 1: 5 objects found at 0.4; alone its threshold would be near 0.2. */
+    /* Class 0: 60 objects found at 0.8.  Class 1: 5 objects found at 0.4; alone its threshold would be near
+     * 0.2. */
     static struct truth truths[65];
     static struct detection detections[65];
     for (int i = 0; i < 65; i++) {
         struct box box = {(float)i * 20, 0, (float)i * 20 + 10, 10};
         truths[i] = (struct truth){box, i >= 60};
-        detections[i] = (struct detection){.box = box, .class_index = i >= 60, .score = i >= 60 ? 0.4f : 0.8f};
+        detections[i] =
+            (struct detection){.box = box, .class_index = i >= 60, .score = i >= 60 ? 0.4f : 0.8f};
     }
     struct evaluation_image image = {truths, 65, detections, 65};
     static struct thresholds chosen;
     struct failure why;
     assert_code_ok(thresholds_choose(&image, 1, 2, &chosen, &why), why);
-    assert_near(chosen.best_f1[0], 0.4, 1e-6);     /* halfway from 0.8 to nothing */
-    assert_near(chosen.best_f1_all, 0.2, 1e-6);    /* halfway from 0.4 to nothing */
+    assert_near(chosen.best_f1[0], 0.4, 1e-6);  /* halfway from 0.8 to nothing */
+    assert_near(chosen.best_f1_all, 0.2, 1e-6); /* halfway from 0.4 to nothing */
     assert_near(chosen.best_f1[1], 0.2, 1e-6);
     assert_near(chosen.unbiased[0], 0.4, 1e-6);
     detections[64].score = 0.1f; /* now class 1 alone: 0.05 */

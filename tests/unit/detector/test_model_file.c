@@ -202,9 +202,10 @@ static void a_description_without_a_member_is_refused_by_name(void **state)
     struct model_info info = sample_info();
     SCOPE_BUFFER json = {0};
     model_info_format(&info, &json);
-    static const char *const members[] = {"classes",   "size",     "input_channels", "rays",           "intensity",
-                                          "scale",     "pixel_um", "object_side_px", "threshold_all",  "range_high",
-                                          "threshold", "software", "calibration",    "dataset_digest", "range_floor"};
+    static const char *const members[] = {
+        "classes",   "size",     "input_channels", "rays",           "intensity",
+        "scale",     "pixel_um", "object_side_px", "threshold_all",  "range_high",
+        "threshold", "software", "calibration",    "dataset_digest", "range_floor"};
     for (size_t i = 0; i < sizeof members / sizeof *members; i++) {
         char *copy = strdup(buffer_text(&json));
         char quoted[64];

@@ -21,9 +21,15 @@ static struct painted *paint(const struct target_object *objects, size_t count, 
 {
     static struct painted painted;
     memset(&painted, 0xFF, sizeof painted); /* everything must be overwritten */
-    painted.targets = (struct targets){SIDE,        SIDE,         2,    labels ? 8 : 0,
-                                       painted.heat, painted.box, painted.box_weight,
-                                       painted.rays, painted.ray_weight};
+    painted.targets = (struct targets){SIDE,
+                                       SIDE,
+                                       2,
+                                       labels ? 8 : 0,
+                                       painted.heat,
+                                       painted.box,
+                                       painted.box_weight,
+                                       painted.rays,
+                                       painted.ray_weight};
     struct failure why;
     assert_code_ok(targets_fill(&painted.targets, objects, count, labels, &why), why);
     return &painted;
@@ -64,7 +70,8 @@ static double bump_at(const struct target_object *o, int row, int column)
     return exp(-(column - cx) * (column - cx) / (2 * sx * sx) - (row - cy) * (row - cy) / (2 * sy * sy));
 }
 
-/* The object that owns a cell's distances: the smallest whose bump is above 0.1 there and whose box holds its centre. */
+/* The object that owns a cell's distances: the smallest whose bump is above 0.1 there and whose box holds its
+ * centre. */
 static int owner_of(const struct target_object *objects, size_t count, int row, int column)
 {
     int owner = -1;
@@ -183,7 +190,8 @@ static void too_many_objects_are_refused(void **state)
 static void decoding_perfect_outputs_gives_the_objects_back(void **state)
 {
     (void)state;
-    const struct target_object objects[] = {{10, 12, 30, 40, 0, 1}, {50, 14, 90, 50, 1, 2}, {20, 60, 44, 84, 0, 3}};
+    const struct target_object objects[] = {
+        {10, 12, 30, 40, 0, 1}, {50, 14, 90, 50, 1, 2}, {20, 60, 44, 84, 0, 3}};
     struct painted *painted = paint(objects, 3, NULL);
     static float heat[CELLS * CELLS * 2], box[CELLS * CELLS * 4];
     for (int i = 0; i < CELLS * CELLS * 2; i++) {

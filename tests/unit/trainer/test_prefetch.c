@@ -40,7 +40,10 @@ static struct fixture *fixture_create(uint64_t seed, size_t bytes_max)
     assert_code_ok(image_store_create(fixture->dataset, &options, &fixture->store, &why), why);
     size_t indices[8] = {0, 1, 2, 3, 4, 5, 6, 7};
     assert_code_ok(sampler_create(fixture->dataset, indices, 8, seed, &fixture->sampler, &why), why);
-    fixture->source = (struct batch_source){fixture->dataset, fixture->store, fixture->sampler, seed,
+    fixture->source = (struct batch_source){fixture->dataset,
+                                            fixture->store,
+                                            fixture->sampler,
+                                            seed,
                                             {BATCH, SIDE, 1, fixture->dataset->class_count, RAYS}};
     return fixture;
 }

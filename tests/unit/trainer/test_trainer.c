@@ -92,12 +92,24 @@ static void a_training_leaves_every_file_it_promises(void **state)
     SCOPE_FREE char *output = in_folder("whole");
     struct trainer_report report;
     train(output, &report);
-    static const char *const names[] = {
-        "progress",           "metrics/train/loss",         "metrics/train/lr",  "metrics/val/ap50",
-        "metrics/test/ap50",  "metrics/test/count_mae",     "params/batch",      "params/seed",
-        "tags/device",        "tags/dataset_digest",        "tags/code_version", "artifacts/checkpoint.safetensors",
-        "artifacts/counts.csv", "artifacts/detections/test.csv", "model/model.safetensors", "model/card.md",
-        "model/lineage.yaml", "metrics/train/images_per_second"};
+    static const char *const names[] = {"progress",
+                                        "metrics/train/loss",
+                                        "metrics/train/lr",
+                                        "metrics/val/ap50",
+                                        "metrics/test/ap50",
+                                        "metrics/test/count_mae",
+                                        "params/batch",
+                                        "params/seed",
+                                        "tags/device",
+                                        "tags/dataset_digest",
+                                        "tags/code_version",
+                                        "artifacts/checkpoint.safetensors",
+                                        "artifacts/counts.csv",
+                                        "artifacts/detections/test.csv",
+                                        "model/model.safetensors",
+                                        "model/card.md",
+                                        "model/lineage.yaml",
+                                        "metrics/train/images_per_second"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         SCOPE_FREE char *path = file_join(output, names[i]);
         if (!file_exists(path))

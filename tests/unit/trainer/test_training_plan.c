@@ -25,10 +25,20 @@ static const struct dataset *make_dataset(size_t mask_count)
     return &dataset;
 }
 
-static struct survey smear = {.bits = 8, .is_grey = false, .range_median = 0.6, .side_median = 103, .side_p99 = 230,
-                              .image_width = 640, .image_height = 480};
-static struct survey nuclei = {.bits = 16, .is_grey = true, .range_median = 0.04, .side_median = 27, .side_p99 = 45,
-                               .image_width = 256, .image_height = 256};
+static struct survey smear = {.bits = 8,
+                              .is_grey = false,
+                              .range_median = 0.6,
+                              .side_median = 103,
+                              .side_p99 = 230,
+                              .image_width = 640,
+                              .image_height = 480};
+static struct survey nuclei = {.bits = 16,
+                               .is_grey = true,
+                               .range_median = 0.04,
+                               .side_median = 27,
+                               .side_p99 = 45,
+                               .image_width = 256,
+                               .image_height = 256};
 
 static struct training_plan make(const struct trainer_options *options, const struct survey *survey,
                                  const struct device *device, size_t masks)
@@ -142,7 +152,8 @@ static void what_cannot_be_is_refused_with_what_to_write(void **state)
     for (int i = 0; i < 5; i++) {
         struct training_plan plan;
         struct failure why = {0};
-        enum code code = training_plan_make(&cases[i].options, make_dataset(0), &smear, &plain, 10, &plan, &why);
+        enum code code =
+            training_plan_make(&cases[i].options, make_dataset(0), &smear, &plain, 10, &plan, &why);
         assert_int_not_equal(code, CODE_OK);
         if (!strstr(why.text, cases[i].text))
             fail_msg("\"%s\" does not say \"%s\"", why.text, cases[i].text);
