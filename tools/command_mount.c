@@ -133,7 +133,7 @@ static int serve_in_background(const struct command *command, const struct mount
     struct readiness readiness = {ends[1], arguments->directory};
     struct lab_store store;
     enum code code = arguments->memory ? lab_store_open_memory(&store, &why)
-                                       : lab_store_open(arguments->store, arguments->key, &store, &why);
+                                       : lab_store_open(arguments->store, arguments->key, false, &store, &why);
     if (code == CODE_OK && (code = redirect_to_log(store.id, &why)) != CODE_OK)
         lab_store_close(&store);
     if (code != CODE_OK) {
@@ -151,7 +151,7 @@ static int serve_in_foreground(const struct command *command, const struct mount
     struct failure why;
     struct lab_store store;
     enum code code = arguments->memory ? lab_store_open_memory(&store, &why)
-                                       : lab_store_open(arguments->store, arguments->key, &store, &why);
+                                       : lab_store_open(arguments->store, arguments->key, false, &store, &why);
     if (code != CODE_OK)
         return command_fail(command, &why);
     struct readiness readiness = {-1, arguments->directory};

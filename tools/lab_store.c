@@ -21,7 +21,7 @@ const char *lab_store_login_name(void)
     return entry && entry->pw_name[0] ? entry->pw_name : "member";
 }
 
-struct tree_open_options lab_store_tree_options(const struct lab_store *store)
+static struct tree_open_options tree_options(const struct lab_store *store)
 {
     return (struct tree_open_options){
         .chunks = store->chunks,
@@ -63,7 +63,7 @@ enum code lab_store_create(const char *path, const char *member, const char *key
     struct lab_store store = {0};
     enum code code = create_parts(&store, path, key_option, passphrase, why);
     if (code == CODE_OK) {
-        struct tree_open_options options = lab_store_tree_options(&store);
+        struct tree_open_options options = tree_options(&store);
         if (member)
             options.member_name = member;
         code = tree_create(&options, why);
@@ -89,26 +89,23 @@ static enum code load_key(struct lab_store *store, struct failure *why)
     return code;
 }
 
-enum code lab_store_open_parts(const char *path, const char *key_option, struct lab_store *out, struct failure *why)
+static enum code open_parts(const char *path, const char *key_option, struct lab_store *out, struct failure *why)
 {
     *out = (struct lab_store){0};
     enum code code = store_folder_open(path, false, &out->folder, why);
     if (code == CODE_OK)
         code = open_chunks(out, key_option, why);
-    if (code == CODE_OK)
-        code = load_key(out, why);
-    if (code != CODE_OK)
-        lab_store_close(out);
-    return code;
+    return code == CODE_OK ? load_key(out, why) : code;
 }
 
-enum code lab_store_open(const char *path, const char *key_option, struct lab_store *out, struct failure *why)
+enum code lab_store_open(const char *path, const char *key_option, bool read_only, struct lab_store *out,
+                         struct failure *why)
 {
-    enum code code = lab_store_open_parts(path, key_option, out, why);
-    if (code != CODE_OK)
-        return code;
-    struct tree_open_options options = lab_store_tree_options(out);
-    code = tree_open(&options, &out->tree, why);
+    enum code code = open_parts(path, key_option, out, why);
+    struct tree_open_options options = tree_options(out);
+    options.read_only = read_only;
+    if (code == CODE_OK)
+        code = tree_open(&options, &out->tree, why);
     if (code != CODE_OK)
         lab_store_close(out);
     return code;
@@ -119,7 +116,7 @@ enum code lab_store_open_memory(struct lab_store *out, struct failure *why)
     *out = (struct lab_store){.id = "memory"};
     enum code code = chunk_store_memory_create(0, &out->chunks, why);
     if (code == CODE_OK) {
-        struct tree_open_options options = lab_store_tree_options(out);
+        struct tree_open_options options = tree_options(out);
         code = tree_open(&options, &out->tree, why);
     }
     if (code != CODE_OK)

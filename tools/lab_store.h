@@ -26,19 +26,12 @@ struct lab_store {
 MUST_CHECK enum code lab_store_create(const char *path, const char *member, const char *key_option,
                                       const char *passphrase, struct buffer *key_path, struct failure *why);
 
-/* Opens; asks for the passphrase if the key is protected. */
-MUST_CHECK enum code lab_store_open(const char *path, const char *key_option, struct lab_store *out,
+/* Opens; asks for the passphrase if the key is protected.  A tree that is opened read_only changes nothing. */
+MUST_CHECK enum code lab_store_open(const char *path, const char *key_option, bool read_only, struct lab_store *out,
                                     struct failure *why);
 
 /* A lab that is gone when it is closed. */
 MUST_CHECK enum code lab_store_open_memory(struct lab_store *out, struct failure *why);
-
-/* Opens without a tree: what the check needs. */
-MUST_CHECK enum code lab_store_open_parts(const char *path, const char *key_option, struct lab_store *out,
-                                          struct failure *why);
-
-/* The options that open the tree of these parts. */
-struct tree_open_options lab_store_tree_options(const struct lab_store *store);
 
 /* Commits and closes whatever is open; safe on a half-opened or zeroed one. */
 void lab_store_close(struct lab_store *store);

@@ -21,6 +21,7 @@ const struct command command_table[] = {
     {"evaluate", "MODEL DATASET", "score a detector on annotated images", command_evaluate_details, command_evaluate,
      true},
     {"node", "LAB", "run a mounted lab's jobs on this machine", command_node_details, command_node, false},
+    {"fsck", "STORE", "check a store", command_fsck_details, command_fsck, false},
     {"version", "", "print the version, the formats and the devices", NULL, command_version, false},
     {0},
 };
