@@ -46,9 +46,10 @@ struct trainer_options {
     enum trainer_precision precision; /* auto: bf16 where the device has it in hardware */
     const char *device;               /* "auto", or a name that device_open knows */
     int threads;                      /* 0: all that this process may use */
-    double scale; /* working pixels per image pixel; 0: chosen so that objects are ~45 px */
+    double scale; /* working pixels per image pixel; 0: chosen so that objects are ~42 px */
     int rays;     /* directions of outlines, 0 boxes only; below 0: 32 where there are masks */
-    int64_t checkpoint_interval_ms; /* 20000; 0: after every step */
+    int64_t checkpoint_interval_ms; /* 20000, growing to 1/30 of the time since the start;
+                                         0: after every step */
     int validations;                /* looks at the validation images on the way, beside the last: 3 */
 
     /* For the model's lineage; NULL where unknown. */
