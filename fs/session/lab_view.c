@@ -143,7 +143,6 @@ static void stamp_failures(void *context, const char *path, uint64_t *version, i
     tree_recent_failures(context, &text);
     uint64_t digest = digest_of(&text);
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&seen.lock);
-    (void)held;
     if (seen.digest != digest) {
         seen.digest = digest;
         seen.since_ns = timing_wall_ns();
@@ -161,16 +160,6 @@ static enum code render_last_error(void *context, const char *path, struct buffe
 }
 
 /* lab/trace ------------------------------------------------------------------------------------------------------- */
-
-static void stamp_trace(void *context, const char *path, uint64_t *version, int64_t *modify_ns)
-{
-    (void)context;
-    (void)path;
-    *version = 1;
-    for (int category = 0; category < TRACE_COUNT; category++)
-        *version += (uint64_t)logging_trace_enabled((enum trace_category)category) << (category + 1);
-    *modify_ns = 0; /* of no interest; what matters is that it stands still */
-}
 
 static enum code render_trace(void *context, const char *path, struct buffer *out, struct failure *why)
 {
@@ -204,7 +193,7 @@ enum code lab_view_add(struct tree *tree, struct failure *why)
         {.kind = RULE_DERIVED, .pattern = "lab/last-error", .context = tree, .render = render_last_error,
          .stamp = stamp_failures},
         {.kind = RULE_CONTROL, .pattern = "lab/trace", .context = tree, .render = render_trace,
-         .stamp = stamp_trace, .command = select_trace},
+         .command = select_trace},
     };
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
         enum code code = rule_add(tree, &rules[i], why);

@@ -6,14 +6,18 @@
  * of them read messages from the channel and answer them.  One more thread answers parked readers (session_streams.c).
  *
  * Ending.  Whoever unmounts makes every worker's read fail with ENODEV.  But where files are still open after a lazy
- * unmount the kernel keeps the connection, and the workers would go on waiting; so session_stop also cancels them, which
- * takes effect in the read alone (session_channel.c).  What they are answering is answered to the end. */
+ * unmount the kernel keeps the connection, and the workers would go on waiting in their reads; so session_destroy nudges
+ * them with a signal that does nothing but interrupt a read.  A nudge that comes just before the read is lost, hence it is
+ * repeated until the worker has seen that the session is stopping.  What a worker is answering is answered to the end.
+ * (pthread_cancel would do without the repetition, but the address sanitizer does not bear it.) */
 #include "session.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "logging.h"
@@ -30,6 +34,8 @@
 #define WORKERS_BY_CORES   16
 #define BACKGROUND_MAX     64 /* read-ahead requests that the kernel may have under way */
 #define LIBRARY_LINE_BYTES 512
+#define NUDGE_SIGNAL       SIGURG /* is ignored by default, so a stray one harms nobody */
+#define NUDGE_EVERY_NS     2000000
 
 static void on_init(void *session, struct fuse_conn_info *connection)
 {
@@ -67,15 +73,17 @@ static enum code make_fuse_session(struct session *session, struct failure *why)
     struct fuse_args args = FUSE_ARGS_INIT(1, arguments);
     fuse_set_log_func(log_library);
     session->fuse = fuse_session_new(&args, &operations, sizeof operations, session);
+    fuse_opt_free_args(&args); /* the library may have copied them */
     if (!session->fuse)
         return failure_set(why, CODE_NO_MEMORY, "starting a session: the FUSE library refused (its reason is in the log)");
     return session_channel_attach(&session->channel, session->fuse, why);
 }
 
-static void end(struct session *session)
+static void end_worker(struct session_worker *worker)
 {
+    struct session *session = worker->session;
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&session->life);
-    (void)held;
+    worker->done = true;
     session->ended = true;
     pthread_cond_broadcast(&session->life_changed);
 }
@@ -97,7 +105,6 @@ static enum code start_worker(struct session *session, struct failure *why)
 static void begin_answering(struct session *session)
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&session->life);
-    (void)held;
     struct failure why;
     while (!session->stopping && session->started < session->worker_count)
         if (start_worker(session, &why) != CODE_OK) {
@@ -108,17 +115,40 @@ static void begin_answering(struct session *session)
     pthread_cond_broadcast(&session->life_changed);
 }
 
+static bool is_stopping(struct session *session)
+{
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&session->life);
+    return session->stopping;
+}
+
+static void on_nudge(int number)
+{
+    (void)number;
+}
+
+static void accept_nudges(void)
+{
+    const struct sigaction action = {.sa_handler = on_nudge}; /* without SA_RESTART: it interrupts */
+    sigset_t nudge;
+    sigaction(NUDGE_SIGNAL, &action, NULL);
+    sigemptyset(&nudge);
+    sigaddset(&nudge, NUDGE_SIGNAL);
+    pthread_sigmask(SIG_UNBLOCK, &nudge, NULL);
+}
+
 static void *run_worker(void *argument)
 {
     struct session_worker *worker = argument;
     struct session *session = worker->session;
     bool first = worker == &session->workers[0];
-    int former;
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &former);
+    accept_nudges();
     for (;;) {
         int got = fuse_session_receive_buf(session->fuse, &worker->message);
-        if (got == -EINTR || got == -EAGAIN)
+        if (got == -EINTR || got == -EAGAIN) {
+            if (is_stopping(session))
+                break;
             continue;
+        }
         if (got <= 0)
             break;
         fuse_session_process_buf(session->fuse, &worker->message);
@@ -127,7 +157,7 @@ static void *run_worker(void *argument)
             begin_answering(session);
         }
     }
-    end(session);
+    end_worker(worker);
     return NULL;
 }
 
@@ -182,7 +212,6 @@ static enum code start_threads(struct session *session, struct failure *why)
     if (code != CODE_OK)
         return code;
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&session->life);
-    (void)held;
     code = start_worker(session, why);
     while (code == CODE_OK && session->channel.mountpoint && !session->answering && !session->ended)
         pthread_cond_wait(&session->life_changed, &session->life);
@@ -215,7 +244,6 @@ enum code session_start(struct tree *tree, const struct session_options *options
 void session_wait(struct session *session)
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&session->life);
-    (void)held;
     while (!session->ended)
         pthread_cond_wait(&session->life_changed, &session->life);
 }
@@ -232,7 +260,6 @@ void session_stop(struct session *session)
     pthread_mutex_lock(&session->life);
     bool again = session->stopping;
     bool ended = session->ended;
-    int started = session->started;
     session->stopping = true;
     session->ended = true;
     pthread_cond_broadcast(&session->life_changed);
@@ -242,8 +269,25 @@ void session_stop(struct session *session)
     if (session->channel.mountpoint && !ended)
         unmount(session); /* else it is gone already, and another mount may be in its place */
     session_channel_shut(&session->channel);
-    for (int i = 0; i < started; i++)
-        pthread_cancel(session->workers[i].thread);
+}
+
+/* Waits until the worker has seen that the session is stopping. */
+static void end_thread(struct session_worker *worker)
+{
+    struct session *session = worker->session;
+    pthread_mutex_lock(&session->life);
+    while (!worker->done) {
+        pthread_kill(worker->thread, NUDGE_SIGNAL);
+        struct timespec until;
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_nsec += NUDGE_EVERY_NS;
+        until.tv_sec += until.tv_nsec / 1000000000;
+        until.tv_nsec %= 1000000000;
+        pthread_cond_timedwait(&session->life_changed, &session->life, &until);
+    }
+    pthread_mutex_unlock(&session->life);
+    pthread_join(worker->thread, NULL);
+    free(worker->message.mem);
 }
 
 void session_destroy(struct session *session)
@@ -251,10 +295,8 @@ void session_destroy(struct session *session)
     if (!session)
         return;
     session_stop(session);
-    for (int i = 0; i < session->started; i++) {
-        pthread_join(session->workers[i].thread, NULL);
-        free(session->workers[i].message.mem);
-    }
+    for (int i = 0; i < session->started; i++)
+        end_thread(&session->workers[i]);
     session_streams_stop(&session->streams);
     session_handles_destroy(&session->handles);
     session_streams_destroy(&session->streams);

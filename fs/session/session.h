@@ -2,6 +2,7 @@
  *
  * Mounted: the channel is /dev/fuse.  In tests: one end of a SOCK_SEQPACKET socketpair, on which the test speaks
  * the protocol itself, without a mount or root.  Each session has threads of its own; many sessions may serve one tree.
+ * They use the signal SIGURG to wake their own threads.
  */
 #ifndef CYTOFS_SESSION_H
 #define CYTOFS_SESSION_H

@@ -1,8 +1,5 @@
 /* The channels: see session_channel.h.
  *
- * Reading is the one place where a worker may be cancelled (session_stop does that): it holds no lock there and owns
- * nothing but the buffer that its struct session_worker keeps.
- *
  * The end of a channel is told to libfuse as ENODEV, as the kernel does after an unmount.  A socket peer may send messages
  * longer than our buffer; such a message is cut by the kernel, so it is answered by ending the session.
  *
@@ -12,7 +9,6 @@
 
 #include <errno.h>
 #include <linux/fuse.h>
-#include <pthread.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -37,10 +33,7 @@ static void trace_reply(const struct fuse_out_header *header)
 static ssize_t read_device(int fd, void *bytes, size_t size, void *session)
 {
     (void)session;
-    int former;
-    pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &former);
     ssize_t got = read(fd, bytes, size);
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &former);
     trace_request(bytes, got);
     return got;
 }
@@ -48,10 +41,7 @@ static ssize_t read_device(int fd, void *bytes, size_t size, void *session)
 static ssize_t read_socket(int fd, void *bytes, size_t size, void *session)
 {
     (void)session;
-    int former;
-    pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &former);
     ssize_t got = recv(fd, bytes, size, MSG_TRUNC);
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &former);
     if (got == 0 || (got < 0 && errno == ECONNRESET) || got > (ssize_t)size) {
         errno = ENODEV;
         return -1;

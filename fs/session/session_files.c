@@ -1,4 +1,6 @@
-/* Open files: each operation finds its handle, calls the tree once, and replies once.  Worker threads.
+/* Open files: each operation finds its handle, calls the tree once, puts the handle back, and replies once: in this
+ * order, because after the reply the client may send RELEASE, and that is to close the file, not a borrower who is late.
+ * Worker threads.
  *
  * What the kernel may cache of a file's pages
  *   stored or derived, read       everything; kept from one open to the next while tree_file_version stands still
@@ -132,37 +134,41 @@ static void on_open(fuse_req_t request, fuse_ino_t number, struct fuse_file_info
         session_handles_remove(&session->handles, info->fh);
 }
 
+/* Replies after an operation on an open file, which puts the handle back first. */
+static void finish(fuse_req_t request, struct session_handle *handle, enum code code, const struct failure *why)
+{
+    struct node_id node = handle->node;
+    session_handles_put(handle);
+    session_reply_done(request, code, why, node, NULL);
+}
+
 static void read_file(fuse_req_t request, struct session_handle *handle, size_t count, uint64_t offset)
 {
+    struct failure why;
+    size_t got = 0;
     if (count > SESSION_WRITE_MAX)
         count = SESSION_WRITE_MAX;
     SCOPE_FREE char *bytes = malloc(count > 0 ? count : 1);
-    if (!bytes) {
-        fuse_reply_err(request, ENOMEM);
+    enum code code = bytes ? tree_read(handle->file, offset, bytes, count, &got, &why)
+                           : failure_set(&why, CODE_NO_MEMORY, "reading a file: no memory");
+    if (code != CODE_OK) {
+        finish(request, handle, code, &why);
         return;
     }
-    struct failure why;
-    size_t got = 0;
-    enum code code = tree_read(handle->file, offset, bytes, count, &got, &why);
-    if (code == CODE_OK)
-        fuse_reply_buf(request, bytes, got);
-    else
-        session_reply_failure(request, code, &why, handle->node, NULL);
+    session_handles_put(handle);
+    fuse_reply_buf(request, bytes, got);
 }
 
 static void on_read(fuse_req_t request, fuse_ino_t node, size_t count, off_t offset, struct fuse_file_info *info)
 {
     (void)node;
     struct session_handle *handle = handle_of(request, info);
-    if (!handle) {
+    if (!handle)
         fuse_reply_err(request, EBADF);
-        return;
-    }
-    if (handle->kind == HANDLE_STREAM)
+    else if (handle->kind == HANDLE_STREAM)
         session_streams_read(handle, request, count, !(info->flags & O_NONBLOCK));
     else
         read_file(request, handle, count, (uint64_t)offset);
-    session_handles_put(handle);
 }
 
 static void on_write(fuse_req_t request, fuse_ino_t node, const char *bytes, size_t count, off_t offset,
@@ -176,11 +182,12 @@ static void on_write(fuse_req_t request, fuse_ino_t node, const char *bytes, siz
     }
     struct failure why;
     enum code code = tree_write(handle->file, (uint64_t)offset, bytes, count, &why);
-    if (code == CODE_OK)
-        fuse_reply_write(request, count);
-    else
-        session_reply_failure(request, code, &why, handle->node, NULL);
+    if (code != CODE_OK) {
+        finish(request, handle, code, &why);
+        return;
+    }
     session_handles_put(handle);
+    fuse_reply_write(request, count);
 }
 
 static void on_flush(fuse_req_t request, fuse_ino_t node, struct fuse_file_info *info)
@@ -193,8 +200,7 @@ static void on_flush(fuse_req_t request, fuse_ino_t node, struct fuse_file_info 
     }
     struct failure why;
     enum code code = handle->writes ? tree_flush(handle->file, &why) : CODE_OK;
-    session_reply_done(request, code, &why, handle->node, NULL);
-    session_handles_put(handle);
+    finish(request, handle, code, &why);
 }
 
 static void on_fsync(fuse_req_t request, fuse_ino_t node, int data_only, struct fuse_file_info *info)
@@ -208,8 +214,7 @@ static void on_fsync(fuse_req_t request, fuse_ino_t node, int data_only, struct 
     }
     struct failure why;
     enum code code = tree_fsync(handle->file, &why);
-    session_reply_done(request, code, &why, handle->node, NULL);
-    session_handles_put(handle);
+    finish(request, handle, code, &why);
 }
 
 static void on_release(fuse_req_t request, fuse_ino_t node, struct fuse_file_info *info)
@@ -230,8 +235,7 @@ static void on_fallocate(fuse_req_t request, fuse_ino_t node, int mode, off_t of
     }
     struct failure why;
     enum code code = tree_allocate(handle->file, mode, (uint64_t)offset, (uint64_t)count, &why);
-    session_reply_done(request, code, &why, handle->node, NULL);
-    session_handles_put(handle);
+    finish(request, handle, code, &why);
 }
 
 static void on_poll(fuse_req_t request, fuse_ino_t node, struct fuse_file_info *info, struct fuse_pollhandle *poll)
@@ -240,7 +244,6 @@ static void on_poll(fuse_req_t request, fuse_ino_t node, struct fuse_file_info *
     struct session_handle *handle = handle_of(request, info);
     if (handle && handle->kind == HANDLE_STREAM) {
         session_streams_poll(handle, request, poll);
-        session_handles_put(handle);
         return;
     }
     if (poll)
@@ -249,8 +252,8 @@ static void on_poll(fuse_req_t request, fuse_ino_t node, struct fuse_file_info *
         fuse_reply_err(request, EBADF);
         return;
     }
-    fuse_reply_poll(request, POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM); /* files are always ready */
     session_handles_put(handle);
+    fuse_reply_poll(request, POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM); /* files are always ready */
 }
 
 void session_files_fill(struct fuse_lowlevel_ops *operations)

@@ -3,6 +3,8 @@
  * A listing is what the folder held when it was opened, so entries made or removed meanwhile neither repeat nor hide
  * others.  Reading from the start once more (rewinddir) takes a fresh one.
  *
+ * An entry that went away since the folder was opened is passed over.
+ *
  * The offset that an entry carries is where the next one begins: 1 behind ".", 2 behind "..", 2 + n behind the n-th. */
 #include "session_folders.h"
 
@@ -44,9 +46,14 @@ static bool entry_at(struct session_handle *handle, uint64_t offset, struct entr
         return tree_folder_entry(handle->folder, offset - DOTS, &out->name, &out->attributes);
     *out = (struct entry){
         .name = offset == 0 ? "." : "..",
-        .attributes = {.id = handle->node, .kind = NODE_FOLDER},
+        .attributes = {.id = handle->node, .kind = NODE_FOLDER, .links = 1},
     };
     return true;
+}
+
+static bool is_gone(const struct entry *entry)
+{
+    return entry->attributes.links == 0;
 }
 
 static enum code renew_listing(struct session_handle *handle, struct failure *why)
@@ -91,6 +98,8 @@ static size_t list(fuse_req_t request, struct session_handle *handle, char *byte
     size_t used = 0;
     struct entry entry;
     for (; entry_at(handle, offset, &entry); offset++) {
+        if (is_gone(&entry))
+            continue;
         size_t took = with_attributes ? add_with_attributes(request, bytes + used, size - used, &entry, offset)
                                       : add_plain(request, bytes + used, size - used, &entry, offset);
         if (took > size - used)
@@ -123,11 +132,12 @@ static void reply_listing(fuse_req_t request, size_t size, off_t offset, const s
         used = list(request, handle, bytes, size, (uint64_t)offset, with_attributes);
     pthread_mutex_unlock(&handle->listing_lock);
 
+    struct node_id node = handle->node;
+    session_handles_put(handle);
     if (code == CODE_OK)
         fuse_reply_buf(request, bytes, used);
     else
-        session_reply_failure(request, code, &why, handle->node, NULL);
-    session_handles_put(handle);
+        session_reply_failure(request, code, &why, node, NULL);
 }
 
 static void on_readdir(fuse_req_t request, fuse_ino_t node, size_t size, off_t offset, struct fuse_file_info *info)

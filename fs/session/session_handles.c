@@ -77,7 +77,6 @@ enum code session_handles_add(struct session_handles *handles, const struct sess
     pthread_mutex_init(&copy->listing_lock, NULL);
 
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&handles->lock);
-    (void)held;
     enum code code = handles->first_free ? CODE_OK : grow(handles, why);
     if (code != CODE_OK) {
         pthread_mutex_destroy(&copy->listing_lock);
@@ -104,7 +103,6 @@ static struct session_handle_slot *slot_of_key(struct session_handles *handles, 
 struct session_handle *session_handles_get(struct session_handles *handles, uint64_t key, bool folder)
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&handles->lock);
-    (void)held;
     struct session_handle_slot *slot = slot_of_key(handles, key);
     if (!slot || (slot->handle->kind == HANDLE_FOLDER) != folder)
         return NULL;

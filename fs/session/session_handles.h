@@ -1,8 +1,9 @@
 /* The files and folders that this session's client has open.
  *
  * What the client holds is a table key with a generation, never a pointer: a key that was given back, or was never given
- * out, finds nothing.  An operation borrows the handle while it works (get, put); so a release that overtakes it, which
- * only a forged peer can send, closes the handle when the last borrower puts it back. */
+ * out, finds nothing.  An operation borrows the handle while it works (get, put) and puts it back before it replies: so
+ * RELEASE, which a kernel sends when everything else was answered, closes the file there and then.  A release that
+ * overtakes an operation, which only a forged peer can send, leaves the closing to the last borrower. */
 #ifndef CYTOFS_SESSION_HANDLES_H
 #define CYTOFS_SESSION_HANDLES_H
 

@@ -67,11 +67,12 @@ enum code session_mount_remove(const char *mountpoint, struct failure *why)
     return code == CODE_OK ? CODE_OK : failure_wrap(why, code, "unmounting %s", mountpoint);
 }
 
-/* Where a file system server died, every access gives ENOTCONN. */
+/* Where a file system server died, every access gives ENOTCONN, except that the kernel may still answer stat(2) from what it
+ * was told before; so the folder is opened. */
 static enum code clear_dead_mount(const char *mountpoint, struct failure *why)
 {
-    struct stat status;
-    if (stat(mountpoint, &status) == 0 || errno != ENOTCONN)
+    SCOPE_CLOSE int folder = open(mountpoint, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (folder >= 0 || errno != ENOTCONN)
         return CODE_OK;
     enum code code = session_mount_remove(mountpoint, why);
     if (code != CODE_OK)

@@ -84,7 +84,6 @@ bool session_nodes_remember(struct session_nodes *nodes, struct node_id node)
         return true;
     assert(node.value != 0);
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&nodes->lock);
-    (void)held;
     if (!make_room(nodes))
         return false;
     struct session_node_entry *entry = find(nodes, node.value);
@@ -102,7 +101,6 @@ void session_nodes_forget(struct session_nodes *nodes, struct node_id node, uint
     if (node.value == TREE_ROOT.value || node.value == 0)
         return;
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&nodes->lock);
-    (void)held;
     if (nodes->slot_count == 0)
         return;
     struct session_node_entry *entry = find(nodes, node.value);
@@ -119,7 +117,6 @@ void session_nodes_forget(struct session_nodes *nodes, struct node_id node, uint
 bool session_nodes_pages_current(struct session_nodes *nodes, struct node_id node, uint64_t version)
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&nodes->lock);
-    (void)held;
     if (nodes->slot_count == 0)
         return false;
     struct session_node_entry *entry = find(nodes, node.value);
@@ -134,6 +131,5 @@ bool session_nodes_pages_current(struct session_nodes *nodes, struct node_id nod
 size_t session_nodes_count(struct session_nodes *nodes)
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&nodes->lock);
-    (void)held;
     return nodes->used;
 }

@@ -23,6 +23,7 @@ struct session_worker {
     struct session *session;
     pthread_t thread;
     struct fuse_buf message; /* its memory is libfuse's, kept from one message to the next */
+    bool done;               /* it answers no more; guarded by the session's `life` */
 };
 
 struct session {

@@ -58,7 +58,6 @@ static void on_wake(void *context)
 {
     struct session_handle *handle = context;
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&streams_of(handle)->lock);
-    (void)held;
     enqueue(handle);
 }
 
@@ -67,7 +66,6 @@ static void on_interrupt(fuse_req_t request, void *context)
     (void)request;
     struct parked_read *parked = context;
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&streams_of(parked->handle)->lock);
-    (void)held;
     parked->interrupted = true;
     enqueue(parked->handle);
 }
@@ -79,6 +77,7 @@ static void watch(struct session_handle *handle)
         on_wake(handle);
 }
 
+/* The caller's borrowing stays its own: watch() needs the handle after the waker may have answered and put it back. */
 static void park(struct session_handle *handle, fuse_req_t request, size_t count)
 {
     struct parked_read *parked = malloc(sizeof *parked);
@@ -90,7 +89,7 @@ static void park(struct session_handle *handle, fuse_req_t request, size_t count
     *parked = (struct parked_read){.handle = handle, .request = request, .count = count};
     fuse_req_interrupt_func(request, on_interrupt, parked);
 
-    /* Once it is in the list the waker may answer and free it.  The caller's borrowing keeps the handle for watch(). */
+    /* Once it is in the list the waker may answer and free it. */
     pthread_mutex_lock(&streams_of(handle)->lock);
     struct parked_read **end = &handle->stream.first_parked;
     while (*end)
@@ -115,20 +114,19 @@ static enum code read_stream(struct session_handle *handle, size_t count, char *
 
 void session_streams_read(struct session_handle *handle, fuse_req_t request, size_t count, bool wait)
 {
-    SCOPE_FREE char *bytes = malloc(STREAM_READ_MAX);
-    if (!bytes) {
-        fuse_reply_err(request, ENOMEM);
-        return;
-    }
     struct failure why;
     size_t got = 0;
-    enum code code = read_stream(handle, count, bytes, &got, &why);
+    SCOPE_FREE char *bytes = malloc(STREAM_READ_MAX);
+    enum code code = bytes ? read_stream(handle, count, bytes, &got, &why)
+                           : failure_set(&why, CODE_NO_MEMORY, "reading a stream: no memory");
+    struct node_id node = handle->node;
+    if (code == CODE_AGAIN && wait)
+        park(handle, request, count);
+    session_handles_put(handle);
     if (code == CODE_OK)
         fuse_reply_buf(request, bytes, got);
-    else if (code == CODE_AGAIN && wait)
-        park(handle, request, count);
-    else
-        session_reply_failure(request, code, &why, handle->node, NULL);
+    else if (code != CODE_AGAIN || !wait)
+        session_reply_failure(request, code, &why, node, NULL);
 }
 
 void session_streams_poll(struct session_handle *handle, fuse_req_t request, struct fuse_pollhandle *poll)
@@ -143,6 +141,7 @@ void session_streams_poll(struct session_handle *handle, fuse_req_t request, str
     if (former)
         fuse_pollhandle_destroy(former);
     bool readable = tree_file_watch(handle->file, on_wake, handle);
+    session_handles_put(handle);
     fuse_reply_poll(request, readable ? POLLIN | POLLRDNORM : 0);
 }
 
@@ -152,7 +151,6 @@ void session_streams_poll(struct session_handle *handle, fuse_req_t request, str
 static struct parked_read *take_parked(struct session_handle *handle, bool any)
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&streams_of(handle)->lock);
-    (void)held;
     struct parked_read **link = &handle->stream.first_parked;
     while (*link && !(*link)->interrupted)
         link = &(*link)->next;
@@ -167,7 +165,6 @@ static struct parked_read *take_parked(struct session_handle *handle, bool any)
 static void give_back_parked(struct parked_read *parked)
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&streams_of(parked->handle)->lock);
-    (void)held;
     parked->next = parked->handle->stream.first_parked;
     parked->handle->stream.first_parked = parked;
 }
@@ -175,19 +172,19 @@ static void give_back_parked(struct parked_read *parked)
 static void finish_parked(struct parked_read *parked, enum code code, const char *bytes, size_t got,
                           const struct failure *why)
 {
+    struct node_id node = parked->handle->node;
     fuse_req_interrupt_func(parked->request, NULL, NULL);
+    session_handles_put(parked->handle);
     if (code == CODE_OK)
         fuse_reply_buf(parked->request, bytes, got);
     else
-        session_reply_failure(parked->request, code, why, parked->handle->node, NULL);
-    session_handles_put(parked->handle);
+        session_reply_failure(parked->request, code, why, node, NULL);
     free(parked);
 }
 
 static bool has_poller(struct session_handle *handle)
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&streams_of(handle)->lock);
-    (void)held;
     return handle->stream.poll != NULL;
 }
 
@@ -227,7 +224,6 @@ static void attend(struct session_handle *handle, char *bytes)
 static struct session_handle *next_queued(struct session_streams *streams)
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&streams->lock);
-    (void)held;
     for (;;) {
         while (!streams->first_queued && !streams->stopping)
             pthread_cond_wait(&streams->work, &streams->lock);

@@ -43,7 +43,8 @@ MUST_CHECK enum code session_streams_start(struct session_streams *streams, stru
 void session_streams_stop(struct session_streams *streams);
 void session_streams_destroy(struct session_streams *streams);
 
-/* Answers a READ on a stream now or later.  Without `wait` a stream with nothing to read gives EAGAIN. */
+/* Answers a READ on a stream now or later.  Without `wait` a stream with nothing to read gives EAGAIN.  Both functions
+ * put the handle, which the caller borrowed, back. */
 void session_streams_read(struct session_handle *handle, struct fuse_req *request, size_t count, bool wait);
 
 /* Answers a POLL; takes over `poll`, which may be NULL. */

@@ -14,6 +14,8 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
+#include <sys/sysinfo.h>
 
 #include "catalog_chunk.h"
 #include "catalog_space.h"
@@ -65,6 +67,8 @@ static enum code make_tree(const struct tree_open_options *options, struct tree 
     if (options->store)
         tree->store = *options->store;
     enum code code = init_locks(tree, why);
+    if (code == CODE_OK && options->catalog_path && !(tree->catalog_path = strdup(options->catalog_path)))
+        code = failure_set(why, CODE_NO_MEMORY, "opening the lab: no memory");
     if (code == CODE_OK && !options->member) {
         code = options->catalog_path ? failure_set(why, CODE_INVALID, "a lab on disk needs a member's key")
                                      : member_key_generate(&tree->own_member, why);
@@ -136,6 +140,7 @@ static enum code make_frame(struct tree *tree, const char *member_name, struct f
     for (size_t i = 0; code == CODE_OK && i < sizeof frame / sizeof *frame; i++)
         code = make_frame_folder(tree, &frame[i], why);
     tree->next_inode = INODE_FIRST_FREE;
+    tree->last_stamp = 1; /* which node_make gave to the whole frame */
     if (code == CODE_OK)
         code = catalog_set_number(tree->catalog, CATALOG_CREATED_MS, (uint64_t)timing_wall_ms(), why);
     return code;
@@ -315,6 +320,7 @@ void tree_close(struct tree *tree)
     pthread_mutex_destroy(&tree->failures_lock);
     free(tree->failures);
     free(tree->member_name);
+    free(tree->catalog_path);
     free(tree);
 }
 
@@ -328,6 +334,16 @@ const char *tree_member_name(const struct tree *tree)
 enum code tree_sync(struct tree *tree, struct failure *why)
 {
     return commit_wait(tree, why);
+}
+
+/* What the catalog's device has left, which in a lab's folder is the chunks' too; in memory, what the machine has. */
+static uint64_t count_free_bytes(const struct tree *tree)
+{
+    struct statvfs device;
+    if (tree->catalog_path && statvfs(tree->catalog_path, &device) == 0)
+        return (uint64_t)device.f_bavail * device.f_frsize;
+    struct sysinfo machine;
+    return sysinfo(&machine) == 0 ? (uint64_t)machine.freeram * machine.mem_unit : 0;
 }
 
 void tree_statistics(struct tree *tree, struct tree_statistics *out)
@@ -345,5 +361,6 @@ void tree_statistics(struct tree *tree, struct tree_statistics *out)
                                     .bytes_logical = totals.bytes,
                                     .bytes_stored = chunks.bytes_stored,
                                     .dirty_bytes = dirty_bytes,
-                                    .commits = tree->commit.count};
+                                    .commits = tree->commit.count,
+                                    .bytes_free = count_free_bytes(tree)};
 }

@@ -78,6 +78,7 @@ struct tree {
     /* Added before the tree is served, then only read. */
     struct rule rules[TREE_RULES_MAX];
     size_t rule_count;
+    char *catalog_path; /* NULL in memory */
 
     pthread_mutex_t lock; /* guards everything down to packs_lock */
 

@@ -1,0 +1,126 @@
+#!/bin/bash
+# Two mounts of one tree: what one changes the other sees within the stated second; streams wake their readers.
+. "$(dirname "$0")/mount_library.sh"
+
+# Waits until the command succeeds; fails after $1 seconds.
+within() {
+    local deadline=$(($(date +%s%N) + $(python3 -c "print(int($1 * 1e9))")))
+    shift
+    until "$@"; do
+        [ "$(date +%s%N)" -lt $deadline ] || fail "not in time: $*" || return 1
+        sleep 0.02
+    done
+}
+
+holds() { [ "$(cat "$1" 2>/dev/null)" = "$2" ]; }
+
+a_change_is_seen_by_the_other_mount_within_a_second_and_a_half() {
+    echo one >"$lab/datasets/a"
+    within 1.5 holds "$lab2/datasets/a" one
+    echo another >"$lab/datasets/a" # other size, and pages are cached by now
+    within 1.5 holds "$lab2/datasets/a" another
+    echo ANOTHER >"$lab/datasets/a" # same size
+    within 1.5 holds "$lab2/datasets/a" ANOTHER
+    rm "$lab/datasets/a"
+    within 1.5 test ! -e "$lab2/datasets/a"
+    mkdir "$lab/datasets/folder"
+    within 1.5 test -d "$lab2/datasets/folder"
+}
+
+a_change_made_while_the_other_mount_has_the_file_open_is_seen() {
+    echo first >"$lab/datasets/open"
+    exec 8<"$lab2/datasets/open"
+    same first "$(cat <&8)"
+    echo second >>"$lab/datasets/open"
+    sleep 1.2
+    same second "$(cat <&8)"
+    exec 8<&-
+}
+
+tail_f_follows_what_is_appended_on_the_other_mount() {
+    echo begin >"$lab/datasets/log"
+    tail -s 0.1 -f "$lab2/datasets/log" >"$work/tailed" 2>/dev/null &
+    local tail=$! i
+    within 5 grep -q begin "$work/tailed"
+    for i in 1 2 3; do
+        echo "line $i" >>"$lab/datasets/log"
+        within 1.5 grep -q "line $i" "$work/tailed" || { kill $tail; return 1; }
+    done
+    kill $tail
+    same "begin
+line 1
+line 2
+line 3" "$(cat "$work/tailed")"
+}
+
+appenders_on_both_mounts_tear_no_line() {
+    : >"$lab/datasets/appended"
+    python3 - "$lab" "$lab2" <<'PYTHON'
+import subprocess, sys
+program = """
+import os, sys
+fd = os.open(sys.argv[1], os.O_WRONLY | os.O_APPEND)
+for i in range(1500):
+    os.write(fd, (sys.argv[2] * 37 + " %d\\n" % i).encode())
+"""
+writers = [subprocess.Popen([sys.executable, "-c", program, mount + "/datasets/appended", letter])
+           for mount, letter in zip(sys.argv[1:], "ab")]
+assert all(writer.wait() == 0 for writer in writers)
+lines = open(sys.argv[1] + "/datasets/appended").read().splitlines()
+for letter in "ab":
+    assert [l for l in lines if l.startswith(letter)] == [letter * 37 + " %d" % i for i in range(1500)]
+assert len(lines) == 3000
+PYTHON
+}
+
+a_blocked_reader_of_a_stream_gets_the_next_line() {
+    head -n 1 "$lab2/jobs/events" >"$work/event" &
+    local reader=$!
+    sleep 0.3
+    echo "dataset: d" >"$lab/jobs/e.yaml"
+    within 3 test -s "$work/event"
+    wait $reader
+    same "settled jobs/e.yaml 11" "$(cat "$work/event")"
+}
+
+a_blocked_reader_can_be_interrupted() {
+    local status=0 started
+    started=$(date +%s%N)
+    timeout -s INT 0.5 cat "$lab/jobs/events" || status=$?
+    same 124 $status
+    [ $((($(date +%s%N) - started) / 1000000)) -lt 3000 ]
+}
+
+poll_and_select_work_on_streams() {
+    python3 - "$lab" <<'PYTHON'
+import os, select, sys, threading, time
+fd = os.open(sys.argv[1] + "/jobs/events", os.O_RDONLY | os.O_NONBLOCK)
+try:
+    os.read(fd, 100)
+    sys.exit("an empty stream gave something")
+except BlockingIOError:
+    pass
+assert select.select([fd], [], [], 0.2)[0] == []
+poller = select.epoll()
+poller.register(fd, select.EPOLLIN)
+for round in range(3):
+    path = "%s/jobs/poll%d.yaml" % (sys.argv[1], round)
+    threading.Timer(0.1, lambda: open(path, "w").write("dataset: d\n")).start()
+    started = time.time()
+    assert poller.poll(5) == [(fd, select.EPOLLIN)]
+    assert 0.05 < time.time() - started < 3
+    assert os.read(fd, 1000).decode() == "settled jobs/poll%d.yaml 11\n" % round
+PYTHON
+}
+
+df_and_mount_show_the_label() {
+    df "$lab" | grep -q '^cytofs-test'
+    grep -q " $lab fuse.cytofs " /proc/self/mounts
+}
+
+start_server "$lab" "$lab2" || exit 1
+run_tests a_change_is_seen_by_the_other_mount_within_a_second_and_a_half \
+    a_change_made_while_the_other_mount_has_the_file_open_is_seen tail_f_follows_what_is_appended_on_the_other_mount \
+    appenders_on_both_mounts_tear_no_line a_blocked_reader_of_a_stream_gets_the_next_line \
+    a_blocked_reader_can_be_interrupted poll_and_select_work_on_streams df_and_mount_show_the_label
+finish
