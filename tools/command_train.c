@@ -1,8 +1,10 @@
 /* cytofs train: a detector from a folder of annotated images.  On a mounted lab, the node runs this with --spec. */
+#include <limits.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "commands.h"
 #include "file.h"
@@ -100,6 +102,16 @@ static enum code take_spec(struct train_arguments *arguments, struct spec **out,
     return CODE_OK;
 }
 
+/* Where the dataset is a link to a snapshot, as in a run's folder: its label, in memory that lasts; else NULL. */
+static const char *snapshot_label(const char *dataset)
+{
+    static char target[PATH_MAX];
+    ssize_t length = readlink(dataset, target, sizeof target - 1);
+    target[length > 0 ? length : 0] = 0;
+    const char *snapshot = strstr(target, "/.snap/");
+    return snapshot ? snapshot + strlen("/.snap/") : NULL;
+}
+
 static enum code train(const struct train_arguments *arguments, const struct spec *spec, struct failure *why)
 {
     struct trainer_options options = trainer_defaults();
@@ -109,6 +121,7 @@ static enum code train(const struct train_arguments *arguments, const struct spe
     options.output_folder = arguments->output;
     options.spec_path = arguments->spec;
     options.dataset_name = spec && spec->dataset[0] ? spec->dataset : arguments->dataset;
+    options.dataset_snapshot = snapshot_label(arguments->dataset);
     options.code_version = CYTOFS_VERSION;
     options.steps = arguments->steps;
     options.epochs = arguments->epochs;

@@ -28,7 +28,7 @@ static bool collect_name(void *context, const char *name, const struct node_attr
     return copy && names->count < NAMES_MAX;
 }
 
-/* What there is instead, in a few words: ", did you mean "cells"?" or ", there are cells, nuclei". */
+/* What there is instead, in a few words: ", did you mean datasets/cells?" or ", there are cells, nuclei". */
 static void hint_at_names(struct tree *tree, const char *folder, const char *wanted, char *out, size_t size)
 {
     SCOPE_FREE struct names *names = calloc(1, sizeof *names);
@@ -39,7 +39,7 @@ static void hint_at_names(struct tree *tree, const char *folder, const char *wan
         names->count = 0;
     const char *nearest = suggest_nearest(wanted, (const char *const *)names->names);
     if (nearest)
-        snprintf(out, size, ", did you mean \"%s\"?", nearest);
+        snprintf(out, size, ", did you mean %s/%s?", folder, nearest);
     else if (names->count == 0)
         snprintf(out, size, ", %s is empty", folder);
     else
@@ -71,7 +71,7 @@ static void check_dataset(struct tree *tree, struct jobs_spec *out)
                  folder);
     else {
         hint_at_names(tree, "datasets", folder + strlen("datasets/"), hint, sizeof hint);
-        snprintf(message, sizeof message, "there is no dataset \"%.100s\"%s", folder, hint);
+        snprintf(message, sizeof message, "there is no dataset %.100s%s", folder, hint);
     }
     spec_add_finding(&out->findings, out->text.data, out->text.length, "dataset", message);
 }

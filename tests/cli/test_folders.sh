@@ -22,7 +22,7 @@ check "a broken image is named and the others go on" expect_status 1 "$cytofs" d
 check "by its name" grep -q broken.tif "$work/err"
 check "the good one is there" [ -s "$work/found2/$(basename "$image").csv" ]
 check "evaluate" expect_status 0 "$cytofs" evaluate "$work/run/model" "$work/cells" --split all --json
-check "prints JSON" python3 -c 'import json,sys; e=json.load(open(sys.argv[1])); assert 0 <= e["ap50"] <= 1 and e["images"] == 12, e' "$work/out"
+check "prints JSON" python3 -c 'import json,sys; e=json.load(open(sys.argv[1])); assert 0 <= e["all"]["ap50"] <= 1 and e["images"] == 12, e' "$work/out"
 printf 'not a model' >"$work/bad.safetensors"
 check "a bad model is refused" expect_status 1 "$cytofs" detect "$work/bad.safetensors" "$image" --output "$work/found3"
 check "import" expect_status 0 "$cytofs" import "$work/cells" "$work/imported"
