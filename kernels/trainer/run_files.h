@@ -13,7 +13,7 @@
 
 #include "failure.h"
 
-#define RUN_FILES_KEYS_MAX 256
+#define RUN_FILES_KEYS_MAX 640 /* 80 classes, three metrics each on two splits, and the common ones */
 #define RUN_FILES_KEY_MAX  160 /* bytes */
 
 struct run_files;

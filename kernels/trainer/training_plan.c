@@ -62,6 +62,16 @@ static enum code check_options(const struct trainer_options *options, struct fai
     return code;
 }
 
+static enum code check_class_names(const struct dataset *dataset, struct failure *why)
+{
+    for (int k = 0; k < dataset->class_count; k++)
+        if (strlen(dataset->class_names[k]) >= MODEL_CLASS_NAME_MAX)
+            return failure_set(why, CODE_INVALID,
+                               "%s: the class \"%s\" has a name longer than %d bytes: shorten it",
+                               dataset->folder, dataset->class_names[k], MODEL_CLASS_NAME_MAX - 1);
+    return CODE_OK;
+}
+
 /* About the working image's side, so that little of a crop lies outside of it. */
 static int choose_side(const struct survey *survey, double scale)
 {
@@ -159,6 +169,8 @@ enum code training_plan_make(const struct trainer_options *options, const struct
 {
     *out = (struct training_plan){0};
     enum code code = check_options(options, why);
+    if (code == CODE_OK)
+        code = check_class_names(dataset, why);
     if (code == CODE_OK)
         code = choose_precision(options, device, &out->precision, why);
     if (code == CODE_OK)

@@ -271,6 +271,46 @@ static void a_model_file_detects_as_the_weights_it_was_made_of(void **state)
     device_close(device);
 }
 
+static void a_large_image_is_seen_in_tiles_without_doubles(void **state)
+{
+    (void)state;
+    const struct device_options one_thread = {.threads = 1};
+    struct device *device;
+    struct failure why;
+    assert_code_ok(device_open("cpu", &one_thread, &device, &why), why);
+    struct model_info info = sample_info();
+    info.preprocessing.scale = 1;
+    struct network *network = make_network(device, &info);
+    size_t floats = network_slab_floats(network);
+    float *weights = malloc(floats * sizeof *weights);
+    network_read_slab(network, SLAB_WEIGHTS, weights);
+    struct detector_options options = {.device = device};
+    struct detector *detector;
+    assert_code_ok(detector_create(&info, weights, floats, &options, &detector, &why), why);
+    SCOPE_IMAGE image = {0};
+    assert_code_ok(image_create(2100, 100, 1, 16, &image, &why), why);
+    struct random random = random_stream(8, 8);
+    for (int i = 0; i < 2100 * 100; i++)
+        ((uint16_t *)image.data)[i] = (uint16_t)random_below(&random, 4096);
+    SCOPE_DETECTIONS list = {0};
+    assert_code_ok(detector_detect(detector, &image, &list, &why), why);
+    bool is_seen[3] = {false, false, false}; /* by thirds: three tiles of 1024 */
+    for (size_t i = 0; i < list.count; i++) {
+        const struct detection *item = &list.items[i];
+        assert_true(item->box.x0 >= 0 && item->box.x1 <= 2100 && item->origin_x < 2100 &&
+                    item->origin_y < 100);
+        is_seen[(int)item->origin_x / 700] = true;
+        for (size_t k = 0; k < i; k++)
+            assert_false(item->class_index == list.items[k].class_index &&
+                         detection_iou(&item->box, &list.items[k].box) > 0.5f);
+    }
+    assert_true(is_seen[0] && is_seen[1] && is_seen[2]);
+    detector_destroy(detector);
+    network_destroy(network);
+    free(weights);
+    device_close(device);
+}
+
 static void files_that_are_no_models_are_refused_in_words(void **state)
 {
     (void)state;
@@ -296,6 +336,7 @@ int main(void)
         cmocka_unit_test(a_description_survives_as_json),
         cmocka_unit_test(a_description_without_a_member_is_refused_by_name),
         cmocka_unit_test(a_model_file_detects_as_the_weights_it_was_made_of),
+        cmocka_unit_test(a_large_image_is_seen_in_tiles_without_doubles),
         cmocka_unit_test(files_that_are_no_models_are_refused_in_words),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

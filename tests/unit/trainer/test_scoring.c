@@ -19,7 +19,8 @@ static struct dataset *dataset;
 static struct device *device;
 static struct detector *detector;
 
-/* 40 synthetic nuclei images, and a detector of fresh weights that knows the classes "other" and "nucleus". */
+/* 40 synthetic nuclei images, and a detector of fresh weights that knows the classes "other" and "nucleus".
+ */
 static int set_up(void **state)
 {
     (void)state;
@@ -155,7 +156,8 @@ static void a_dataset_that_cannot_train_is_refused_in_words(void **state)
 {
     (void)state;
     struct dataset_image image = {.split = SPLIT_VAL};
-    struct dataset lacking = {.folder = folder, .images = &image, .image_count = 1, .split_source = "folders"};
+    struct dataset lacking = {
+        .folder = folder, .images = &image, .image_count = 1, .split_source = "folders"};
     struct survey survey;
     struct failure why;
     assert_int_equal(survey_dataset(&lacking, &survey, &why), CODE_INVALID);

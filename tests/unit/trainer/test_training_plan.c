@@ -160,6 +160,19 @@ static void what_cannot_be_is_refused_with_what_to_write(void **state)
     }
 }
 
+static void a_class_name_that_no_model_could_hold_is_refused(void **state)
+{
+    (void)state;
+    char name[] = "a name of a class that goes on and on until it is longer than any model file can take";
+    struct dataset dataset = *make_dataset(0);
+    dataset.class_names[0] = name;
+    struct trainer_options options = trainer_defaults();
+    struct training_plan plan;
+    struct failure why;
+    assert_int_equal(training_plan_make(&options, &dataset, &smear, &plain, 10, &plan, &why), CODE_INVALID);
+    assert_non_null(strstr(why.text, "longer than 63 bytes"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -169,6 +182,7 @@ int main(void)
         cmocka_unit_test(options_win_over_choices),
         cmocka_unit_test(whatever_decides_the_weights_changes_the_digest),
         cmocka_unit_test(what_cannot_be_is_refused_with_what_to_write),
+        cmocka_unit_test(a_class_name_that_no_model_could_hold_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
