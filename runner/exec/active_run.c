@@ -139,12 +139,21 @@ static bool is_registered(const struct active_run *run)
     return run->spec->register_model[0] && model_register_done(&registration);
 }
 
-static void begin(struct active_run *run, const char *program)
+/* Which attempt this is: lines of events that give it cannot be taken for those of a later one.  0, which every reader takes
+ * for the present one, where the events do not show the claim. */
+static int find_attempt(const struct active_run *run, const char *node)
+{
+    struct run_summary summary;
+    if (run_journal_read(run->folder, &summary, NULL) != CODE_OK || summary.state != RUN_CLAIMED ||
+        strcmp(summary.node, node) != 0)
+        return 0;
+    return summary.attempt;
+}
+
+static void begin(struct active_run *run, const struct active_run_options *options)
 {
     struct failure why;
-    struct run_summary summary;
-    if (run_journal_read(run->folder, &summary, &why) == CODE_OK)
-        run->attempt = summary.attempt;
+    run->attempt = find_attempt(run, options->node);
     if (active_run_read_spec(run->lab, run->path, &run->spec, &why) != CODE_OK) {
         end_with(run, VERDICT_FAILED, why.text);
     } else if (is_registered(run)) {
@@ -152,7 +161,7 @@ static void begin(struct active_run *run, const char *program)
             end_with(run, VERDICT_FINISHED, "");
         else
             end_with(run, VERDICT_LOST, why.text);
-    } else if (start_program(run, program, &why) != CODE_OK) {
+    } else if (start_program(run, options->program, &why) != CODE_OK) {
         if (run->execution)
             run->executor->send(run->execution, SIGKILL);
         end_with(run, VERDICT_FAILED, why.text);
@@ -176,7 +185,7 @@ struct active_run *active_run_begin(const struct active_run_options *options)
         active_run_destroy(run);
         return NULL;
     }
-    begin(run, options->program);
+    begin(run, options);
     return run;
 }
 

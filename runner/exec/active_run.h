@@ -18,6 +18,7 @@ struct active_run_options {
     const struct executor *executor; /* borrowed, outlives the run */
     const char *lab;                 /* the mounted lab's folder */
     const char *program;             /* of `train:` specs */
+    const char *node;                /* the name under which it was claimed */
     const char *run;                 /* "experiments/e/001" */
     struct node_resources resources; /* what it may use */
 };

@@ -40,6 +40,7 @@
 #define NODE_RUNS_MAX    64
 #define NODE_NAME_MAX    64
 #define LEASE_MS         10000
+#define LEASE_CHECK_MS   1000
 #define CLAIM_MS         1000
 #define POLL_MS_MAX      250 /* how late *stop may be noticed */
 #define CLAIMS_AT_ONCE   256 /* queued runs tried in one go */
@@ -50,7 +51,7 @@ struct node {
     char name[NODE_NAME_MAX + 1];
     struct node_resources has;
     int lease;
-    int64_t lease_due_ms, claim_due_ms; /* monotonic */
+    int64_t lease_due_ms, lease_check_due_ms, claim_due_ms; /* monotonic */
     struct job_stream stream;
     struct run_queue queue;
     struct stray_runs strays;
@@ -189,6 +190,7 @@ static void begin_run(struct node *node, const struct queued_run *queued)
         .executor = &node->executor,
         .lab = node->options->lab,
         .program = node->options->program,
+        .node = node->name,
         .run = queued->path,
         .resources = queued->needs,
     };
@@ -229,10 +231,21 @@ static enum code claim_queued(struct node *node, struct failure *why)
 
 /* The loop ------------------------------------------------------------------------------------------------------- */
 
-static enum code refresh_lease(struct node *node, struct failure *why)
+/* A server that has given the node up by mistake removed its file: the node signs on again. */
+static enum code keep_lease(struct node *node, struct failure *why)
 {
     struct node_description description = {node->name, node->options->devices, node->has, resources_used(node)};
-    node->lease_due_ms = timing_monotonic_ms() + LEASE_MS;
+    int64_t now = timing_monotonic_ms();
+    node->lease_check_due_ms = now + LEASE_CHECK_MS;
+    if (!node_lease_is_held(node->lease)) {
+        logging_warning("node %s: its lease was taken away: signing on again", node->name);
+        close(node->lease);
+        node->lease = -1;
+        return node_lease_take(node->options->lab, &description, &node->lease, why);
+    }
+    if (now < node->lease_due_ms)
+        return CODE_OK;
+    node->lease_due_ms = now + LEASE_MS;
     return node_lease_refresh(node->lease, &description, why);
 }
 
@@ -247,15 +260,15 @@ static void step_runs(struct node *node)
         active_run_destroy(node->runs[i].run);
         node->runs[i] = node->runs[--node->run_count];
         node->claim_due_ms = 0;
-        node->lease_due_ms = 0; /* others see the room at once */
+        node->lease_due_ms = node->lease_check_due_ms = 0; /* others see the room at once */
     }
 }
 
 static int wait_ms(const struct node *node, int stray_due_ms)
 {
     int64_t now = timing_monotonic_ms(), due = POLL_MS_MAX;
-    if (node->lease_due_ms - now < due)
-        due = node->lease_due_ms - now;
+    if (node->lease_check_due_ms - now < due)
+        due = node->lease_check_due_ms - now;
     if (node->queue.count && !node->stopping && node->claim_due_ms - now < due)
         due = node->claim_due_ms - now;
     if (stray_due_ms >= 0 && stray_due_ms < due)
@@ -298,8 +311,8 @@ static enum code live(struct node *node, struct failure *why)
         step_runs(node);
         if (!node->stopping && timing_monotonic_ms() >= node->claim_due_ms)
             code = claim_queued(node, why);
-        if (code == CODE_OK && timing_monotonic_ms() >= node->lease_due_ms)
-            code = refresh_lease(node, why);
+        if (code == CODE_OK && timing_monotonic_ms() >= node->lease_check_due_ms)
+            code = keep_lease(node, why);
         if (code != CODE_OK)
             return code;
     }

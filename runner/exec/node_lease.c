@@ -1,8 +1,12 @@
 /* The lease: see node_lease.h.
  *
  * One JSON object, overwritten in place and padded with blanks to a fixed size, so that a reader in between sees the old
- * text or the new one and never a longer text's tail.  flock keeps a second node of the same name on this machine from
- * taking the file as its own: two holders of one lease would hide each other's death.
+ * text or the new one and never a longer text's tail.
+ *
+ * A node that was killed may leave its file behind for a moment: the server hears of the close a little later.  Opening that
+ * same file would be wrong twice: the server would then not see the old life end, or, having seen it, remove the file of
+ * the new one.  So a file that is there is unlinked first, by which the server calls the old life lost at once, and a new
+ * one is made.  flock tells a dead holder from a living one on this machine.
  * The node's thread.
  */
 #include "node_lease.h"
@@ -12,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "buffer.h"
@@ -54,19 +59,43 @@ enum code node_lease_refresh(int fd, const struct node_description *description,
     return CODE_OK;
 }
 
+bool node_lease_is_held(int fd)
+{
+    struct stat status;
+    return fstat(fd, &status) == 0 && status.st_nlink > 0;
+}
+
+/* Removes what an earlier life left; CODE_BUSY where its holder lives. */
+static enum code remove_leftover(const char *path, struct failure *why)
+{
+    SCOPE_CLOSE int opened = open(path, O_RDWR | O_CLOEXEC);
+    if (opened < 0 && errno == ENOENT)
+        return CODE_OK;
+    if (opened < 0)
+        return failure_set_errno(why, errno, "%s: cannot be opened", path);
+    if (flock(opened, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+        return failure_set(why, CODE_BUSY, "%s: a node of this name is at work already (give this one another with --name)",
+                           path);
+    if (unlink(path) != 0 && errno != ENOENT)
+        return failure_set_errno(why, errno, "%s: cannot be removed", path);
+    return CODE_OK;
+}
+
 enum code node_lease_take(const char *lab, const struct node_description *description, int *fd, struct failure *why)
 {
     SCOPE_FREE char *folder = file_join(lab, "lab/nodes");
     SCOPE_FREE char *path = folder ? file_join(folder, description->name) : NULL;
     if (!path)
         return failure_set(why, CODE_NO_MEMORY, "%s: out of memory", lab);
-    SCOPE_CLOSE int opened = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    enum code code = remove_leftover(path, why);
+    if (code != CODE_OK)
+        return code;
+    SCOPE_CLOSE int opened = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
     if (opened < 0)
         return failure_set_errno(why, errno, "%s: the node cannot sign on (is a lab mounted at %s?)", path, lab);
     if (flock(opened, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
-        return failure_set(why, CODE_BUSY, "%s: a node of this name is at work already (give this one another with --name)",
-                           path);
-    enum code code = node_lease_refresh(opened, description, why);
+        return failure_set(why, CODE_BUSY, "%s: another node of this name is starting", path);
+    code = node_lease_refresh(opened, description, why);
     if (code != CODE_OK)
         return code;
     *fd = opened;
