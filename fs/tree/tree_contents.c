@@ -4,6 +4,9 @@
  * catalog names; else zeros.  A chunk may hold fewer bytes than its place in the file; the rest is zeros.
  *
  * Shrinking cuts the piece at the new end, so that growing again shows zeros, and never an old tail.
+ *
+ * What is done to pieces cannot be taken back.  So shrinking and zeroing have two steps: inside an operation the catalog
+ * is changed and the pieces concerned are brought into memory; when the operation is sure, the pieces are changed.
  */
 #include "tree_contents.h"
 
@@ -130,6 +133,22 @@ enum code contents_read(struct tree *tree, struct node *node, uint64_t offset, v
     }
 }
 
+/* Everything of a write that can fail: brings the pieces concerned into memory, with room. */
+static enum code prepare_write(struct tree *tree, struct node *node, uint64_t offset, uint64_t end, struct failure *why)
+{
+    for (uint64_t index = offset / TREE_CHUNK_BYTES; index * TREE_CHUNK_BYTES < end; index++) {
+        uint64_t start = index * TREE_CHUNK_BYTES;
+        uint32_t to = (uint32_t)smaller(end - start, TREE_CHUNK_BYTES);
+        bool overwritten = offset <= start && (to == TREE_CHUNK_BYTES || end >= node->row.size);
+        struct piece *piece;
+        enum code code = piece_get(tree, node, index, to, overwritten, &piece, why);
+        if (code != CODE_OK)
+            return code;
+        piece_mark_dirty(tree, piece); /* clean ones may be dropped while the next is fetched */
+    }
+    return CODE_OK;
+}
+
 enum code contents_write(struct tree *tree, struct node *node, uint64_t offset, const void *bytes, size_t count,
                          struct failure *why)
 {
@@ -139,17 +158,11 @@ enum code contents_write(struct tree *tree, struct node *node, uint64_t offset, 
         return failure_set(why, CODE_TOO_LARGE, "a file cannot grow beyond %lld GiB",
                            (long long)(TREE_FILE_BYTES_MAX >> 30));
     uint64_t end = offset + count, first = offset / TREE_CHUNK_BYTES, last = (end - 1) / TREE_CHUNK_BYTES;
-    /* First everything that can fail, then the copying. */
-    for (uint64_t index = first; index <= last; index++) {
-        uint64_t start = index * TREE_CHUNK_BYTES;
-        uint32_t from = offset > start ? (uint32_t)(offset - start) : 0;
-        uint32_t to = (uint32_t)smaller(end - start, TREE_CHUNK_BYTES);
-        bool overwritten = from == 0 && (to == TREE_CHUNK_BYTES || start + to >= node->row.size);
-        struct piece *piece;
-        enum code code = piece_get(tree, node, index, to, overwritten, &piece, why);
-        if (code != CODE_OK)
-            return code;
-        piece_mark_dirty(tree, piece); /* clean ones may be dropped while the next is fetched */
+    enum code code = prepare_write(tree, node, offset, end, why);
+    if (code != CODE_OK) {
+        piece_drop_unfilled(tree, node);
+        node_settle(tree, node);
+        return code;
     }
     const uint8_t *source = bytes;
     for (uint64_t index = first; index <= last; index++) {
@@ -162,25 +175,11 @@ enum code contents_write(struct tree *tree, struct node *node, uint64_t offset, 
         memcpy(piece->data + from, source, to - from);
         if (to > piece->length)
             piece->length = to;
+        piece->unfilled = false;
         source += to - from;
     }
     if (end > node->row.size)
         node->row.size = end;
-    return CODE_OK;
-}
-
-/* Loads the piece that the new end falls into and cuts it there. */
-static enum code cut_last_piece(struct tree *tree, struct node *node, uint64_t size, struct failure *why)
-{
-    uint32_t rest = (uint32_t)(size % TREE_CHUNK_BYTES);
-    if (rest == 0)
-        return CODE_OK;
-    struct piece *piece;
-    enum code code = piece_get(tree, node, size / TREE_CHUNK_BYTES, 1, false, &piece, why);
-    if (code != CODE_OK || piece->length <= rest)
-        return code;
-    piece->length = rest;
-    piece_mark_dirty(tree, piece);
     return CODE_OK;
 }
 
@@ -192,45 +191,82 @@ enum code contents_resize(struct tree *tree, struct node *node, uint64_t size, s
     if (size < node->row.size) {
         uint64_t first_gone = (size + TREE_CHUNK_BYTES - 1) / TREE_CHUNK_BYTES;
         enum code code = catalog_chunk_delete_from(tree->catalog, node->row.inode, first_gone, why);
-        if (code == CODE_OK)
-            code = cut_last_piece(tree, node, size, why);
+        struct piece *piece = NULL;
+        if (code == CODE_OK && size % TREE_CHUNK_BYTES)
+            code = piece_get(tree, node, size / TREE_CHUNK_BYTES, 1, false, &piece, why);
         if (code != CODE_OK)
             return code;
+        if (piece)
+            piece_mark_dirty(tree, piece); /* stays in memory for contents_finish_resize */
     }
     node->row.size = size;
     return CODE_OK;
 }
 
-void contents_forget_beyond(struct tree *tree, struct node *node)
+void contents_finish_resize(struct tree *tree, struct node *node)
 {
-    piece_drop_from(tree, node, (node->row.size + TREE_CHUNK_BYTES - 1) / TREE_CHUNK_BYTES);
+    uint64_t size = node->row.size;
+    uint32_t rest = (uint32_t)(size % TREE_CHUNK_BYTES);
+    piece_drop_from(tree, node, (size + TREE_CHUNK_BYTES - 1) / TREE_CHUNK_BYTES);
+    struct piece *last = rest ? piece_peek(tree, node, size / TREE_CHUNK_BYTES) : NULL;
+    if (last && last->length > rest) {
+        last->length = rest;
+        piece_mark_dirty(tree, last);
+    }
     node_settle(tree, node);
+}
+
+/* The part of a range that lies in the chunk at *position, which moves on to the next. */
+struct part {
+    uint64_t index;
+    uint32_t from, to; /* in the chunk */
+};
+
+static bool next_part(uint64_t *position, uint64_t end, struct part *part)
+{
+    if (*position >= end)
+        return false;
+    part->index = *position / TREE_CHUNK_BYTES;
+    part->from = (uint32_t)(*position % TREE_CHUNK_BYTES);
+    part->to = (uint32_t)smaller(TREE_CHUNK_BYTES, end - part->index * TREE_CHUNK_BYTES);
+    *position = part->index * TREE_CHUNK_BYTES + part->to;
+    return true;
+}
+
+static uint64_t end_of_range(const struct node *node, uint64_t offset, uint64_t count)
+{
+    return offset + smaller(count, node->row.size > offset ? node->row.size - offset : 0);
 }
 
 enum code contents_zero(struct tree *tree, struct node *node, uint64_t offset, uint64_t count, struct failure *why)
 {
-    uint64_t end = offset + smaller(count, node->row.size > offset ? node->row.size - offset : 0);
-    for (uint64_t position = offset; position < end;) {
-        uint64_t index = position / TREE_CHUNK_BYTES;
-        uint32_t from = (uint32_t)(position % TREE_CHUNK_BYTES);
-        uint32_t to = (uint32_t)smaller(TREE_CHUNK_BYTES, end - index * TREE_CHUNK_BYTES);
-        position = index * TREE_CHUNK_BYTES + to;
-        struct piece *piece = piece_peek(tree, node, index);
-        enum code code;
-        if (!piece && to - from == TREE_CHUNK_BYTES) {
-            code = catalog_chunk_delete(tree->catalog, node->row.inode, index, why);
-            if (code != CODE_OK)
-                return code;
-            continue;
-        }
-        code = piece_get(tree, node, index, 1, false, &piece, why);
+    uint64_t end = end_of_range(node, offset, count);
+    struct part part;
+    for (uint64_t position = offset; next_part(&position, end, &part);) {
+        struct piece *piece = piece_peek(tree, node, part.index);
+        enum code code = CODE_OK;
+        if (!piece && part.to - part.from == TREE_CHUNK_BYTES)
+            code = catalog_chunk_delete(tree->catalog, node->row.inode, part.index, why);
+        else if (!piece)
+            code = piece_get(tree, node, part.index, 1, false, &piece, why);
         if (code != CODE_OK)
             return code;
-        if (from < piece->length)
-            memset(piece->data + from, 0, smaller(to, piece->length) - from);
-        if (to >= piece->length && from < piece->length)
-            piece->length = from;
-        piece_mark_dirty(tree, piece);
+        if (piece)
+            piece_mark_dirty(tree, piece); /* stays in memory for contents_finish_zero */
     }
     return CODE_OK;
+}
+
+void contents_finish_zero(struct tree *tree, struct node *node, uint64_t offset, uint64_t count)
+{
+    uint64_t end = end_of_range(node, offset, count);
+    struct part part;
+    for (uint64_t position = offset; next_part(&position, end, &part);) {
+        struct piece *piece = piece_peek(tree, node, part.index);
+        if (!piece || piece->length <= part.from)
+            continue;
+        memset(piece->data + part.from, 0, smaller(part.to, piece->length) - part.from);
+        if (part.to >= piece->length)
+            piece->length = part.from;
+    }
 }

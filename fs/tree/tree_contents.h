@@ -13,12 +13,14 @@ MUST_CHECK enum code contents_read(struct tree *tree, struct node *node, uint64_
 MUST_CHECK enum code contents_write(struct tree *tree, struct node *node, uint64_t offset, const void *bytes,
                                     size_t count, struct failure *why);
 
-/* Sets the size.  With the lock; shrinking inside an operation, and then contents_forget_beyond after its end. */
+/* Sets the size.  With the lock, inside an operation, and contents_finish_resize when it has succeeded. */
 MUST_CHECK enum code contents_resize(struct tree *tree, struct node *node, uint64_t size, struct failure *why);
-void contents_forget_beyond(struct tree *tree, struct node *node);
+void contents_finish_resize(struct tree *tree, struct node *node);
 
-/* Makes a range zeros, without changing the size.  With the lock, inside an operation. */
+/* Makes a range zeros, without changing the size.  With the lock, inside an operation, and contents_finish_zero of the
+ * same range when it has succeeded. */
 MUST_CHECK enum code contents_zero(struct tree *tree, struct node *node, uint64_t offset, uint64_t count,
                                    struct failure *why);
+void contents_finish_zero(struct tree *tree, struct node *node, uint64_t offset, uint64_t count);
 
 #endif

@@ -65,7 +65,7 @@ enum code file_resize(struct tree *tree, struct node *node, uint64_t size, struc
     node_change(tree, node);
     code = operation_end(tree, contents_resize(tree, node, size, why), why);
     if (code == CODE_OK) {
-        contents_forget_beyond(tree, node);
+        contents_finish_resize(tree, node);
         file_note_change(tree, node);
     }
     return code;
@@ -341,8 +341,10 @@ enum code tree_allocate(struct tree_file *file, int mode, uint64_t offset, uint6
             node_change(tree, node);
             code = operation_end(tree, contents_zero(tree, node, offset, count, why), why);
         }
-        if (code == CODE_OK)
+        if (code == CODE_OK) {
+            contents_finish_zero(tree, node, offset, count);
             file_note_change(tree, node);
+        }
     }
     if (code == CODE_OK && !keep_size && offset + count > node->row.size)
         code = file_resize(tree, node, offset + count, why);

@@ -92,6 +92,15 @@ void piece_drop_from(struct tree *tree, struct node *node, uint64_t index)
     }
 }
 
+void piece_drop_unfilled(struct tree *tree, struct node *node)
+{
+    for (struct piece *piece = node->pieces, *next; piece; piece = next) {
+        next = piece->node_next;
+        if (piece->unfilled)
+            drop(tree, piece);
+    }
+}
+
 /* Makes room by dropping clean pieces, but not `spare`. */
 static void trim_clean(struct tree *tree, const struct piece *spare)
 {
@@ -210,6 +219,7 @@ enum code piece_get(struct tree *tree, struct node *node, uint64_t index, uint32
         node_settle(tree, node);
         return code;
     }
+    piece->unfilled = overwritten;
     trim_clean(tree, piece);
     *out = piece;
     return CODE_OK;

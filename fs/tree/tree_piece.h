@@ -11,6 +11,7 @@ struct piece {
     uint64_t index;    /* of the chunk in the file */
     uint32_t length;   /* bytes in data that count, up to TREE_CHUNK_BYTES; behind them the chunk is zeros */
     uint32_t capacity; /* bytes allocated */
+    bool unfilled;     /* made to be overwritten, and not yet: dropped if that fails */
     bool dirty;        /* differs from the chunk that the catalog names */
     uint8_t *data;
     struct piece *hash_next;
@@ -35,6 +36,9 @@ MUST_CHECK enum code piece_write_out(struct tree *tree, struct piece *piece, str
 
 /* Keeps a copy of what was just read, to be read again; does nothing where the piece exists or memory is short. */
 void piece_keep(struct tree *tree, struct node *node, uint64_t index, const void *bytes, uint32_t length);
+
+/* Forgets the node's unfilled pieces: the chunks are what they were. */
+void piece_drop_unfilled(struct tree *tree, struct node *node);
 
 /* Forgets the node's pieces from `index` on, changed or not; the caller settles the node. */
 void piece_drop_from(struct tree *tree, struct node *node, uint64_t index);
