@@ -225,12 +225,12 @@ static enum code rewind_folder(const char *folder, int64_t step, int depth, stru
     return code;
 }
 
-enum code run_files_rewind(struct run_files *files, int64_t step, struct failure *why)
+enum code run_files_rewind(struct run_files *files, const char *group, int64_t step, struct failure *why)
 {
-    SCOPE_FREE char *folder = file_join(files->folder, "metrics");
+    SCOPE_FREE char *folder = path_of(files, "metrics", group);
     if (!folder)
         return failure_set(why, CODE_NO_MEMORY, "%s: out of memory", files->folder);
-    return rewind_folder(folder, step, 8, why);
+    return file_is_folder(folder) ? rewind_folder(folder, step, 8, why) : CODE_OK;
 }
 
 void run_files_key_part(const char *name, char *out, size_t room)

@@ -38,8 +38,10 @@ MUST_CHECK enum code run_files_tag(struct run_files *files, const char *key, con
 MUST_CHECK enum code run_files_progress(struct run_files *files, int64_t done, int64_t total,
                                         double per_second, struct failure *why);
 
-/* Drops metric lines of steps after `step`: a training that goes on from a checkpoint writes them again. */
-MUST_CHECK enum code run_files_rewind(struct run_files *files, int64_t step, struct failure *why);
+/* Drops lines of steps after `step` from the metrics below a group ("train"; "" for all): a training that
+ * goes on from a checkpoint writes them again. */
+MUST_CHECK enum code run_files_rewind(struct run_files *files, const char *group, int64_t step,
+                                      struct failure *why);
 
 /* A class name as a part of a key: what is not a letter, a digit, '.', '-' or '_' becomes '_'. */
 void run_files_key_part(const char *name, char *out, size_t room);

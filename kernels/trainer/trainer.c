@@ -195,7 +195,7 @@ static enum code resume(struct training *training, struct failure *why)
         if (code != CODE_NOT_FOUND)
             training_say(training, "starting afresh: %s", unusable.text);
     }
-    return run_files_rewind(training->files, training->step, why);
+    return run_files_rewind(training->files, "", training->step, why);
 }
 
 static enum code make_network(struct training *training, struct failure *why)

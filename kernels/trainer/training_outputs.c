@@ -296,6 +296,22 @@ static enum code write_artifacts(struct training *training, struct scoring *val,
     return code == CODE_OK ? write_overlays(training, test->count > 0 ? test : val, why) : code;
 }
 
+/* A training that was killed here before has recorded these scores already: they are replaced. */
+static enum code record_all_scores(struct training *training, const struct model_card_scores *scores,
+                                   struct failure *why)
+{
+    enum code code = run_files_rewind(training->files, "val", training->step - 1, why);
+    if (code == CODE_OK)
+        code = run_files_rewind(training->files, "test", training->step - 1, why);
+    if (code != CODE_OK)
+        return code;
+    if (scores->val.images > 0)
+        record_scores(training, "val", &scores->val);
+    if (scores->test.images > 0)
+        record_scores(training, "test", &scores->test);
+    return run_files_flush(training->files, true, why);
+}
+
 static enum code finish(struct training *training, struct scoring *val, struct scoring *test,
                         struct failure *why)
 {
@@ -316,13 +332,9 @@ static enum code finish(struct training *training, struct scoring *val, struct s
     training->report->test_ap50 = scores.test.images ? scores.test.ap50 : NAN;
     training->report->test_map = scores.test.images ? scores.test.map : NAN;
     training->report->test_f1 = scores.test.images ? scores.test.f1 : NAN;
-    if (scores.val.images > 0)
-        record_scores(training, "val", &scores.val);
-    if (scores.test.images > 0)
-        record_scores(training, "test", &scores.test);
     say_scores(training, "validation", &scores.val);
     say_scores(training, "test", &scores.test);
-    code = run_files_flush(training->files, true, why);
+    code = record_all_scores(training, &scores, why);
     if (code == CODE_OK)
         code = write_artifacts(training, val, test, why);
     return code == CODE_OK ? write_card(training, model_path, &scores, why) : code;

@@ -104,7 +104,10 @@ static void going_back_drops_lines_of_later_steps(void **state)
         run_files_metric(fixture->files, "train/loss", step / 2.0, step);
     run_files_metric(fixture->files, "val/ap50", 0.5, 4);
     assert_code_ok(run_files_flush(fixture->files, true, &why), why);
-    assert_code_ok(run_files_rewind(fixture->files, 3, &why), why);
+    assert_code_ok(run_files_rewind(fixture->files, "val", 4, &why), why);
+    assert_metric(fixture, "val/ap50", "0.5 4\n");
+    assert_code_ok(run_files_rewind(fixture->files, "test", 0, &why), why); /* nothing there yet */
+    assert_code_ok(run_files_rewind(fixture->files, "", 3, &why), why);
     assert_metric(fixture, "train/loss", "0.5 1\n1 2\n1.5 3\n");
     assert_metric(fixture, "val/ap50", "");
 }

@@ -204,6 +204,25 @@ static void a_killed_training_ends_with_the_same_bits(void **state)
     assert_int_equal(step, 12);
 }
 
+/* As after a kill between the last checkpoint and the end: the scores are taken anew, and stand there once.
+ */
+static void a_finished_training_can_be_finished_again(void **state)
+{
+    (void)state;
+    SCOPE_FREE char *output = in_folder("again");
+    SCOPE_FREE char *model = file_join(output, "model");
+    SCOPE_BUFFER scores = {0};
+    struct trainer_report report;
+    struct failure why;
+    assert_code_ok(file_remove_tree(model, &why), why);
+    train(output, &report);
+    assert_int_equal(report.resumed_at, 12);
+    read_whole(output, "metrics/test/ap50", &scores);
+    assert_ptr_equal(strchr(buffer_text(&scores), '\n'), scores.data + scores.length - 1);
+    SCOPE_FREE char *first = in_folder("whole");
+    assert_same_file(first, output, "model/model.safetensors");
+}
+
 static atomic_bool stop;
 
 static void stop_at_once(void *context, int64_t done, int64_t total, double rate, double loss)
@@ -300,6 +319,7 @@ int main(void)
         cmocka_unit_test(a_training_leaves_every_file_it_promises),
         cmocka_unit_test(the_model_file_says_how_to_use_the_weights),
         cmocka_unit_test(the_same_options_make_the_same_model),
+        cmocka_unit_test(a_finished_training_can_be_finished_again),
         cmocka_unit_test(a_killed_training_ends_with_the_same_bits),
         cmocka_unit_test(a_stopped_training_keeps_a_checkpoint_and_goes_on),
         cmocka_unit_test(a_checkpoint_of_other_options_is_not_used),
