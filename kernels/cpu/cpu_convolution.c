@@ -6,7 +6,6 @@
  *
  * A failed run leaves its code in the device for the next synchronize. */
 #include <assert.h>
-#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -120,7 +119,7 @@ enum code cpu_convolution_create(const struct device *device, const struct convo
         return failure_set(why, CODE_NO_MEMORY, "planning a convolution: out of memory");
     plan->device = cpu_internal_of(device);
     plan->spec = *spec;
-    omp_set_num_threads(device->threads);
+    cpu_internal_use_threads(device);
     plan->plain = cpu_dnnl_plain_weights(plan->device->dnnl, spec);
     plan->plain_copy = calloc(weight_count(spec), sizeof(float));
     enum code code = CODE_OK;
@@ -145,7 +144,7 @@ enum code cpu_convolution_create(const struct device *device, const struct convo
 static void run(struct convolution *plan, dnnl_primitive_t primitive, const dnnl_exec_arg_t *args, int count)
 {
     struct cpu_device *device = plan->device;
-    omp_set_num_threads(device->base.threads); /* the calling thread's own setting; oneDNN reads it */
+    cpu_internal_use_threads(&device->base);
     int status = cpu_dnnl_run(device->dnnl, primitive, args, count);
     if (status != 0 && device->failed == CODE_OK)
         device->failed = failure_set(&device->why, CODE_IO, "computing on device cpu: oneDNN failed (status %d)", status);

@@ -142,6 +142,8 @@ enum code cpu_device_open(const struct device_options *options, struct device **
     processor_name(processor, sizeof processor);
     device->base.operations = &operations;
     device->base.threads = options->threads ? options->threads : omp_get_num_procs();
+    if (device->base.threads > omp_get_thread_limit()) /* OMP_THREAD_LIMIT: fewer would come than were asked for */
+        device->base.threads = omp_get_thread_limit();
     device->base.bf16 = cpu_dnnl_has_bf16();
     snprintf(device->base.name, sizeof device->base.name, "cpu");
     snprintf(device->base.description, sizeof device->base.description, "%s, %d thread%s, %s", processor,

@@ -2,6 +2,8 @@
 #ifndef CYTOFS_CPU_INTERNAL_H
 #define CYTOFS_CPU_INTERNAL_H
 
+#include <omp.h>
+
 #include "cpu_dnnl.h"
 #include "cpu_loops.h"
 #include "device.h"
@@ -21,6 +23,14 @@ struct cpu_device {
 static inline struct cpu_device *cpu_internal_of(const struct device *device)
 {
     return (struct cpu_device *)device; /* made by cpu_device_open, never const there */
+}
+
+/* oneDNN takes the number of threads from the calling thread's OpenMP settings, and waits for ever if fewer come than it
+ * was promised: so OMP_DYNAMIC in the environment must not have its way. */
+static inline void cpu_internal_use_threads(const struct device *device)
+{
+    omp_set_dynamic(0);
+    omp_set_num_threads(device->threads);
 }
 
 enum code cpu_convolution_create(const struct device *device, const struct convolution_spec *spec,
