@@ -1,8 +1,9 @@
 /* Convolutions by oneDNN.
  *
- * A plan has up to three passes.  Activations are NHWC, used where they lie.  oneDNN chooses how weights lie; where that is
- * not the table's (Cout, Kh, Kw, Cin) f32, they are converted: once per set_weights on the way in, once per backward pass
- * for the gradient on the way out (in NHWC order f32 weight gradients run at two thirds of the speed).
+ * A plan has up to three passes.  Activations are NHWC, used where they lie.  oneDNN chooses how weights lie;
+ * where that is not the table's (Cout, Kh, Kw, Cin) f32, they are converted: once per set_weights on the way
+ * in, once per backward pass for the gradient on the way out (in NHWC order f32 weight gradients run at two
+ * thirds of the speed).
  *
  * A failed run leaves its code in the device for the next synchronize. */
 #include <assert.h>
@@ -11,10 +12,11 @@
 
 #include "cpu_internal.h"
 
-/* Weights on their way into a pass, or a gradient on its way out. */
+/* Weights on their way into a pass, or a gradient on its way out.  Where the layouts are equal there is no
+ * reorder, and `memory` points at the table's bytes. */
 struct crossing {
-    dnnl_memory_t memory;     /* in the pass's layout */
-    dnnl_primitive_t reorder; /* NULL where the layouts are equal: then `memory` points at the table's bytes */
+    dnnl_memory_t memory; /* in the pass's layout */
+    dnnl_primitive_t reorder;
 };
 
 struct convolution {
@@ -31,7 +33,8 @@ struct convolution {
 
 static size_t weight_count(const struct convolution_spec *spec)
 {
-    return (size_t)spec->channels_out * (size_t)spec->kernel * (size_t)spec->kernel * (size_t)spec->channels_in;
+    return (size_t)spec->channels_out * (size_t)spec->kernel * (size_t)spec->kernel *
+           (size_t)spec->channels_in;
 }
 
 static void destroy_memory(dnnl_memory_t memory)
@@ -102,8 +105,8 @@ static enum code create_biases(struct convolution *plan, struct failure *why)
     if (plan->bias_copy && plan->bias)
         dnnl_memory_set_data_handle(plan->bias, plan->bias_copy);
     if (spec->training)
-        plan->dbias =
-            cpu_dnnl_memory(dnnl, &plan->passes[PASS_BACKWARD_WEIGHTS], PASS_BACKWARD_WEIGHTS, ROLE_BIAS, false);
+        plan->dbias = cpu_dnnl_memory(dnnl, &plan->passes[PASS_BACKWARD_WEIGHTS], PASS_BACKWARD_WEIGHTS,
+                                      ROLE_BIAS, false);
     if (!plan->bias_copy || !plan->bias || (spec->training && !plan->dbias))
         return failure_set(why, CODE_NO_MEMORY, "planning a convolution: out of memory for its bias");
     return CODE_OK;
@@ -147,7 +150,8 @@ static void run(struct convolution *plan, dnnl_primitive_t primitive, const dnnl
     cpu_internal_use_threads(&device->base);
     int status = cpu_dnnl_run(device->dnnl, primitive, args, count);
     if (status != 0 && device->failed == CODE_OK)
-        device->failed = failure_set(&device->why, CODE_IO, "computing on device cpu: oneDNN failed (status %d)", status);
+        device->failed =
+            failure_set(&device->why, CODE_IO, "computing on device cpu: oneDNN failed (status %d)", status);
 }
 
 /* oneDNN's memory takes any pointer and only reads through those of inputs. */
@@ -200,8 +204,8 @@ void cpu_convolution_backward_data(struct convolution *plan, const void *dy, voi
     run(plan, plan->passes[PASS_BACKWARD_DATA].primitive, args, 3);
 }
 
-void cpu_convolution_backward_weights(struct convolution *plan, const void *x, const void *dy, float *dweights,
-                                      float *dbias)
+void cpu_convolution_backward_weights(struct convolution *plan, const void *x, const void *dy,
+                                      float *dweights, float *dbias)
 {
     struct crossing *crossing = &plan->weights[PASS_BACKWARD_WEIGHTS];
     point(plan->x[PASS_BACKWARD_WEIGHTS], x);

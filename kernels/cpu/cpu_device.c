@@ -119,7 +119,8 @@ static void processor_name(char *out, size_t size)
 static const struct cpu_loops *best_loops(void)
 {
 #ifdef __x86_64__
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl"))
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512vl"))
         return &cpu_loops_avx512;
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
         return &cpu_loops_avx2;
@@ -142,7 +143,7 @@ enum code cpu_device_open(const struct device_options *options, struct device **
     processor_name(processor, sizeof processor);
     device->base.operations = &operations;
     device->base.threads = options->threads ? options->threads : omp_get_num_procs();
-    if (device->base.threads > omp_get_thread_limit()) /* OMP_THREAD_LIMIT: fewer would come than were asked for */
+    if (device->base.threads > omp_get_thread_limit()) /* else fewer would come than oneDNN waits for */
         device->base.threads = omp_get_thread_limit();
     device->base.bf16 = cpu_dnnl_has_bf16();
     snprintf(device->base.name, sizeof device->base.name, "cpu");

@@ -8,7 +8,8 @@
 #include "cpu_loops.h"
 #include "device.h"
 
-/* Sums over a tensor are taken per chunk and then over the chunks, so they do not depend on the number of threads. */
+/* Sums over a tensor are taken per chunk and then over the chunks, so they do not depend on the number of
+ * threads. */
 #define CPU_CHUNKS_MAX 64
 
 struct cpu_device {
@@ -25,8 +26,8 @@ static inline struct cpu_device *cpu_internal_of(const struct device *device)
     return (struct cpu_device *)device; /* made by cpu_device_open, never const there */
 }
 
-/* oneDNN takes the number of threads from the calling thread's OpenMP settings, and waits for ever if fewer come than it
- * was promised: so OMP_DYNAMIC in the environment must not have its way. */
+/* oneDNN takes the number of threads from the calling thread's OpenMP settings, and waits for ever if fewer
+ * come than it was promised: so OMP_DYNAMIC in the environment must not have its way. */
 static inline void cpu_internal_use_threads(const struct device *device)
 {
     omp_set_dynamic(0);
@@ -40,8 +41,8 @@ void cpu_convolution_set_weights(struct convolution *plan, const float *weights,
                                  const float *bias);
 void cpu_convolution_forward(struct convolution *plan, const void *x, void *y);
 void cpu_convolution_backward_data(struct convolution *plan, const void *dy, void *dx);
-void cpu_convolution_backward_weights(struct convolution *plan, const void *x, const void *dy, float *dweights,
-                                      float *dbias);
+void cpu_convolution_backward_weights(struct convolution *plan, const void *x, const void *dy,
+                                      float *dweights, float *dbias);
 
 void cpu_norm_forward(const struct device *device, const struct norm_forward *norm);
 void cpu_norm_backward(const struct device *device, const struct norm_backward *norm);
@@ -49,7 +50,8 @@ void cpu_norm_fold(const struct device *device, int channels, const float *gamma
                    const float *running_mean, const float *running_variance, float *scale, float *shift);
 
 void cpu_upsample_add(const struct device *device, const struct tensor *coarse, const struct tensor *fine);
-void cpu_upsample_backward(const struct device *device, const struct tensor *dfine, const struct tensor *dcoarse);
+void cpu_upsample_backward(const struct device *device, const struct tensor *dfine,
+                           const struct tensor *dcoarse);
 
 void cpu_loss_detection(const struct device *device, const struct detection_loss *loss);
 void cpu_optimizer_step(const struct device *device, const struct optimizer_step *step);

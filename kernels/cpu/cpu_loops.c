@@ -1,8 +1,8 @@
-/* The inner loops, over strips of 16 channels in one vector.  See cpu_loops.h; built once per instruction set, with
- * CPU_LOOPS as the name of the table that this build exports.
+/* The inner loops, over strips of 16 channels in one vector.  See cpu_loops.h; built once per instruction
+ * set, with CPU_LOOPS as the name of the table that this build exports.
  *
- * Each loop body is INLINE with the element type, and where it sums the number of strips, as constants.  Sums run in f32
- * registers over SPAN_PIXELS pixels, then in double. */
+ * Each loop body is INLINE with the element type, and where it sums the number of strips, as constants.  Sums
+ * run in f32 registers over SPAN_PIXELS pixels, then in double. */
 #include "cpu_loops.h"
 
 #include <math.h>
@@ -56,8 +56,8 @@ INLINE void spill(const lanes *sums, int strips, double *to)
 
 /* ---- batch norm ---- */
 
-INLINE void moments_strips(enum dtype dtype, const struct cpu_moments *m, size_t channel, int strips, size_t begin,
-                           size_t end)
+INLINE void moments_strips(enum dtype dtype, const struct cpu_moments *m, size_t channel, int strips,
+                           size_t begin, size_t end)
 {
     lanes sum[STRIPS_AT_A_TIME] = {0}, square[STRIPS_AT_A_TIME] = {0}, shift[STRIPS_AT_A_TIME];
     for (int s = 0; s < strips; s++)
@@ -80,9 +80,15 @@ INLINE void moments(enum dtype dtype, const struct cpu_moments *m)
         for (; channel + STRIPS_AT_A_TIME * CPU_LANES <= m->channels; channel += STRIPS_AT_A_TIME * CPU_LANES)
             moments_strips(dtype, m, channel, STRIPS_AT_A_TIME, begin, end);
         switch ((m->channels - channel) / CPU_LANES) {
-        case 3: moments_strips(dtype, m, channel, 3, begin, end); break;
-        case 2: moments_strips(dtype, m, channel, 2, begin, end); break;
-        case 1: moments_strips(dtype, m, channel, 1, begin, end); break;
+        case 3:
+            moments_strips(dtype, m, channel, 3, begin, end);
+            break;
+        case 2:
+            moments_strips(dtype, m, channel, 2, begin, end);
+            break;
+        case 1:
+            moments_strips(dtype, m, channel, 1, begin, end);
+            break;
         }
     }
 }
@@ -92,8 +98,9 @@ INLINE void map(enum dtype dtype, const struct cpu_map *m, bool residual, bool r
     for (size_t p = 0; p < m->pixels; p++)
         for (size_t c = 0; c < m->channels; c += CPU_LANES) {
             size_t i = p * m->channels + c;
-            lanes value = (load(dtype, m->x, i) - load(DTYPE_F32, m->mean, c)) * load(DTYPE_F32, m->factor, c) +
-                          load(DTYPE_F32, m->beta, c);
+            lanes value =
+                (load(dtype, m->x, i) - load(DTYPE_F32, m->mean, c)) * load(DTYPE_F32, m->factor, c) +
+                load(DTYPE_F32, m->beta, c);
             if (residual)
                 value += load(dtype, m->residual, i);
             store(dtype, m->y, i, relu ? pass_positive(value, value) : value);
@@ -108,8 +115,8 @@ INLINE void map_kind(enum dtype dtype, const struct cpu_map *m)
         map(dtype, m, false, m->relu);
 }
 
-INLINE void reduce_strips(enum dtype dtype, const struct cpu_reduction *r, size_t channel, int strips, size_t begin,
-                          size_t end)
+INLINE void reduce_strips(enum dtype dtype, const struct cpu_reduction *r, size_t channel, int strips,
+                          size_t begin, size_t end)
 {
     lanes sum[STRIPS_AT_A_TIME] = {0}, product[STRIPS_AT_A_TIME] = {0}, mean[STRIPS_AT_A_TIME];
     const bool changes = r->relu || r->gradient_count > 1;
@@ -142,9 +149,15 @@ INLINE void reduce(enum dtype dtype, const struct cpu_reduction *r)
         for (; channel + STRIPS_AT_A_TIME * CPU_LANES <= r->channels; channel += STRIPS_AT_A_TIME * CPU_LANES)
             reduce_strips(dtype, r, channel, STRIPS_AT_A_TIME, begin, end);
         switch ((r->channels - channel) / CPU_LANES) {
-        case 3: reduce_strips(dtype, r, channel, 3, begin, end); break;
-        case 2: reduce_strips(dtype, r, channel, 2, begin, end); break;
-        case 1: reduce_strips(dtype, r, channel, 1, begin, end); break;
+        case 3:
+            reduce_strips(dtype, r, channel, 3, begin, end);
+            break;
+        case 2:
+            reduce_strips(dtype, r, channel, 2, begin, end);
+            break;
+        case 1:
+            reduce_strips(dtype, r, channel, 1, begin, end);
+            break;
         }
     }
 }
@@ -155,8 +168,8 @@ INLINE void spread(enum dtype dtype, const struct cpu_spread *s)
         for (size_t c = 0; c < s->channels; c += CPU_LANES) {
             size_t i = p * s->channels + c;
             lanes distance = load(dtype, s->x, i) - load(DTYPE_F32, s->mean, c);
-            lanes value = load(DTYPE_F32, s->factor, c) * load(dtype, s->masked, i) - load(DTYPE_F32, s->offset, c) -
-                          distance * load(DTYPE_F32, s->slope, c);
+            lanes value = load(DTYPE_F32, s->factor, c) * load(dtype, s->masked, i) -
+                          load(DTYPE_F32, s->offset, c) - distance * load(DTYPE_F32, s->slope, c);
             store(dtype, s->dx, i, value);
         }
 }

@@ -1,8 +1,9 @@
 /* The inner loops of this device, compiled once per instruction set.
  *
- * cpu_loops.c is built several times with different flags; each build exports one table of these functions, and the device
- * takes the best that the processor runs.  They use one thread and touch only what they are given: the parallel loops
- * are in their callers.  Channels are a multiple of CPU_LANES.  Arrays of functions are indexed by enum dtype. */
+ * cpu_loops.c is built several times with different flags; each build exports one table of these functions,
+ * and the device takes the best that the processor runs.  They use one thread and touch only what they are
+ * given: the parallel loops are in their callers.  Channels are a multiple of CPU_LANES.  Arrays of functions
+ * are indexed by enum dtype. */
 #ifndef CYTOFS_CPU_LOOPS_H
 #define CYTOFS_CPU_LOOPS_H
 
@@ -29,8 +30,8 @@ struct cpu_map {
     bool relu;
 };
 
-/* g = (sum of gradients) * (y > 0 under relu) into `masked`, which may be gradients[0]; adds to sums those of g, to
- * products those of g * (x - mean). */
+/* g = (sum of gradients) * (y > 0 under relu) into `masked`, which may be gradients[0]; adds to sums those of
+ * g, to products those of g * (x - mean). */
 struct cpu_reduction {
     const void *x, *y, *gradients[GRADIENT_SUMMANDS_MAX];
     int gradient_count;

@@ -1,5 +1,6 @@
-/* The detection loss and its gradient in f32, a chunk of cells at a time; sums in double, over the chunks in order.  The
- * formulas stand in the README of kernels/device.  Gradients are zero wherever no object has a say. */
+/* The detection loss and its gradient in f32, a chunk of cells at a time; sums in double, over the chunks in
+ * order.  The formulas stand in the README of kernels/device.  Gradients are zero wherever no object has a
+ * say. */
 #include <assert.h>
 #include <math.h>
 #include <string.h>
@@ -35,7 +36,8 @@ static void set(const struct tensor *tensor, size_t index, float value)
 
 static struct cells chunk_cells(size_t cells, int chunk)
 {
-    return (struct cells){cells * (size_t)chunk / CPU_CHUNKS_MAX, cells * (size_t)(chunk + 1) / CPU_CHUNKS_MAX};
+    return (struct cells){cells * (size_t)chunk / CPU_CHUNKS_MAX,
+                          cells * (size_t)(chunk + 1) / CPU_CHUNKS_MAX};
 }
 
 static void count_targets(const struct detection_loss *loss, struct cells cells, struct sums *sums)
@@ -95,7 +97,8 @@ static float box_cell(const float *logits, const float *target, float gradient[4
     return logf((together + 1) / (intersection + 1));
 }
 
-static void box_cells(const struct detection_loss *loss, struct cells cells, double weights, struct sums *sums)
+static void box_cells(const struct detection_loss *loss, struct cells cells, double weights,
+                      struct sums *sums)
 {
     const float *logits = loss->box.data;
     for (size_t cell = cells.begin; cell < cells.end; cell++) {
@@ -124,13 +127,13 @@ static float ray_cell(const struct detection_loss *loss, size_t cell, float shar
     for (size_t k = 0; k < rays; k++) {
         float gradient = d[k] >= target[k] ? d[k] / largest : -d[k] / smallest;
         float sign = d[k] > target[k] ? 1.0f : d[k] < target[k] ? -1.0f : 0.0f;
-        set(&loss->drays, cell * rays + k,
-                       share * (gradient + RAY_LOG_FACTOR * sign / (float)rays));
+        set(&loss->drays, cell * rays + k, share * (gradient + RAY_LOG_FACTOR * sign / (float)rays));
     }
     return logf(largest / smallest) + RAY_LOG_FACTOR * logs / (float)rays;
 }
 
-static void ray_cells(const struct detection_loss *loss, struct cells cells, double weights, struct sums *sums)
+static void ray_cells(const struct detection_loss *loss, struct cells cells, double weights,
+                      struct sums *sums)
 {
     size_t cell_bytes = (size_t)loss->drays.c * dtype_bytes(loss->drays.dtype);
     memset((char *)loss->drays.data + cells.begin * cell_bytes, 0, (cells.end - cells.begin) * cell_bytes);

@@ -1,9 +1,9 @@
 /* Batch norm with residual and ReLU: see device.h for what, ref_norm.c for the formulas.
  *
- * These passes are bound by memory, so each reads and writes what it must, once.  A tensor is cut into at most
- * CPU_CHUNKS_MAX chunks of whole pixels, by its size alone.  Sums are kept in double per chunk, then added over the chunks
- * in order: the result does not depend on the number of threads.  Variances come from sums of distances to the first
- * pixel, a value amid the data, so nothing cancels. */
+ * These passes are bound by memory, so each reads and writes what it must, once.  A tensor is cut into at
+ * most CPU_CHUNKS_MAX chunks of whole pixels, by its size alone.  Sums are kept in double per chunk, then
+ * added over the chunks in order: the result does not depend on the number of threads.  Variances come from
+ * sums of distances to the first pixel, a value amid the data, so nothing cancels. */
 #include <assert.h>
 #include <math.h>
 #include <string.h>
@@ -35,7 +35,8 @@ static void *at(const struct tensor *tensor, size_t pixel)
 }
 
 /* Fills in mean, inverse deviation and the running statistics from the chunks' sums. */
-static void finish_moments(const struct cpu_device *device, const struct norm_forward *norm, const float *shift)
+static void finish_moments(const struct cpu_device *device, const struct norm_forward *norm,
+                           const float *shift)
 {
     double pixels = (double)tensor_pixels(&norm->x);
     for (int c = 0; c < norm->x.c; c++) {
@@ -65,10 +66,13 @@ static void compute_moments(struct cpu_device *device, const struct norm_forward
 #pragma omp parallel for schedule(static) num_threads(device->base.threads)
     for (int chunk = 0; chunk < chunk_count(pixels); chunk++) {
         memset(device->partial[chunk], 0, sizeof device->partial[chunk]);
-        device->loops->moments[norm->x.dtype](&(struct cpu_moments){
-            .x = at(&norm->x, chunk_begin(pixels, chunk)), .pixels = chunk_pixels(pixels, chunk),
-            .channels = channels, .shift = shift, .sums = device->partial[chunk][0],
-            .squares = device->partial[chunk][1]});
+        device->loops->moments[norm->x.dtype](
+            &(struct cpu_moments){.x = at(&norm->x, chunk_begin(pixels, chunk)),
+                                  .pixels = chunk_pixels(pixels, chunk),
+                                  .channels = channels,
+                                  .shift = shift,
+                                  .sums = device->partial[chunk][0],
+                                  .squares = device->partial[chunk][1]});
     }
     finish_moments(device, norm, shift);
 }
@@ -86,23 +90,32 @@ void cpu_norm_forward(const struct device *base, const struct norm_forward *norm
 #pragma omp parallel for schedule(static) num_threads(base->threads)
     for (int chunk = 0; chunk < chunk_count(pixels); chunk++) {
         size_t begin = chunk_begin(pixels, chunk);
-        device->loops->map[norm->x.dtype](&(struct cpu_map){
-            .x = at(&norm->x, begin), .y = at(&norm->y, begin),
-            .residual = norm->residual ? at(norm->residual, begin) : NULL,
-            .pixels = chunk_pixels(pixels, chunk), .channels = channels, .mean = norm->mean, .factor = factor,
-            .beta = norm->beta, .relu = norm->relu});
+        device->loops->map[norm->x.dtype](
+            &(struct cpu_map){.x = at(&norm->x, begin),
+                              .y = at(&norm->y, begin),
+                              .residual = norm->residual ? at(norm->residual, begin) : NULL,
+                              .pixels = chunk_pixels(pixels, chunk),
+                              .channels = channels,
+                              .mean = norm->mean,
+                              .factor = factor,
+                              .beta = norm->beta,
+                              .relu = norm->relu});
     }
 }
 
 static void reduce_chunk(struct cpu_device *device, const struct norm_backward *norm, int chunk)
 {
     size_t pixels = tensor_pixels(&norm->x), begin = chunk_begin(pixels, chunk);
-    struct cpu_reduction reduction = {.x = at(&norm->x, begin), .y = at(&norm->y, begin),
+    struct cpu_reduction reduction = {.x = at(&norm->x, begin),
+                                      .y = at(&norm->y, begin),
                                       .masked = at(&norm->gradients[0], begin),
                                       .gradient_count = norm->gradient_count,
-                                      .pixels = chunk_pixels(pixels, chunk), .channels = (size_t)norm->x.c,
-                                      .mean = norm->mean, .relu = norm->relu,
-                                      .sums = device->partial[chunk][0], .products = device->partial[chunk][1]};
+                                      .pixels = chunk_pixels(pixels, chunk),
+                                      .channels = (size_t)norm->x.c,
+                                      .mean = norm->mean,
+                                      .relu = norm->relu,
+                                      .sums = device->partial[chunk][0],
+                                      .products = device->partial[chunk][1]};
     for (int k = 0; k < norm->gradient_count; k++)
         reduction.gradients[k] = at(&norm->gradients[k], begin);
     memset(device->partial[chunk], 0, sizeof device->partial[chunk]);
@@ -143,10 +156,15 @@ void cpu_norm_backward(const struct device *base, const struct norm_backward *no
 #pragma omp parallel for schedule(static) num_threads(base->threads)
     for (int chunk = 0; chunk < chunk_count(pixels); chunk++) {
         size_t begin = chunk_begin(pixels, chunk);
-        device->loops->spread[norm->x.dtype](&(struct cpu_spread){
-            .x = at(&norm->x, begin), .masked = at(&norm->gradients[0], begin), .dx = at(&norm->dx, begin),
-            .pixels = chunk_pixels(pixels, chunk), .channels = channels, .mean = norm->mean, .factor = factor,
-            .offset = offset, .slope = slope});
+        device->loops->spread[norm->x.dtype](&(struct cpu_spread){.x = at(&norm->x, begin),
+                                                                  .masked = at(&norm->gradients[0], begin),
+                                                                  .dx = at(&norm->dx, begin),
+                                                                  .pixels = chunk_pixels(pixels, chunk),
+                                                                  .channels = channels,
+                                                                  .mean = norm->mean,
+                                                                  .factor = factor,
+                                                                  .offset = offset,
+                                                                  .slope = slope});
     }
 }
 

@@ -1,4 +1,5 @@
-/* AdamW with clipping and the moving average, in one pass over the slab after one for the norm.  See ref_optimizer.c. */
+/* AdamW with clipping and the moving average, in one pass over the slab after one for the norm.  See
+ * ref_optimizer.c. */
 #include <math.h>
 
 #include "cpu_internal.h"
@@ -21,19 +22,24 @@ static double gradient_norm(struct cpu_device *device, const float *gradient, si
     return sqrt(sum);
 }
 
-static void train(const struct cpu_device *device, const struct optimizer_step *step, size_t begin, size_t end,
-                  float clip, float weight_decay)
+static void train(const struct cpu_device *device, const struct optimizer_step *step, size_t begin,
+                  size_t end, float clip, float weight_decay)
 {
     size_t spans = (end - begin + SPAN - 1) / SPAN;
 #pragma omp parallel for schedule(static) num_threads(device->base.threads)
     for (size_t k = 0; k < spans; k++) {
         size_t first = begin + k * SPAN;
-        device->loops->train(&(struct cpu_training){
-            .weights = step->weights + first, .average = step->average + first, .moment1 = step->moment1 + first,
-            .moment2 = step->moment2 + first, .gradient = step->gradient + first,
-            .count = end - first < SPAN ? end - first : SPAN, .clip = clip, .decay = step->lr * weight_decay,
-            .lr = (float)((double)step->lr / step->bias_correction1),
-            .correction2 = (float)(1 / sqrt(step->bias_correction2)), .keep = step->average_decay});
+        device->loops->train(&(struct cpu_training){.weights = step->weights + first,
+                                                    .average = step->average + first,
+                                                    .moment1 = step->moment1 + first,
+                                                    .moment2 = step->moment2 + first,
+                                                    .gradient = step->gradient + first,
+                                                    .count = end - first < SPAN ? end - first : SPAN,
+                                                    .clip = clip,
+                                                    .decay = step->lr * weight_decay,
+                                                    .lr = (float)((double)step->lr / step->bias_correction1),
+                                                    .correction2 = (float)(1 / sqrt(step->bias_correction2)),
+                                                    .keep = step->average_decay});
     }
 }
 
@@ -44,10 +50,12 @@ void cpu_optimizer_step(const struct device *base, const struct optimizer_step *
     *step->gradient_norm = norm;
     if (!isfinite(norm))
         return;
-    float clip =
-        step->clip_norm > 0 && norm > (double)step->clip_norm ? (float)((double)step->clip_norm / norm) : 1.0f;
+    float clip = step->clip_norm > 0 && norm > (double)step->clip_norm
+                     ? (float)((double)step->clip_norm / norm)
+                     : 1.0f;
     train(device, step, 0, step->decaying, clip, step->weight_decay);
     train(device, step, step->decaying, step->trained, clip, 0.0f);
     for (size_t i = step->trained; i < step->count; i++)
-        step->average[i] = step->average_decay * step->average[i] + (1 - step->average_decay) * step->weights[i];
+        step->average[i] =
+            step->average_decay * step->average[i] + (1 - step->average_decay) * step->weights[i];
 }

@@ -26,14 +26,15 @@ enum code device_open(const char *name, const struct device_options *options, st
     if (!options)
         options = &defaults;
     if (options->threads < 0)
-        return failure_set(why, CODE_INVALID, "opening device %s: %d threads (write 1 or more, or 0 for all)", name,
-                           options->threads);
+        return failure_set(why, CODE_INVALID, "opening device %s: %d threads (write 1 or more, or 0 for all)",
+                           name, options->threads);
     if (strcmp(name, "auto") == 0)
         return drivers[0].open(options, out, why);
     for (size_t i = 0; i < DRIVER_COUNT; i++)
         if (strcmp(name, drivers[i].name) == 0)
             return drivers[i].open(options, out, why);
-    return failure_set(why, CODE_INVALID, "there is no device \"%s\" here (this build has cpu and ref; auto takes the fastest)",
+    return failure_set(why, CODE_INVALID,
+                       "there is no device \"%s\" here (this build has cpu and ref; auto takes the fastest)",
                        name);
 }
 
@@ -52,7 +53,8 @@ size_t device_list(struct device_entry *entries, size_t max)
             continue;
         if (count < max) {
             snprintf(entries[count].name, sizeof entries[count].name, "%s", device->name);
-            snprintf(entries[count].description, sizeof entries[count].description, "%s", device->description);
+            snprintf(entries[count].description, sizeof entries[count].description, "%s",
+                     device->description);
             entries[count].bf16 = device->bf16;
         }
         count++;

@@ -1,6 +1,7 @@
 /* What the devices compute on: dense NHWC tensors of f32 or bf16, in the memory of one device.
  *
- * bf16 is the upper half of an f32: 8 bits of exponent, 7 of fraction.  Conversion rounds to nearest, ties to even.
+ * bf16 is the upper half of an f32: 8 bits of exponent, 7 of fraction.  Conversion rounds to nearest, ties to
+ * even.
  */
 #ifndef CYTOFS_TENSOR_H
 #define CYTOFS_TENSOR_H
@@ -45,7 +46,8 @@ static inline float bf16_to_f32(uint16_t half)
     return value;
 }
 
-/* A NaN stays a NaN only if its upper half says so: the step's loss is checked in f32, so this never decides. */
+/* A NaN stays a NaN only if its upper half says so: the step's loss is checked in f32, so this never decides.
+ */
 static inline uint16_t bf16_from_f32(float value)
 {
     uint32_t bits;

@@ -1,13 +1,13 @@
-/* Places blocks of memory that live for a known span of steps so that blocks alive together never overlap and the whole
- * is small: the largest first, each at the lowest offset that is free for its span (Pisarchyk, Lee: "Efficient memory
- * management for deep neural net inference", 2020, "greedy by size"). */
+/* Places blocks of memory that live for a known span of steps so that blocks alive together never overlap and
+ * the whole is small: the largest first, each at the lowest offset that is free for its span (Pisarchyk, Lee:
+ * "Efficient memory management for deep neural net inference", 2020, "greedy by size"). */
 #ifndef CYTOFS_ARENA_H
 #define CYTOFS_ARENA_H
 
 #include <stddef.h>
 
-#define ARENA_BLOCKS_MAX   256
-#define ARENA_ALIGN_BYTES  256
+#define ARENA_BLOCKS_MAX  256
+#define ARENA_ALIGN_BYTES 256
 
 struct arena_block {
     size_t bytes;

@@ -11,13 +11,14 @@
 static const int widths[] = {[NETWORK_N] = 16, [NETWORK_S] = 32, [NETWORK_M] = 48};
 static const int neck_widths[] = {[NETWORK_N] = 48, [NETWORK_S] = 64, [NETWORK_M] = 96};
 
-#define CLASSES_MAX       80
-#define STAGE_COUNT       4
-#define HEAT_START_BIAS   -2.19f       /* sigmoid = 0.1: few cells are peaks */
-#define HEAT_START_SIGMA  0.01
-#define DISTANCE_BIAS     1.386294361f /* ln 4: 16 px */
+#define CLASSES_MAX      80
+#define STAGE_COUNT      4
+#define HEAT_START_BIAS  -2.19f /* sigmoid = 0.1: few cells are peaks */
+#define HEAT_START_SIGMA 0.01
+#define DISTANCE_BIAS    1.386294361f /* ln 4: 16 px */
 
-static int add_parameter(struct celldet *graph, const char *node, const char *what, const int shape[4], int rank)
+static int add_parameter(struct celldet *graph, const char *node, const char *what, const int shape[4],
+                         int rank)
 {
     assert(graph->parameter_count < CELLDET_PARAMETERS_MAX);
     struct network_parameter *parameter = &graph->parameters[graph->parameter_count];
@@ -57,11 +58,19 @@ static int add_unit(struct celldet *graph, const char *name, const struct unit *
     int index = graph->node_count++;
     const struct celldet_value input = graph->values[unit->input];
     struct celldet_node *node = &graph->nodes[index];
-    *node = (struct celldet_node){.kind = NODE_CONVOLUTION, .input = unit->input, .residual = unit->residual,
-                                  .kernel = unit->kernel, .stride = unit->stride, .norm = unit->norm,
-                                  .relu = unit->relu, .start = unit->start,
-                                  .bias = CELLDET_NONE, .gamma = CELLDET_NONE, .beta = CELLDET_NONE,
-                                  .running_mean = CELLDET_NONE, .running_variance = CELLDET_NONE};
+    *node = (struct celldet_node){.kind = NODE_CONVOLUTION,
+                                  .input = unit->input,
+                                  .residual = unit->residual,
+                                  .kernel = unit->kernel,
+                                  .stride = unit->stride,
+                                  .norm = unit->norm,
+                                  .relu = unit->relu,
+                                  .start = unit->start,
+                                  .bias = CELLDET_NONE,
+                                  .gamma = CELLDET_NONE,
+                                  .beta = CELLDET_NONE,
+                                  .running_mean = CELLDET_NONE,
+                                  .running_variance = CELLDET_NONE};
     snprintf(node->name, sizeof node->name, "%s", name);
     const int shape[4] = {unit->channels, unit->kernel, unit->kernel, input.channels};
     node->weight = add_parameter(graph, name, "weight", shape, 4);
@@ -82,14 +91,26 @@ static int add_unit(struct celldet *graph, const char *name, const struct unit *
 
 static int add_cbr(struct celldet *graph, const char *name, int input, int channels, int stride)
 {
-    return add_unit(graph, name, &(struct unit){.input = input, .channels = channels, .kernel = 3, .stride = stride,
-                                                .residual = CELLDET_NONE, .norm = true, .relu = true});
+    return add_unit(graph, name,
+                    &(struct unit){.input = input,
+                                   .channels = channels,
+                                   .kernel = 3,
+                                   .stride = stride,
+                                   .residual = CELLDET_NONE,
+                                   .norm = true,
+                                   .relu = true});
 }
 
-static int add_pointwise(struct celldet *graph, const char *name, int input, int channels, enum celldet_start start)
+static int add_pointwise(struct celldet *graph, const char *name, int input, int channels,
+                         enum celldet_start start)
 {
-    return add_unit(graph, name, &(struct unit){.input = input, .channels = channels, .kernel = 1, .stride = 1,
-                                                .residual = CELLDET_NONE, .start = start});
+    return add_unit(graph, name,
+                    &(struct unit){.input = input,
+                                   .channels = channels,
+                                   .kernel = 1,
+                                   .stride = 1,
+                                   .residual = CELLDET_NONE,
+                                   .start = start});
 }
 
 static int add_block(struct celldet *graph, const char *name, int input, int channels, int stride)
@@ -98,24 +119,41 @@ static int add_block(struct celldet *graph, const char *name, int input, int cha
     int shortcut = input;
     if (stride != 1 || graph->values[input].channels != channels) {
         snprintf(part, sizeof part, "%s.shortcut", name);
-        shortcut = add_unit(graph, part, &(struct unit){.input = input, .channels = channels, .kernel = 1,
-                                                        .stride = stride, .residual = CELLDET_NONE, .norm = true});
+        shortcut = add_unit(graph, part,
+                            &(struct unit){.input = input,
+                                           .channels = channels,
+                                           .kernel = 1,
+                                           .stride = stride,
+                                           .residual = CELLDET_NONE,
+                                           .norm = true});
     }
     snprintf(part, sizeof part, "%s.conv1", name);
     int middle = add_cbr(graph, part, input, channels, stride);
     snprintf(part, sizeof part, "%s.conv2", name);
-    return add_unit(graph, part, &(struct unit){.input = middle, .channels = channels, .kernel = 3, .stride = 1,
-                                                .residual = shortcut, .norm = true, .relu = true,
-                                                .start = START_BLOCK_END});
+    return add_unit(graph, part,
+                    &(struct unit){.input = middle,
+                                   .channels = channels,
+                                   .kernel = 3,
+                                   .stride = 1,
+                                   .residual = shortcut,
+                                   .norm = true,
+                                   .relu = true,
+                                   .start = START_BLOCK_END});
 }
 
 static void add_upsample(struct celldet *graph, const char *name, int coarse, int fine)
 {
     assert(graph->node_count < CELLDET_NODES_MAX);
     struct celldet_node *node = &graph->nodes[graph->node_count++];
-    *node = (struct celldet_node){.kind = NODE_UPSAMPLE_ADD, .input = coarse, .output = fine, .residual = CELLDET_NONE,
-                                  .weight = CELLDET_NONE, .bias = CELLDET_NONE, .gamma = CELLDET_NONE,
-                                  .beta = CELLDET_NONE, .running_mean = CELLDET_NONE,
+    *node = (struct celldet_node){.kind = NODE_UPSAMPLE_ADD,
+                                  .input = coarse,
+                                  .output = fine,
+                                  .residual = CELLDET_NONE,
+                                  .weight = CELLDET_NONE,
+                                  .bias = CELLDET_NONE,
+                                  .gamma = CELLDET_NONE,
+                                  .beta = CELLDET_NONE,
+                                  .running_mean = CELLDET_NONE,
                                   .running_variance = CELLDET_NONE};
     snprintf(node->name, sizeof node->name, "%s", name);
 }
@@ -155,7 +193,8 @@ static void place_parameters(struct celldet *graph)
             if ((parameter->decays ? 0 : parameter->is_statistic ? 2 : 1) != section)
                 continue;
             parameter->offset = end;
-            end += (parameter->count + CELLDET_ALIGN_FLOATS - 1) / CELLDET_ALIGN_FLOATS * CELLDET_ALIGN_FLOATS;
+            end +=
+                (parameter->count + CELLDET_ALIGN_FLOATS - 1) / CELLDET_ALIGN_FLOATS * CELLDET_ALIGN_FLOATS;
         }
         *(size_t *[]){&graph->decaying, &graph->trained, &graph->slab_floats}[section] = end;
     }
@@ -173,12 +212,13 @@ static enum code check(const struct network_architecture *architecture, struct f
         return failure_set(why, CODE_INVALID, "building the network: %d classes (use 1 to %d)",
                            architecture->classes, CLASSES_MAX);
     if (architecture->rays < 0 || architecture->rays > NETWORK_RAYS_MAX)
-        return failure_set(why, CODE_INVALID, "building the network: %d rays (use 0 to %d)", architecture->rays,
-                           NETWORK_RAYS_MAX);
+        return failure_set(why, CODE_INVALID, "building the network: %d rays (use 0 to %d)",
+                           architecture->rays, NETWORK_RAYS_MAX);
     return CODE_OK;
 }
 
-enum code celldet_build(const struct network_architecture *architecture, struct celldet *graph, struct failure *why)
+enum code celldet_build(const struct network_architecture *architecture, struct celldet *graph,
+                        struct failure *why)
 {
     enum code code = check(architecture, why);
     if (code != CODE_OK)
@@ -200,7 +240,8 @@ enum code celldet_build(const struct network_architecture *architecture, struct 
     int p = add_neck(graph, features, neck_widths[architecture->size]);
     graph->heat = add_head(graph, "heat", p, architecture->classes, START_HEAT);
     graph->box = add_head(graph, "box", p, 4, START_DISTANCE);
-    graph->rays = architecture->rays ? add_head(graph, "rays", p, architecture->rays, START_DISTANCE) : CELLDET_NONE;
+    graph->rays =
+        architecture->rays ? add_head(graph, "rays", p, architecture->rays, START_DISTANCE) : CELLDET_NONE;
     place_parameters(graph);
     return CODE_OK;
 }
@@ -212,7 +253,8 @@ static void fill(const struct celldet *graph, int parameter, float value, float 
 }
 
 /* Uniform in +-1 / sqrt(fan in), which is what Kaiming-uniform with a = sqrt(5) comes to. */
-static void fill_uniform(const struct network_parameter *parameter, int fan_in, struct random *random, float *weights)
+static void fill_uniform(const struct network_parameter *parameter, int fan_in, struct random *random,
+                         float *weights)
 {
     double bound = 1 / sqrt((double)fan_in);
     for (size_t i = 0; i < parameter->count; i++)

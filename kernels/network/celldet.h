@@ -1,5 +1,5 @@
-/* CellDet as a graph: its values (activations), its nodes in the order of computation, and its parameters with their
- * places in the slab.  Pure data; no device.
+/* CellDet as a graph: its values (activations), its nodes in the order of computation, and its parameters
+ * with their places in the slab.  Pure data; no device.
  *
  *     input   Cin x H x W                                              1/1
  *     stem    CBR3x3 s2 Cin->w ; CBR3x3 w->w                           1/2
@@ -7,11 +7,12 @@
  *     stage2  Block(2w->4w, s2) Block(4w->4w)                          1/8   -> f2
  *     stage3  Block(4w->6w, s2) Block(6w->6w)                          1/16  -> f3
  *     stage4  Block(6w->8w, s2) Block(8w->8w)                          1/32  -> f4
- *     neck    p = lateral4(f4); for i = 3, 2, 1: p = CBR3x3(up(p) + lateral_i(f_i))      lateral: 1x1 with bias -> D
+ *     neck    p = lateral4(f4); for i = 3, 2, 1: p = CBR3x3(up(p) + lateral_i(f_i))
+ *             lateral_i: 1x1 with bias -> D
  *     heads   on p (1/4), each CBR3x3 D->D, then 1x1 with bias: heat K, box 4, rays R
  *
- * CBR = convolution, batch norm, ReLU.  Block = CBR3x3(s), 3x3, batch norm, + shortcut (identity, or 1x1(s) with batch
- * norm where the shape changes), ReLU.
+ * CBR = convolution, batch norm, ReLU.  Block = CBR3x3(s), 3x3, batch norm, + shortcut (identity, or 1x1(s)
+ * with batch norm where the shape changes), ReLU.
  */
 #ifndef CYTOFS_CELLDET_H
 #define CYTOFS_CELLDET_H
@@ -31,14 +32,15 @@ enum celldet_node_kind {
     NODE_UPSAMPLE_ADD /* output += upsampled input; the output is made by an earlier node */
 };
 
-enum celldet_start { START_DEFAULT, START_BLOCK_END, START_HEAT, START_DISTANCE }; /* how fresh parameters look */
+/* How fresh parameters look. */
+enum celldet_start { START_DEFAULT, START_BLOCK_END, START_HEAT, START_DISTANCE };
 
 struct celldet_node {
     enum celldet_node_kind kind;
     char name[40];               /* "stage1.0.conv1" */
     int input, output, residual; /* values; residual may be CELLDET_NONE */
     int kernel, stride;
-    bool norm, relu;             /* a convolution has a norm or a bias, never both */
+    bool norm, relu; /* a convolution has a norm or a bias, never both */
     enum celldet_start start;
     /* Parameters, by index; those that the node lacks are CELLDET_NONE. */
     int weight, bias, gamma, beta, running_mean, running_variance;
@@ -57,8 +59,8 @@ struct celldet {
     struct network_parameter parameters[CELLDET_PARAMETERS_MAX];
     int node_count, value_count, parameter_count;
     int input, heat, box, rays; /* values; rays may be CELLDET_NONE */
-    /* The slab: [0, decaying) convolution weights, [decaying, trained) biases, gammas and betas, [trained, slab_floats)
-     * running statistics. */
+    /* The slab: [0, decaying) convolution weights, [decaying, trained) biases, gammas and betas, [trained,
+     * slab_floats) running statistics. */
     size_t decaying, trained, slab_floats;
 };
 

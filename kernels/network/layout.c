@@ -1,4 +1,5 @@
-/* Walks the graph forward, then backward, and notes which step touches which block.  See layout.h for the steps. */
+/* Walks the graph forward, then backward, and notes which step touches which block.  See layout.h for the
+ * steps. */
 #include "layout.h"
 
 #include <assert.h>
@@ -19,7 +20,9 @@ struct tensor layout_tensor(const struct celldet *graph, const struct network_pl
     bool logits = value == graph->heat || value == graph->box || value == graph->rays;
     int reduction = graph->values[value].reduction;
     return (struct tensor){.dtype = logits ? DTYPE_F32 : layout_dtype(plan),
-                           .n = plan->batch, .h = plan->height / reduction, .w = plan->width / reduction,
+                           .n = plan->batch,
+                           .h = plan->height / reduction,
+                           .w = plan->width / reduction,
                            .c = graph->values[value].channels};
 }
 

@@ -1,11 +1,13 @@
-/* Where the activations of one network lie: for each value, and in training for each gradient, a block of one slab.
+/* Where the activations of one network lie: for each value, and in training for each gradient, a block of one
+ * slab.
  *
- * A block lives from the step that writes it to the last that reads it.  With n nodes, step 0 brings the input, step
- * i + 1 runs node i, step n + 1 is the loss, step 2n + 1 - i is node i's backward pass, and step 2n + 2 is after it all, when the
- * caller may read the outputs.
+ * A block lives from the step that writes it to the last that reads it.  With n nodes, step 0 brings the
+ * input, step i + 1 runs node i, step n + 1 is the loss, step 2n + 1 - i is node i's backward pass, and step
+ * 2n + 2 is after it all, when the caller may read the outputs.
  *
- * In training a normalised node keeps its convolution's result (raw) beside its output.  In inference the norm is folded into the
- * convolution, and a residual is added in place: the node's output takes its residual's block.
+ * In training a normalised node keeps its convolution's result (raw) beside its output.  In inference the
+ * norm is folded into the convolution, and a residual is added in place: the node's output takes its
+ * residual's block.
  */
 #ifndef CYTOFS_LAYOUT_H
 #define CYTOFS_LAYOUT_H

@@ -1,5 +1,5 @@
-/* A network's life: planning every convolution and every byte, its slabs, and the optimiser's step.  Forward and backward
- * are in network_forward.c and network_backward.c; the architecture is in celldet.c. */
+/* A network's life: planning every convolution and every byte, its slabs, and the optimiser's step.  Forward
+ * and backward are in network_forward.c and network_backward.c; the architecture is in celldet.c. */
 #include "network.h"
 
 #include <assert.h>
@@ -16,18 +16,19 @@
 static enum code check_plan(const struct device *device, const struct network_plan *plan, struct failure *why)
 {
     if (plan->batch < 1 || plan->batch > BATCH_MAX)
-        return failure_set(why, CODE_INVALID, "planning the network: a batch of %d (use 1 to %d)", plan->batch,
-                           BATCH_MAX);
+        return failure_set(why, CODE_INVALID, "planning the network: a batch of %d (use 1 to %d)",
+                           plan->batch, BATCH_MAX);
     if (plan->height < 32 || plan->width < 32 || plan->height > SIDE_MAX || plan->width > SIDE_MAX ||
         plan->height % 32 || plan->width % 32)
         return failure_set(why, CODE_INVALID,
-                           "planning the network: %d x %d pixels (use multiples of 32, from 32 to %d)", plan->width,
-                           plan->height, SIDE_MAX);
+                           "planning the network: %d x %d pixels (use multiples of 32, from 32 to %d)",
+                           plan->width, plan->height, SIDE_MAX);
     if ((size_t)plan->batch * (size_t)plan->height * (size_t)plan->width > PIXELS_MAX)
-        return failure_set(why, CODE_TOO_LARGE,
-                           "planning the network: %d images of %d x %d pixels are more than %zu million pixels at "
-                           "once (use a smaller batch)",
-                           plan->batch, plan->width, plan->height, PIXELS_MAX / 1000000);
+        return failure_set(
+            why, CODE_TOO_LARGE,
+            "planning the network: %d images of %d x %d pixels are more than %zu million pixels at "
+            "once (use a smaller batch)",
+            plan->batch, plan->width, plan->height, PIXELS_MAX / 1000000);
     if (plan->precision == PRECISION_BF16 && !device->bf16)
         return failure_set(why, CODE_UNSUPPORTED,
                            "planning the network: device %s (%s) has no bf16 arithmetic (use precision f32)",
@@ -78,12 +79,19 @@ static enum code plan_convolution(struct network *network, int index, struct fai
     const struct tensor output = layout_tensor(&network->graph, &network->plan, node->output);
     bool training = network->plan.training;
     bool folded = node->norm && !training;
-    struct convolution_spec spec = {.batch = input.n, .height = input.h, .width = input.w, .channels_in = input.c,
-                                    .channels_out = output.c, .kernel = node->kernel, .stride = node->stride,
-                                    .dtype = input.dtype, .dtype_out = output.dtype,
+    struct convolution_spec spec = {.batch = input.n,
+                                    .height = input.h,
+                                    .width = input.w,
+                                    .channels_in = input.c,
+                                    .channels_out = output.c,
+                                    .kernel = node->kernel,
+                                    .stride = node->stride,
+                                    .dtype = input.dtype,
+                                    .dtype_out = output.dtype,
                                     .bias = folded || !node->norm,
                                     .accumulate = folded && node->residual != CELLDET_NONE,
-                                    .relu = folded && node->relu, .training = training,
+                                    .relu = folded && node->relu,
+                                    .training = training,
                                     .input_gradient = training && node->input != network->graph.input};
     const struct device *device = network->device;
     enum code code = device->operations->convolution_create(device, &spec, &network->nodes[index].plan, why);
@@ -129,10 +137,11 @@ static enum code allocate(struct network *network, struct failure *why)
         }
     }
     if (failed || !network->staging)
-        return failure_set(why, CODE_NO_MEMORY,
-                           "planning the network: %zu MB for activations and %zu MB for parameters are not to be had "
-                           "on device %s (use a smaller batch or image)",
-                           network->layout.bytes >> 20, slab >> 20, network->device->name);
+        return failure_set(
+            why, CODE_NO_MEMORY,
+            "planning the network: %zu MB for activations and %zu MB for parameters are not to be had "
+            "on device %s (use a smaller batch or image)",
+            network->layout.bytes >> 20, slab >> 20, network->device->name);
     return CODE_OK;
 }
 
@@ -175,9 +184,15 @@ void network_destroy(struct network *network)
         device->operations->convolution_destroy(network->nodes[i].plan);
     for (int i = 0; i < SLAB_COUNT; i++)
         device->operations->release(device, network->slabs[i]);
-    void *const owned[] = {network->arena, network->fold, network->results, network->batch_statistics,
-                           network->targets.heat, network->targets.box, network->targets.box_weight,
-                           network->targets.rays, network->targets.ray_weight};
+    void *const owned[] = {network->arena,
+                           network->fold,
+                           network->results,
+                           network->batch_statistics,
+                           network->targets.heat,
+                           network->targets.box,
+                           network->targets.box_weight,
+                           network->targets.rays,
+                           network->targets.ray_weight};
     for (size_t i = 0; i < sizeof owned / sizeof owned[0]; i++)
         device->operations->release(device, owned[i]);
     free(network->staging);

@@ -1,5 +1,5 @@
-/* The backward pass: the loss, then the graph's nodes in reverse.  Each node turns the summed gradient of its output into
- * that of its parameters and into one summand of its input's gradient. */
+/* The backward pass: the loss, then the graph's nodes in reverse.  Each node turns the summed gradient of its
+ * output into that of its parameters and into one summand of its input's gradient. */
 #include "network.h"
 
 #include <assert.h>
@@ -28,11 +28,16 @@ static void compute_loss(const struct network *network)
 {
     const struct celldet *graph = &network->graph;
     const struct network_value *values = network->values;
-    struct detection_loss loss = {.heat = values[graph->heat].data, .dheat = values[graph->heat].gradients[0],
-                                  .box = values[graph->box].data, .dbox = values[graph->box].gradients[0],
-                                  .heat_target = network->targets.heat, .box_target = network->targets.box,
-                                  .box_weight = network->targets.box_weight, .ray_target = network->targets.rays,
-                                  .ray_weight = network->targets.ray_weight, .terms = network->results};
+    struct detection_loss loss = {.heat = values[graph->heat].data,
+                                  .dheat = values[graph->heat].gradients[0],
+                                  .box = values[graph->box].data,
+                                  .dbox = values[graph->box].gradients[0],
+                                  .heat_target = network->targets.heat,
+                                  .box_target = network->targets.box,
+                                  .box_weight = network->targets.box_weight,
+                                  .ray_target = network->targets.rays,
+                                  .ray_weight = network->targets.ray_weight,
+                                  .terms = network->results};
     if (graph->rays != CELLDET_NONE) {
         loss.rays = values[graph->rays].data;
         loss.drays = values[graph->rays].gradients[0];
@@ -44,7 +49,9 @@ static void norm_backward(const struct network *network, int index)
 {
     const struct celldet_node *node = &network->graph.nodes[index];
     const struct network_value *output = &network->values[node->output];
-    struct norm_backward norm = {.x = network->nodes[index].raw, .y = output->data, .relu = node->relu,
+    struct norm_backward norm = {.x = network->nodes[index].raw,
+                                 .y = output->data,
+                                 .relu = node->relu,
                                  .gradient_count = output->gradient_count,
                                  .gamma = network_internal_place(network, SLAB_WEIGHTS, node->gamma),
                                  .mean = network->nodes[index].mean,
@@ -67,15 +74,16 @@ static void node_backward(const struct network *network, int index)
     }
     if (node->norm)
         norm_backward(network, index);
-    operations->convolution_backward_weights(place->plan, network->values[node->input].data.data, place->draw.data,
+    operations->convolution_backward_weights(place->plan, network->values[node->input].data.data,
+                                             place->draw.data,
                                              network_internal_place(network, SLAB_GRADIENT, node->weight),
                                              network_internal_place(network, SLAB_GRADIENT, node->bias));
     if (place->dinput.data)
         operations->convolution_backward_data(place->plan, place->draw.data, place->dinput.data);
 }
 
-enum code network_backward(struct network *network, const struct network_targets *targets, struct network_loss *loss,
-                           struct failure *why)
+enum code network_backward(struct network *network, const struct network_targets *targets,
+                           struct network_loss *loss, struct failure *why)
 {
     assert(network->plan.training);
     const struct device *device = network->device;
@@ -88,8 +96,10 @@ enum code network_backward(struct network *network, const struct network_targets
         return code;
     double results[RESULT_COUNT];
     device->operations->download(device, results, network->results, sizeof results);
-    *loss = (struct network_loss){.heat = results[RESULT_HEAT], .box = results[RESULT_BOX],
-                                  .rays = results[RESULT_RAYS],
-                                  .total = results[RESULT_HEAT] + 2 * results[RESULT_BOX] + results[RESULT_RAYS]};
+    *loss =
+        (struct network_loss){.heat = results[RESULT_HEAT],
+                              .box = results[RESULT_BOX],
+                              .rays = results[RESULT_RAYS],
+                              .total = results[RESULT_HEAT] + 2 * results[RESULT_BOX] + results[RESULT_RAYS]};
     return CODE_OK;
 }

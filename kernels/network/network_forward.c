@@ -18,12 +18,12 @@ static void refresh(struct network *network)
             device->operations->convolution_set_weights(network->nodes[i].plan, weights, NULL, bias);
             continue;
         }
-        device->operations->norm_fold(
-            device, network->graph.values[node->output].channels,
-            network_internal_place(network, SLAB_WEIGHTS, node->gamma),
-            network_internal_place(network, SLAB_WEIGHTS, node->beta),
-            network_internal_place(network, SLAB_WEIGHTS, node->running_mean),
-            network_internal_place(network, SLAB_WEIGHTS, node->running_variance), scale, shift);
+        device->operations->norm_fold(device, network->graph.values[node->output].channels,
+                                      network_internal_place(network, SLAB_WEIGHTS, node->gamma),
+                                      network_internal_place(network, SLAB_WEIGHTS, node->beta),
+                                      network_internal_place(network, SLAB_WEIGHTS, node->running_mean),
+                                      network_internal_place(network, SLAB_WEIGHTS, node->running_variance),
+                                      scale, shift);
         device->operations->convolution_set_weights(network->nodes[i].plan, weights, scale, shift);
     }
     network->stale = false;

@@ -9,8 +9,8 @@
 /* A node of the graph, made ready to run. */
 struct network_node {
     struct convolution *plan;
-    struct tensor raw, draw, dinput;  /* as in layout.h; dinput.data is NULL for the first node */
-    float *mean, *inverse_deviation;  /* (C) of the batch, in training */
+    struct tensor raw, draw, dinput; /* as in layout.h; dinput.data is NULL for the first node */
+    float *mean, *inverse_deviation; /* (C) of the batch, in training */
 };
 
 struct network_value {
@@ -40,19 +40,21 @@ struct network {
     struct network_value values[CELLDET_VALUES_MAX];
     struct tensor upload;
     float *slabs[SLAB_COUNT];
-    char *arena;            /* layout.bytes */
+    char *arena;             /* layout.bytes */
     float *batch_statistics; /* mean and inverse deviation of every normalised node */
-    float *fold;            /* 2 x DEVICE_CHANNELS_MAX: scale and shift */
+    float *fold;             /* 2 x DEVICE_CHANNELS_MAX: scale and shift */
     struct network_target_memory targets;
-    double *results;        /* RESULT_COUNT */
-    float *staging;         /* slab_floats, host */
+    double *results; /* RESULT_COUNT */
+    float *staging;  /* slab_floats, host */
     bool stale;
 };
 
 /* A parameter's place in a slab; NULL for CELLDET_NONE. */
-static inline float *network_internal_place(const struct network *network, enum network_slab slab, int parameter)
+static inline float *network_internal_place(const struct network *network, enum network_slab slab,
+                                            int parameter)
 {
-    return parameter == CELLDET_NONE ? NULL : network->slabs[slab] + network->graph.parameters[parameter].offset;
+    return parameter == CELLDET_NONE ? NULL
+                                     : network->slabs[slab] + network->graph.parameters[parameter].offset;
 }
 
 #endif

@@ -1,6 +1,7 @@
-/* Convolution by its definition: y[n,i,j,o] = bias[o] + sum over (r, s, c) of x[n, i*stride + r - pad, j*stride + s - pad, c]
- * * w[o,r,s,c], zero outside.  Both gradients walk the same terms.  The plan keeps the weights rounded to the type of the
- * activations, as a device that multiplies in bf16 does. */
+/* Convolution by its definition: y[n,i,j,o] = bias[o] + sum over (r, s, c) of x[n, i*stride + r - pad,
+ * j*stride + s - pad, c]
+ * * w[o,r,s,c], zero outside.  Both gradients walk the same terms.  The plan keeps the weights rounded to the
+ * type of the activations, as a device that multiplies in bf16 does. */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +18,8 @@ struct convolution {
 
 static size_t weight_count(const struct convolution_spec *spec)
 {
-    return (size_t)spec->channels_out * (size_t)spec->kernel * (size_t)spec->kernel * (size_t)spec->channels_in;
+    return (size_t)spec->channels_out * (size_t)spec->kernel * (size_t)spec->kernel *
+           (size_t)spec->channels_in;
 }
 
 static size_t input_count(const struct convolution_spec *spec)
@@ -77,7 +79,8 @@ void ref_convolution_set_weights(struct convolution *plan, const float *weights,
     for (size_t o = 0; o < (size_t)spec->channels_out; o++) {
         for (size_t k = 0; k < per_output; k++) {
             float value = weights[o * per_output + k] * (scale ? scale[o] : 1.0f);
-            plan->weights[o * per_output + k] = spec->dtype == DTYPE_F32 ? value : bf16_to_f32(bf16_from_f32(value));
+            plan->weights[o * per_output + k] =
+                spec->dtype == DTYPE_F32 ? value : bf16_to_f32(bf16_from_f32(value));
         }
         plan->bias[o] = bias ? bias[o] : 0.0f;
     }
@@ -103,9 +106,11 @@ static void each_term(const struct convolution *plan, void (*visit)(const struct
                     if (row < 0 || row >= spec->height || column < 0 || column >= spec->width)
                         continue;
                     struct term term = {
-                        .y = (((size_t)n * (size_t)plan->height_out + (size_t)i) * (size_t)plan->width_out + (size_t)j) *
+                        .y = (((size_t)n * (size_t)plan->height_out + (size_t)i) * (size_t)plan->width_out +
+                              (size_t)j) *
                              (size_t)spec->channels_out,
-                        .x = (((size_t)n * (size_t)spec->height + (size_t)row) * (size_t)spec->width + (size_t)column) *
+                        .x = (((size_t)n * (size_t)spec->height + (size_t)row) * (size_t)spec->width +
+                              (size_t)column) *
                              (size_t)spec->channels_in,
                         .w = (size_t)tap * (size_t)spec->channels_in,
                     };
@@ -148,8 +153,8 @@ static void add_weight_gradient(const struct term *term, void *context)
     size_t step = (size_t)(spec->kernel * spec->kernel * spec->channels_in);
     for (size_t o = 0; o < (size_t)spec->channels_out; o++)
         for (size_t c = 0; c < (size_t)spec->channels_in; c++)
-            pass->sums[o * step + term->w + c] += ref_get(spec->dtype, pass->dy, term->y + o) *
-                                                  ref_get(spec->dtype, pass->x, term->x + c);
+            pass->sums[o * step + term->w + c] +=
+                ref_get(spec->dtype, pass->dy, term->y + o) * ref_get(spec->dtype, pass->x, term->x + c);
 }
 
 void ref_convolution_forward(struct convolution *plan, const void *x, void *y)
@@ -174,8 +179,8 @@ void ref_convolution_backward_data(struct convolution *plan, const void *dy, voi
         ref_set(spec->dtype, dx, i, plan->sums[i]);
 }
 
-void ref_convolution_backward_weights(struct convolution *plan, const void *x, const void *dy, float *dweights,
-                                      float *dbias)
+void ref_convolution_backward_weights(struct convolution *plan, const void *x, const void *dy,
+                                      float *dweights, float *dbias)
 {
     const struct convolution_spec *spec = &plan->spec;
     memset(plan->sums, 0, weight_count(spec) * sizeof *plan->sums);

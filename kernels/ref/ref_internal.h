@@ -25,8 +25,8 @@ void ref_convolution_set_weights(struct convolution *plan, const float *weights,
                                  const float *bias);
 void ref_convolution_forward(struct convolution *plan, const void *x, void *y);
 void ref_convolution_backward_data(struct convolution *plan, const void *dy, void *dx);
-void ref_convolution_backward_weights(struct convolution *plan, const void *x, const void *dy, float *dweights,
-                                      float *dbias);
+void ref_convolution_backward_weights(struct convolution *plan, const void *x, const void *dy,
+                                      float *dweights, float *dbias);
 
 void ref_norm_forward(const struct device *device, const struct norm_forward *norm);
 void ref_norm_backward(const struct device *device, const struct norm_backward *norm);
@@ -34,7 +34,8 @@ void ref_norm_fold(const struct device *device, int channels, const float *gamma
                    const float *running_mean, const float *running_variance, float *scale, float *shift);
 
 void ref_upsample_add(const struct device *device, const struct tensor *coarse, const struct tensor *fine);
-void ref_upsample_backward(const struct device *device, const struct tensor *dfine, const struct tensor *dcoarse);
+void ref_upsample_backward(const struct device *device, const struct tensor *dfine,
+                           const struct tensor *dcoarse);
 
 void ref_loss_detection(const struct device *device, const struct detection_loss *loss);
 void ref_optimizer_step(const struct device *device, const struct optimizer_step *step);

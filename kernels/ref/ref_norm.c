@@ -1,6 +1,6 @@
-/* Batch normalisation (Ioffe, Szegedy: "Batch Normalization", ICML 2015) with what surrounds it in a residual block.
- * With g the masked gradient of y and h = (x - mean) * inverse deviation:
- * dbeta = sum g, dgamma = sum g h, dx = gamma * inverse deviation * (g - dbeta / count - h * dgamma / count). */
+/* Batch normalisation (Ioffe, Szegedy: "Batch Normalization", ICML 2015) with what surrounds it in a residual
+ * block. With g the masked gradient of y and h = (x - mean) * inverse deviation: dbeta = sum g, dgamma = sum
+ * g h, dx = gamma * inverse deviation * (g - dbeta / count - h * dgamma / count). */
 #include <assert.h>
 #include <math.h>
 
@@ -63,7 +63,8 @@ void ref_norm_backward(const struct device *device, const struct norm_backward *
             double h = (ref_get(norm->x.dtype, norm->x.data, i) - mean) * inverse;
             double g = ref_get(dtype, masked, i);
             ref_set(norm->dx.dtype, norm->dx.data, i,
-                    (double)norm->gamma[c] * inverse * (g - dbeta / (double)pixels - h * dgamma / (double)pixels));
+                    (double)norm->gamma[c] * inverse *
+                        (g - dbeta / (double)pixels - h * dgamma / (double)pixels));
         }
     }
 }

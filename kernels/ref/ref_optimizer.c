@@ -1,5 +1,5 @@
-/* AdamW (Loshchilov, Hutter: "Decoupled weight decay regularization", ICLR 2019), the gradient's global norm clipped, then
- * the exponential moving average. */
+/* AdamW (Loshchilov, Hutter: "Decoupled weight decay regularization", ICLR 2019), the gradient's global norm
+ * clipped, then the exponential moving average. */
 #include <math.h>
 
 #include "ref_internal.h"

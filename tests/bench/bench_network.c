@@ -1,9 +1,11 @@
 /* Speed of the network: training steps (forward, backward, optimiser) and inference, in images a second.
  *
- *     bench_network [--device auto] [--threads 0] [--size N] [--precision f32] [--batch 8] [--side 256] [--seconds 3]
+ *     bench_network [--device auto] [--threads 0] [--size N] [--precision f32] [--batch 8] [--side 256]
+ * [--seconds 3]
  *
- * Without --size and --precision: N and S, in f32 and, where the device has it, bf16.  One line a measurement, as
- * "key=value" words; images_per_s is from the median step, best_images_per_s from the fastest. */
+ * Without --size and --precision: N and S, in f32 and, where the device has it, bf16.  One line a
+ * measurement, as "key=value" words; images_per_s is from the median step, best_images_per_s from the
+ * fastest. */
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,9 +45,12 @@ static float *numbers(size_t count, double low, double high)
 static struct data make_data(const struct request *request)
 {
     size_t cells = (size_t)request->batch * (size_t)(request->side / 4) * (size_t)(request->side / 4);
-    struct data data = {.input = numbers(cells * 16 * 3, -2, 2), .heat = numbers(cells * CLASSES, 0, 0.5),
-                        .box = numbers(cells * 4, 5, 20), .box_weight = numbers(cells, -1, 0.05),
-                        .rays = numbers(cells * RAYS, 5, 20), .ray_weight = numbers(cells, -1, 0.05)};
+    struct data data = {.input = numbers(cells * 16 * 3, -2, 2),
+                        .heat = numbers(cells * CLASSES, 0, 0.5),
+                        .box = numbers(cells * 4, 5, 20),
+                        .box_weight = numbers(cells, -1, 0.05),
+                        .rays = numbers(cells * RAYS, 5, 20),
+                        .ray_weight = numbers(cells, -1, 0.05)};
     for (size_t i = 0; i < cells; i++) { /* one cell in twenty has an object, as in the packs */
         data.box_weight[i] = data.box_weight[i] > 0 ? data.box_weight[i] : 0;
         data.ray_weight[i] = data.box_weight[i];
@@ -76,24 +81,29 @@ static enum code step(struct network *network, const struct data *data, bool tra
     enum code code = network_forward(network, data->input, why);
     if (code != CODE_OK || !training)
         return code;
-    const struct network_targets targets = {data->heat, data->box, data->box_weight, data->rays, data->ray_weight};
+    const struct network_targets targets = {data->heat, data->box, data->box_weight, data->rays,
+                                            data->ray_weight};
     struct network_loss loss;
     code = network_backward(network, &targets, &loss, why);
     if (code == CODE_OK)
-        network_apply(network,
-                      &(struct network_update){.lr = 1e-4f, .weight_decay = 1e-2f, .clip_norm = 10,
-                                               .ema_decay = 0.998f, .step = number},
-                      NULL);
+        network_apply(
+            network,
+            &(struct network_update){
+                .lr = 1e-4f, .weight_decay = 1e-2f, .clip_norm = 10, .ema_decay = 0.998f, .step = number},
+            NULL);
     return code;
 }
 
 static enum code measure(const struct device *device, const struct request *request, enum network_size size,
                          enum network_precision precision, bool training, struct failure *why)
 {
-    const struct network_architecture architecture = {.size = size, .input_channels = 3, .classes = CLASSES,
-                                                      .rays = RAYS};
-    const struct network_plan plan = {.batch = request->batch, .height = request->side, .width = request->side,
-                                      .precision = precision, .training = training};
+    const struct network_architecture architecture = {
+        .size = size, .input_channels = 3, .classes = CLASSES, .rays = RAYS};
+    const struct network_plan plan = {.batch = request->batch,
+                                      .height = request->side,
+                                      .width = request->side,
+                                      .precision = precision,
+                                      .training = training};
     struct network *network;
     enum code code = network_create(device, &architecture, &plan, &network, why);
     if (code != CODE_OK)
@@ -119,8 +129,8 @@ static enum code measure(const struct device *device, const struct request *requ
         printf("%s device=%s threads=%d size=%c precision=%s batch=%d side=%d steps=%d ms_per_step=%.2f "
                "images_per_s=%.1f best_images_per_s=%.1f\n",
                training ? "train" : "infer", device->name, device->threads, "NSM"[size],
-               precision == PRECISION_BF16 ? "bf16" : "f32", plan.batch, plan.height, count, times[count / 2] * 1e3,
-               plan.batch / times[count / 2], plan.batch / times[0]);
+               precision == PRECISION_BF16 ? "bf16" : "f32", plan.batch, plan.height, count,
+               times[count / 2] * 1e3, plan.batch / times[count / 2], plan.batch / times[0]);
         fflush(stdout);
     }
     free_data(&data);
@@ -135,11 +145,12 @@ static enum code measure_all(const struct device *device, const struct request *
             continue;
         for (int precision = PRECISION_F32; precision <= PRECISION_BF16; precision++) {
             const char *name = precision == PRECISION_BF16 ? "bf16" : "f32";
-            if (request->precision ? strcmp(request->precision, name) != 0 : precision == PRECISION_BF16 && !device->bf16)
+            if (request->precision ? strcmp(request->precision, name) != 0
+                                   : precision == PRECISION_BF16 && !device->bf16)
                 continue;
             for (int training = 1; training >= 0; training--) {
-                enum code code = measure(device, request, (enum network_size)size, (enum network_precision)precision,
-                                         training, why);
+                enum code code = measure(device, request, (enum network_size)size,
+                                         (enum network_precision)precision, training, why);
                 if (code != CODE_OK)
                     return code;
             }
@@ -152,25 +163,41 @@ int main(int argc, char **argv)
 {
     struct request request = {.device = "auto", .batch = 8, .side = 256, .seconds = 3};
     static const struct option options[] = {
-        {"device", required_argument, NULL, 'd'},    {"threads", required_argument, NULL, 't'},
-        {"size", required_argument, NULL, 's'},      {"precision", required_argument, NULL, 'p'},
-        {"batch", required_argument, NULL, 'b'},     {"side", required_argument, NULL, 'i'},
-        {"seconds", required_argument, NULL, 'e'},   {0},
+        {"device", required_argument, NULL, 'd'},  {"threads", required_argument, NULL, 't'},
+        {"size", required_argument, NULL, 's'},    {"precision", required_argument, NULL, 'p'},
+        {"batch", required_argument, NULL, 'b'},   {"side", required_argument, NULL, 'i'},
+        {"seconds", required_argument, NULL, 'e'}, {0},
     };
     for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;)
         switch (option) {
-        case 'd': request.device = optarg; break;
-        case 't': request.threads = atoi(optarg); break;
-        case 's': request.size = optarg; break;
-        case 'p': request.precision = optarg; break;
-        case 'b': request.batch = atoi(optarg); break;
-        case 'i': request.side = atoi(optarg); break;
-        case 'e': request.seconds = atof(optarg); break;
-        default: return 2;
+        case 'd':
+            request.device = optarg;
+            break;
+        case 't':
+            request.threads = atoi(optarg);
+            break;
+        case 's':
+            request.size = optarg;
+            break;
+        case 'p':
+            request.precision = optarg;
+            break;
+        case 'b':
+            request.batch = atoi(optarg);
+            break;
+        case 'i':
+            request.side = atoi(optarg);
+            break;
+        case 'e':
+            request.seconds = atof(optarg);
+            break;
+        default:
+            return 2;
         }
     struct failure why;
     struct device *device;
-    enum code code = device_open(request.device, &(struct device_options){.threads = request.threads}, &device, &why);
+    enum code code =
+        device_open(request.device, &(struct device_options){.threads = request.threads}, &device, &why);
     if (code == CODE_OK) {
         printf("# %s: %s\n", device->name, device->description);
         code = measure_all(device, &request, &why);

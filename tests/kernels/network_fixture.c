@@ -13,7 +13,8 @@ static float *zeros(size_t count)
     return values;
 }
 
-/* Marks one square object of `side` px around the centre of cell (i, j) of image n: its peak, a softer ring, its box. */
+/* Marks one square object of `side` px around the centre of cell (i, j) of image n: its peak, a softer ring,
+ * its box. */
 static void place_object(struct network_fixture *fixture, int n, int i, int j, float side)
 {
     int height = fixture->plan.height / 4, width = fixture->plan.width / 4;
@@ -57,8 +58,8 @@ static void make_data(struct network_fixture *fixture, uint64_t seed)
         for (int object = 0; object < 3; object++)
             place_object(fixture, n, (int)random_below(&random, (uint32_t)height),
                          (int)random_below(&random, (uint32_t)width), (float)random_between(&random, 16, 40));
-    fixture->targets = (struct network_targets){fixture->heat, fixture->box, fixture->box_weight, fixture->rays,
-                                                fixture->ray_weight};
+    fixture->targets = (struct network_targets){fixture->heat, fixture->box, fixture->box_weight,
+                                                fixture->rays, fixture->ray_weight};
 }
 
 void network_fixture_open(struct network_fixture *fixture, const char *device, int threads,
@@ -67,7 +68,8 @@ void network_fixture_open(struct network_fixture *fixture, const char *device, i
 {
     struct failure why;
     *fixture = (struct network_fixture){.architecture = *architecture, .plan = *plan};
-    assert_code_ok(device_open(device, &(struct device_options){.threads = threads}, &fixture->device, &why), why);
+    assert_code_ok(device_open(device, &(struct device_options){.threads = threads}, &fixture->device, &why),
+                   why);
     assert_code_ok(network_create(fixture->device, architecture, plan, &fixture->network, &why), why);
     network_initialize(fixture->network, seed);
     make_data(fixture, seed);
@@ -127,7 +129,7 @@ float *network_fixture_slab(const struct network_fixture *fixture, enum network_
 
 void network_fixture_apply(struct network_fixture *fixture, int64_t step, float lr)
 {
-    const struct network_update update = {.lr = lr, .weight_decay = 1e-2f, .clip_norm = 10, .ema_decay = 0.9f,
-                                          .step = step};
+    const struct network_update update = {
+        .lr = lr, .weight_decay = 1e-2f, .clip_norm = 10, .ema_decay = 0.9f, .step = step};
     network_apply(fixture->network, &update, NULL);
 }

@@ -22,7 +22,8 @@ void network_fixture_open(struct network_fixture *fixture, const char *device, i
                           uint64_t seed);
 void network_fixture_close(struct network_fixture *fixture);
 
-/* Moves every gamma and beta away from its start (where each block's last gamma is 0, which hides the block's gradients). */
+/* Moves every gamma and beta away from its start (where each block's last gamma is 0, which hides the block's
+ * gradients). */
 void network_fixture_shake(struct network_fixture *fixture, uint64_t seed);
 
 /* Adds `step` times `direction` (a slab) to the weights. */

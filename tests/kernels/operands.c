@@ -30,7 +30,8 @@ static float get(const struct tensor *tensor, size_t index)
 }
 
 /* Both devices compute in the host's memory, which these helpers use. */
-struct pair operands_tensor(struct operands *operands, enum dtype dtype, const int shape[4], double low, double high)
+struct pair operands_tensor(struct operands *operands, enum dtype dtype, const int shape[4], double low,
+                            double high)
 {
     struct pair pair;
     for (int side = 0; side < 2; side++) {
@@ -58,7 +59,8 @@ struct pair operands_vector(struct operands *operands, int count, double low, do
 void operands_release(struct operands *operands, struct pair *pair)
 {
     for (int side = 0; side < 2; side++)
-        operands_device(operands, side)->operations->release(operands_device(operands, side), pair->on[side].data);
+        operands_device(operands, side)
+            ->operations->release(operands_device(operands, side), pair->on[side].data);
 }
 
 double operands_distance(const struct pair *pair)

@@ -20,13 +20,15 @@ struct pair {
 };
 
 /* Uniform in [low, high), rounded to dtype.  Released by operands_release. */
-struct pair operands_tensor(struct operands *operands, enum dtype dtype, const int shape[4], double low, double high);
+struct pair operands_tensor(struct operands *operands, enum dtype dtype, const int shape[4], double low,
+                            double high);
 struct pair operands_vector(struct operands *operands, int count, double low, double high);
 void operands_release(struct operands *operands, struct pair *pair);
 
 const struct device *operands_device(const struct operands *operands, int side);
 
-/* Largest difference between the two sides, relative to the plain side's largest magnitude (at least 1e-6). */
+/* Largest difference between the two sides, relative to the plain side's largest magnitude (at least 1e-6).
+ */
 double operands_distance(const struct pair *pair);
 
 /* What rounding may do to a result of that type. */

@@ -1,5 +1,5 @@
-/* The CPU's inner loops as built for each instruction set compute the same: f32 sums may differ in the last bits (fused
- * multiplication), bf16 results in one rounding. */
+/* The CPU's inner loops as built for each instruction set compute the same: f32 sums may differ in the last
+ * bits (fused multiplication), bf16 results in one rounding. */
 #include "testing.h"
 
 #include <math.h>
@@ -18,7 +18,8 @@ static size_t runnable(const struct cpu_loops *tables[3])
 #ifdef __x86_64__
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
         tables[count++] = &cpu_loops_avx2;
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl"))
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512vl"))
         tables[count++] = &cpu_loops_avx512;
 #endif
     return count;
@@ -79,22 +80,45 @@ static void prepare(struct outcome *o)
     }
 }
 
-static void run_norms(const struct cpu_loops *loops, struct outcome *o, enum dtype dtype, size_t channels, int kind)
+static void run_norms(const struct cpu_loops *loops, struct outcome *o, enum dtype dtype, size_t channels,
+                      int kind)
 {
     bool flag = kind & 1;
-    loops->moments[dtype](&(struct cpu_moments){.x = bytes(&o->x, dtype), .pixels = PIXELS, .channels = channels,
-                                                .shift = o->mean, .sums = o->sums, .squares = o->squares});
-    loops->map[dtype](&(struct cpu_map){.x = bytes(&o->x, dtype), .residual = kind & 2 ? bytes(&o->y, dtype) : NULL,
-                                        .y = bytes(&o->out, dtype), .pixels = PIXELS, .channels = channels,
-                                        .mean = o->mean, .factor = o->factor, .beta = o->beta, .relu = flag});
+    loops->moments[dtype](&(struct cpu_moments){.x = bytes(&o->x, dtype),
+                                                .pixels = PIXELS,
+                                                .channels = channels,
+                                                .shift = o->mean,
+                                                .sums = o->sums,
+                                                .squares = o->squares});
+    loops->map[dtype](&(struct cpu_map){.x = bytes(&o->x, dtype),
+                                        .residual = kind & 2 ? bytes(&o->y, dtype) : NULL,
+                                        .y = bytes(&o->out, dtype),
+                                        .pixels = PIXELS,
+                                        .channels = channels,
+                                        .mean = o->mean,
+                                        .factor = o->factor,
+                                        .beta = o->beta,
+                                        .relu = flag});
     loops->reduce[dtype](&(struct cpu_reduction){
-        .x = bytes(&o->x, dtype), .y = bytes(&o->y, dtype),
+        .x = bytes(&o->x, dtype),
+        .y = bytes(&o->y, dtype),
         .gradients = {bytes(&o->masked, dtype), bytes(&o->z, dtype), bytes(&o->y, dtype)},
-        .gradient_count = 1 + kind % 3, .masked = bytes(&o->masked, dtype), .pixels = PIXELS, .channels = channels,
-        .mean = o->mean, .relu = flag, .sums = o->sums, .products = o->squares});
-    loops->spread[dtype](&(struct cpu_spread){.x = bytes(&o->x, dtype), .masked = bytes(&o->masked, dtype),
-                                              .dx = bytes(&o->z, dtype), .pixels = PIXELS, .channels = channels,
-                                              .mean = o->mean, .factor = o->factor, .offset = o->beta,
+        .gradient_count = 1 + kind % 3,
+        .masked = bytes(&o->masked, dtype),
+        .pixels = PIXELS,
+        .channels = channels,
+        .mean = o->mean,
+        .relu = flag,
+        .sums = o->sums,
+        .products = o->squares});
+    loops->spread[dtype](&(struct cpu_spread){.x = bytes(&o->x, dtype),
+                                              .masked = bytes(&o->masked, dtype),
+                                              .dx = bytes(&o->z, dtype),
+                                              .pixels = PIXELS,
+                                              .channels = channels,
+                                              .mean = o->mean,
+                                              .factor = o->factor,
+                                              .offset = o->beta,
                                               .slope = o->slope});
 }
 

@@ -1,5 +1,5 @@
-/* The loss and the optimiser of every device against vectors from numpy, and the devices against one another on larger,
- * rougher cases. */
+/* The loss and the optimiser of every device against vectors from numpy, and the devices against one another
+ * on larger, rougher cases. */
 #include "testing.h"
 
 #include <math.h>
@@ -57,8 +57,9 @@ static struct losing losing_open(enum dtype gradients, const int cells[3], int c
 
 static void losing_close(struct losing *l)
 {
-    struct pair *const pairs[] = {&l->heat, &l->box, &l->rays, &l->dheat, &l->dbox, &l->drays, &l->heat_target,
-                                  &l->box_target, &l->box_weight, &l->ray_target, &l->ray_weight};
+    struct pair *const pairs[] = {&l->heat,       &l->box,        &l->rays,        &l->dheat,
+                                  &l->dbox,       &l->drays,      &l->heat_target, &l->box_target,
+                                  &l->box_weight, &l->ray_target, &l->ray_weight};
     for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++)
         operands_release(&operands, pairs[i]);
 }
@@ -67,11 +68,14 @@ static void losing_run(struct losing *l, bool rays)
 {
     for (int side = 0; side < 2; side++) {
         const struct device *device = operands_device(&operands, side);
-        struct detection_loss loss = {.heat = l->heat.on[side], .dheat = l->dheat.on[side],
-                                      .box = l->box.on[side], .dbox = l->dbox.on[side],
+        struct detection_loss loss = {.heat = l->heat.on[side],
+                                      .dheat = l->dheat.on[side],
+                                      .box = l->box.on[side],
+                                      .dbox = l->dbox.on[side],
                                       .heat_target = l->heat_target.on[side].data,
                                       .box_target = l->box_target.on[side].data,
-                                      .box_weight = l->box_weight.on[side].data, .terms = l->terms[side]};
+                                      .box_weight = l->box_weight.on[side].data,
+                                      .terms = l->terms[side]};
         if (rays) {
             loss.rays = l->rays.on[side];
             loss.drays = l->drays.on[side];
@@ -82,14 +86,15 @@ static void losing_run(struct losing *l, bool rays)
     }
 }
 
-static void assert_equal_to(const struct pair *pair, const double *expected, double tolerance, const char *what)
+static void assert_equal_to(const struct pair *pair, const double *expected, double tolerance,
+                            const char *what)
 {
     for (int side = 0; side < 2; side++)
         for (size_t i = 0; i < tensor_count(&pair->on[side]); i++) {
             double got = (double)((const float *)pair->on[side].data)[i];
             if (!(fabs(got - expected[i]) <= tolerance))
-                fail_msg("%s[%zu] on %s is %.9g, not %.9g", what, i, operands_device(&operands, side)->name, got,
-                         expected[i]);
+                fail_msg("%s[%zu] on %s is %.9g, not %.9g", what, i, operands_device(&operands, side)->name,
+                         got, expected[i]);
         }
 }
 
@@ -102,7 +107,8 @@ static void fill(struct pair *pair, const float *values)
 static void the_loss_and_its_gradient_are_those_of_numpy(void **state)
 {
     (void)state;
-    struct losing l = losing_open(DTYPE_F32, (const int[3]){1, 2, VECTORS_CELLS / 2}, VECTORS_CLASSES, VECTORS_RAYS);
+    struct losing l =
+        losing_open(DTYPE_F32, (const int[3]){1, 2, VECTORS_CELLS / 2}, VECTORS_CLASSES, VECTORS_RAYS);
     fill(&l.heat, vectors_heat);
     fill(&l.heat_target, vectors_heat_target);
     fill(&l.box, vectors_box);
@@ -184,18 +190,24 @@ static void stepping_close(struct stepping *s)
         operands_release(&operands, pairs[i]);
 }
 
-static void stepping_run(struct stepping *s, int step, size_t trained, size_t decaying, const float factors[4])
+static void stepping_run(struct stepping *s, int step, size_t trained, size_t decaying,
+                         const float factors[4])
 {
     for (int side = 0; side < 2; side++) {
         const struct device *device = operands_device(&operands, side);
         device->operations->optimizer_step(
-            device, &(struct optimizer_step){.weights = s->weights.on[side].data, .average = s->average.on[side].data,
+            device, &(struct optimizer_step){.weights = s->weights.on[side].data,
+                                             .average = s->average.on[side].data,
                                              .moment1 = s->moment1.on[side].data,
                                              .moment2 = s->moment2.on[side].data,
                                              .gradient = s->gradient.on[side].data,
-                                             .count = tensor_count(&s->weights.on[side]), .trained = trained,
-                                             .decaying = decaying, .lr = factors[0], .weight_decay = factors[1],
-                                             .clip_norm = factors[2], .average_decay = factors[3],
+                                             .count = tensor_count(&s->weights.on[side]),
+                                             .trained = trained,
+                                             .decaying = decaying,
+                                             .lr = factors[0],
+                                             .weight_decay = factors[1],
+                                             .clip_norm = factors[2],
+                                             .average_decay = factors[3],
                                              .bias_correction1 = 1 - pow(ADAM_BETA1, step),
                                              .bias_correction2 = 1 - pow(ADAM_BETA2, step),
                                              .gradient_norm = &s->norm[side]});
