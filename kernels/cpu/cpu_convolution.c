@@ -27,7 +27,7 @@ struct convolution {
     struct crossing weights[PASS_COUNT];
     dnnl_memory_t bias, dbias;
     dnnl_memory_t plain; /* the table's layout; bytes are set at each conversion */
-    float *plain_copy;   /* (Cout, Kh, Kw, Cin), scaled weights; inference only */
+    float *plain_copy;   /* (Cout, Kh, Kw, Cin), times the scale */
     float *bias_copy;    /* (Cout) */
 };
 

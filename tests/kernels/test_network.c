@@ -154,7 +154,7 @@ static void the_gradient_is_the_slope_of_the_loss(void **state)
 {
     (void)state;
     struct network_fixture fixture;
-    network_fixture_open(&fixture, "cpu", 2, &small,
+    network_fixture_open(&fixture, "cpu", 1, &small,
                          &(struct network_plan){.batch = 2, .height = 96, .width = 96, .training = true}, 9);
     network_fixture_shake(&fixture, 6);
     network_fixture_gradient(&fixture);
@@ -179,7 +179,7 @@ static void five_steps_on_the_cpu_follow_the_plain_ones(void **state)
 {
     (void)state;
     struct network_fixture cpu, ref;
-    network_fixture_open(&cpu, "cpu", 2, &small, &small_plan, 5);
+    network_fixture_open(&cpu, "cpu", 1, &small, &small_plan, 5);
     network_fixture_open(&ref, "ref", 1, &small, &small_plan, 5);
     for (int step = 1; step <= 5; step++) {
         double fast = network_fixture_gradient(&cpu).total, plain = network_fixture_gradient(&ref).total;
@@ -199,7 +199,7 @@ static float *train_four_steps(enum network_precision precision, double *first, 
     struct network_plan plan = small_plan;
     struct network_fixture fixture;
     plan.precision = precision;
-    network_fixture_open(&fixture, "cpu", 2, &small, &plan, 5);
+    network_fixture_open(&fixture, "cpu", 1, &small, &plan, 5);
     for (int step = 1; step <= 4; step++) {
         *last = network_fixture_gradient(&fixture).total;
         if (step == 1)
@@ -331,9 +331,9 @@ static void two_images_at_once_equal_one_after_the_other(void **state)
     struct network_plan plan = {.batch = 2, .height = 64, .width = 64};
     struct network_fixture both, one;
     struct failure why;
-    network_fixture_open(&both, "cpu", 2, &small, &plan, 4);
+    network_fixture_open(&both, "cpu", 1, &small, &plan, 4);
     plan.batch = 1;
-    network_fixture_open(&one, "cpu", 2, &small, &plan, 4);
+    network_fixture_open(&one, "cpu", 1, &small, &plan, 4);
     enum { CELLS = 16 * 16 };
     static float together[2 * CELLS * 4], alone[CELLS * 4];
     assert_code_ok(network_forward(both.network, both.input, &why), why);
