@@ -108,7 +108,7 @@ static enum code find_dataset(const struct active_run *run, char dataset[PATH_MA
     return CODE_OK;
 }
 
-static enum code start_program(struct active_run *run, const char *program, struct failure *why)
+static enum code start_program(struct active_run *run, const struct active_run_options *options, struct failure *why)
 {
     char dataset[PATH_MAX];
     struct run_command command;
@@ -116,9 +116,10 @@ static enum code start_program(struct active_run *run, const char *program, stru
     if (code == CODE_OK)
         code = run_log_open(&run->log, run->folder, why);
     if (code == CODE_OK)
-        code = run_environment_make(&command, run->spec, program, run->folder, dataset, run->resources.cpus, why);
+        code = run_environment_make(&command, run->spec, options->program, run->folder, dataset, run->resources.cpus, why);
     if (code != CODE_OK)
         return code;
+    command.command.hold = options->lease;
     code = run->executor->start(run->executor->context, &command.command, &run->execution, why);
     run_environment_free(&command);
     if (code != CODE_OK)
@@ -161,7 +162,7 @@ static void begin(struct active_run *run, const struct active_run_options *optio
             end_with(run, VERDICT_FINISHED, "");
         else
             end_with(run, VERDICT_LOST, why.text);
-    } else if (start_program(run, options->program, &why) != CODE_OK) {
+    } else if (start_program(run, options, &why) != CODE_OK) {
         if (run->execution)
             run->executor->send(run->execution, SIGKILL);
         end_with(run, VERDICT_FAILED, why.text);

@@ -21,6 +21,7 @@ struct active_run_options {
     const char *node;                /* the name under which it was claimed */
     const char *run;                 /* "experiments/e/001" */
     struct node_resources resources; /* what it may use */
+    int lease;                       /* the node's, borrowed while this begins: held as long as the program lives */
 };
 
 /* Why a program is being stopped. */

@@ -17,6 +17,7 @@ struct exec_command {
     const char *const *arguments;   /* NULL behind the last; arguments[0] is a path */
     const char *const *environment; /* "NAME=value", NULL behind the last; nothing else is inherited */
     const char *folder;             /* working directory, absolute */
+    int hold; /* a descriptor of which a copy stays open as long as any process of the program may live; -1: none */
 };
 
 enum exec_state {

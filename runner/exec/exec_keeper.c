@@ -12,8 +12,11 @@
  * 3. The program has PR_SET_PDEATHSIG: it dies with the keeper.  (The signal is sent when the parent *thread* ends; the keeper
  *    has one thread.)  Only a SIGKILL of the keeper itself can leave grandchildren behind.
  *
- * The keeper keeps no descriptor but its own: a copy of the node's lease would keep a dead node alive.  It is made by fork
- * without exec from a process that may have threads, so it calls only what is safe in a signal handler.
+ * 4. The keeper holds a copy of the node's lease.  So nobody can take a dead node's runs while a process of one of them still
+ *    lives: the lease ends with the last keeper.
+ *
+ * It keeps no other descriptor.  It is made by fork without exec from a process that may have threads, so it calls only what is
+ * safe in a signal handler.
  */
 #include "exec_keeper.h"
 
@@ -33,7 +36,8 @@
 
 #define CHANNEL_FD   3
 #define OUTPUT_FD    4
-#define FIRST_UNUSED 5
+#define HOLD_FD      5
+#define FIRST_UNUSED 6
 #define KILL_ROUNDS  500 /* of 10 ms: a process that waits on a dead disk cannot be killed, and is left */
 
 static void say_why_not(const char *what, int errno_value)
@@ -173,10 +177,13 @@ _Noreturn void exec_keeper_run(int channel, int output, const struct exec_comman
     setsid();
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     prctl(PR_SET_NAME, "cytofs-keeper");
-    /* Both numbers may already be in use by the other one. */
+    /* Each number may already be in use by another of them. */
     int channel_copy = fcntl(channel, F_DUPFD, FIRST_UNUSED), output_copy = fcntl(output, F_DUPFD, FIRST_UNUSED);
+    int hold_copy = command->hold < 0 ? -1 : fcntl(command->hold, F_DUPFD, FIRST_UNUSED);
     if (dup2(channel_copy, CHANNEL_FD) < 0 || dup2(output_copy, OUTPUT_FD) < 0)
         _exit(1);
+    if (hold_copy < 0 || dup2(hold_copy, HOLD_FD) < 0)
+        close(HOLD_FD);
     close_range(FIRST_UNUSED, ~0U, 0);
     int deaths = watch_children();
     pid_t keeper = getpid();

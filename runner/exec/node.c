@@ -193,6 +193,7 @@ static void begin_run(struct node *node, const struct queued_run *queued)
         .node = node->name,
         .run = queued->path,
         .resources = queued->needs,
+        .lease = node->lease,
     };
     struct active_run *run = active_run_begin(&options);
     if (run) {

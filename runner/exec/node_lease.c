@@ -6,7 +6,8 @@
  * A node that was killed may leave its file behind for a moment: the server hears of the close a little later.  Opening that
  * same file would be wrong twice: the server would then not see the old life end, or, having seen it, remove the file of
  * the new one.  So a file that is there is unlinked first, by which the server calls the old life lost at once, and a new
- * one is made.  flock tells a dead holder from a living one on this machine.
+ * one is made.  flock tells a dead holder from a living one on this machine: keepers hold the lease, too, until their
+ * programs are gone (exec_keeper.c).
  * The node's thread.
  */
 #include "node_lease.h"
@@ -22,8 +23,10 @@
 #include "buffer.h"
 #include "file.h"
 #include "scope.h"
+#include "timing.h"
 
 #define LEASE_BYTES 512
+#define DYING_MS    6000 /* the keepers of a killed node need a moment to end its programs */
 
 static void describe(const struct node_description *description, struct buffer *out)
 {
@@ -73,7 +76,11 @@ static enum code remove_leftover(const char *path, struct failure *why)
         return CODE_OK;
     if (opened < 0)
         return failure_set_errno(why, errno, "%s: cannot be opened", path);
-    if (flock(opened, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+    bool locked = false;
+    for (int64_t until = timing_monotonic_ms() + DYING_MS; !locked && timing_monotonic_ms() < until;)
+        if (!(locked = flock(opened, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK))
+            usleep(20000);
+    if (!locked)
         return failure_set(why, CODE_BUSY, "%s: a node of this name is at work already (give this one another with --name)",
                            path);
     if (unlink(path) != 0 && errno != ENOENT)

@@ -88,7 +88,7 @@ enum code run_environment_make(struct run_command *out, const struct spec *spec,
         return failure_set(why, CODE_NO_MEMORY, "starting the program: out of memory");
     }
     out->texts[out->text_count++] = working_folder;
-    out->command = (struct exec_command){out->arguments, out->environment, working_folder};
+    out->command = (struct exec_command){out->arguments, out->environment, working_folder, -1};
     return CODE_OK;
 }
 

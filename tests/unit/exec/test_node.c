@@ -2,10 +2,12 @@
 #include "testing.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -251,6 +253,23 @@ static void a_killed_node_takes_its_programs_along_and_the_next_one_finishes_the
     assert_false(file_exists(fake_lab_path(&lab, "models/m/2")));
 }
 
+static void a_lease_outlives_its_node_until_the_last_process_is_gone(void **state)
+{
+    (void)state;
+    char run[64];
+    offer("echo $$ >pid; (setsid sleep 1000 & echo $! >child); sleep 1000", "", run);
+    pid_t program = process_of(run, "pid"), child = process_of(run, "child");
+    fake_lab_wait_for(&lab, run, RUN_RUNNING);
+    int lease = open(fake_lab_path(&lab, "lab/nodes/" FAKE_LAB_NODE), O_RDWR | O_CLOEXEC);
+    assert_true(lease >= 0);
+    assert_int_equal(flock(lease, LOCK_EX | LOCK_NB), -1);
+    kill(node, SIGKILL);
+    assert_int_equal(flock(lease, LOCK_EX), 0);
+    assert_int_equal(kill(program, 0), -1);
+    assert_int_equal(kill(child, 0), -1);
+    close(lease);
+}
+
 static void a_node_killed_behind_the_registration_does_not_run_the_program_again(void **state)
 {
     (void)state;
@@ -433,6 +452,7 @@ int main(void)
         AT_WORK(a_run_over_its_time_fails_with_the_limit),
         AT_WORK(what_a_program_leaves_running_ends_with_it),
         AT_WORK(a_killed_node_takes_its_programs_along_and_the_next_one_finishes_them_once),
+        AT_WORK(a_lease_outlives_its_node_until_the_last_process_is_gone),
         AT_WORK(a_node_killed_behind_the_registration_does_not_run_the_program_again),
         AT_WORK(a_model_is_registered_with_its_lineage_and_the_run_links_to_it),
         AT_WORK(a_run_without_the_model_that_it_was_to_register_fails),
