@@ -14,6 +14,7 @@
  */
 #include "tree_commit.h"
 
+#include <signal.h>
 #include <stdlib.h>
 
 #include "catalog_chunk.h"
@@ -234,7 +235,12 @@ static void *run(void *context)
 
 enum code commit_start(struct tree *tree, struct failure *why)
 {
+    /* Signals are for the program's own threads. */
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
     int result = pthread_create(&tree->commit.thread, NULL, run, tree);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (result != 0)
         return failure_set_errno(why, result, "starting the thread that makes changes durable");
     tree->commit.running = true;

@@ -91,6 +91,8 @@ enum code tree_get_xattr(struct tree *tree, struct node_id id, const char *name,
     SCOPE_BUFFER sealed_name = {0};
     SCOPE_BUFFER sealed = {0};
     struct node *node;
+    if (tree_is_derived(id))
+        return failure_set(why, CODE_NO_DATA, "a derived file has no extended attributes");
     enum code code = find(tree, id, name, &node, &sealed_name, why);
     if (code != CODE_OK)
         return code;

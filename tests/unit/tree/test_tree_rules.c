@@ -445,6 +445,11 @@ static void stamps_count_changes_below(void **state)
     lab_expect(&watched->lab, "experiments/e/sub/x", "2");
     tree_path_stamp(tree, "experiments/e", &again, &when);
     assert_true(again == folder);
+    struct failure why;
+    tree_path_stamp(tree, "experiments", &folder, &when);
+    assert_code_ok(tree_path_make_folders(tree, "experiments/g/001/metrics", &why), why);
+    tree_path_stamp(tree, "experiments", &again, &when);
+    assert_true(again > folder);
     tree_path_stamp(tree, "experiments/missing", &again, &when);
     assert_true(again == 0 && when == 0);
 }
