@@ -48,7 +48,7 @@ static void describe_first_steps(struct tree *tree, struct buffer *out)
     if (dataset.name[0])
         buffer_printf(out, "  1. ls datasets/%s\n", dataset.name);
     else
-        buffer_append_text(out, "  1. cytofs synth datasets/cells      makes a small dataset of synthetic cells\n"
+        buffer_append_text(out, "  1. cytofs synth fluo16 datasets/cells makes a small dataset of synthetic cells\n"
                                 "     (cytofs import brings your own images in)\n");
     buffer_printf(out,
                   "  2. Write this into jobs/first.yaml with any editor; saving it starts the training:\n"

@@ -24,6 +24,7 @@ static bool worth_noting(enum code code)
     case CODE_NO_DATA:
     case CODE_NO_OFFSET:
     case CODE_INTERRUPTED:
+    case CODE_UNSUPPORTED: /* programs try and do without: attributes of derived files, kinds of preallocation */
         return false;
     default:
         return true;

@@ -7,6 +7,7 @@
 #include "testing.h"
 
 #include "chunk_store.h"
+#include "chunk_store_fault.h"
 #include "chunk_store_memory.h"
 #include "lab_view.h"
 #include "timing.h"
@@ -20,7 +21,9 @@ int session_fixture_setup(void **state)
     struct failure why;
     struct session_fixture *fixture = calloc(1, sizeof *fixture);
     assert_non_null(fixture);
-    assert_code_ok(chunk_store_memory_create(0, &fixture->chunks, &why), why);
+    struct chunk_store *memory;
+    assert_code_ok(chunk_store_memory_create(0, &memory, &why), why);
+    assert_code_ok(chunk_store_fault_create(memory, &fixture->chunks, &why), why);
     const struct tree_open_options options = {.chunks = fixture->chunks, .member_name = "alice"};
     assert_code_ok(tree_open(&options, &fixture->tree, &why), why);
     assert_code_ok(test_rules_add(&fixture->rules, fixture->tree, NULL, &why), why);

@@ -9,7 +9,7 @@ struct chunk_store;
 struct tree;
 
 struct session_fixture {
-    struct chunk_store *chunks;
+    struct chunk_store *chunks; /* in memory, below a layer that can be made to fail (chunk_store_fault.h) */
     struct tree *tree;
     struct test_rules rules;
     struct fuse_client client;

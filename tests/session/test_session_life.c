@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "chunk_store_fault.h"
 #include "random.h"
 #include "scope.h"
 #include "session.h"
@@ -105,6 +106,51 @@ static void releasing_a_stream_that_is_being_read_answers_the_reader(void **stat
     }
 }
 
+static void invalidating_a_path_tells_the_kernel_of_its_node_and_its_name(void **state)
+{
+    struct session_fixture *fixture = *state;
+    struct fuse_client *client = &fixture->client;
+    int code;
+    const void *body;
+    assert_int_equal(fuse_client_put(client, "datasets/a", "text"), 0);
+    uint64_t node = session_fixture_node(fixture, "datasets/a");
+    uint64_t datasets = session_fixture_node(fixture, "datasets");
+    session_invalidate(client->session, "datasets/a");
+    assert_int_equal(fuse_client_await_notice(client, 10000, &code, &body), 0);
+    assert_int_equal(code, FUSE_NOTIFY_INVAL_INODE);
+    struct fuse_notify_inval_inode_out inode;
+    memcpy(&inode, body, sizeof inode);
+    assert_int_equal(inode.ino, node);
+    assert_int_equal(fuse_client_await_notice(client, 10000, &code, &body), 0);
+    assert_int_equal(code, FUSE_NOTIFY_INVAL_ENTRY);
+    struct fuse_notify_inval_entry_out entry;
+    memcpy(&entry, body, sizeof entry);
+    assert_int_equal(entry.parent, datasets);
+    assert_int_equal(entry.namelen, 1);
+    assert_memory_equal((const char *)body + sizeof entry, "a", 2);
+}
+
+static void a_full_disk_is_enospc_and_explained(void **state)
+{
+    struct session_fixture *fixture = *state;
+    struct fuse_client *client = &fixture->client;
+    struct fuse_entry_out entry;
+    struct fuse_open_out open;
+    SCOPE_BUFFER words = {0};
+    uint64_t datasets = session_fixture_node(fixture, "datasets");
+    assert_int_equal(fuse_client_create(client, datasets, "a", O_WRONLY, &entry, &open), 0);
+    assert_int_equal(fuse_client_write(client, entry.nodeid, open.fh, 0, "text", 4), 0);
+    chunk_store_fault_set(fixture->chunks, CHUNK_STORE_PUT,
+                          &(struct chunk_store_fault){.first = 1, .code = CODE_NO_SPACE});
+    assert_int_equal(fuse_client_fsync(client, entry.nodeid, open.fh), ENOSPC);
+    assert_int_equal(fuse_client_get(client, "lab/last-error", &words), 0);
+    assert_non_null(strstr(buffer_text(&words), "datasets/a"));
+    chunk_store_fault_set(fixture->chunks, CHUNK_STORE_PUT, &(struct chunk_store_fault){.first = 0});
+    assert_int_equal(fuse_client_fsync(client, entry.nodeid, open.fh), 0); /* once there is room again */
+    assert_int_equal(fuse_client_release(client, entry.nodeid, open.fh), 0);
+    session_fixture_expect(fixture, "datasets/a", "text");
+}
+
 static void lookup_counts_survive_growth_and_removal_in_any_order(void **state)
 {
     struct session_fixture *fixture = *state;
@@ -194,6 +240,8 @@ int main(void)
         session_test(a_client_that_vanishes_leaves_no_open_file_and_no_reference),
         session_test(stopping_while_reads_wait_answers_them_and_can_be_done_twice),
         session_test(releasing_a_stream_that_is_being_read_answers_the_reader),
+        session_test(invalidating_a_path_tells_the_kernel_of_its_node_and_its_name),
+        session_test(a_full_disk_is_enospc_and_explained),
         session_test(lookup_counts_survive_growth_and_removal_in_any_order),
         session_test(many_clients_at_once_see_their_own_files_whole),
     };

@@ -88,6 +88,40 @@ static void a_derived_file_has_its_true_size_and_follows_its_source(void **state
     session_fixture_expect(fixture, "datasets/d/size", "12 bytes\n");
 }
 
+static void a_derived_file_is_listed_only_while_it_exists(void **state)
+{
+    struct session_fixture *fixture = *state;
+    struct fuse_client *client = &fixture->client;
+    struct fuse_entry_out folder;
+    assert_int_equal(fuse_client_mkdir(client, session_fixture_node(fixture, "datasets"), "d", &folder), 0);
+    for (int with_attributes = 0; with_attributes < 2; with_attributes++) {
+        SCOPE_BUFFER before = {0};
+        SCOPE_BUFFER after = {0};
+        assert_int_equal(fuse_client_list(client, folder.nodeid, with_attributes, &before), 0);
+        assert_null(strstr(buffer_text(&before), "size"));
+        assert_int_equal(fuse_client_put(client, "datasets/d/data", "12345"), 0);
+        assert_int_equal(fuse_client_list(client, folder.nodeid, with_attributes, &after), 0);
+        assert_non_null(strstr(buffer_text(&after), "size"));
+        assert_int_equal(fuse_client_remove(client, folder.nodeid, "data", false), 0);
+    }
+}
+
+static void what_programs_try_all_day_is_not_noted_as_an_error(void **state)
+{
+    struct session_fixture *fixture = *state;
+    struct fuse_client *client = &fixture->client;
+    struct fuse_entry_out entry;
+    SCOPE_BUFFER value = {0};
+    SCOPE_BUFFER words = {0};
+    assert_int_equal(fuse_client_resolve(client, "datasets/nothing", &entry), ENOENT);
+    assert_int_not_equal(
+        fuse_client_getxattr(client, session_fixture_node(fixture, "README"), "security.selinux", &value), 0);
+    assert_int_not_equal(
+        fuse_client_getxattr(client, session_fixture_node(fixture, "datasets"), "user.none", &value), 0);
+    assert_int_equal(fuse_client_get(client, "lab/last-error", &words), 0);
+    assert_string_equal(buffer_text(&words), "nothing was refused since the server started\n");
+}
+
 static void the_kernel_is_told_not_to_keep_what_it_knows_of_derived_files(void **state)
 {
     struct session_fixture *fixture = *state;
@@ -305,6 +339,8 @@ int main(void)
         session_test(a_bad_spec_fails_the_close_is_kept_and_explained),
         session_test(renaming_onto_a_watched_name_settles_it_and_hidden_names_never_do),
         session_test(a_derived_file_has_its_true_size_and_follows_its_source),
+        session_test(a_derived_file_is_listed_only_while_it_exists),
+        session_test(what_programs_try_all_day_is_not_noted_as_an_error),
         session_test(the_kernel_is_told_not_to_keep_what_it_knows_of_derived_files),
         session_test(a_derived_file_can_be_neither_written_nor_removed),
         session_test(a_read_waits_for_the_stream_while_others_are_served),
