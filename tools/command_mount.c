@@ -132,6 +132,7 @@ static int serve_in_background(const struct command *command, const struct mount
     close(ends[0]);
     struct readiness readiness = {ends[1], arguments->directory};
     struct lab_store store;
+    lab_server_block_signals();
     enum code code = arguments->memory ? lab_store_open_memory(&store, &why)
                                        : lab_store_open(arguments->store, arguments->key, false, &store, &why);
     if (code == CODE_OK && (code = redirect_to_log(store.id, &why)) != CODE_OK)
@@ -150,6 +151,7 @@ static int serve_in_foreground(const struct command *command, const struct mount
 {
     struct failure why;
     struct lab_store store;
+    lab_server_block_signals();
     enum code code = arguments->memory ? lab_store_open_memory(&store, &why)
                                        : lab_store_open(arguments->store, arguments->key, false, &store, &why);
     if (code != CODE_OK)

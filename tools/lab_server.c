@@ -33,12 +33,14 @@
 #include "logging.h"
 #include "scope.h"
 #include "session.h"
+#include "session_mount.h"
 #include "timing.h"
 #include "views.h"
 
 #define NODE_RESTART_PAUSE_MS 1000
 #define NODE_STOP_PATIENCE_MS 15000 /* its program gets 10 s to write a checkpoint */
 #define POLL_INTERVAL_US      20000
+#define FOLDER_ENTRIES_MAX    100000
 
 extern char **environ;
 
@@ -71,7 +73,7 @@ static void *wait_for_signals(void *argument)
     return NULL;
 }
 
-static void block_signals(void)
+void lab_server_block_signals(void)
 {
     sigset_t blocked;
     sigemptyset(&blocked);
@@ -84,11 +86,32 @@ static void block_signals(void)
 
 /* The node: a process of its own ------------------------------------------------------------------------------------- */
 
-static enum code make_node_folder(struct lab_server *server, const char *id, struct failure *why)
+/* A server that was killed leaves its node's folder behind, with a dead mount on it.  We have the store's lock, so any that
+ * bears the store's id is one. */
+static void clear_old_node_folders(const char *above, const char *id)
+{
+    char prefix[32];
+    struct file_names names;
+    int length = snprintf(prefix, sizeof prefix, "cytofs-node-%.8s-", id);
+    if (file_list(above, FOLDER_ENTRIES_MAX, &names, NULL) != CODE_OK)
+        return;
+    for (size_t i = 0; i < names.count; i++) {
+        if (strncmp(names.names[i], prefix, (size_t)length) != 0)
+            continue;
+        SCOPE_FREE char *path = file_join(above, names.names[i]);
+        if (path && session_mount_remove(path, NULL) == CODE_OK)
+            rmdir(path);
+    }
+    file_names_free(&names);
+}
+
+static enum code make_node_folder(struct lab_server *server, const struct lab_store *store, struct failure *why)
 {
     const char *runtime = getenv("XDG_RUNTIME_DIR");
     const char *above = runtime && file_is_folder(runtime) && access(runtime, W_OK) == 0 ? runtime : "/tmp";
-    if (asprintf(&server->node_folder, "%s/cytofs-node-%.8s-XXXXXX", above, id) < 0) {
+    if (store->folder)
+        clear_old_node_folders(above, store->id);
+    if (asprintf(&server->node_folder, "%s/cytofs-node-%.8s-XXXXXX", above, store->id) < 0) {
         server->node_folder = NULL;
         return failure_set(why, CODE_NO_MEMORY, "out of memory");
     }
@@ -171,7 +194,7 @@ static void *mind_node(void *argument)
 
 static enum code start_node(struct lab_server *server, const struct lab_store *store, struct failure *why)
 {
-    enum code code = make_node_folder(server, store->id, why);
+    enum code code = make_node_folder(server, store, why);
     if (code != CODE_OK)
         return code;
     struct session_options options = {.mountpoint = server->node_folder, .label = "cytofs-node"};
@@ -237,7 +260,6 @@ static void stop(struct lab_server *server)
 enum code lab_server_run(struct lab_store *store, const struct lab_server_options *options, struct failure *why)
 {
     struct lab_server server = {.options = options};
-    block_signals();
     enum code code = start(&server, store, why);
     options->ready(options->ready_context, code == CODE_OK ? NULL : why);
     if (code == CODE_OK) {

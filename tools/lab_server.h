@@ -18,6 +18,10 @@ struct lab_server_options {
     void *ready_context;
 };
 
+/* Blocks SIGTERM and SIGINT, which the server waits for in a thread of its own.  Call it before the store is opened: every
+ * thread inherits it. */
+void lab_server_block_signals(void);
+
 /* Serves the opened lab until it is unmounted or SIGTERM or SIGINT comes; then everything is committed
  * and the store closed, in any case. */
 MUST_CHECK enum code lab_server_run(struct lab_store *store, const struct lab_server_options *options,

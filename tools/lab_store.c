@@ -14,6 +14,10 @@
 #include "member_key_file.h"
 #include "passphrase.h"
 #include "store_folder.h"
+#include "timing.h"
+
+#define LOCK_PATIENCE_MS 2000
+#define LOCK_RETRY_US    50000
 
 const char *lab_store_login_name(void)
 {
@@ -89,10 +93,20 @@ static enum code load_key(struct lab_store *store, struct failure *why)
     return code;
 }
 
+/* A server that was killed a moment ago holds the lock until the kernel has done with it. */
+static enum code open_folder_patiently(const char *path, struct store_folder **out, struct failure *why)
+{
+    int64_t deadline_ms = timing_monotonic_ms() + LOCK_PATIENCE_MS;
+    enum code code;
+    while ((code = store_folder_open(path, false, out, why)) == CODE_BUSY && timing_monotonic_ms() < deadline_ms)
+        usleep(LOCK_RETRY_US);
+    return code;
+}
+
 static enum code open_parts(const char *path, const char *key_option, struct lab_store *out, struct failure *why)
 {
     *out = (struct lab_store){0};
-    enum code code = store_folder_open(path, false, &out->folder, why);
+    enum code code = open_folder_patiently(path, &out->folder, why);
     if (code == CODE_OK)
         code = open_chunks(out, key_option, why);
     return code == CODE_OK ? load_key(out, why) : code;

@@ -67,12 +67,20 @@ enum code session_mount_remove(const char *mountpoint, struct failure *why)
     return code == CODE_OK ? CODE_OK : failure_wrap(why, code, "unmounting %s", mountpoint);
 }
 
-/* Where a file system server died, every access gives ENOTCONN, except that the kernel may still answer stat(2) from what it
- * was told before; so the folder is opened. */
+/* Where a file system server died, every request gives ENOTCONN, or ECONNABORTED where it was under way just then.  The kernel
+ * may still answer open(2) and stat(2) from what it was told before; so it is made to ask. */
+static bool is_dead(const char *mountpoint)
+{
+    struct statx status;
+    SCOPE_CLOSE int folder = open(mountpoint, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (folder >= 0 && statx(folder, "", AT_EMPTY_PATH | AT_STATX_FORCE_SYNC, STATX_BASIC_STATS, &status) == 0)
+        return false;
+    return errno == ENOTCONN || errno == ECONNABORTED;
+}
+
 static enum code clear_dead_mount(const char *mountpoint, struct failure *why)
 {
-    SCOPE_CLOSE int folder = open(mountpoint, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (folder >= 0 || errno != ENOTCONN)
+    if (!is_dead(mountpoint))
         return CODE_OK;
     enum code code = session_mount_remove(mountpoint, why);
     if (code != CODE_OK)

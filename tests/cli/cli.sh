@@ -6,8 +6,9 @@ cytofs=$1
 work=$(mktemp -d /tmp/cytofs-cli-XXXXXX)
 lab=$work/lab
 export HOME=$work/home XDG_CONFIG_HOME=$work/home/.config XDG_STATE_HOME=$work/home/.state
+export XDG_RUNTIME_DIR=$work/runtime # the node's own mount: its processes are told from those of other labs by it
 unset CYTOFS_LAB CYTOFS_KEY CYTOFS_PASSPHRASE
-mkdir -p "$HOME" "$lab"
+mkdir -p "$HOME" "$lab" "$XDG_RUNTIME_DIR"
 
 fail() {
     echo "FAILED: $*" >&2
@@ -64,6 +65,7 @@ state_of() { head -n 1 "$lab/jobs/$1/status" 2>/dev/null; }
 clean_up() {
     unmount_lab
     pkill -KILL -f "$work/" 2>/dev/null
+    grep -o " $work/[^ ]* fuse" /proc/self/mounts | cut -d' ' -f2 | while read -r left; do fusermount3 -uz "$left"; done
     rm -rf "$work"
 }
 trap clean_up EXIT
