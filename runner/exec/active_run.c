@@ -51,7 +51,7 @@ struct active_run {
     struct node_resources resources;
     struct spec *spec; /* NULL where it cannot be read */
 
-    int attempt;       /* which claim this is; 0 where the events do not say */
+    int attempt; /* which claim this is; 0 where the events do not say */
 
     enum active_state state;
     enum stop_reason stop;
@@ -108,7 +108,8 @@ static enum code find_dataset(const struct active_run *run, char dataset[PATH_MA
     return CODE_OK;
 }
 
-static enum code start_program(struct active_run *run, const struct active_run_options *options, struct failure *why)
+static enum code start_program(struct active_run *run, const struct active_run_options *options,
+                               struct failure *why)
 {
     char dataset[PATH_MAX];
     struct run_command command;
@@ -116,7 +117,8 @@ static enum code start_program(struct active_run *run, const struct active_run_o
     if (code == CODE_OK)
         code = run_log_open(&run->log, run->folder, why);
     if (code == CODE_OK)
-        code = run_environment_make(&command, run->spec, options->program, run->folder, dataset, run->resources.cpus, why);
+        code = run_environment_make(&command, run->spec, options->program, run->folder, dataset,
+                                    run->resources.cpus, why);
     if (code != CODE_OK)
         return code;
     command.command.hold = options->lease;
@@ -130,7 +132,8 @@ static enum code start_program(struct active_run *run, const struct active_run_o
     struct pollfd news = {.fd = run->executor->news(run->execution), .events = POLLIN};
     poll(&news, 1, 1000); /* the process id comes at once */
     run->executor->look(run->execution, &value);
-    return write_event(run, (struct run_event){.kind = RUN_EVENT_STARTED, .pid = run->executor->id(run->execution)}, why);
+    return write_event(
+        run, (struct run_event){.kind = RUN_EVENT_STARTED, .pid = run->executor->id(run->execution)}, why);
 }
 
 /* Whether an earlier attempt came as far as the model's version. */
@@ -234,11 +237,13 @@ static void judge_exit(struct active_run *run, int status)
     if (status == 0) {
         end_with(run, VERDICT_FINISHED, "");
     } else if (status == EXIT_TO_BE_CONTINUED) {
-        end_with(run, VERDICT_LOST, run->stop == STOP_NODE_ENDS ? "the node was stopped" : "the program stopped early");
+        end_with(run, VERDICT_LOST,
+                 run->stop == STOP_NODE_ENDS ? "the node was stopped" : "the program stopped early");
     } else {
         const char *line = run_log_last_line(&run->log);
         char text[sizeof run->reason];
-        snprintf(text, sizeof text, "the program ended with exit status %d%s%s", status, line[0] ? ": " : "", line);
+        snprintf(text, sizeof text, "the program ended with exit status %d%s%s", status, line[0] ? ": " : "",
+                 line);
         end_with(run, VERDICT_FAILED, text);
     }
 }
@@ -259,7 +264,8 @@ static void judge(struct active_run *run, enum exec_state how, int value)
     } else if (run->stop == STOP_CANCELLED) {
         end_with(run, VERDICT_CANCELLED, "");
     } else if (run->stop == STOP_OUT_OF_TIME) {
-        snprintf(text, sizeof text, "ran longer than resources.time allows (%lld s)", (long long)run->spec->time_s);
+        snprintf(text, sizeof text, "ran longer than resources.time allows (%lld s)",
+                 (long long)run->spec->time_s);
         end_with(run, VERDICT_FAILED, text);
     } else if (how == EXEC_EXITED) {
         judge_exit(run, value);
@@ -328,8 +334,8 @@ static void follow_program(struct active_run *run)
     enum exec_state how = run->executor->look(run->execution, &value);
     if (how != EXEC_RUNS && run->ended_at_ms == 0)
         run->ended_at_ms = timing_monotonic_ms();
-    bool ended = run->ended_at_ms &&
-                 (run->output_ended || timing_monotonic_ms() >= run->ended_at_ms + OUTPUT_WAIT_MS);
+    bool ended =
+        run->ended_at_ms && (run->output_ended || timing_monotonic_ms() >= run->ended_at_ms + OUTPUT_WAIT_MS);
     if (run_log_flush(&run->log, ended, &why) != CODE_OK)
         logging_warning("%s: %s", run->path, why.text);
     if (ended)

@@ -21,14 +21,14 @@ struct active_run_options {
     const char *node;                /* the name under which it was claimed */
     const char *run;                 /* "experiments/e/001" */
     struct node_resources resources; /* what it may use */
-    int lease;                       /* the node's, borrowed while this begins: held as long as the program lives */
+    int lease; /* the node's, borrowed while this begins: held as long as the program lives */
 };
 
 /* Why a program is being stopped. */
 enum stop_reason {
     STOP_NOT,
     STOP_OUT_OF_TIME,
-    STOP_NODE_ENDS,  /* the run is given back */
+    STOP_NODE_ENDS, /* the run is given back */
     STOP_CANCELLED,
     STOP_TAKEN_AWAY, /* the server has given the run up: killed at once, and nothing more is said about it */
 };
@@ -55,6 +55,7 @@ void active_run_stop(struct active_run *run, enum stop_reason reason);
 void active_run_destroy(struct active_run *run);
 
 /* Reads <lab>/<run>/spec.yaml. *out is the caller's. */
-MUST_CHECK enum code active_run_read_spec(const char *lab, const char *run, struct spec **out, struct failure *why);
+MUST_CHECK enum code active_run_read_spec(const char *lab, const char *run, struct spec **out,
+                                          struct failure *why);
 
 #endif

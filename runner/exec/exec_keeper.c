@@ -178,7 +178,8 @@ _Noreturn void exec_keeper_run(int channel, int output, const struct exec_comman
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     prctl(PR_SET_NAME, "cytofs-keeper");
     /* Each number may already be in use by another of them. */
-    int channel_copy = fcntl(channel, F_DUPFD, FIRST_UNUSED), output_copy = fcntl(output, F_DUPFD, FIRST_UNUSED);
+    int channel_copy = fcntl(channel, F_DUPFD, FIRST_UNUSED),
+        output_copy = fcntl(output, F_DUPFD, FIRST_UNUSED);
     int hold_copy = command->hold < 0 ? -1 : fcntl(command->hold, F_DUPFD, FIRST_UNUSED);
     if (dup2(channel_copy, CHANNEL_FD) < 0 || dup2(output_copy, OUTPUT_FD) < 0)
         _exit(1);

@@ -7,7 +7,7 @@
 /* What the keeper reports over its channel (SOCK_SEQPACKET): first started, then ended.  The other way goes one int a message:
  * a signal to pass on. */
 struct exec_keeper_report {
-    int kind;  /* EXEC_RUNS: started, value is the process id.  EXEC_EXITED, EXEC_KILLED: ended */
+    int kind; /* EXEC_RUNS: started, value is the process id.  EXEC_EXITED, EXEC_KILLED: ended */
     int value;
 };
 

@@ -25,7 +25,8 @@ struct execution {
     int value;
 };
 
-static enum code start(void *context, const struct exec_command *command, struct execution **out, struct failure *why)
+static enum code start(void *context, const struct exec_command *command, struct execution **out,
+                       struct failure *why)
 {
     (void)context;
     struct execution *execution = calloc(1, sizeof *execution);
@@ -119,6 +120,12 @@ static void destroy(struct execution *execution)
 struct executor exec_local(void)
 {
     return (struct executor){
-        .start = start, .output = output, .news = news, .look = look, .send = send_signal, .id = id, .destroy = destroy,
+        .start = start,
+        .output = output,
+        .news = news,
+        .look = look,
+        .send = send_signal,
+        .id = id,
+        .destroy = destroy,
     };
 }

@@ -80,8 +80,8 @@ static void take_lines(struct buffer *pending, void (*each)(void *context, const
                        void *context)
 {
     size_t start = 0;
-    for (const char *feed; start < pending->length &&
-                           (feed = memchr(pending->data + start, '\n', pending->length - start));) {
+    for (const char *feed;
+         start < pending->length && (feed = memchr(pending->data + start, '\n', pending->length - start));) {
         size_t length = (size_t)(feed - pending->data) - start;
         struct job_change change;
         if (job_change_parse(pending->data + start, length, &change))
@@ -96,8 +96,9 @@ static void take_lines(struct buffer *pending, void (*each)(void *context, const
     pending->length = rest;
 }
 
-enum code job_stream_read(struct job_stream *stream, void (*each)(void *context, const struct job_change *change),
-                          void *context, struct failure *why)
+enum code job_stream_read(struct job_stream *stream,
+                          void (*each)(void *context, const struct job_change *change), void *context,
+                          struct failure *why)
 {
     char *end = buffer_reserve(&stream->pending, READ_BYTES);
     if (!end)

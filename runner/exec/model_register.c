@@ -32,8 +32,8 @@
 
 struct work {
     const struct model_registration *asked;
-    char folder[4096];   /* <lab>/models/<model> */
-    char source[4096];   /* <lab>/<run>/model */
+    char folder[4096]; /* <lab>/models/<model> */
+    char source[4096]; /* <lab>/<run>/model */
     struct failure *why;
 };
 
@@ -42,7 +42,8 @@ static enum code prepare(struct work *work, const struct model_registration *ask
     *work = (struct work){.asked = asked, .why = why};
     int folder = snprintf(work->folder, sizeof work->folder, "%s/models/%s", asked->lab, asked->model);
     int source = snprintf(work->source, sizeof work->source, "%s/%s/model", asked->lab, asked->run);
-    if (folder < 0 || source < 0 || (size_t)folder + 300 > sizeof work->folder || (size_t)source >= sizeof work->source)
+    if (folder < 0 || source < 0 || (size_t)folder + 300 > sizeof work->folder ||
+        (size_t)source >= sizeof work->source)
         return failure_set(why, CODE_NAME_TOO_LONG, "models/%s: the path is too long", asked->model);
     return CODE_OK;
 }
@@ -103,7 +104,8 @@ bool model_register_done(const struct model_registration *registration)
 {
     struct work work;
     long highest = 0, own = 0;
-    return prepare(&work, registration, NULL) == CODE_OK && find_versions(&work, &highest, &own) == CODE_OK && own > 0;
+    return prepare(&work, registration, NULL) == CODE_OK && find_versions(&work, &highest, &own) == CODE_OK &&
+           own > 0;
 }
 
 /* Putting together ------------------------------------------------------------------------------------------------ */
@@ -122,7 +124,8 @@ static enum code check_source(const struct work *work)
     file_names_free(&names);
     if (count == 0)
         return failure_set(work->why, CODE_INVALID,
-                           "register: %s: the program ended well but left its folder model/ empty", work->asked->model);
+                           "register: %s: the program ended well but left its folder model/ empty",
+                           work->asked->model);
     return CODE_OK;
 }
 
@@ -136,7 +139,8 @@ static enum code add_lineage(const struct work *work, const char *staging)
     SCOPE_BUFFER line = {0};
     struct stat status;
     if (stat(path, &status) != 0)
-        buffer_append_text(&line, "# Made by a program of its own: what it trained, and on what, is in its run's spec.\n");
+        buffer_append_text(
+            &line, "# Made by a program of its own: what it trained, and on what, is in its run's spec.\n");
     else
         buffer_append_text(&line, "\n"); /* the text before may lack its last line feed */
     buffer_printf(&line, "run: %s\n", work->asked->run);
@@ -169,7 +173,8 @@ static enum code publish(const struct work *work, const char *staging, long high
             return CODE_OK;
         }
         if (errno != EEXIST)
-            return failure_set_errno(work->why, errno, "models/%s/%ld: cannot be made", work->asked->model, number);
+            return failure_set_errno(work->why, errno, "models/%s/%ld: cannot be made", work->asked->model,
+                                     number);
     }
     return failure_set(work->why, CODE_BUSY, "models/%s: others are registering versions all the time",
                        work->asked->model);
@@ -224,7 +229,8 @@ static enum code replace_source(const struct work *work, long own)
         return code;
     if (symlink(target, link) != 0 ||
         renameat2(AT_FDCWD, link, AT_FDCWD, work->source, exists ? RENAME_EXCHANGE : 0) != 0)
-        return failure_set_errno(work->why, errno, "%s/model: cannot be made a link to the version", work->asked->run);
+        return failure_set_errno(work->why, errno, "%s/model: cannot be made a link to the version",
+                                 work->asked->run);
     return exists ? file_remove_tree(link, work->why) : CODE_OK;
 }
 

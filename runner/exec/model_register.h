@@ -6,9 +6,9 @@
 
 #include "failure.h"
 
-#define MODEL_PATH_MAX   256
-#define MODEL_FILES_MAX  10000
-#define MODEL_DEPTH_MAX  8
+#define MODEL_PATH_MAX  256
+#define MODEL_FILES_MAX 10000
+#define MODEL_DEPTH_MAX 8
 
 struct model_registration {
     const char *lab;   /* the mounted lab's folder */

@@ -37,13 +37,13 @@
 #include "stray_runs.h"
 #include "timing.h"
 
-#define NODE_RUNS_MAX    64
-#define NODE_NAME_MAX    64
-#define LEASE_MS         10000
-#define LEASE_CHECK_MS   1000
-#define CLAIM_MS         1000
-#define POLL_MS_MAX      250 /* how late *stop may be noticed */
-#define CLAIMS_AT_ONCE   256 /* queued runs tried in one go */
+#define NODE_RUNS_MAX  64
+#define NODE_NAME_MAX  64
+#define LEASE_MS       10000
+#define LEASE_CHECK_MS 1000
+#define CLAIM_MS       1000
+#define POLL_MS_MAX    250 /* how late *stop may be noticed */
+#define CLAIMS_AT_ONCE 256 /* queued runs tried in one go */
 
 struct node {
     const struct node_options *options;
@@ -145,7 +145,8 @@ static void hear(void *context, const struct job_change *change)
     bool queued = strcmp(change->state, "queued") == 0;
     bool held = strcmp(change->state, "claimed") == 0 || strcmp(change->state, "running") == 0 ||
                 strcmp(change->state, "cancelling") == 0;
-    logging_trace(TRACE_NODE, "%s is %s%s%s", change->run, change->state, change->node[0] ? " on " : "", change->node);
+    logging_trace(TRACE_NODE, "%s is %s%s%s", change->run, change->state, change->node[0] ? " on " : "",
+                  change->node);
     size_t at = find_run(node, change->run);
     node->claim_due_ms = 0;
     stray_runs_remove(&node->strays, change->run);
@@ -168,7 +169,8 @@ static bool lab_is_gone(int errno_value)
 
 enum claim { CLAIM_TAKEN, CLAIM_LATER, CLAIM_NEVER };
 
-static enum code claim(struct node *node, const struct queued_run *queued, enum claim *result, struct failure *why)
+static enum code claim(struct node *node, const struct queued_run *queued, enum claim *result,
+                       struct failure *why)
 {
     SCOPE_FREE char *path = NULL;
     if (asprintf(&path, "%s/%s/claim", node->options->lab, queued->path) < 0)
@@ -235,7 +237,8 @@ static enum code claim_queued(struct node *node, struct failure *why)
 /* A server that has given the node up by mistake removed its file: the node signs on again. */
 static enum code keep_lease(struct node *node, struct failure *why)
 {
-    struct node_description description = {node->name, node->options->devices, node->has, resources_used(node)};
+    struct node_description description = {node->name, node->options->devices, node->has,
+                                           resources_used(node)};
     int64_t now = timing_monotonic_ms();
     node->lease_check_due_ms = now + LEASE_CHECK_MS;
     if (!node_lease_is_held(node->lease)) {
@@ -332,9 +335,10 @@ static enum code choose_name(struct node *node, struct failure *why)
         strcpy(node->name, "node");
     }
     if (node->name[0] == 0 || node->name[0] == '.' || node->name[strspn(node->name, letters)] != 0)
-        return failure_set(why, CODE_INVALID,
-                           "\"%s\" cannot be a node's name (write letters, digits, '.', '_' or '-', not '.' first)",
-                           node->name);
+        return failure_set(
+            why, CODE_INVALID,
+            "\"%s\" cannot be a node's name (write letters, digits, '.', '_' or '-', not '.' first)",
+            node->name);
     return CODE_OK;
 }
 

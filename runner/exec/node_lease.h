@@ -27,6 +27,7 @@ MUST_CHECK enum code node_lease_take(const char *lab, const struct node_descript
 bool node_lease_is_held(int fd);
 
 /* Writes the description anew.  A failure means that the lab is gone. */
-MUST_CHECK enum code node_lease_refresh(int fd, const struct node_description *description, struct failure *why);
+MUST_CHECK enum code node_lease_refresh(int fd, const struct node_description *description,
+                                        struct failure *why);
 
 #endif

@@ -13,9 +13,10 @@
 #include "spec.h"
 
 static const char *const passed_on[] = {
-    "PATH",   "HOME",    "USER",        "LOGNAME",         "SHELL",           "LANG",          "LC_ALL",
-    "TZ",     "TMPDIR",  "VIRTUAL_ENV", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "GOMP_SPINCOUNT", "http_proxy", "https_proxy",
-    "no_proxy", "ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS", "TSAN_OPTIONS",
+    "PATH",           "HOME",         "USER",        "LOGNAME",     "SHELL",           "LANG",
+    "LC_ALL",         "TZ",           "TMPDIR",      "VIRTUAL_ENV", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES",
+    "GOMP_SPINCOUNT", "http_proxy",   "https_proxy", "no_proxy",    "ASAN_OPTIONS",    "UBSAN_OPTIONS",
+    "LSAN_OPTIONS",   "TSAN_OPTIONS",
 };
 
 /* Adds the text, owned, to a NULL-terminated list with room for it.  NULL without memory. */
@@ -37,7 +38,8 @@ static void add(struct run_command *command, const char **list, const char *form
     command->texts[command->text_count++] = text;
 }
 
-static void add_arguments(struct run_command *out, const struct spec *spec, const char *program, const char *folder)
+static void add_arguments(struct run_command *out, const struct spec *spec, const char *program,
+                          const char *folder)
 {
     const char **list = out->arguments;
     if (spec->action == SPEC_RUN) {

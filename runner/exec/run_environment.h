@@ -22,8 +22,9 @@ struct run_command {
 /* For SPEC_TRAIN: `<program> train --spec <folder>/spec.yaml --dataset <folder>/dataset --output <folder>`; for SPEC_RUN:
  * `/bin/sh -c <run>`.  folder: the run's, absolute.  dataset: what CYTOFS_DATASET is to be, "" for none.  cpus: cores that it may
  * use.  *out is the caller's to free and must not move meanwhile. */
-MUST_CHECK enum code run_environment_make(struct run_command *out, const struct spec *spec, const char *program,
-                                          const char *folder, const char *dataset, int cpus, struct failure *why);
+MUST_CHECK enum code run_environment_make(struct run_command *out, const struct spec *spec,
+                                          const char *program, const char *folder, const char *dataset,
+                                          int cpus, struct failure *why);
 void run_environment_free(struct run_command *command);
 
 #endif

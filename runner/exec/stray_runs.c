@@ -53,7 +53,8 @@ static enum code settle(const char *lab, const char *path, const char *node, str
     if (code != CODE_OK || !run_state_is_held(summary.state) || strcmp(summary.node, node) != 0)
         return code;
     logging_info("%s: was left behind by an earlier node of this name", path);
-    struct run_event event = {.kind = RUN_EVENT_LOST, .attempt = summary.attempt, .reason = "the node was started anew"};
+    struct run_event event = {
+        .kind = RUN_EVENT_LOST, .attempt = summary.attempt, .reason = "the node was started anew"};
     if (summary.state == RUN_CANCELLING)
         event = (struct run_event){.kind = RUN_EVENT_CANCELLED, .attempt = summary.attempt};
     return run_journal_append(folder, event, why);

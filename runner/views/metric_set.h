@@ -10,10 +10,10 @@
 
 struct tree;
 
-#define METRIC_KEYS_MAX      200
-#define METRIC_DEPTH_MAX     4 /* components in a key: a/b/c/d */
-#define METRIC_BYTES_WHOLE   ((size_t)16 << 20) /* of one file, from its end: some 400,000 lines */
-#define METRIC_BYTES_TAIL    4096
+#define METRIC_KEYS_MAX    200
+#define METRIC_DEPTH_MAX   4                  /* components in a key: a/b/c/d */
+#define METRIC_BYTES_WHOLE ((size_t)16 << 20) /* of one file, from its end: some 400,000 lines */
+#define METRIC_BYTES_TAIL  4096
 
 struct metric_set {
     struct metric_series *items; /* by key */
@@ -23,8 +23,8 @@ struct metric_set {
 
 /* Reads the last bytes_max bytes of each file below <run>/metrics.  run is a path from the root.  A run without that
  * folder has no metrics; a file that cannot be read is shown as a series without points. */
-MUST_CHECK enum code metric_set_read(struct tree *tree, const char *run, size_t bytes_max, struct metric_set *out,
-                                     struct failure *why);
+MUST_CHECK enum code metric_set_read(struct tree *tree, const char *run, size_t bytes_max,
+                                     struct metric_set *out, struct failure *why);
 
 /* As metric_set_read, but only keys whose plot (metric_set_plot_name) has this name. */
 MUST_CHECK enum code metric_set_read_plot(struct tree *tree, const char *run, const char *plot_name,

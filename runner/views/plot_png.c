@@ -15,13 +15,13 @@
 #include "scope.h"
 #include "utf8_text.h"
 
-#define LEFT   78.0
-#define RIGHT  24.0
-#define TOP    54.0
-#define BOTTOM 56.0
+#define LEFT         78.0
+#define RIGHT        24.0
+#define TOP          54.0
+#define BOTTOM       56.0
 #define FIELD_WIDTH  (PLOT_PNG_WIDTH - LEFT - RIGHT)
 #define FIELD_HEIGHT (PLOT_PNG_HEIGHT - TOP - BOTTOM)
-#define COLUMNS 700
+#define COLUMNS      700
 
 #if defined(__SANITIZE_ADDRESS__)
 /* fontconfig, below cairo, keeps the fonts that it found until the process ends, behind pointers that the leak checker does
@@ -41,7 +41,8 @@ struct canvas {
 
 static void set_colour(cairo_t *cairo, uint32_t colour)
 {
-    cairo_set_source_rgb(cairo, (colour >> 16 & 255) / 255.0, (colour >> 8 & 255) / 255.0, (colour & 255) / 255.0);
+    cairo_set_source_rgb(cairo, (colour >> 16 & 255) / 255.0, (colour >> 8 & 255) / 255.0,
+                         (colour & 255) / 255.0);
 }
 
 static double across(const struct canvas *canvas, double step)
@@ -64,7 +65,8 @@ static void write_text(cairo_t *cairo, const char *text, double x, double y, dou
 }
 
 /* Names come from users: cairo wants UTF-8, and a title of 200 letters would run over the edge. */
-static void write_name(cairo_t *cairo, const char *name, size_t letters_max, double x, double y, double anchor)
+static void write_name(cairo_t *cairo, const char *name, size_t letters_max, double x, double y,
+                       double anchor)
 {
     SCOPE_BUFFER clean = {0};
     utf8_text_append(&clean, name, strlen(name), letters_max);
@@ -175,7 +177,8 @@ static cairo_status_t append_bytes(void *context, const unsigned char *bytes, un
 enum code plot_png_draw(const char *title, const char *subtitle, const struct metric_series *const *series,
                         size_t count, struct buffer *out, struct failure *why)
 {
-    cairo_surface_t *surface = cairo_image_surface_create(CAIRO_FORMAT_RGB24, PLOT_PNG_WIDTH, PLOT_PNG_HEIGHT);
+    cairo_surface_t *surface =
+        cairo_image_surface_create(CAIRO_FORMAT_RGB24, PLOT_PNG_WIDTH, PLOT_PNG_HEIGHT);
     cairo_t *cairo = cairo_create(surface);
     draw_frame(title, subtitle, cairo);
     enum code code = draw_series(cairo, series, count < PLOT_SERIES_MAX ? count : PLOT_SERIES_MAX, why);
@@ -186,6 +189,7 @@ enum code plot_png_draw(const char *title, const char *subtitle, const struct me
     cairo_destroy(cairo);
     cairo_surface_destroy(surface);
     if (code == CODE_OK && status != CAIRO_STATUS_SUCCESS)
-        return failure_set(why, CODE_NO_MEMORY, "drawing the plot of %s: %s", title, cairo_status_to_string(status));
+        return failure_set(why, CODE_NO_MEMORY, "drawing the plot of %s: %s", title,
+                           cairo_status_to_string(status));
     return code;
 }

@@ -211,8 +211,8 @@ static enum code read_runs(struct tree *tree, const char *experiment, const stru
     return CODE_OK;
 }
 
-enum code run_table_read(struct tree *tree, const char *experiment, size_t metric_bytes, struct run_table *out,
-                         struct failure *why)
+enum code run_table_read(struct tree *tree, const char *experiment, size_t metric_bytes,
+                         struct run_table *out, struct failure *why)
 {
     *out = (struct run_table){0};
     const char *slash = strrchr(experiment, '/');

@@ -20,8 +20,8 @@ struct run_table {
     size_t parameter_count;
     const char **metrics;
     size_t metric_count;
-    bool columns_cut;        /* there are more parameters or metrics than RUN_TABLE_COLUMNS_MAX */
-    const char *ranked_by;   /* the metric that orders the runs; NULL: newest first */
+    bool columns_cut;      /* there are more parameters or metrics than RUN_TABLE_COLUMNS_MAX */
+    const char *ranked_by; /* the metric that orders the runs; NULL: newest first */
     bool higher_is_better;
 };
 

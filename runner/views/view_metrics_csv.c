@@ -54,7 +54,8 @@ static bool find_next_step(const struct metric_set *metrics, const size_t *next,
     return found;
 }
 
-static void append_row(const struct metric_set *metrics, size_t *next, int64_t step, int64_t ms, struct buffer *out)
+static void append_row(const struct metric_set *metrics, size_t *next, int64_t step, int64_t ms,
+                       struct buffer *out)
 {
     char time[TIME_TEXT_MAX];
     time_text_iso(ms, time);

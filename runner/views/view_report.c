@@ -17,19 +17,22 @@
 
 #define CELL_LETTERS_MAX 200
 
-static const char page_head[] =
-    "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
-    "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"
-    "<meta name=\"viewport\" content=\"width=device-width\">\n";
+static const char page_head[] = "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
+                                "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; "
+                                "style-src 'unsafe-inline'\">\n"
+                                "<meta name=\"viewport\" content=\"width=device-width\">\n";
 
 static const char page_style[] =
     "<style>\n"
     ":root{color-scheme:light dark;--ink:#222;--dim:#666;--line:#e2e2e2;--paper:#fff;--last:#000}\n"
-    "@media(prefers-color-scheme:dark){:root{--ink:#e6e6e6;--dim:#a0a0a0;--line:#3a3a3a;--paper:#16181b;--last:#fff}}\n"
-    "body{font:15px/1.45 system-ui,sans-serif;color:var(--ink);background:var(--paper);margin:2em auto;max-width:1400px;"
+    "@media(prefers-color-scheme:dark){:root{--ink:#e6e6e6;--dim:#a0a0a0;--line:#3a3a3a;--paper:#16181b;--"
+    "last:#fff}}\n"
+    "body{font:15px/1.45 system-ui,sans-serif;color:var(--ink);background:var(--paper);margin:2em "
+    "auto;max-width:1400px;"
     "padding:0 1em}\n"
     "h1{font-size:1.5em;margin:0}h2{font-size:1em;margin:0 0 .3em}.dim{color:var(--dim)}\n"
-    ".charts{display:grid;grid-template-columns:repeat(auto-fill,minmax(380px,1fr));gap:1.5em;margin:1.5em 0}\n"
+    ".charts{display:grid;grid-template-columns:repeat(auto-fill,minmax(380px,1fr));gap:1.5em;margin:1.5em "
+    "0}\n"
     ".wide{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums}\n"
     "th,td{padding:.3em .7em;border-bottom:1px solid var(--line);text-align:left;white-space:nowrap}\n"
     ".axis,.grid{stroke:var(--dim);stroke-width:1}.grid{stroke:var(--line)}\n"
@@ -42,11 +45,12 @@ static void append_colours(struct buffer *out)
         char colour[16] = "var(--last)"; /* black, or white on dark paper */
         if (i + 1 < CHART_COLOURS)
             snprintf(colour, sizeof colour, "#%06x", chart_colour(i));
-        buffer_printf(out, ".curve.c%zu{stroke:%s}.dot.c%zu{fill:%s}.swatch.c%zu{background:%s}\n", i, colour, i, colour,
-                      i, colour);
+        buffer_printf(out, ".curve.c%zu{stroke:%s}.dot.c%zu{fill:%s}.swatch.c%zu{background:%s}\n", i, colour,
+                      i, colour, i, colour);
     }
-    buffer_append_text(out, ".swatch{display:inline-block;width:.7em;height:.7em;margin-right:.5em;border-radius:2px}\n"
-                            "</style>\n");
+    buffer_append_text(
+        out, ".swatch{display:inline-block;width:.7em;height:.7em;margin-right:.5em;border-radius:2px}\n"
+             "</style>\n");
 }
 
 static void append_text(struct buffer *out, const char *text)
@@ -147,10 +151,12 @@ static void append_table(const struct run_table *table, struct buffer *out)
     buffer_append_text(out, "<div class=\"wide\"><table><thead><tr><th>run</th><th>state</th>");
     for (size_t i = 0; i < table->metric_count + table->parameter_count; i++) {
         buffer_append_text(out, "<th>");
-        append_text(out, i < table->metric_count ? table->metrics[i] : table->parameters[i - table->metric_count]);
+        append_text(out,
+                    i < table->metric_count ? table->metrics[i] : table->parameters[i - table->metric_count]);
         buffer_append_text(out, "</th>");
     }
-    buffer_append_text(out, "<th>started</th><th>ran</th><th>member</th><th>model</th><th>reason</th></tr></thead>\n");
+    buffer_append_text(
+        out, "<th>started</th><th>ran</th><th>member</th><th>model</th><th>reason</th></tr></thead>\n");
     buffer_append_text(out, "<tbody>\n");
     for (size_t row = 0; row < table->count; row++)
         append_row(table, row, out);

@@ -10,7 +10,7 @@
 #include "run_state.h"
 
 struct mounted_lab {
-    struct lab store;   /* closed in this process: the server opens it */
+    struct lab store; /* closed in this process: the server opens it */
     char mount[64];
     pid_t server, node; /* 0: none */
 };
@@ -39,7 +39,8 @@ void mounted_lab_submit(struct mounted_lab *lab, const char *name, const char *s
 struct run_summary mounted_lab_summary(const struct mounted_lab *lab, const char *name);
 
 /* Waits up to 30 s, then fails the test. */
-struct run_summary mounted_lab_wait_for(const struct mounted_lab *lab, const char *name, enum run_state state);
+struct run_summary mounted_lab_wait_for(const struct mounted_lab *lab, const char *name,
+                                        enum run_state state);
 void mounted_lab_wait_for_file(const struct mounted_lab *lab, const char *path);
 
 /* The text of a file, "" where there is none; fails the test where its length is not the size that stat tells. */

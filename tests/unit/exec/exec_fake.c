@@ -22,7 +22,8 @@ static int filled_pipe(const char *text)
     return ends[0];
 }
 
-static enum code start(void *context, const struct exec_command *command, struct execution **out, struct failure *why)
+static enum code start(void *context, const struct exec_command *command, struct execution **out,
+                       struct failure *why)
 {
     const struct exec_fake_plan *plan = context;
     if (plan->refusal)
@@ -74,6 +75,13 @@ static void destroy(struct execution *execution)
 struct executor exec_fake(struct exec_fake_plan *plan)
 {
     return (struct executor){
-        .context = plan, .start = start, .output = output, .news = news, .look = look, .send = send_signal, .id = id, .destroy = destroy,
+        .context = plan,
+        .start = start,
+        .output = output,
+        .news = news,
+        .look = look,
+        .send = send_signal,
+        .id = id,
+        .destroy = destroy,
     };
 }

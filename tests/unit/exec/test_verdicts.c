@@ -46,7 +46,8 @@ static struct run_summary outcome_of(struct exec_fake_plan plan, const char *mor
 static void a_program_that_cannot_be_started_fails_with_the_reason(void **state)
 {
     (void)state;
-    struct run_summary summary = outcome_of((struct exec_fake_plan){.refusal = "no process left"}, "", RUN_FAILED);
+    struct run_summary summary =
+        outcome_of((struct exec_fake_plan){.refusal = "no process left"}, "", RUN_FAILED);
     assert_string_equal(summary.reason, "/bin/sh: no process left");
 }
 
@@ -70,7 +71,8 @@ static void the_last_line_of_a_progress_bar_is_its_last_state(void **state)
 {
     (void)state;
     struct run_summary summary = outcome_of(
-        (struct exec_fake_plan){.output = "10 %\r 20 %\r\x1b[1mboom\n\n", .state = EXEC_EXITED, .value = 1}, "", RUN_FAILED);
+        (struct exec_fake_plan){.output = "10 %\r 20 %\r\x1b[1mboom\n\n", .state = EXEC_EXITED, .value = 1},
+        "", RUN_FAILED);
     assert_string_equal(summary.reason, "the program ended with exit status 1: [1mboom");
 }
 
@@ -86,7 +88,8 @@ static void a_line_of_the_stream_is_read_whatever_else_it_holds(void **state)
 {
     (void)state;
     struct job_change change;
-    const char *line = "{\"ms\":1,\"job\":\"x\",\"run\":\"experiments/e/001\",\"state\":\"queued\",\"why\":\"waits\",\"new\":[1]}";
+    const char *line = "{\"ms\":1,\"job\":\"x\",\"run\":\"experiments/e/"
+                       "001\",\"state\":\"queued\",\"why\":\"waits\",\"new\":[1]}";
     assert_true(job_change_parse(line, strlen(line), &change));
     assert_string_equal(change.run, "experiments/e/001");
     assert_string_equal(change.state, "queued");
