@@ -112,25 +112,27 @@ static enum code measure(const struct device *device, const struct request *requ
     struct data data = make_data(request);
     double times[STEPS_MAX];
     int count = 0;
-    int64_t begin = 0;
+    int64_t begin = 0, cpu_begin = 0;
     for (int64_t number = 1; code == CODE_OK && count < STEPS_MAX; number++) {
         int64_t start = timing_monotonic_ns();
         code = step(network, &data, training, number, why);
         if (number == 1) { /* warms up */
             begin = timing_monotonic_ns();
+            cpu_begin = timing_read_ns(CLOCK_PROCESS_CPUTIME_ID);
             continue;
         }
         times[count++] = (double)(timing_monotonic_ns() - start) * 1e-9;
         if ((double)(timing_monotonic_ns() - begin) * 1e-9 > request->seconds)
             break;
     }
+    double cpu_ms = (double)(timing_read_ns(CLOCK_PROCESS_CPUTIME_ID) - cpu_begin) * 1e-6 / count;
     if (code == CODE_OK) {
         qsort(times, (size_t)count, sizeof times[0], compare);
         printf("%s device=%s threads=%d size=%c precision=%s batch=%d side=%d steps=%d ms_per_step=%.2f "
-               "images_per_s=%.1f best_images_per_s=%.1f\n",
+               "images_per_s=%.1f best_images_per_s=%.1f cpu_ms_per_step=%.2f\n",
                training ? "train" : "infer", device->name, device->threads, "NSM"[size],
                precision == PRECISION_BF16 ? "bf16" : "f32", plan.batch, plan.height, count,
-               times[count / 2] * 1e3, plan.batch / times[count / 2], plan.batch / times[0]);
+               times[count / 2] * 1e3, plan.batch / times[count / 2], plan.batch / times[0], cpu_ms);
         fflush(stdout);
     }
     free_data(&data);
