@@ -3,7 +3,8 @@
  * Worker threads.
  *
  * What the kernel may cache of a file's pages
- *   stored or derived, read       everything; kept from one open to the next while tree_file_version stands still
+ *   stored or derived, read       everything; kept from one open to the next while tree_file_version stands still, so
+ *                                 that who opens a file sees all that was written before, through whichever mount
  *   opened with O_APPEND          nothing (direct I/O): the tree itself finds the end, so that each write lands whole
  *                                 behind what others appended; through the page cache the kernel would place it by the
  *                                 size that it last saw, and cut it at page borders
@@ -45,6 +46,13 @@ static struct session_handle *handle_of(fuse_req_t request, const struct fuse_fi
     return session_handles_get(&session_of(request)->handles, file->fh, false);
 }
 
+/* Makes the kernel ask for the size before it reads: else a file that has grown through another mount would still end, for as
+ * long as attributes are kept, where it ended before.  Takes no page lock, so it cannot wait for a reader. */
+static void forget_attributes(struct session *session, struct node_id node)
+{
+    fuse_lowlevel_notify_inval_inode(session->fuse, node.value, -1, 0);
+}
+
 /* Puts an opened file into the table and says in *info how the kernel is to treat it. */
 static enum code add_handle(struct session *session, struct tree_file *file, unsigned flags, bool stream,
                             struct fuse_file_info *info, struct failure *why)
@@ -61,8 +69,10 @@ static enum code add_handle(struct session *session, struct tree_file *file, uns
     info->direct_io = stream || control || (flags & OPEN_APPEND);
     info->nonseekable = stream;
     info->noflush = !handle.writes;
-    info->keep_cache =
-        !info->direct_io && session_nodes_pages_current(&session->nodes, node, tree_file_version(file));
+    enum session_pages pages = session_nodes_open(&session->nodes, node, tree_file_version(file));
+    info->keep_cache = !info->direct_io && pages == PAGES_CURRENT;
+    if (pages == PAGES_OUTDATED)
+        forget_attributes(session, node);
     return session_handles_add(&session->handles, &handle, &info->fh, why);
 }
 

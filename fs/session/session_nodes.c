@@ -114,18 +114,20 @@ void session_nodes_forget(struct session_nodes *nodes, struct node_id node, uint
     tree_forget(nodes->tree, node, 1);
 }
 
-bool session_nodes_pages_current(struct session_nodes *nodes, struct node_id node, uint64_t version)
+enum session_pages session_nodes_open(struct session_nodes *nodes, struct node_id node, uint64_t version)
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&nodes->lock);
     if (nodes->slot_count == 0)
-        return false;
+        return PAGES_UNKNOWN;
     struct session_node_entry *entry = find(nodes, node.value);
     if (entry->id == 0)
-        return false;
-    bool current = entry->has_version && entry->version == version;
+        return PAGES_UNKNOWN;
+    enum session_pages pages = !entry->has_version           ? PAGES_UNKNOWN
+                               : entry->version == version ? PAGES_CURRENT
+                                                           : PAGES_OUTDATED;
     entry->has_version = true;
     entry->version = version;
-    return current;
+    return pages;
 }
 
 size_t session_nodes_count(struct session_nodes *nodes)

@@ -38,8 +38,11 @@ bool session_nodes_remember(struct session_nodes *nodes, struct node_id node);
 /* The client gives back `count` lookups; more than it has count as all of them. */
 void session_nodes_forget(struct session_nodes *nodes, struct node_id node, uint64_t count);
 
-/* Whether the pages that the client cached when it last opened the node are those of `version`; from now on they are. */
-bool session_nodes_pages_current(struct session_nodes *nodes, struct node_id node, uint64_t version);
+/* What the client may have cached of a node's contents: nothing that we know of, those of the version asked for, or others. */
+enum session_pages { PAGES_UNKNOWN, PAGES_CURRENT, PAGES_OUTDATED };
+
+/* What it may have cached since it last opened the node, compared with `version`, which it opens now. */
+enum session_pages session_nodes_open(struct session_nodes *nodes, struct node_id node, uint64_t version);
 
 /* How many nodes the client knows, for tests and figures. */
 size_t session_nodes_count(struct session_nodes *nodes);

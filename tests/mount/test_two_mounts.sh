@@ -37,6 +37,15 @@ a_change_made_while_the_other_mount_has_the_file_open_is_seen() {
     exec 8<&-
 }
 
+opening_a_file_again_shows_what_was_just_appended_elsewhere() {
+    local i expected=
+    for i in $(seq 20); do
+        echo "line $i" >>"$lab/datasets/reopened"
+        expected="$expected${expected:+$'\n'}line $i"
+        same "$expected" "$(cat "$lab2/datasets/reopened")"
+    done
+}
+
 tail_f_follows_what_is_appended_on_the_other_mount() {
     echo begin >"$lab/datasets/log"
     tail -s 0.1 -f "$lab2/datasets/log" >"$work/tailed" 2>/dev/null &
@@ -120,7 +129,8 @@ df_and_mount_show_the_label() {
 
 start_server "$lab" "$lab2" || exit 1
 run_tests a_change_is_seen_by_the_other_mount_within_a_second_and_a_half \
-    a_change_made_while_the_other_mount_has_the_file_open_is_seen tail_f_follows_what_is_appended_on_the_other_mount \
+    a_change_made_while_the_other_mount_has_the_file_open_is_seen \
+    opening_a_file_again_shows_what_was_just_appended_elsewhere tail_f_follows_what_is_appended_on_the_other_mount \
     appenders_on_both_mounts_tear_no_line a_blocked_reader_of_a_stream_gets_the_next_line \
     a_blocked_reader_can_be_interrupted poll_and_select_work_on_streams df_and_mount_show_the_label
 finish

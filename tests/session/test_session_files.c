@@ -111,6 +111,10 @@ static void cached_pages_are_kept_until_the_contents_change(void **state)
     fuse_client_stop(&other);
     assert_int_equal(fuse_client_open(client, node, O_RDONLY, &open), 0);
     assert_false(open.open_flags & FOPEN_KEEP_CACHE);
+    int code; /* and its size is asked for again */
+    const void *body;
+    assert_int_equal(fuse_client_await_notice(client, 0, &code, &body), 0);
+    assert_int_equal(code, FUSE_NOTIFY_INVAL_INODE);
     assert_int_equal(fuse_client_release(client, node, open.fh), 0);
 }
 
