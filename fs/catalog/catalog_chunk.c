@@ -116,26 +116,40 @@ enum code catalog_chunk_delete_from(struct catalog *catalog, uint64_t inode, uin
                         DATABASE_BIND(DATABASE_INTEGER(inode), DATABASE_INTEGER(index)), why);
 }
 
+/* Takes the rows of a statement whose columns are inode, idx and those of take_row.  With the mutex held. */
+static enum code take_rows(struct database *database, int statement, const struct database_value *values, size_t bound,
+                           struct catalog_chunk *rows, size_t *count, struct failure *why)
+{
+    *count = 0;
+    enum code code = database_first(database, statement, values, bound, why);
+    while (code == CODE_OK) {
+        struct catalog_chunk *row = &rows[(*count)++];
+        row->inode = (uint64_t)database_integer(database, statement, 0);
+        row->index = (uint64_t)database_integer(database, statement, 1);
+        code = take_row(database, statement, 2, row, why);
+        if (code != CODE_OK)
+            database_done(database, statement);
+        else
+            code = database_next(database, statement, why);
+    }
+    return code == CODE_NO_DATA ? CODE_OK : code;
+}
+
 enum code catalog_chunk_walk(struct catalog *catalog, uint64_t inode, int64_t index, struct catalog_chunk *rows,
                              size_t max, size_t *count, struct failure *why)
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&catalog->mutex);
-    struct database *database = catalog->database;
-    *count = 0;
-    enum code code =
-        database_first(database, SQL_CHUNK_WALK,
-                       DATABASE_BIND(DATABASE_INTEGER(inode), DATABASE_INTEGER(index), DATABASE_INTEGER(max)), why);
-    while (code == CODE_OK) {
-        struct catalog_chunk *row = &rows[(*count)++];
-        row->inode = (uint64_t)database_integer(database, SQL_CHUNK_WALK, 0);
-        row->index = (uint64_t)database_integer(database, SQL_CHUNK_WALK, 1);
-        code = take_row(database, SQL_CHUNK_WALK, 2, row, why);
-        if (code != CODE_OK)
-            database_done(database, SQL_CHUNK_WALK);
-        else
-            code = database_next(database, SQL_CHUNK_WALK, why);
-    }
-    return code == CODE_NO_DATA ? CODE_OK : code;
+    return take_rows(catalog->database, SQL_CHUNK_WALK,
+                     DATABASE_BIND(DATABASE_INTEGER(inode), DATABASE_INTEGER(index), DATABASE_INTEGER(max)), rows,
+                     count, why);
+}
+
+enum code catalog_chunk_of_pack(struct catalog *catalog, uint32_t pack, struct catalog_chunk *rows, size_t max,
+                                size_t *count, struct failure *why)
+{
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&catalog->mutex);
+    return take_rows(catalog->database, SQL_CHUNK_OF_PACK, DATABASE_BIND(DATABASE_INTEGER(pack), DATABASE_INTEGER(max)),
+                     rows, count, why);
 }
 
 enum code catalog_chunk_dead_pack(struct catalog *catalog, uint32_t after, uint32_t *pack, struct failure *why)

@@ -33,6 +33,10 @@ MUST_CHECK enum code catalog_chunk_delete_from(struct catalog *catalog, uint64_t
 MUST_CHECK enum code catalog_chunk_walk(struct catalog *catalog, uint64_t inode, int64_t index,
                                         struct catalog_chunk *rows, size_t max, size_t *count, struct failure *why);
 
+/* Up to max rows that point into a pack, in the order of their offsets. */
+MUST_CHECK enum code catalog_chunk_of_pack(struct catalog *catalog, uint32_t pack, struct catalog_chunk *rows,
+                                           size_t max, size_t *count, struct failure *why);
+
 /* The lowest pack above `after` that no row points into any more; CODE_NO_DATA where there is none. */
 MUST_CHECK enum code catalog_chunk_dead_pack(struct catalog *catalog, uint32_t after, uint32_t *pack,
                                              struct failure *why);

@@ -11,7 +11,7 @@
  *   attributes  extended attributes, and under the empty name the target of a symbolic link
  * Derived
  *   packs       how many chunk rows point into each pack, so that packs that nobody needs can be dropped
- *   names_by_inode, inodes_orphaned, packs_dead   indices
+ *   names_by_inode, chunks_by_pack, inodes_orphaned, packs_dead   indices
  */
 #include "catalog_schema.h"
 
@@ -84,6 +84,7 @@ static const char version_1[] =
     "  live_bytes INTEGER NOT NULL) STRICT;"
 
     "CREATE INDEX names_by_inode ON names(inode);"
+    "CREATE INDEX chunks_by_pack ON chunks(pack, offset);"
     "CREATE INDEX inodes_orphaned ON inodes(inode) WHERE links = 0;"
     "CREATE INDEX packs_dead ON packs(pack) WHERE live_chunks = 0;";
 
@@ -131,6 +132,9 @@ const char *const catalog_schema_statements[SQL_COUNT] = {
     [SQL_CHUNK_DELETE_FROM] = "DELETE FROM chunks WHERE inode = ?1 AND idx >= ?2",
     [SQL_CHUNK_WALK] = "SELECT inode, idx, pack, offset, bytes, nonce FROM chunks WHERE (inode, idx) > (?1, ?2) "
                        "ORDER BY inode, idx LIMIT ?3",
+
+    [SQL_CHUNK_OF_PACK] = "SELECT inode, idx, pack, offset, bytes, nonce FROM chunks WHERE pack = ?1 ORDER BY offset "
+                          "LIMIT ?2",
 
     [SQL_PACK_COUNT] = "UPDATE packs SET live_chunks = live_chunks + ?2, live_bytes = live_bytes + ?3 WHERE pack = ?1",
     [SQL_PACK_ADD] = "INSERT INTO packs(pack, live_chunks, live_bytes) VALUES(?1, ?2, ?3)",

@@ -38,6 +38,7 @@ enum catalog_statement {
     SQL_CHUNK_LIVE_FROM,
     SQL_CHUNK_DELETE_FROM,
     SQL_CHUNK_WALK,
+    SQL_CHUNK_OF_PACK,
 
     SQL_PACK_COUNT,
     SQL_PACK_ADD,

@@ -9,13 +9,13 @@
  *   tree_operation.c  all or nothing                 tree_derived.c   derived files
  *   tree_commit.c     durability                     tree_watch.c     watching rules
  *   rule.c            the table of rules             tree_path.c      the tree by path
+ *   check.c           fsck                            tree_statistics.c  numbers about the whole
+ *   tree_compact.c    giving space back
  */
 #include "tree.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/statvfs.h>
-#include <sys/sysinfo.h>
 
 #include "catalog_chunk.h"
 #include "catalog_space.h"
@@ -334,33 +334,4 @@ const char *tree_member_name(const struct tree *tree)
 enum code tree_sync(struct tree *tree, struct failure *why)
 {
     return commit_wait(tree, why);
-}
-
-/* What the catalog's device has left, which in a lab's folder is the chunks' too; in memory, what the machine has. */
-static uint64_t count_free_bytes(const struct tree *tree)
-{
-    struct statvfs device;
-    if (tree->catalog_path && statvfs(tree->catalog_path, &device) == 0)
-        return (uint64_t)device.f_bavail * device.f_frsize;
-    struct sysinfo machine;
-    return sysinfo(&machine) == 0 ? (uint64_t)machine.freeram * machine.mem_unit : 0;
-}
-
-void tree_statistics(struct tree *tree, struct tree_statistics *out)
-{
-    struct catalog_totals totals = {0};
-    struct chunk_store_statistics chunks = {0};
-    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
-    uint64_t dirty_bytes = tree->dirty_bytes;
-    /* Rows in memory are newer than the catalog's.  If they cannot be written now, the numbers lag: no harm. */
-    (void)!commit_bring_up_to_date(tree, NULL);
-    (void)!catalog_inode_totals(tree->catalog, &totals, NULL);
-    chunk_store_statistics(tree->chunks, &chunks);
-    *out = (struct tree_statistics){.files = totals.files + totals.links,
-                                    .folders = totals.folders,
-                                    .bytes_logical = totals.bytes,
-                                    .bytes_stored = chunks.bytes_stored,
-                                    .dirty_bytes = dirty_bytes,
-                                    .commits = tree->commit.count,
-                                    .bytes_free = count_free_bytes(tree)};
 }

@@ -5,6 +5,7 @@
  *     sync       without the lock: sync the chunk store.  Bytes first ...
  *     commit     ... then COMMIT, which names them; open the gate; sync the catalog's log.
  *     drop       packs that nothing named at the moment of `collect`
+ *     compact    a little of it (tree_compact.c)
  *
  * While the gate is closed, operations that would change the catalog wait: their changes belong to the next round.
  * Writes into files go on: they change pieces and nodes in memory, which the next round collects.
@@ -21,6 +22,7 @@
 #include "chunk_store.h"
 #include "logging.h"
 #include "timing.h"
+#include "tree_compact.h"
 #include "tree_node.h"
 #include "tree_operation.h"
 #include "tree_piece.h"
@@ -220,13 +222,16 @@ static void *run(void *context)
     struct tree *tree = context;
     pthread_mutex_lock(&tree->lock);
     while (wait_for_work(tree)) {
-        bool asked = tree->commit.asked > tree->commit.started;
-        if (!asked && !has_changes(tree))
-            continue;
+        bool needed = tree->commit.asked > tree->commit.started || has_changes(tree);
         pthread_mutex_unlock(&tree->lock);
         struct failure why = {.code = CODE_OK};
-        enum code code = make_round(tree, &why);
-        finish_round(tree, code, &why);
+        enum code code = CODE_OK;
+        if (needed) {
+            code = make_round(tree, &why);
+            finish_round(tree, code, &why);
+        }
+        if (code == CODE_OK)
+            compact_some(tree);
         pthread_mutex_lock(&tree->lock);
     }
     pthread_mutex_unlock(&tree->lock);

@@ -129,6 +129,17 @@ struct tree {
         bool active;
     } undo; /* of the operation under way (tree_operation.h) */
 
+    struct {
+        struct catalog_totals rows;
+        int64_t counted_ns, cost_ns; /* monotonic: when, and how long it took */
+    } totals;                        /* tree_statistics.c */
+
+    struct {
+        uint32_t pack;        /* being emptied; 0: none */
+        int64_t next_look_ns; /* monotonic: when to look for one */
+        uint64_t bytes_moved; /* ever */
+    } compact;                /* the committer's own (tree_compact.c) */
+
     pthread_rwlock_t packs_lock;
 
     pthread_mutex_t failures_lock;

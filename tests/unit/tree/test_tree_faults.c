@@ -244,6 +244,58 @@ static void an_operation_that_fails_changes_nothing(void **state)
     }
 }
 
+/* Packs of 16 MiB on disk; most of what is in them is overwritten, a little is kept, also by a snapshot. */
+static void space_of_overwritten_files_comes_back(void **state)
+{
+    (void)state;
+    struct lab lab;
+    struct failure why;
+    struct random random = {3};
+    size_t count = 1 << 20;
+    SCOPE_FREE char *bytes = malloc(count);
+    for (size_t i = 0; i < count; i++)
+        bytes[i] = (char)random_next(&random);
+    lab_create(&lab);
+    lab_make_folder(&lab, "datasets/d");
+    for (int round = 0; round < 40; round++) {
+        char path[64];
+        snprintf(path, sizeof path, "datasets/d/kept%d", round);
+        assert_code_ok(tree_path_write(lab.tree, path, 0644, &round, sizeof round, &why), why);
+        assert_code_ok(tree_path_write(lab.tree, "datasets/d/busy", 0644, bytes, count, &why), why);
+        assert_code_ok(tree_sync(lab.tree, &why), why);
+        if (round == 5)
+            lab_make_folder(&lab, "datasets/d/.snap/early");
+    }
+    struct chunk_pack_list before, after;
+    assert_code_ok(chunk_store_list_packs(lab.chunks, &before, &why), why);
+    lab_close(&lab);
+    lab_open(&lab); /* begins a new pack, and looks for sparse ones at once */
+    for (int round = 0; round < 8; round++) {
+        assert_code_ok(tree_path_write(lab.tree, "datasets/d/busy", 0644, bytes, count, &why), why);
+        assert_code_ok(tree_sync(lab.tree, &why), why);
+    }
+    assert_code_ok(chunk_store_list_packs(lab.chunks, &after, &why), why);
+    uint64_t bytes_before = 0, bytes_after = 0;
+    for (size_t i = 0; i < before.count; i++)
+        bytes_before += before.packs[i].bytes;
+    for (size_t i = 0; i < after.count; i++)
+        bytes_after += after.packs[i].bytes;
+    assert_true(bytes_before > (40u << 20));
+    assert_true(bytes_after < (20u << 20));
+    chunk_store_list_free(&before);
+    chunk_store_list_free(&after);
+    lab_reopen(&lab);
+    lab_check(&lab);
+    for (int round = 0; round < 40; round++) {
+        SCOPE_BUFFER contents = {0};
+        char path[64];
+        snprintf(path, sizeof path, "datasets/d/%skept%d", round <= 5 ? ".snap/early/" : "", round);
+        assert_code_ok(tree_path_read(lab.tree, path, 100, &contents, &why), why);
+        assert_memory_equal(contents.data, &round, sizeof round);
+    }
+    lab_destroy(&lab);
+}
+
 /* Threads ---------------------------------------------------------------------------------------------------------- */
 
 #define THREADS 6
@@ -323,6 +375,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(writers_stop_when_memory_is_full_and_the_disk_too, open_lab, close_lab),
         cmocka_unit_test_setup_teardown(a_damaged_chunk_is_an_error_and_never_wrong_bytes, open_lab, close_lab),
         cmocka_unit_test(an_operation_that_fails_changes_nothing),
+        cmocka_unit_test(space_of_overwritten_files_comes_back),
         cmocka_unit_test_setup_teardown(threads_neither_tear_lines_nor_lose_any, open_lab, close_lab),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

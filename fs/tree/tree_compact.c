@@ -1,0 +1,135 @@
+/* Compaction.  A pack whose chunks are all unnamed is dropped by the committer; files that grow line by line leave packs
+ * behind in which a few chunks live among many dead ones.  Such a pack is emptied: its live chunks are copied, sealed as
+ * they are, to the growing pack, and their rows are pointed there.  When the next round has made that durable, nothing
+ * names the pack, and it is dropped like any other.
+ *
+ * A crash in between leaves rows that point to the old place or to the new one; both hold the same bytes.  Rows of a file
+ * and of its snapshots that share a chunk keep sharing it.
+ *
+ * Less than one byte is moved for COMPACT_RATIO - 1 bytes given back, COMPACT_STEP_BYTES at most between two rounds.
+ */
+#include "tree_compact.h"
+
+#include <stdlib.h>
+
+#include "catalog_chunk.h"
+#include "chunk_store.h"
+#include "logging.h"
+#include "timing.h"
+#include "tree_operation.h"
+
+#define COMPACT_RATIO          4 /* a pack is emptied when it is this many times larger than what lives in it */
+#define COMPACT_PACK_BYTES_MIN ((uint64_t)1 << 20)
+#define COMPACT_STEP_BYTES     ((uint64_t)16 << 20)
+#define COMPACT_ROWS           64
+#define COMPACT_LOOK_NS        INT64_C(30000000000)
+#define COMPACT_PAUSE_NS       INT64_C(300000000000) /* after a failure */
+
+/* The pack with the smallest part alive, 0 where none is worth it. */
+static uint32_t choose_pack(struct tree *tree)
+{
+    struct chunk_pack_list list;
+    uint32_t best = 0;
+    double best_share = 1.0 / COMPACT_RATIO;
+    if (chunk_store_list_packs(tree->chunks, &list, NULL) != CODE_OK)
+        return 0;
+    for (size_t i = 0; i < list.count; i++) {
+        uint64_t chunks, bytes;
+        const struct chunk_pack *pack = &list.packs[i];
+        if (pack->growing || pack->bytes < COMPACT_PACK_BYTES_MIN ||
+            catalog_chunk_pack_use(tree->catalog, pack->number, &chunks, &bytes, NULL) != CODE_OK || chunks == 0)
+            continue;
+        double share = (double)bytes / (double)pack->bytes;
+        if (share < best_share) {
+            best = pack->number;
+            best_share = share;
+        }
+    }
+    chunk_store_list_free(&list);
+    return best;
+}
+
+/* Copies the sealed bytes of a chunk to the growing pack. */
+static enum code copy_chunk(struct tree *tree, const struct catalog_chunk *row, struct chunk_address *to,
+                            struct failure *why)
+{
+    struct chunk_address from = {.pack = row->pack, .bytes = row->bytes, .offset = row->offset};
+    SCOPE_FREE uint8_t *sealed = malloc(row->bytes);
+    if (!sealed)
+        return failure_set(why, CODE_NO_MEMORY, "moving a chunk: no memory");
+    pthread_rwlock_rdlock(&tree->packs_lock);
+    enum code code = chunk_store_get(tree->chunks, &from, sealed, why);
+    pthread_rwlock_unlock(&tree->packs_lock);
+    return code == CODE_OK ? chunk_store_put(tree->chunks, sealed, row->bytes, to, why) : code;
+}
+
+/* Points the row to the copy, unless the chunk was written anew meanwhile. */
+static enum code move_row(struct tree *tree, const struct catalog_chunk *row, const struct chunk_address *to,
+                          struct failure *why)
+{
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
+    struct catalog_chunk now;
+    enum code code = operation_begin(tree, why);
+    if (code != CODE_OK)
+        return code;
+    code = catalog_chunk_get(tree->catalog, row->inode, row->index, &now, why);
+    if (code == CODE_OK && now.pack == row->pack && now.offset == row->offset) {
+        now.pack = to->pack;
+        now.offset = to->offset;
+        code = catalog_chunk_put(tree->catalog, &now, why);
+    }
+    return operation_end(tree, code == CODE_NO_DATA ? CODE_OK : code, why);
+}
+
+/* Moves some of the pack's chunks; *left tells whether there may be more. */
+static enum code move_some(struct tree *tree, uint32_t pack, bool *left, struct failure *why)
+{
+    struct catalog_chunk rows[COMPACT_ROWS];
+    struct chunk_address to = {0};
+    uint64_t moved = 0, last_offset = UINT64_MAX;
+    *left = true;
+    while (moved < COMPACT_STEP_BYTES) {
+        size_t count;
+        enum code code = catalog_chunk_of_pack(tree->catalog, pack, rows, COMPACT_ROWS, &count, why);
+        for (size_t i = 0; code == CODE_OK && i < count; i++) {
+            if (rows[i].offset != last_offset) {
+                code = copy_chunk(tree, &rows[i], &to, why);
+                last_offset = rows[i].offset;
+                moved += rows[i].bytes;
+            }
+            if (code == CODE_OK)
+                code = move_row(tree, &rows[i], &to, why);
+        }
+        if (code != CODE_OK)
+            return code;
+        *left = count > 0;
+        if (count == 0)
+            break;
+    }
+    tree->compact.bytes_moved += moved;
+    return CODE_OK;
+}
+
+void compact_some(struct tree *tree)
+{
+    int64_t now_ns = timing_monotonic_ns();
+    if (!tree->compact.pack) {
+        if (now_ns < tree->compact.next_look_ns)
+            return;
+        tree->compact.next_look_ns = now_ns + COMPACT_LOOK_NS;
+        tree->compact.pack = choose_pack(tree);
+    }
+    if (!tree->compact.pack)
+        return;
+    struct failure why;
+    bool left = false;
+    enum code code = move_some(tree, tree->compact.pack, &left, &why);
+    if (code != CODE_OK) {
+        logging_warning("pack %u cannot be emptied and stays: %s", tree->compact.pack, why.text);
+        tree->compact.next_look_ns = now_ns + COMPACT_PAUSE_NS;
+    } else if (!left) {
+        tree->compact.next_look_ns = now_ns; /* there may be another */
+    }
+    if (code != CODE_OK || !left)
+        tree->compact.pack = 0;
+}
