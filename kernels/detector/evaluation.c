@@ -93,25 +93,23 @@ static size_t count_objects(const struct evaluation_image *image, int class_inde
     return count;
 }
 
-enum code evaluation_match_class(const struct evaluation_image *images, size_t count, int class_index,
-                                 float iou, struct evaluation_match **matches, size_t *match_count,
-                                 size_t *object_count, struct failure *why)
+enum code evaluation_judge(const struct evaluation_image *images, size_t count, int class_index, float iou,
+                           struct evaluation_verdicts *out, struct failure *why)
 {
     size_t detections = 0, fullest = 0, objects = 0;
-    *object_count = 0;
+    *out = (struct evaluation_verdicts){0};
     for (size_t i = 0; i < count; i++) {
         detections += images[i].detection_count;
         fullest = images[i].detection_count > fullest ? images[i].detection_count : fullest;
         objects = images[i].truth_count > objects ? images[i].truth_count : objects;
-        *object_count += count_objects(&images[i], class_index);
+        out->object_count += count_objects(&images[i], class_index);
     }
     SCOPE_FREE const struct detection **items = calloc(fullest + 1, sizeof *items);
     SCOPE_FREE bool *taken = calloc(objects + 1, sizeof *taken);
     SCOPE_FREE struct ranked *ranked = calloc(detections + 1, sizeof *ranked);
-    *matches = calloc(detections + 1, sizeof **matches);
-    if (!items || !taken || !ranked || !*matches) {
-        free(*matches);
-        *matches = NULL;
+    struct evaluation_match *matches = calloc(detections + 1, sizeof *matches);
+    if (!items || !taken || !ranked || !matches) {
+        free(matches);
         return failure_set(why, CODE_NO_MEMORY, "evaluating %zu detections: out of memory", detections);
     }
     struct matcher matcher = {items, taken, ranked, 0};
@@ -119,8 +117,9 @@ enum code evaluation_match_class(const struct evaluation_image *images, size_t c
         match_image(&matcher, &images[i], class_index, iou);
     qsort(ranked, matcher.ranked_count, sizeof *ranked, by_score);
     for (size_t i = 0; i < matcher.ranked_count; i++)
-        (*matches)[i] = ranked[i].match;
-    *match_count = matcher.ranked_count;
+        matches[i] = ranked[i].match;
+    out->matches = matches;
+    out->count = matcher.ranked_count;
     return CODE_OK;
 }
 
@@ -162,25 +161,31 @@ static void tally_scores(const struct tally *tally, double *precision, double *r
     *f1 = ratio_or(2 * (double)tally->true_positives, (double)(tally->detected + tally->objects), 1);
 }
 
+static void tally_found(const struct evaluation_verdicts *verdicts, float threshold, struct tally *tally)
+{
+    for (size_t i = 0; i < verdicts->count && verdicts->matches[i].score >= threshold; i++) {
+        tally->true_positives += verdicts->matches[i].is_true;
+        tally->detected++;
+    }
+}
+
 static enum code compute_class(const struct evaluation_image *images, size_t count, int class_index,
-                               float threshold, struct evaluation_class *out, struct tally *tally,
+                               struct evaluation_class *out, struct tally *tally, float threshold,
                                struct failure *why)
 {
     double sum = 0;
     for (int t = 0; t < EVALUATION_IOUS; t++) {
-        SCOPE_FREE struct evaluation_match *matches = NULL;
-        size_t match_count, object_count;
-        enum code code = evaluation_match_class(images, count, class_index, (float)(50 + 5 * t) / 100,
-                                                &matches, &match_count, &object_count, why);
+        struct evaluation_verdicts verdicts;
+        enum code code =
+            evaluation_judge(images, count, class_index, (float)(50 + 5 * t) / 100, &verdicts, why);
         if (code != CODE_OK)
             return code;
-        out->objects = object_count;
-        out->ap[t] = evaluation_average_precision(matches, match_count, object_count);
+        out->objects = verdicts.object_count;
+        out->ap[t] = evaluation_average_precision(verdicts.matches, verdicts.count, verdicts.object_count);
         sum += out->ap[t];
-        for (size_t i = 0; t == 0 && i < match_count && matches[i].score >= threshold; i++) {
-            tally->true_positives += matches[i].is_true;
-            tally->detected++;
-        }
+        if (t == 0)
+            tally_found(&verdicts, threshold, tally);
+        free(verdicts.matches);
     }
     out->map = sum / EVALUATION_IOUS;
     tally->objects = out->objects;
@@ -222,7 +227,7 @@ enum code evaluation_compute(const struct evaluation_image *images, size_t count
     for (int k = 0; k < class_count; k++) {
         struct tally tally = {0};
         enum code code =
-            compute_class(images, count, k, threshold_by_class[k], &out->classes[k], &tally, why);
+            compute_class(images, count, k, &out->classes[k], &tally, threshold_by_class[k], why);
         if (code != CODE_OK)
             return code;
         all.true_positives += tally.true_positives;

@@ -51,11 +51,16 @@ struct evaluation_match {
     bool is_true;
 };
 
-/* Every detection of one class in all images, best first, judged at IoU `iou`.  *matches is the caller's to
- * free; *object_count is the number of annotated objects of the class. */
-MUST_CHECK enum code evaluation_match_class(const struct evaluation_image *images, size_t count,
-                                            int class_index, float iou, struct evaluation_match **matches,
-                                            size_t *match_count, size_t *object_count, struct failure *why);
+/* Every detection of one class in all images, judged. */
+struct evaluation_verdicts {
+    struct evaluation_match *matches; /* best first; owned by whoever asked for them: free() */
+    size_t count;
+    size_t object_count; /* annotated objects of the class */
+};
+
+/* Judges the detections of one class at IoU `iou`.  Where it fails, nothing is to be freed. */
+MUST_CHECK enum code evaluation_judge(const struct evaluation_image *images, size_t count, int class_index,
+                                      float iou, struct evaluation_verdicts *out, struct failure *why);
 
 /* Interpolated average precision of matches, best first. */
 double evaluation_average_precision(const struct evaluation_match *matches, size_t count,

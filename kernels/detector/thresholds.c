@@ -5,8 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "scope.h"
-
 static const int calibration_rounds = 50;
 static const size_t calibration_each_min = 10;
 static const double calibration_pull =
@@ -107,47 +105,47 @@ struct pool {
     size_t count, objects;
 };
 
-static enum code pool_add(struct pool *pool, const struct evaluation_match *matches, size_t count,
-                          size_t objects, struct failure *why)
+static enum code pool_add(struct pool *pool, const struct evaluation_verdicts *verdicts, struct failure *why)
 {
-    struct evaluation_match *grown = reallocarray(pool->matches, pool->count + count + 1, sizeof *grown);
+    struct evaluation_match *grown =
+        reallocarray(pool->matches, pool->count + verdicts->count + 1, sizeof *grown);
     if (!grown)
         return failure_set(why, CODE_NO_MEMORY, "choosing thresholds: out of memory");
     pool->matches = grown;
-    memcpy(grown + pool->count, matches, count * sizeof *grown);
-    pool->count += count;
-    pool->objects += objects;
+    memcpy(grown + pool->count, verdicts->matches, verdicts->count * sizeof *grown);
+    pool->count += verdicts->count;
+    pool->objects += verdicts->object_count;
     return CODE_OK;
 }
 
-static enum code choose_classes(const struct evaluation_image *images, size_t count, int class_count,
-                                struct thresholds *out, size_t *objects, struct pool *pool,
-                                struct failure *why)
+/* From a class's own verdicts alone; those go into the pool as well. */
+static enum code choose_class(const struct evaluation_image *images, size_t count, int k,
+                              struct thresholds *out, struct pool *pool, struct failure *why)
 {
-    for (int k = 0; k < class_count; k++) {
-        SCOPE_FREE struct evaluation_match *matches = NULL;
-        size_t match_count;
-        enum code code =
-            evaluation_match_class(images, count, k, 0.5f, &matches, &match_count, &objects[k], why);
-        if (code != CODE_OK)
-            return code;
-        out->best_f1[k] = thresholds_best_f1(matches, match_count, objects[k]);
-        out->unbiased[k] = unbiased_threshold(matches, match_count, objects[k]);
-        out->calibration[k] = thresholds_calibrate(matches, match_count);
-        code = pool_add(pool, matches, match_count, objects[k], why);
-        if (code != CODE_OK)
-            return code;
-    }
-    return CODE_OK;
+    struct evaluation_verdicts verdicts;
+    enum code code = evaluation_judge(images, count, k, 0.5f, &verdicts, why);
+    if (code != CODE_OK)
+        return code;
+    out->best_f1[k] = thresholds_best_f1(verdicts.matches, verdicts.count, verdicts.object_count);
+    out->unbiased[k] = unbiased_threshold(verdicts.matches, verdicts.count, verdicts.object_count);
+    out->calibration[k] = thresholds_calibrate(verdicts.matches, verdicts.count);
+    code = pool_add(pool, &verdicts, why);
+    free(verdicts.matches);
+    return code;
 }
 
 enum code thresholds_choose(const struct evaluation_image *images, size_t count, int class_count,
                             struct thresholds *out, struct failure *why)
 {
     *out = (struct thresholds){0};
-    size_t objects[DETECTION_CLASSES_MAX] = {0};
+    size_t objects[DETECTION_CLASSES_MAX];
     struct pool pool = {0};
-    enum code code = choose_classes(images, count, class_count, out, objects, &pool, why);
+    enum code code = CODE_OK;
+    for (int k = 0; k < class_count && code == CODE_OK; k++) {
+        size_t before = pool.objects;
+        code = choose_class(images, count, k, out, &pool, why);
+        objects[k] = pool.objects - before;
+    }
     if (code == CODE_OK) {
         if (pool.count > 1)
             qsort(pool.matches, pool.count, sizeof *pool.matches, by_score);

@@ -136,17 +136,18 @@ static enum code make_plan(struct training *training, struct failure *why)
     if (!indices)
         return failure_set(why, CODE_NO_MEMORY, "training: out of memory");
     size_t count = 0;
-    enum code code =
-        training_plan_make(training->options, training->dataset, &training->survey, training->device,
-                           training->survey.images[SPLIT_TRAIN], &training->plan, why);
+    struct training_facts facts = {training->dataset, &training->survey, training->device,
+                                   training->survey.images[SPLIT_TRAIN]};
+    enum code code = training_plan_make(training->options, &facts, &training->plan, why);
     if (code == CODE_OK)
         code = read_images(training, indices, &count, why);
     if (code == CODE_OK)
         code =
             sampler_create(training->dataset, indices, count, training->plan.seed, &training->sampler, why);
-    if (code == CODE_OK)
-        code = training_plan_make(training->options, training->dataset, &training->survey, training->device,
-                                  sampler_epoch_length(training->sampler), &training->plan, why);
+    if (code == CODE_OK) {
+        facts.epoch_length = sampler_epoch_length(training->sampler);
+        code = training_plan_make(training->options, &facts, &training->plan, why);
+    }
     if (code != CODE_OK)
         return code;
     training->info =

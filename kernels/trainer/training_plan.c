@@ -163,16 +163,17 @@ static void make_digest(struct training_plan *plan, const struct dataset *datase
     digest_to_text(result, plan->digest);
 }
 
-enum code training_plan_make(const struct trainer_options *options, const struct dataset *dataset,
-                             const struct survey *survey, const struct device *device, size_t epoch_length,
+enum code training_plan_make(const struct trainer_options *options, const struct training_facts *facts,
                              struct training_plan *out, struct failure *why)
 {
+    const struct dataset *dataset = facts->dataset;
+    const struct survey *survey = facts->survey;
     *out = (struct training_plan){0};
     enum code code = check_options(options, why);
     if (code == CODE_OK)
         code = check_class_names(dataset, why);
     if (code == CODE_OK)
-        code = choose_precision(options, device, &out->precision, why);
+        code = choose_precision(options, facts->device, &out->precision, why);
     if (code == CODE_OK)
         code = choose_rays(options, dataset, &out->architecture.rays, why);
     if (code != CODE_OK)
@@ -189,11 +190,11 @@ enum code training_plan_make(const struct trainer_options *options, const struct
     };
     out->batch = options->batch > 0 ? options->batch : batch_default;
     out->side = options->image_size > 0 ? options->image_size : choose_side(survey, out->preprocessing.scale);
-    out->steps = choose_steps(options, epoch_length, out->batch);
+    out->steps = choose_steps(options, facts->epoch_length, out->batch);
     out->lr = options->lr > 0 ? options->lr : lr_per_root_batch * sqrt(out->batch / 8.0);
     out->weight_decay = options->weight_decay >= 0 ? options->weight_decay : weight_decay_default;
     out->seed = options->seed;
-    make_digest(out, dataset, device);
+    make_digest(out, dataset, facts->device);
     return CODE_OK;
 }
 

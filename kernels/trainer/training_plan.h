@@ -21,11 +21,18 @@ struct training_plan {
     char digest[DIGEST_TEXT_BYTES]; /* of all that decides the weights: data, options, device, threads */
 };
 
-/* `epoch_length` is the number of draws in an epoch (sampler.h).  An option out of its range is CODE_INVALID.
- */
-MUST_CHECK enum code training_plan_make(const struct trainer_options *options, const struct dataset *dataset,
-                                        const struct survey *survey, const struct device *device,
-                                        size_t epoch_length, struct training_plan *out, struct failure *why);
+/* What a plan is made from, beside the options; borrowed. */
+struct training_facts {
+    const struct dataset *dataset;
+    const struct survey *survey;
+    const struct device *device;
+    size_t epoch_length; /* draws in an epoch (sampler.h) */
+};
+
+/* An option out of its range is CODE_INVALID. */
+MUST_CHECK enum code training_plan_make(const struct trainer_options *options,
+                                        const struct training_facts *facts, struct training_plan *out,
+                                        struct failure *why);
 
 /* Working pixels per image pixel for objects whose median side is side_px. */
 double training_plan_scale(double side_px);

@@ -107,15 +107,14 @@ static void an_object_is_taken_once_and_by_the_best_score(void **state)
     struct detection twice[2] = {{.box = {0, 0, 10, 10}, .score = 0.5f},
                                  {.box = {0, 0, 10, 9}, .score = 0.8f}};
     struct evaluation_image image = {&truth, 1, twice, 2};
-    struct evaluation_match *matches;
-    size_t count, objects;
+    struct evaluation_verdicts verdicts;
     struct failure why;
-    assert_code_ok(evaluation_match_class(&image, 1, 0, 0.5f, &matches, &count, &objects, &why), why);
-    assert_int_equal(count, 2);
-    assert_int_equal(objects, 1);
-    assert_true(matches[0].is_true && matches[0].score == 0.8f);
-    assert_false(matches[1].is_true);
-    free(matches);
+    assert_code_ok(evaluation_judge(&image, 1, 0, 0.5f, &verdicts, &why), why);
+    assert_int_equal(verdicts.count, 2);
+    assert_int_equal(verdicts.object_count, 1);
+    assert_true(verdicts.matches[0].is_true && verdicts.matches[0].score == 0.8f);
+    assert_false(verdicts.matches[1].is_true);
+    free(verdicts.matches);
 }
 
 static void an_empty_image_without_detections_is_perfect(void **state)

@@ -45,7 +45,8 @@ static struct training_plan make(const struct trainer_options *options, const st
 {
     struct training_plan plan;
     struct failure why;
-    assert_code_ok(training_plan_make(options, make_dataset(masks), survey, device, 205, &plan, &why), why);
+    struct training_facts facts = {make_dataset(masks), survey, device, 205};
+    assert_code_ok(training_plan_make(options, &facts, &plan, &why), why);
     return plan;
 }
 
@@ -152,8 +153,8 @@ static void what_cannot_be_is_refused_with_what_to_write(void **state)
     for (int i = 0; i < 5; i++) {
         struct training_plan plan;
         struct failure why = {0};
-        enum code code =
-            training_plan_make(&cases[i].options, make_dataset(0), &smear, &plain, 10, &plan, &why);
+        struct training_facts facts = {make_dataset(0), &smear, &plain, 10};
+        enum code code = training_plan_make(&cases[i].options, &facts, &plan, &why);
         assert_int_not_equal(code, CODE_OK);
         if (!strstr(why.text, cases[i].text))
             fail_msg("\"%s\" does not say \"%s\"", why.text, cases[i].text);
@@ -169,7 +170,8 @@ static void a_class_name_that_no_model_could_hold_is_refused(void **state)
     struct trainer_options options = trainer_defaults();
     struct training_plan plan;
     struct failure why;
-    assert_int_equal(training_plan_make(&options, &dataset, &smear, &plain, 10, &plan, &why), CODE_INVALID);
+    struct training_facts facts = {&dataset, &smear, &plain, 10};
+    assert_int_equal(training_plan_make(&options, &facts, &plan, &why), CODE_INVALID);
     assert_non_null(strstr(why.text, "longer than 63 bytes"));
 }
 
