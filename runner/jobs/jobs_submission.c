@@ -36,8 +36,9 @@ static enum code check_spec(void *context, const char *path, struct failure *why
     if (code == CODE_OK && spec.findings.count > 0) {
         SCOPE_BUFFER text = {0};
         spec_format_findings(&spec.findings, path, buffer_text(&spec.text), spec.text.length, &text);
-        code = failure_set(why, CODE_INVALID, "%s: not submitted, %zu mistake%s (see jobs/%s.error)\n%s", path,
-                           spec.findings.count, spec.findings.count == 1 ? "" : "s", spec.job, buffer_text(&text));
+        code = failure_set(why, CODE_INVALID, "not submitted, %zu mistake%s (see jobs/%s.error)\n%.*s",
+                           spec.findings.count, spec.findings.count == 1 ? "" : "s", spec.job,
+                           text.length ? (int)text.length - 1 : 0, buffer_text(&text));
     }
     jobs_spec_free(&spec);
     return code == CODE_NO_DATA || code == CODE_NOT_FOUND ? CODE_OK : code;
@@ -46,7 +47,7 @@ static enum code check_spec(void *context, const char *path, struct failure *why
 static enum code refuse_yml(void *context, const char *path, struct failure *why)
 {
     (void)context;
-    return failure_set(why, CODE_INVALID, "%s: the name of a spec ends in .yaml: call it %.*s.yaml", path,
+    return failure_set(why, CODE_INVALID, "the name of a spec ends in .yaml: call it %.*s.yaml",
                        (int)(strlen(path) - strlen(".yml")), path);
 }
 
