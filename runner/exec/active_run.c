@@ -256,6 +256,19 @@ static void judge_signal(struct active_run *run, int number)
     end_with(run, VERDICT_LOST, run->stop == STOP_NODE_ENDS ? "the node was stopped" : text);
 }
 
+/* The limit as a spec writes it: 2h, 90m, 45s. */
+static void describe_overrun(int64_t limit_s, char text[100])
+{
+    bool hours = limit_s % 3600 == 0, minutes = limit_s % 60 == 0;
+    snprintf(text, 100, "ran longer than resources.time, %lld%s",
+             (long long)(hours     ? limit_s / 3600
+                         : minutes ? limit_s / 60
+                                   : limit_s),
+             hours     ? "h"
+             : minutes ? "m"
+                       : "s");
+}
+
 static void judge(struct active_run *run, enum exec_state how, int value)
 {
     char text[100];
@@ -264,8 +277,7 @@ static void judge(struct active_run *run, enum exec_state how, int value)
     } else if (run->stop == STOP_CANCELLED) {
         end_with(run, VERDICT_CANCELLED, "");
     } else if (run->stop == STOP_OUT_OF_TIME) {
-        snprintf(text, sizeof text, "ran longer than resources.time allows (%lld s)",
-                 (long long)run->spec->time_s);
+        describe_overrun(run->spec->time_s, text);
         end_with(run, VERDICT_FAILED, text);
     } else if (how == EXEC_EXITED) {
         judge_exit(run, value);

@@ -122,10 +122,22 @@ static void append_metrics(const struct metric_set *metrics, struct buffer *out)
                       skipped);
 }
 
+/* A run that goes on after it was lost carries that reason still: it must not look like the present one. */
+static void append_reason(const struct run_summary *summary, struct buffer *out)
+{
+    if (run_state_is_over(summary->state) || summary->state == RUN_CANCELLING || !summary->reason[0]) {
+        append_line(out, "reason", summary->reason);
+        return;
+    }
+    char text[sizeof summary->reason + 40];
+    snprintf(text, sizeof text, "an earlier attempt was lost: %s", summary->reason);
+    append_line(out, "note", text);
+}
+
 void view_status_render(const struct run_facts *facts, struct buffer *out)
 {
     append_line(out, "state", run_state_name(facts->summary.state));
-    append_line(out, "reason", facts->summary.reason);
+    append_reason(&facts->summary, out);
     append_line(out, "job", facts->summary.job);
     append_line(out, "member", facts->summary.member);
     append_moment(out, "submitted", facts->summary.submitted_ms);

@@ -88,6 +88,15 @@ static void status_of_a_failed_run_gives_the_reason_second(void **state)
                                             "ran:        1 h 02 min\n");
 }
 
+static void status_of_a_second_attempt_tells_of_the_first(void **state)
+{
+    (void)state;
+    view_lab_put_run(tree, RUN);
+    view_lab_lose(tree, RUN, VIEW_LAB_START_MS + 9000, "its node box-1 went away");
+    assert_true(shows(RUN "/status", "state:      queued\n"
+                                     "note:       an earlier attempt was lost: its node box-1 went away\n"));
+}
+
 static void status_hides_no_metric_behind_a_bad_line_and_counts_it(void **state)
 {
     (void)state;
@@ -373,6 +382,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         IN_A_LAB(status_of_a_running_run_shows_bar_rate_time_left_and_metrics),
         IN_A_LAB(status_of_a_failed_run_gives_the_reason_second),
+        IN_A_LAB(status_of_a_second_attempt_tells_of_the_first),
         IN_A_LAB(status_hides_no_metric_behind_a_bad_line_and_counts_it),
         IN_A_LAB(status_does_not_obey_control_characters_of_programs),
         IN_A_LAB(a_folder_that_is_no_run_has_no_status),

@@ -86,6 +86,11 @@ void view_lab_fail(struct tree *tree, const char *run, long long ms, const char 
     record(tree, run, (struct run_event){.kind = RUN_EVENT_FAILED, .ms = ms, .reason = reason, .attempt = 1});
 }
 
+void view_lab_lose(struct tree *tree, const char *run, long long ms, const char *reason)
+{
+    record(tree, run, (struct run_event){.kind = RUN_EVENT_LOST, .ms = ms, .reason = reason, .attempt = 1});
+}
+
 void view_lab_measure(struct tree *tree, const char *run, const char *key, long long ms, double value,
                       long long step)
 {

@@ -19,6 +19,9 @@ void view_lab_put_run(struct tree *tree, const char *run);
 void view_lab_finish(struct tree *tree, const char *run, long long ms, const char *model);
 void view_lab_fail(struct tree *tree, const char *run, long long ms, const char *reason);
 
+/* Appends `lost`. */
+void view_lab_lose(struct tree *tree, const char *run, long long ms, const char *reason);
+
 /* Appends a line of a metric. */
 void view_lab_measure(struct tree *tree, const char *run, const char *key, long long ms, double value,
                       long long step);
