@@ -71,8 +71,8 @@ static enum code render_readme(void *context, const char *path, struct buffer *o
     buffer_printf(out,
                   "Welcome to the lab, %s.\n\n"
                   "This is a file system: whatever you do here, you do with files (cp, ls, cat, ln, rm, any editor).\n"
-                  "You are %s; your role is admin.  The lab holds %" PRIu64 " files in %" PRIu64
-                  " folders, %.1f MB, all of it encrypted on disk.\n\n"
+                  "You are %s; your role is admin.  Here now: files %" PRIu64 ", folders %" PRIu64
+                  ", %.1f MB; on disk all of it is encrypted.\n\n"
                   "Five things to try\n",
                   tree_member_name(tree), tree_member_name(tree), numbers.files, numbers.folders,
                   (double)numbers.bytes_logical / 1e6);

@@ -27,6 +27,7 @@ void tree_recent_failures(struct tree *tree, struct buffer *out)
         char when[32];
         localtime_r(&seconds, &local);
         strftime(when, sizeof when, "%Y-%m-%d %H:%M:%S", &local);
-        buffer_printf(out, "%s  %s: %s\n", when, note->path, note->failure.text);
+        bool names_it = strncmp(note->failure.text, note->path, strlen(note->path)) == 0; /* a text often does itself */
+        buffer_printf(out, "%s  %s%s%s\n", when, names_it ? "" : note->path, names_it ? "" : ": ", note->failure.text);
     }
 }

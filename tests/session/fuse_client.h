@@ -1,7 +1,8 @@
 /* The kernel's side of the FUSE protocol, as much of it as the tests need: it stands at the other end of a session's socket.
  *
- * Each call is one or a few requests; it returns 0 or the positive errno that the session answered.  Requests can also be
- * sent and their answers awaited apart, to see what happens in between.  One thread per client. */
+ * Here are messages: requests can be sent and their answers awaited apart, to see what happens in between.  fuse_call.h has
+ * the single operations, fuse_path.h what a program would do by path.  All of them return 0 or the positive errno that the
+ * session answered.  One thread per client. */
 #ifndef CYTOFS_FUSE_CLIENT_H
 #define CYTOFS_FUSE_CLIENT_H
 
@@ -11,10 +12,9 @@
 
 #include <linux/fuse.h>
 
-#include "buffer.h"
-
 #define FUSE_CLIENT_MESSAGE_MAX (256 * 1024) /* bytes, header included */
 #define FUSE_CLIENT_NO_ANSWER   (-1)         /* the timeout passed */
+#define FUSE_CLIENT_TIMEOUT_MS  20000        /* longer than any answer takes on a busy machine */
 
 struct session;
 struct tree;
@@ -59,53 +59,5 @@ int fuse_client_call(struct fuse_client *client, const struct fuse_client_reques
 
 /* Waits for a message that no request asked for; 0 and its code and body, or FUSE_CLIENT_NO_ANSWER. */
 int fuse_client_await_notice(struct fuse_client *client, int timeout_ms, int *code, const void **body);
-
-/* Names */
-int fuse_client_lookup(struct fuse_client *client, uint64_t folder, const char *name, struct fuse_entry_out *out);
-int fuse_client_getattr(struct fuse_client *client, uint64_t node, struct fuse_attr *out);
-int fuse_client_setattr(struct fuse_client *client, uint64_t node, const struct fuse_setattr_in *change,
-                        struct fuse_attr *out);
-int fuse_client_mkdir(struct fuse_client *client, uint64_t folder, const char *name, struct fuse_entry_out *out);
-int fuse_client_remove(struct fuse_client *client, uint64_t folder, const char *name, bool is_folder);
-int fuse_client_rename(struct fuse_client *client, uint64_t from, const char *from_name, uint64_t to,
-                       const char *to_name, uint32_t flags);
-int fuse_client_symlink(struct fuse_client *client, const char *target, uint64_t folder, const char *name,
-                        struct fuse_entry_out *out);
-int fuse_client_readlink(struct fuse_client *client, uint64_t node, struct buffer *target);
-int fuse_client_link(struct fuse_client *client, uint64_t node, uint64_t folder, const char *name,
-                     struct fuse_entry_out *out);
-void fuse_client_forget(struct fuse_client *client, uint64_t node, uint64_t count);
-
-/* Files */
-int fuse_client_create(struct fuse_client *client, uint64_t folder, const char *name, uint32_t flags,
-                       struct fuse_entry_out *entry, struct fuse_open_out *out);
-int fuse_client_open(struct fuse_client *client, uint64_t node, uint32_t flags, struct fuse_open_out *out);
-int fuse_client_read(struct fuse_client *client, uint64_t node, uint64_t handle, uint64_t offset, void *bytes,
-                     uint32_t count, size_t *got);
-uint64_t fuse_client_send_read(struct fuse_client *client, uint64_t node, uint64_t handle, uint32_t count,
-                               uint32_t flags);
-int fuse_client_write(struct fuse_client *client, uint64_t node, uint64_t handle, uint64_t offset, const void *bytes,
-                      uint32_t count);
-int fuse_client_flush(struct fuse_client *client, uint64_t node, uint64_t handle);
-int fuse_client_fsync(struct fuse_client *client, uint64_t node, uint64_t handle);
-int fuse_client_release(struct fuse_client *client, uint64_t node, uint64_t handle);
-int fuse_client_poll(struct fuse_client *client, uint64_t node, uint64_t handle, uint64_t key, uint32_t *events);
-void fuse_client_interrupt(struct fuse_client *client, uint64_t unique);
-
-/* Folders: the names, without "." and "..", each followed by a line break, in the order received. */
-int fuse_client_list(struct fuse_client *client, uint64_t folder, bool with_attributes, struct buffer *names);
-
-/* Extended attributes */
-int fuse_client_setxattr(struct fuse_client *client, uint64_t node, const char *name, const char *value,
-                         uint32_t flags);
-int fuse_client_getxattr(struct fuse_client *client, uint64_t node, const char *name, struct buffer *value);
-int fuse_client_listxattr(struct fuse_client *client, uint64_t node, struct buffer *names);
-int fuse_client_removexattr(struct fuse_client *client, uint64_t node, const char *name);
-
-/* By path from the root, as a program would: the node of a path; a file made or truncated, written, flushed and
- * released (the errno is the first of any step, so a refusing FLUSH shows); a file opened, read to its end, released. */
-int fuse_client_resolve(struct fuse_client *client, const char *path, struct fuse_entry_out *out);
-int fuse_client_put(struct fuse_client *client, const char *path, const char *text);
-int fuse_client_get(struct fuse_client *client, const char *path, struct buffer *text);
 
 #endif

@@ -47,7 +47,7 @@ int session_fixture_teardown(void **state)
 uint64_t session_fixture_node(struct session_fixture *fixture, const char *path)
 {
     struct fuse_entry_out entry;
-    int error = fuse_client_resolve(&fixture->client, path, &entry);
+    int error = fuse_path_resolve(&fixture->client, path, &entry);
     if (error)
         fail_msg("%s: errno %d", path, error);
     return entry.nodeid;
@@ -59,7 +59,7 @@ void session_fixture_expect_gone(struct session_fixture *fixture, uint64_t node)
     int64_t deadline = timing_monotonic_ms() + GONE_WITHIN_MS;
     int error;
     do
-        error = fuse_client_getattr(&fixture->client, node, &attributes);
+        error = fuse_call_getattr(&fixture->client, node, &attributes);
     while (error == 0 && timing_monotonic_ms() < deadline);
     assert_int_equal(error, ENOENT);
 }
@@ -67,7 +67,7 @@ void session_fixture_expect_gone(struct session_fixture *fixture, uint64_t node)
 void session_fixture_expect(struct session_fixture *fixture, const char *path, const char *text)
 {
     SCOPE_BUFFER found = {0};
-    int error = fuse_client_get(&fixture->client, path, &found);
+    int error = fuse_path_get(&fixture->client, path, &found);
     if (error)
         fail_msg("%s: errno %d", path, error);
     assert_string_equal(buffer_text(&found), text);

@@ -2,7 +2,9 @@
 #ifndef CYTOFS_SESSION_FIXTURE_H
 #define CYTOFS_SESSION_FIXTURE_H
 
+#include "fuse_call.h"
 #include "fuse_client.h"
+#include "fuse_path.h"
 #include "test_rules.h"
 
 struct chunk_store;

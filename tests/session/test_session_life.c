@@ -23,19 +23,19 @@ static void handles_that_were_never_given_out_or_given_back_are_ebadf(void **sta
     struct fuse_open_out open;
     char bytes[8];
     size_t got;
-    assert_int_equal(fuse_client_put(client, "datasets/a", "text"), 0);
+    assert_int_equal(fuse_path_put(client, "datasets/a", "text"), 0);
     uint64_t node = session_fixture_node(fixture, "datasets/a");
-    assert_int_equal(fuse_client_open(client, node, O_RDONLY, &open), 0);
-    assert_int_equal(fuse_client_read(client, node, 0, 0, bytes, 4, &got), EBADF);
-    assert_int_equal(fuse_client_read(client, node, UINT64_MAX, 0, bytes, 4, &got), EBADF);
-    assert_int_equal(fuse_client_read(client, node, open.fh + (UINT64_C(1) << 32), 0, bytes, 4, &got), EBADF);
-    assert_int_equal(fuse_client_release(client, node, open.fh), 0);
-    assert_int_equal(fuse_client_read(client, node, open.fh, 0, bytes, 4, &got), EBADF);
-    assert_int_equal(fuse_client_release(client, node, open.fh), 0); /* a second time: nothing to do */
+    assert_int_equal(fuse_call_open(client, node, O_RDONLY, &open), 0);
+    assert_int_equal(fuse_call_read(client, node, 0, 0, bytes, 4, &got), EBADF);
+    assert_int_equal(fuse_call_read(client, node, UINT64_MAX, 0, bytes, 4, &got), EBADF);
+    assert_int_equal(fuse_call_read(client, node, open.fh + (UINT64_C(1) << 32), 0, bytes, 4, &got), EBADF);
+    assert_int_equal(fuse_call_release(client, node, open.fh), 0);
+    assert_int_equal(fuse_call_read(client, node, open.fh, 0, bytes, 4, &got), EBADF);
+    assert_int_equal(fuse_call_release(client, node, open.fh), 0); /* a second time: nothing to do */
     struct fuse_open_out again;
-    assert_int_equal(fuse_client_open(client, node, O_RDONLY, &again), 0);
+    assert_int_equal(fuse_call_open(client, node, O_RDONLY, &again), 0);
     assert_true(again.fh != open.fh); /* the slot is the same, the generation is not */
-    assert_int_equal(fuse_client_release(client, node, again.fh), 0);
+    assert_int_equal(fuse_call_release(client, node, again.fh), 0);
 }
 
 static void a_client_cannot_forget_more_than_it_looked_up(void **state)
@@ -47,13 +47,13 @@ static void a_client_cannot_forget_more_than_it_looked_up(void **state)
     struct fuse_attr attributes;
     assert_true(fuse_client_start(&other, fixture->tree, 2));
     uint64_t datasets = session_fixture_node(fixture, "datasets");
-    assert_int_equal(fuse_client_create(&fixture->client, datasets, "a", O_RDWR, &entry, &open), 0);
-    assert_int_equal(fuse_client_remove(&fixture->client, datasets, "a", false), 0);
-    assert_int_equal(fuse_client_release(&fixture->client, entry.nodeid, open.fh), 0);
-    fuse_client_forget(&other, entry.nodeid, 1000); /* of which it knows nothing */
-    assert_int_equal(fuse_client_getattr(&other, FUSE_ROOT_ID, &attributes), 0);
-    assert_int_equal(fuse_client_getattr(&fixture->client, entry.nodeid, &attributes), 0);
-    fuse_client_forget(&fixture->client, entry.nodeid, UINT64_MAX);
+    assert_int_equal(fuse_call_create(&fixture->client, datasets, "a", O_RDWR, &entry, &open), 0);
+    assert_int_equal(fuse_call_remove(&fixture->client, datasets, "a", false), 0);
+    assert_int_equal(fuse_call_release(&fixture->client, entry.nodeid, open.fh), 0);
+    fuse_call_forget(&other, entry.nodeid, 1000); /* of which it knows nothing */
+    assert_int_equal(fuse_call_getattr(&other, FUSE_ROOT_ID, &attributes), 0);
+    assert_int_equal(fuse_call_getattr(&fixture->client, entry.nodeid, &attributes), 0);
+    fuse_call_forget(&fixture->client, entry.nodeid, UINT64_MAX);
     session_fixture_expect_gone(fixture, entry.nodeid);
     fuse_client_stop(&other);
 }
@@ -66,12 +66,12 @@ static void a_client_that_vanishes_leaves_no_open_file_and_no_reference(void **s
     struct fuse_open_out open;
     assert_true(fuse_client_start(&other, fixture->tree, 2));
     uint64_t jobs = session_fixture_node(fixture, "jobs");
-    assert_int_equal(fuse_client_create(&other, jobs, "a.yaml", O_WRONLY, &entry, &open), 0);
-    assert_int_equal(fuse_client_write(&other, entry.nodeid, open.fh, 0, "good", 4), 0);
+    assert_int_equal(fuse_call_create(&other, jobs, "a.yaml", O_WRONLY, &entry, &open), 0);
+    assert_int_equal(fuse_call_write(&other, entry.nodeid, open.fh, 0, "good", 4), 0);
     fuse_client_stop(&other);
     SCOPE_FREE char *happened = test_rules_happened(&fixture->rules);
     assert_string_equal(happened, "settled jobs/a.yaml 4\n");
-    assert_int_equal(fuse_client_remove(&fixture->client, jobs, "a.yaml", false), 0);
+    assert_int_equal(fuse_call_remove(&fixture->client, jobs, "a.yaml", false), 0);
     session_fixture_expect_gone(fixture, entry.nodeid);
 }
 
@@ -81,11 +81,11 @@ static void stopping_while_reads_wait_answers_them_and_can_be_done_twice(void **
     struct fuse_client *client = &fixture->client;
     struct fuse_open_out open;
     uint64_t node = session_fixture_node(fixture, "jobs/events");
-    assert_int_equal(fuse_client_open(client, node, O_RDONLY, &open), 0);
+    assert_int_equal(fuse_call_open(client, node, O_RDONLY, &open), 0);
     for (int i = 0; i < 10; i++)
-        fuse_client_send_read(client, node, open.fh, 100, 0);
+        fuse_call_send_read(client, node, open.fh, 100, 0);
     struct fuse_attr attributes;
-    assert_int_equal(fuse_client_getattr(client, FUSE_ROOT_ID, &attributes), 0);
+    assert_int_equal(fuse_call_getattr(client, FUSE_ROOT_ID, &attributes), 0);
     session_stop(client->session);
     session_stop(client->session);
     session_wait(client->session);
@@ -98,9 +98,9 @@ static void releasing_a_stream_that_is_being_read_answers_the_reader(void **stat
     struct fuse_open_out open;
     uint64_t node = session_fixture_node(fixture, "jobs/events");
     for (int i = 0; i < 50; i++) { /* no kernel does this; a forged peer may */
-        assert_int_equal(fuse_client_open(client, node, O_RDONLY, &open), 0);
-        uint64_t unique = fuse_client_send_read(client, node, open.fh, 100, 0);
-        assert_int_equal(fuse_client_release(client, node, open.fh), 0);
+        assert_int_equal(fuse_call_open(client, node, O_RDONLY, &open), 0);
+        uint64_t unique = fuse_call_send_read(client, node, open.fh, 100, 0);
+        assert_int_equal(fuse_call_release(client, node, open.fh), 0);
         int error = fuse_client_await(client, unique, 10000, NULL, NULL);
         assert_true(error == EINTR || error == EBADF);
     }
@@ -112,7 +112,7 @@ static void invalidating_a_path_tells_the_kernel_of_its_node_and_its_name(void *
     struct fuse_client *client = &fixture->client;
     int code;
     const void *body;
-    assert_int_equal(fuse_client_put(client, "datasets/a", "text"), 0);
+    assert_int_equal(fuse_path_put(client, "datasets/a", "text"), 0);
     uint64_t node = session_fixture_node(fixture, "datasets/a");
     uint64_t datasets = session_fixture_node(fixture, "datasets");
     session_invalidate(client->session, "datasets/a");
@@ -138,16 +138,16 @@ static void a_full_disk_is_enospc_and_explained(void **state)
     struct fuse_open_out open;
     SCOPE_BUFFER words = {0};
     uint64_t datasets = session_fixture_node(fixture, "datasets");
-    assert_int_equal(fuse_client_create(client, datasets, "a", O_WRONLY, &entry, &open), 0);
-    assert_int_equal(fuse_client_write(client, entry.nodeid, open.fh, 0, "text", 4), 0);
+    assert_int_equal(fuse_call_create(client, datasets, "a", O_WRONLY, &entry, &open), 0);
+    assert_int_equal(fuse_call_write(client, entry.nodeid, open.fh, 0, "text", 4), 0);
     chunk_store_fault_set(fixture->chunks, CHUNK_STORE_PUT,
                           &(struct chunk_store_fault){.first = 1, .code = CODE_NO_SPACE});
-    assert_int_equal(fuse_client_fsync(client, entry.nodeid, open.fh), ENOSPC);
-    assert_int_equal(fuse_client_get(client, "lab/last-error", &words), 0);
+    assert_int_equal(fuse_call_fsync(client, entry.nodeid, open.fh), ENOSPC);
+    assert_int_equal(fuse_path_get(client, "lab/last-error", &words), 0);
     assert_non_null(strstr(buffer_text(&words), "datasets/a"));
     chunk_store_fault_set(fixture->chunks, CHUNK_STORE_PUT, &(struct chunk_store_fault){.first = 0});
-    assert_int_equal(fuse_client_fsync(client, entry.nodeid, open.fh), 0); /* once there is room again */
-    assert_int_equal(fuse_client_release(client, entry.nodeid, open.fh), 0);
+    assert_int_equal(fuse_call_fsync(client, entry.nodeid, open.fh), 0); /* once there is room again */
+    assert_int_equal(fuse_call_release(client, entry.nodeid, open.fh), 0);
     session_fixture_expect(fixture, "datasets/a", "text");
 }
 
@@ -202,15 +202,15 @@ static void *use_files(void *argument)
         char own[64], text[64];
         snprintf(own, sizeof own, "datasets/user-%d-%d", user->number, i % 7);
         snprintf(text, sizeof text, "round %d of user %d", i, user->number);
-        user->failures += fuse_client_put(&client, own, text) != 0;
+        user->failures += fuse_path_put(&client, own, text) != 0;
         SCOPE_BUFFER found = {0};
-        user->failures += fuse_client_get(&client, own, &found) != 0 || strcmp(buffer_text(&found), text) != 0;
+        user->failures += fuse_path_get(&client, own, &found) != 0 || strcmp(buffer_text(&found), text) != 0;
         SCOPE_BUFFER names = {0};
         struct fuse_entry_out datasets;
-        user->failures += fuse_client_resolve(&client, "datasets", &datasets) != 0 ||
-                          fuse_client_list(&client, datasets.nodeid, true, &names) != 0;
-        (void)fuse_client_put(&client, "datasets/shared", text);
-        (void)fuse_client_rename(&client, datasets.nodeid, "shared", datasets.nodeid, "moved", 0);
+        user->failures += fuse_path_resolve(&client, "datasets", &datasets) != 0 ||
+                          fuse_call_list(&client, datasets.nodeid, true, &names) != 0;
+        (void)fuse_path_put(&client, "datasets/shared", text);
+        (void)fuse_call_rename(&client, datasets.nodeid, "shared", datasets.nodeid, "moved", 0);
     }
     fuse_client_stop(&client);
     return NULL;
