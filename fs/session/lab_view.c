@@ -48,19 +48,21 @@ static void describe_first_steps(struct tree *tree, struct buffer *out)
     if (dataset.name[0])
         buffer_printf(out, "  1. ls datasets/%s\n", dataset.name);
     else
-        buffer_append_text(out, "  1. cytofs synth fluo16 datasets/cells makes a small dataset of synthetic cells\n"
-                                "     (cytofs import brings your own images in)\n");
+        buffer_append_text(
+            out, "  1. cytofs synth fluo16 datasets/cells makes a small dataset of synthetic cells\n"
+                 "     (cytofs import brings your own images in)\n");
     buffer_printf(out,
                   "  2. Write this into jobs/first.yaml with any editor; saving it starts the training:\n"
                   "         dataset: datasets/%s\n"
                   "         train: {network: celldet-n, epochs: 30}\n"
                   "         register: my-detector\n",
                   dataset.name[0] ? dataset.name : "cells");
-    buffer_append_text(out, "  3. cat jobs/queue                     what runs, what waits and why\n"
-                            "     tail -f jobs/first/log             jobs/first leads to the latest run\n"
-                            "  4. ls jobs/first/metrics jobs/first/plots, and experiments/first/board.csv to compare runs\n"
-                            "  5. ls -l models/my-detector, then\n"
-                            "     ln -sfn 1 models/my-detector/production   puts version 1 into production\n");
+    buffer_append_text(
+        out, "  3. cat jobs/queue                     what runs, what waits and why\n"
+             "     tail -f jobs/first/log             jobs/first leads to the latest run\n"
+             "  4. ls jobs/first/metrics jobs/first/plots, and experiments/first/board.csv to compare runs\n"
+             "  5. ls -l models/my-detector, then\n"
+             "     ln -sfn 1 models/my-detector/production   puts version 1 into production\n");
 }
 
 static enum code render_readme(void *context, const char *path, struct buffer *out, struct failure *why)
@@ -68,18 +70,21 @@ static enum code render_readme(void *context, const char *path, struct buffer *o
     struct tree *tree = context;
     struct tree_statistics numbers;
     tree_statistics(tree, &numbers);
-    buffer_printf(out,
-                  "Welcome to the lab, %s.\n\n"
-                  "This is a file system: whatever you do here, you do with files (cp, ls, cat, ln, rm, any editor).\n"
-                  "You are %s; your role is admin.  Here now: files %" PRIu64 ", folders %" PRIu64
-                  ", %.1f MB; on disk all of it is encrypted.\n\n"
-                  "Five things to try\n",
-                  tree_member_name(tree), tree_member_name(tree), numbers.files, numbers.folders,
-                  (double)numbers.bytes_logical / 1e6);
+    buffer_printf(
+        out,
+        "Welcome to the lab, %s.\n\n"
+        "This is a file system: whatever you do here, you do with files (cp, ls, cat, ln, rm, any editor).\n"
+        "You are %s; your role is admin.  Here now: files %" PRIu64 ", folders %" PRIu64
+        ", %.1f MB; on disk all of it is encrypted.\n\n"
+        "Five things to try\n",
+        tree_member_name(tree), tree_member_name(tree), numbers.files, numbers.folders,
+        (double)numbers.bytes_logical / 1e6);
     describe_first_steps(tree, out);
-    buffer_append_text(out, "\n"
-                            "If a job spec is refused, jobs/<name>.error says why.  If anything else is: cat lab/last-error.\n"
-                            "How the server is doing: cat lab/health.\n");
+    buffer_append_text(
+        out,
+        "\n"
+        "If a job spec is refused, jobs/<name>.error says why.  If anything else is: cat lab/last-error.\n"
+        "How the server is doing: cat lab/health.\n");
     return buffer_check(out, path, why);
 }
 
@@ -167,12 +172,14 @@ static enum code render_trace(void *context, const char *path, struct buffer *ou
     for (int category = 0; category < TRACE_COUNT; category++)
         buffer_printf(out, "%-8s %s\n", logging_trace_name((enum trace_category)category),
                       logging_trace_enabled((enum trace_category)category) ? "on " : "off");
-    buffer_append_text(out, "(echo tree,jobs > lab/trace switches exactly these on; echo none > lab/trace all off;\n"
-                            " the lines appear in the server's log)\n");
+    buffer_append_text(
+        out, "(echo tree,jobs > lab/trace switches exactly these on; echo none > lab/trace all off;\n"
+             " the lines appear in the server's log)\n");
     return buffer_check(out, path, why);
 }
 
-static enum code select_trace(void *context, const char *path, const char *text, size_t count, struct failure *why)
+static enum code select_trace(void *context, const char *path, const char *text, size_t count,
+                              struct failure *why)
 {
     (void)context;
     (void)path;
@@ -188,11 +195,20 @@ enum code lab_view_add(struct tree *tree, struct failure *why)
     atomic_compare_exchange_strong(&started_ns, &none, timing_monotonic_ns());
     const struct rule rules[] = {
         {.kind = RULE_DERIVED, .pattern = "README", .context = tree, .render = render_readme},
-        {.kind = RULE_DERIVED, .pattern = "lab/health", .context = tree, .render = render_health,
+        {.kind = RULE_DERIVED,
+         .pattern = "lab/health",
+         .context = tree,
+         .render = render_health,
          .stamp = stamp_each_second},
-        {.kind = RULE_DERIVED, .pattern = "lab/last-error", .context = tree, .render = render_last_error,
+        {.kind = RULE_DERIVED,
+         .pattern = "lab/last-error",
+         .context = tree,
+         .render = render_last_error,
          .stamp = stamp_failures},
-        {.kind = RULE_CONTROL, .pattern = "lab/trace", .context = tree, .render = render_trace,
+        {.kind = RULE_CONTROL,
+         .pattern = "lab/trace",
+         .context = tree,
+         .render = render_trace,
          .command = select_trace},
     };
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {

@@ -44,8 +44,8 @@ static void on_init(void *session, struct fuse_conn_info *connection)
     connection->max_background = BACKGROUND_MAX;
     connection->congestion_threshold = BACKGROUND_MAX * 3 / 4;
     connection->time_gran = 1;
-    connection->want &=
-        ~(unsigned)(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE | FUSE_CAP_WRITEBACK_CACHE);
+    connection->want &= ~(unsigned)(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE |
+                                    FUSE_CAP_WRITEBACK_CACHE);
 }
 
 static void log_library(enum fuse_log_level level, const char *format, va_list arguments)
@@ -75,7 +75,8 @@ static enum code make_fuse_session(struct session *session, struct failure *why)
     session->fuse = fuse_session_new(&args, &operations, sizeof operations, session);
     fuse_opt_free_args(&args); /* the library may have copied them */
     if (!session->fuse)
-        return failure_set(why, CODE_NO_MEMORY, "starting a session: the FUSE library refused (its reason is in the log)");
+        return failure_set(why, CODE_NO_MEMORY,
+                           "starting a session: the FUSE library refused (its reason is in the log)");
     return session_channel_attach(&session->channel, session->fuse, why);
 }
 
@@ -187,7 +188,8 @@ static struct session *make_session(struct tree *tree, const struct session_opti
     return session;
 }
 
-static enum code open_channel(struct session *session, const struct session_options *options, struct failure *why)
+static enum code open_channel(struct session *session, const struct session_options *options,
+                              struct failure *why)
 {
     if (!options->mountpoint) {
         session->channel.fd = options->socket;
@@ -216,7 +218,8 @@ static enum code start_threads(struct session *session, struct failure *why)
     while (code == CODE_OK && session->channel.mountpoint && !session->answering && !session->ended)
         pthread_cond_wait(&session->life_changed, &session->life);
     if (code == CODE_OK && session->channel.mountpoint && !session->answering)
-        return failure_set(why, CODE_IO, "mounting on %s: it was unmounted at once", session->channel.mountpoint);
+        return failure_set(why, CODE_IO, "mounting on %s: it was unmounted at once",
+                           session->channel.mountpoint);
     return code;
 }
 

@@ -16,15 +16,15 @@ struct tree;
 
 struct session_options {
     const char *mountpoint; /* an empty folder; for a socket channel NULL */
-    int socket;             /* the session's end of a socketpair, owned by the session; used when mountpoint is NULL */
-    int threads;            /* workers, 1 .. 64; 0 for a default by the cores */
-    bool allow_other;       /* let other local users in (needs user_allow_other or root) */
-    const char *label;      /* shown by df and mount, e.g. "cytofs" */
+    int socket;  /* the session's end of a socketpair, owned by the session; used when mountpoint is NULL */
+    int threads; /* workers, 1 .. 64; 0 for a default by the cores */
+    bool allow_other;  /* let other local users in (needs user_allow_other or root) */
+    const char *label; /* shown by df and mount, e.g. "cytofs" */
 };
 
 /* Mounts (or takes the socket) and answers the protocol's INIT from the first thread; returns when the mount is usable. */
-MUST_CHECK enum code session_start(struct tree *tree, const struct session_options *options, struct session **out,
-                                   struct failure *why);
+MUST_CHECK enum code session_start(struct tree *tree, const struct session_options *options,
+                                   struct session **out, struct failure *why);
 
 /* Blocks until the session ends: unmounted by someone, the socket closed, or session_stop. */
 void session_wait(struct session *session);

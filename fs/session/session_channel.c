@@ -26,8 +26,8 @@ static void trace_request(const struct fuse_in_header *header, ssize_t length)
 
 static void trace_reply(const struct fuse_out_header *header)
 {
-    logging_trace(TRACE_SESSION, "reply %llu: error %d, %u bytes", (unsigned long long)header->unique, header->error,
-                  header->len);
+    logging_trace(TRACE_SESSION, "reply %llu: error %d, %u bytes", (unsigned long long)header->unique,
+                  header->error, header->len);
 }
 
 static ssize_t read_device(int fd, void *bytes, size_t size, void *session)
@@ -52,7 +52,8 @@ static ssize_t read_socket(int fd, void *bytes, size_t size, void *session)
 
 static void add_parallel_folders(struct session_channel *channel, const struct iovec *parts, int count)
 {
-    if (atomic_exchange(&channel->greeted, true) || count < 2 || parts[1].iov_len < sizeof(struct fuse_init_out))
+    if (atomic_exchange(&channel->greeted, true) || count < 2 ||
+        parts[1].iov_len < sizeof(struct fuse_init_out))
         return;
     struct fuse_init_out *answer = parts[1].iov_base;
     answer->flags |= FUSE_PARALLEL_DIROPS;
@@ -73,7 +74,8 @@ static ssize_t write_socket(int fd, struct iovec *parts, int count, void *sessio
     return sendmsg(fd, &message, MSG_NOSIGNAL);
 }
 
-enum code session_channel_attach(struct session_channel *channel, struct fuse_session *fuse, struct failure *why)
+enum code session_channel_attach(struct session_channel *channel, struct fuse_session *fuse,
+                                 struct failure *why)
 {
     static const struct fuse_custom_io device = {.read = read_device, .writev = write_device};
     static const struct fuse_custom_io socket = {.read = read_socket, .writev = write_socket};

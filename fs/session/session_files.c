@@ -84,8 +84,8 @@ static void on_create(fuse_req_t request, fuse_ino_t folder, const char *name, m
     struct node_attributes attributes;
     struct tree_file *file;
     unsigned flags = decode_flags(info->flags);
-    enum code code = tree_create_file(session->tree, session_node(folder), name, mode & 07777, flags, &attributes,
-                                      &file, &why);
+    enum code code = tree_create_file(session->tree, session_node(folder), name, mode & 07777, flags,
+                                      &attributes, &file, &why);
     if (code != CODE_OK) {
         session_reply_failure(request, code, &why, session_node(folder), name);
         return;
@@ -145,7 +145,8 @@ static void on_open(fuse_req_t request, fuse_ino_t number, struct fuse_file_info
 }
 
 /* Replies after an operation on an open file, which puts the handle back first. */
-static void finish(fuse_req_t request, struct session_handle *handle, enum code code, const struct failure *why)
+static void finish(fuse_req_t request, struct session_handle *handle, enum code code,
+                   const struct failure *why)
 {
     struct node_id node = handle->node;
     session_handles_put(handle);
@@ -169,7 +170,8 @@ static void read_file(fuse_req_t request, struct session_handle *handle, size_t 
     fuse_reply_buf(request, bytes, got);
 }
 
-static void on_read(fuse_req_t request, fuse_ino_t node, size_t count, off_t offset, struct fuse_file_info *info)
+static void on_read(fuse_req_t request, fuse_ino_t node, size_t count, off_t offset,
+                    struct fuse_file_info *info)
 {
     (void)node;
     struct session_handle *handle = handle_of(request, info);
@@ -248,7 +250,8 @@ static void on_fallocate(fuse_req_t request, fuse_ino_t node, int mode, off_t of
     finish(request, handle, code, &why);
 }
 
-static void on_poll(fuse_req_t request, fuse_ino_t node, struct fuse_file_info *info, struct fuse_pollhandle *poll)
+static void on_poll(fuse_req_t request, fuse_ino_t node, struct fuse_file_info *info,
+                    struct fuse_pollhandle *poll)
 {
     (void)node;
     struct session_handle *handle = handle_of(request, info);

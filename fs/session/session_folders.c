@@ -84,7 +84,8 @@ static size_t add_with_attributes(fuse_req_t request, char *bytes, size_t room, 
     return fuse_add_direntry_plus(request, bytes, room, entry->name, &parameters, (off_t)offset + 1);
 }
 
-static size_t add_plain(fuse_req_t request, char *bytes, size_t room, const struct entry *entry, uint64_t offset)
+static size_t add_plain(fuse_req_t request, char *bytes, size_t room, const struct entry *entry,
+                        uint64_t offset)
 {
     struct stat status;
     session_reply_fill_stat(session_of(request), &entry->attributes, &status);
@@ -92,16 +93,17 @@ static size_t add_plain(fuse_req_t request, char *bytes, size_t room, const stru
 }
 
 /* With the listing's lock held: fills the buffer with entries from `offset` on; the bytes used. */
-static size_t list(fuse_req_t request, struct session_handle *handle, char *bytes, size_t size, uint64_t offset,
-                   bool with_attributes)
+static size_t list(fuse_req_t request, struct session_handle *handle, char *bytes, size_t size,
+                   uint64_t offset, bool with_attributes)
 {
     size_t used = 0;
     struct entry entry;
     for (; entry_at(handle, offset, &entry); offset++) {
         if (is_gone(&entry))
             continue;
-        size_t took = with_attributes ? add_with_attributes(request, bytes + used, size - used, &entry, offset)
-                                      : add_plain(request, bytes + used, size - used, &entry, offset);
+        size_t took = with_attributes
+                          ? add_with_attributes(request, bytes + used, size - used, &entry, offset)
+                          : add_plain(request, bytes + used, size - used, &entry, offset);
         if (took > size - used)
             break;
         used += took;
@@ -140,7 +142,8 @@ static void reply_listing(fuse_req_t request, size_t size, off_t offset, const s
         session_reply_failure(request, code, &why, node, NULL);
 }
 
-static void on_readdir(fuse_req_t request, fuse_ino_t node, size_t size, off_t offset, struct fuse_file_info *info)
+static void on_readdir(fuse_req_t request, fuse_ino_t node, size_t size, off_t offset,
+                       struct fuse_file_info *info)
 {
     (void)node;
     reply_listing(request, size, offset, info, false);

@@ -53,7 +53,8 @@ static enum code grow(struct session_handles *handles, struct failure *why)
 {
     uint32_t count = handles->slot_count > 0 ? handles->slot_count * 2 : SLOTS_FIRST;
     if (count > SESSION_HANDLES_MAX)
-        return failure_set(why, CODE_AGAIN, "%u files are open in this mount, which is the limit (close some)",
+        return failure_set(why, CODE_AGAIN,
+                           "%u files are open in this mount, which is the limit (close some)",
                            SESSION_HANDLES_MAX);
     struct session_handle_slot *slots = realloc(handles->slots, count * sizeof *slots);
     if (!slots)
@@ -66,8 +67,8 @@ static enum code grow(struct session_handles *handles, struct failure *why)
     return CODE_OK;
 }
 
-enum code session_handles_add(struct session_handles *handles, const struct session_handle *handle, uint64_t *key,
-                              struct failure *why)
+enum code session_handles_add(struct session_handles *handles, const struct session_handle *handle,
+                              uint64_t *key, struct failure *why)
 {
     struct session_handle *copy = malloc(sizeof *copy);
     if (!copy)

@@ -73,7 +73,8 @@ static bool is_dead(const char *mountpoint)
 {
     struct statx status;
     SCOPE_CLOSE int folder = open(mountpoint, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (folder >= 0 && statx(folder, "", AT_EMPTY_PATH | AT_STATX_FORCE_SYNC, STATX_BASIC_STATS, &status) == 0)
+    if (folder >= 0 &&
+        statx(folder, "", AT_EMPTY_PATH | AT_STATX_FORCE_SYNC, STATX_BASIC_STATS, &status) == 0)
         return false;
     return errno == ENOTCONN || errno == ECONNABORTED;
 }
@@ -104,10 +105,13 @@ static enum code check_empty(const char *mountpoint, struct failure *why)
     struct statx status;
     if (statx(AT_FDCWD, mountpoint, AT_NO_AUTOMOUNT, 0, &status) == 0 &&
         (status.stx_attributes & STATX_ATTR_MOUNT_ROOT))
-        return failure_set(why, CODE_BUSY, "mounting on %s: something is mounted there already (unmount it first: %s -u %s)",
+        return failure_set(why, CODE_BUSY,
+                           "mounting on %s: something is mounted there already (unmount it first: %s -u %s)",
                            mountpoint, HELPER, mountpoint);
-    return failure_set(why, CODE_NOT_EMPTY, "mounting on %s: the folder is not empty, and a mount would hide its files "
-                                            "(name an empty folder)", mountpoint);
+    return failure_set(why, CODE_NOT_EMPTY,
+                       "mounting on %s: the folder is not empty, and a mount would hide its files "
+                       "(name an empty folder)",
+                       mountpoint);
 }
 
 enum code session_mount_prepare(const char *mountpoint, char **absolute, struct failure *why)
@@ -134,8 +138,8 @@ static enum code mount_as_root(const char *mountpoint, const char *label, bool a
     if (device < 0)
         return failure_set_errno(why, errno, "opening /dev/fuse (is the kernel module fuse loaded?)");
     char options[128];
-    snprintf(options, sizeof options, "fd=%d,rootmode=40000,user_id=%u,group_id=%u,default_permissions%s", device,
-             geteuid(), getegid(), allow_other ? ",allow_other" : "");
+    snprintf(options, sizeof options, "fd=%d,rootmode=40000,user_id=%u,group_id=%u,default_permissions%s",
+             device, geteuid(), getegid(), allow_other ? ",allow_other" : "");
     if (mount(label, mountpoint, "fuse.cytofs", MS_NOSUID | MS_NODEV, options) != 0)
         return failure_set_errno(why, errno, "mounting on %s", mountpoint);
     *fd = device;
@@ -174,7 +178,8 @@ static enum code mount_by_helper(const char *mountpoint, const char *label, bool
     SCOPE_CLOSE int theirs = pair[1];
     fcntl(theirs, F_SETFD, 0);
     SCOPE_BUFFER options = {.max = 1024};
-    buffer_printf(&options, "fsname=%s,subtype=cytofs,default_permissions%s", label, allow_other ? ",allow_other" : "");
+    buffer_printf(&options, "fsname=%s,subtype=cytofs,default_permissions%s", label,
+                  allow_other ? ",allow_other" : "");
     enum code code = buffer_check(&options, "the mount's label", why);
     if (code != CODE_OK)
         return code;
@@ -185,10 +190,12 @@ static enum code mount_by_helper(const char *mountpoint, const char *label, bool
     return code == CODE_OK ? CODE_OK : failure_wrap(why, code, "mounting on %s", mountpoint);
 }
 
-enum code session_mount(const char *mountpoint, const char *label, bool allow_other, int *fd, struct failure *why)
+enum code session_mount(const char *mountpoint, const char *label, bool allow_other, int *fd,
+                        struct failure *why)
 {
     if (strpbrk(label, ",\\"))
-        return failure_set(why, CODE_INVALID, "the mount's label \"%s\" must not hold a comma or a backslash", label);
+        return failure_set(why, CODE_INVALID, "the mount's label \"%s\" must not hold a comma or a backslash",
+                           label);
     if (geteuid() == 0) {
         enum code code = mount_as_root(mountpoint, label, allow_other, fd, why);
         if (code != CODE_NOT_PERMITTED)

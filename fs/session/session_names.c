@@ -28,7 +28,8 @@ static void on_forget(fuse_req_t request, fuse_ino_t node, uint64_t count)
 static void on_forget_multi(fuse_req_t request, size_t count, struct fuse_forget_data *forgotten)
 {
     for (size_t i = 0; i < count; i++)
-        session_nodes_forget(&session_of(request)->nodes, session_node(forgotten[i].ino), forgotten[i].nlookup);
+        session_nodes_forget(&session_of(request)->nodes, session_node(forgotten[i].ino),
+                             forgotten[i].nlookup);
     fuse_reply_none(request);
 }
 
@@ -77,9 +78,10 @@ static enum code check_owner(const struct session *session, const struct stat *w
     if ((!(which & FUSE_SET_ATTR_UID) || wanted->st_uid == session->owner) &&
         (!(which & FUSE_SET_ATTR_GID) || wanted->st_gid == session->group))
         return CODE_OK;
-    return failure_set(why, CODE_NOT_PERMITTED,
-                       "changing the owner: every file here is shown as belonging to whoever mounted (with tar use "
-                       "--no-same-owner, with rsync --no-owner --no-group)");
+    return failure_set(
+        why, CODE_NOT_PERMITTED,
+        "changing the owner: every file here is shown as belonging to whoever mounted (with tar use "
+        "--no-same-owner, with rsync --no-owner --no-group)");
 }
 
 static void on_setattr(fuse_req_t request, fuse_ino_t node, struct stat *wanted, int which,
@@ -125,7 +127,8 @@ static void on_mknod(fuse_req_t request, fuse_ino_t folder, const char *name, mo
     struct node_attributes attributes;
     enum code code;
     if (!S_ISREG(mode)) {
-        code = failure_set(&why, CODE_NOT_PERMITTED, "%s: devices, pipes and sockets cannot be kept here", name);
+        code =
+            failure_set(&why, CODE_NOT_PERMITTED, "%s: devices, pipes and sockets cannot be kept here", name);
     } else {
         struct tree_file *file;
         code = tree_create_file(session_tree_of(request), session_node(folder), name, mode & 07777,
@@ -190,8 +193,8 @@ static void on_rename(fuse_req_t request, fuse_ino_t from_folder, const char *fr
     };
     enum code code;
     if (flags & ~(unsigned)(RENAME_NO_REPLACE_FLAG | RENAME_EXCHANGE_FLAG))
-        code = failure_set(&why, CODE_INVALID, "renaming %s: only \"no replace\" and \"exchange\" can be asked for",
-                           from_name);
+        code = failure_set(&why, CODE_INVALID,
+                           "renaming %s: only \"no replace\" and \"exchange\" can be asked for", from_name);
     else
         code = tree_rename(session_tree_of(request), &rename, &why);
     session_reply_done(request, code, &why, session_node(to_folder), to_name);

@@ -122,7 +122,7 @@ enum session_pages session_nodes_open(struct session_nodes *nodes, struct node_i
     struct session_node_entry *entry = find(nodes, node.value);
     if (entry->id == 0)
         return PAGES_UNKNOWN;
-    enum session_pages pages = !entry->has_version           ? PAGES_UNKNOWN
+    enum session_pages pages = !entry->has_version         ? PAGES_UNKNOWN
                                : entry->version == version ? PAGES_CURRENT
                                                            : PAGES_OUTDATED;
     entry->has_version = true;

@@ -13,9 +13,10 @@
 #include "tree.h"
 
 struct session_node_entry {
-    uint64_t id;       /* 0: the slot is free */
-    uint64_t lookups;  /* > 0 */
-    uint64_t version;  /* tree_file_version of the pages that the client may hold; meaningful with has_version */
+    uint64_t id;      /* 0: the slot is free */
+    uint64_t lookups; /* > 0 */
+    uint64_t
+        version; /* tree_file_version of the pages that the client may hold; meaningful with has_version */
     bool has_version;
 };
 

@@ -35,15 +35,19 @@ static struct timespec to_timespec(int64_t ns)
 {
     const int64_t second = 1000000000;
     int64_t whole = ns / second, rest = ns % second;
-    return (struct timespec){.tv_sec = rest < 0 ? whole - 1 : whole, .tv_nsec = rest < 0 ? rest + second : rest};
+    return (struct timespec){.tv_sec = rest < 0 ? whole - 1 : whole,
+                             .tv_nsec = rest < 0 ? rest + second : rest};
 }
 
 static mode_t kind_bits(enum node_kind kind)
 {
     switch (kind) {
-    case NODE_FOLDER: return S_IFDIR;
-    case NODE_LINK: return S_IFLNK;
-    case NODE_FILE: break;
+    case NODE_FOLDER:
+        return S_IFDIR;
+    case NODE_LINK:
+        return S_IFLNK;
+    case NODE_FILE:
+        break;
     }
     return S_IFREG;
 }

@@ -23,12 +23,12 @@ void session_reply_fill_entry(const struct session *session, const struct node_a
 
 /* Answers with the code's errno.  A text that a person should be able to find is noted under the path of the node (and,
  * unless NULL, the name in it). */
-void session_reply_failure(struct fuse_req *request, enum code code, const struct failure *why, struct node_id node,
-                           const char *name);
+void session_reply_failure(struct fuse_req *request, enum code code, const struct failure *why,
+                           struct node_id node, const char *name);
 
 /* Answers success or, as above, failure. */
-void session_reply_done(struct fuse_req *request, enum code code, const struct failure *why, struct node_id node,
-                        const char *name);
+void session_reply_done(struct fuse_req *request, enum code code, const struct failure *why,
+                        struct node_id node, const char *name);
 
 void session_reply_attributes(struct fuse_req *request, const struct node_attributes *attributes);
 

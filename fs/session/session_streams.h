@@ -48,7 +48,8 @@ void session_streams_destroy(struct session_streams *streams);
 void session_streams_read(struct session_handle *handle, struct fuse_req *request, size_t count, bool wait);
 
 /* Answers a POLL; takes over `poll`, which may be NULL. */
-void session_streams_poll(struct session_handle *handle, struct fuse_req *request, struct fuse_pollhandle *poll);
+void session_streams_poll(struct session_handle *handle, struct fuse_req *request,
+                          struct fuse_pollhandle *poll);
 
 /* Answers what is, or will be, parked on the handle with EINTR: the client closed it, or the session ends.  The caller
  * borrows the handle. */

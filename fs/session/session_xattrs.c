@@ -5,8 +5,8 @@
 #include "session_reply.h"
 #include "session_state.h"
 
-static void on_setxattr(fuse_req_t request, fuse_ino_t node, const char *name, const char *value, size_t count,
-                        int flags)
+static void on_setxattr(fuse_req_t request, fuse_ino_t node, const char *name, const char *value,
+                        size_t count, int flags)
 {
     struct failure why;
     enum code code =

@@ -13,11 +13,11 @@
 
 #include "timing.h"
 
-#define SMALL_FILES  2000
-#define SMALL_BYTES  4096
-#define BLOCK_BYTES  ((size_t)1 << 20)
-#define EXPIRE_US    1200000 /* longer than the kernel may keep attributes */
-#define LARGE_NAME   "large"
+#define SMALL_FILES 2000
+#define SMALL_BYTES 4096
+#define BLOCK_BYTES ((size_t)1 << 20)
+#define EXPIRE_US   1200000 /* longer than the kernel may keep attributes */
+#define LARGE_NAME  "large"
 
 static char block[BLOCK_BYTES];
 

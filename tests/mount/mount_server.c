@@ -58,7 +58,8 @@ static enum code open_tree(struct server *server, const char *folder, FILE *log,
 static enum code serve(struct server *server, char **mountpoints, struct failure *why)
 {
     for (; mountpoints[server->count] && server->count < MOUNTS_MAX; server->count++) {
-        const struct session_options options = {.mountpoint = mountpoints[server->count], .label = "cytofs-test"};
+        const struct session_options options = {.mountpoint = mountpoints[server->count],
+                                                .label = "cytofs-test"};
         enum code code = session_start(server->store.tree, &options, &server->sessions[server->count], why);
         if (code != CODE_OK)
             return code;

@@ -37,7 +37,8 @@ static int call_fixed(struct fuse_client *client, uint32_t opcode, uint64_t node
 
 /* Names ----------------------------------------------------------------------------------------------------------- */
 
-int fuse_call_lookup(struct fuse_client *client, uint64_t folder, const char *name, struct fuse_entry_out *out)
+int fuse_call_lookup(struct fuse_client *client, uint64_t folder, const char *name,
+                     struct fuse_entry_out *out)
 {
     return call_named(client, FUSE_LOOKUP, folder, NULL, 0, name, out);
 }
@@ -53,7 +54,7 @@ int fuse_call_getattr(struct fuse_client *client, uint64_t node, struct fuse_att
 }
 
 int fuse_call_setattr(struct fuse_client *client, uint64_t node, const struct fuse_setattr_in *change,
-                        struct fuse_attr *out)
+                      struct fuse_attr *out)
 {
     struct fuse_attr_out answer;
     int error = call_fixed(client, FUSE_SETATTR, node, change, sizeof *change, &answer, sizeof answer);
@@ -74,7 +75,7 @@ int fuse_call_remove(struct fuse_client *client, uint64_t folder, const char *na
 }
 
 int fuse_call_rename(struct fuse_client *client, uint64_t from, const char *from_name, uint64_t to,
-                       const char *to_name, uint32_t flags)
+                     const char *to_name, uint32_t flags)
 {
     const struct fuse_rename2_in in = {.newdir = to, .flags = flags};
     const struct fuse_client_request request = {
@@ -91,7 +92,7 @@ int fuse_call_rename(struct fuse_client *client, uint64_t from, const char *from
 }
 
 int fuse_call_symlink(struct fuse_client *client, const char *target, uint64_t folder, const char *name,
-                        struct fuse_entry_out *out)
+                      struct fuse_entry_out *out)
 {
     const struct fuse_client_request request = {
         .opcode = FUSE_SYMLINK,
@@ -109,14 +110,15 @@ int fuse_call_readlink(struct fuse_client *client, uint64_t node, struct buffer 
     const struct fuse_client_request request = {.opcode = FUSE_READLINK, .node = node};
     const void *body;
     size_t bytes;
-    int error = fuse_client_await(client, fuse_client_send(client, &request), FUSE_CLIENT_TIMEOUT_MS, &body, &bytes);
+    int error =
+        fuse_client_await(client, fuse_client_send(client, &request), FUSE_CLIENT_TIMEOUT_MS, &body, &bytes);
     if (error == 0)
         buffer_append(target, body, bytes);
     return error;
 }
 
 int fuse_call_link(struct fuse_client *client, uint64_t node, uint64_t folder, const char *name,
-                     struct fuse_entry_out *out)
+                   struct fuse_entry_out *out)
 {
     const struct fuse_link_in in = {.oldnodeid = node};
     return call_named(client, FUSE_LINK, folder, &in, sizeof in, name, out);
@@ -133,7 +135,7 @@ void fuse_call_forget(struct fuse_client *client, uint64_t node, uint64_t count)
 /* Files ----------------------------------------------------------------------------------------------------------- */
 
 int fuse_call_create(struct fuse_client *client, uint64_t folder, const char *name, uint32_t flags,
-                       struct fuse_entry_out *entry, struct fuse_open_out *out)
+                     struct fuse_entry_out *entry, struct fuse_open_out *out)
 {
     const struct fuse_create_in in = {.flags = flags, .mode = 0100644};
     const struct fuse_client_request request = {
@@ -163,7 +165,7 @@ int fuse_call_open(struct fuse_client *client, uint64_t node, uint32_t flags, st
 }
 
 uint64_t fuse_call_send_read(struct fuse_client *client, uint64_t node, uint64_t handle, uint32_t count,
-                               uint32_t flags)
+                             uint32_t flags)
 {
     const struct fuse_read_in in = {.fh = handle, .size = count, .flags = flags};
     const struct fuse_client_request request = {
@@ -172,7 +174,7 @@ uint64_t fuse_call_send_read(struct fuse_client *client, uint64_t node, uint64_t
 }
 
 int fuse_call_read(struct fuse_client *client, uint64_t node, uint64_t handle, uint64_t offset, void *bytes,
-                     uint32_t count, size_t *got)
+                   uint32_t count, size_t *got)
 {
     const struct fuse_read_in in = {.fh = handle, .offset = offset, .size = count};
     const struct fuse_client_request request = {
@@ -180,8 +182,8 @@ int fuse_call_read(struct fuse_client *client, uint64_t node, uint64_t handle, u
     return fuse_client_call(client, &request, bytes, count, got);
 }
 
-int fuse_call_write(struct fuse_client *client, uint64_t node, uint64_t handle, uint64_t offset, const void *bytes,
-                      uint32_t count)
+int fuse_call_write(struct fuse_client *client, uint64_t node, uint64_t handle, uint64_t offset,
+                    const void *bytes, uint32_t count)
 {
     const struct fuse_write_in in = {.fh = handle, .offset = offset, .size = count};
     const struct fuse_client_request request = {
@@ -228,14 +230,16 @@ int fuse_call_poll(struct fuse_client *client, uint64_t node, uint64_t handle, u
 void fuse_call_interrupt(struct fuse_client *client, uint64_t unique)
 {
     const struct fuse_interrupt_in in = {.unique = unique};
-    const struct fuse_client_request request = {.opcode = FUSE_INTERRUPT, .fixed = &in, .fixed_bytes = sizeof in};
+    const struct fuse_client_request request = {
+        .opcode = FUSE_INTERRUPT, .fixed = &in, .fixed_bytes = sizeof in};
     fuse_client_send(client, &request);
 }
 
 /* Folders --------------------------------------------------------------------------------------------------------- */
 
 /* Adds the names of one answer; *offset becomes where the next request begins. */
-static void add_names(const char *bytes, size_t count, bool with_attributes, struct buffer *names, uint64_t *offset)
+static void add_names(const char *bytes, size_t count, bool with_attributes, struct buffer *names,
+                      uint64_t *offset)
 {
     size_t before = with_attributes ? sizeof(struct fuse_entry_out) : 0;
     while (count >= before + FUSE_NAME_OFFSET) {
@@ -291,7 +295,7 @@ int fuse_call_list(struct fuse_client *client, uint64_t folder, bool with_attrib
 /* Extended attributes --------------------------------------------------------------------------------------------- */
 
 int fuse_call_setxattr(struct fuse_client *client, uint64_t node, const char *name, const char *value,
-                         uint32_t flags)
+                       uint32_t flags)
 {
     const struct fuse_setxattr_in in = {.size = (uint32_t)strlen(value), .flags = flags};
     const struct fuse_client_request request = {
@@ -321,7 +325,8 @@ static int get_sized(struct fuse_client *client, uint32_t opcode, uint64_t node,
     };
     const void *body;
     size_t bytes;
-    int error = fuse_client_await(client, fuse_client_send(client, &request), FUSE_CLIENT_TIMEOUT_MS, &body, &bytes);
+    int error =
+        fuse_client_await(client, fuse_client_send(client, &request), FUSE_CLIENT_TIMEOUT_MS, &body, &bytes);
     if (error == 0)
         buffer_append(value, body, bytes);
     return error;

@@ -97,7 +97,8 @@ static enum code open_events(void *context, const char *path, struct stream **ou
     return CODE_OK;
 }
 
-static enum code read_events(struct stream *stream, char *bytes, size_t count, size_t *got, struct failure *why)
+static enum code read_events(struct stream *stream, char *bytes, size_t count, size_t *got,
+                             struct failure *why)
 {
     (void)why;
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&stream->rules->lock);
@@ -155,10 +156,19 @@ enum code test_rules_add(struct test_rules *rules, struct tree *tree, FILE *log,
     *rules = (struct test_rules){.tree = tree, .log = log};
     pthread_mutex_init(&rules->lock, NULL);
     const struct rule list[] = {
-        {.kind = RULE_WATCH, .pattern = "jobs/*.yaml", .context = rules, .check = check_spec,
-         .settled = spec_settled, .removed = spec_removed},
-        {.kind = RULE_STREAM, .pattern = "jobs/events", .context = rules, .open = open_events, .read = read_events,
-         .watch = watch_events, .close = close_events},
+        {.kind = RULE_WATCH,
+         .pattern = "jobs/*.yaml",
+         .context = rules,
+         .check = check_spec,
+         .settled = spec_settled,
+         .removed = spec_removed},
+        {.kind = RULE_STREAM,
+         .pattern = "jobs/events",
+         .context = rules,
+         .open = open_events,
+         .read = read_events,
+         .watch = watch_events,
+         .close = close_events},
         {.kind = RULE_DERIVED, .pattern = "datasets/*/size", .context = rules, .render = render_size},
     };
     for (size_t i = 0; i < sizeof list / sizeof *list; i++) {

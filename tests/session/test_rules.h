@@ -26,7 +26,8 @@ struct test_rules {
     struct stream *streams; /* open ones */
 };
 
-MUST_CHECK enum code test_rules_add(struct test_rules *rules, struct tree *tree, FILE *log, struct failure *why);
+MUST_CHECK enum code test_rules_add(struct test_rules *rules, struct tree *tree, FILE *log,
+                                    struct failure *why);
 void test_rules_destroy(struct test_rules *rules);
 
 /* Appends one line to the stream and wakes its readers. */

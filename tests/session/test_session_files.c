@@ -65,7 +65,8 @@ static void exclusive_creation_refuses_an_existing_name(void **state)
     struct fuse_open_out open;
     uint64_t datasets = session_fixture_node(fixture, "datasets");
     assert_int_equal(fuse_path_put(&fixture->client, "datasets/a", "kept"), 0);
-    assert_int_equal(fuse_call_create(&fixture->client, datasets, "a", O_WRONLY | O_EXCL, &entry, &open), EEXIST);
+    assert_int_equal(fuse_call_create(&fixture->client, datasets, "a", O_WRONLY | O_EXCL, &entry, &open),
+                     EEXIST);
     session_fixture_expect(fixture, "datasets/a", "kept");
 }
 

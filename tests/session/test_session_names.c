@@ -35,7 +35,8 @@ static void everything_belongs_to_who_mounted_and_chown_to_another_is_refused_in
     uint64_t node = session_fixture_node(fixture, "datasets/a");
     assert_int_equal(fuse_call_getattr(&fixture->client, node, &attributes), 0);
     assert_int_equal(attributes.uid, geteuid());
-    const struct fuse_setattr_in to_same = {.valid = FATTR_UID | FATTR_GID, .uid = geteuid(), .gid = getegid()};
+    const struct fuse_setattr_in to_same = {
+        .valid = FATTR_UID | FATTR_GID, .uid = geteuid(), .gid = getegid()};
     assert_int_equal(fuse_call_setattr(&fixture->client, node, &to_same, NULL), 0);
     const struct fuse_setattr_in to_other = {.valid = FATTR_UID, .uid = geteuid() + 1};
     assert_int_equal(fuse_call_setattr(&fixture->client, node, &to_other, NULL), EPERM);
@@ -72,10 +73,12 @@ static void times_before_1970_are_shown_as_set(void **state)
 {
     struct session_fixture *fixture = *state;
     assert_int_equal(fuse_path_put(&fixture->client, "datasets/a", ""), 0);
-    const struct fuse_setattr_in change = {.valid = FATTR_MTIME, .mtime = (uint64_t)-2, .mtimensec = 250000000};
+    const struct fuse_setattr_in change = {
+        .valid = FATTR_MTIME, .mtime = (uint64_t)-2, .mtimensec = 250000000};
     struct fuse_attr attributes;
     assert_int_equal(fuse_call_setattr(&fixture->client, session_fixture_node(fixture, "datasets/a"), &change,
-                                         &attributes), 0);
+                                       &attributes),
+                     0);
     assert_true((int64_t)attributes.mtime == -2);
     assert_int_equal(attributes.mtimensec, 250000000);
 }
@@ -104,8 +107,9 @@ static void rename_replaces_refuses_or_exchanges_as_asked(void **state)
     assert_int_equal(fuse_path_put(client, "datasets/a", "A"), 0);
     assert_int_equal(fuse_path_put(client, "datasets/b", "B"), 0);
     uint64_t datasets = session_fixture_node(fixture, "datasets");
-    assert_int_equal(fuse_call_rename(client, datasets, "a", datasets, "b", 1), EEXIST); /* RENAME_NOREPLACE */
-    assert_int_equal(fuse_call_rename(client, datasets, "a", datasets, "b", 2), 0);      /* RENAME_EXCHANGE */
+    assert_int_equal(fuse_call_rename(client, datasets, "a", datasets, "b", 1),
+                     EEXIST);                                                       /* RENAME_NOREPLACE */
+    assert_int_equal(fuse_call_rename(client, datasets, "a", datasets, "b", 2), 0); /* RENAME_EXCHANGE */
     session_fixture_expect(fixture, "datasets/a", "B");
     session_fixture_expect(fixture, "datasets/b", "A");
     assert_int_equal(fuse_call_rename(client, datasets, "a", datasets, "b", 0), 0);
@@ -113,6 +117,19 @@ static void rename_replaces_refuses_or_exchanges_as_asked(void **state)
     struct fuse_entry_out entry;
     assert_int_equal(fuse_call_lookup(client, datasets, "a", &entry), ENOENT);
     assert_int_equal(fuse_call_rename(client, datasets, "b", datasets, "c", 4), EINVAL); /* RENAME_WHITEOUT */
+}
+
+static void a_move_between_datasets_is_exdev_so_that_mv_copies(void **state)
+{
+    struct session_fixture *fixture = *state;
+    struct fuse_client *client = &fixture->client;
+    struct fuse_entry_out from, to;
+    uint64_t datasets = session_fixture_node(fixture, "datasets");
+    assert_int_equal(fuse_call_mkdir(client, datasets, "from", &from), 0);
+    assert_int_equal(fuse_call_mkdir(client, datasets, "to", &to), 0);
+    assert_int_equal(fuse_path_put(client, "datasets/from/a", "text"), 0);
+    assert_int_equal(fuse_call_rename(client, from.nodeid, "a", to.nodeid, "a", 0), EXDEV);
+    session_fixture_expect(fixture, "datasets/from/a", "text");
 }
 
 static void a_symbolic_link_reads_back_and_its_size_is_its_length(void **state)
@@ -174,8 +191,8 @@ static void extended_attributes_can_be_set_listed_replaced_and_removed(void **st
     SCOPE_BUFFER names = {0};
     assert_int_equal(fuse_call_getxattr(client, node, "user.stain", &value), ENODATA);
     assert_int_equal(fuse_call_setxattr(client, node, "user.stain", "DAPI", 0), 0);
-    assert_int_equal(fuse_call_setxattr(client, node, "user.stain", "H&E", 1), EEXIST);  /* XATTR_CREATE */
-    assert_int_equal(fuse_call_setxattr(client, node, "user.other", "x", 2), ENODATA);   /* XATTR_REPLACE */
+    assert_int_equal(fuse_call_setxattr(client, node, "user.stain", "H&E", 1), EEXIST); /* XATTR_CREATE */
+    assert_int_equal(fuse_call_setxattr(client, node, "user.other", "x", 2), ENODATA);  /* XATTR_REPLACE */
     assert_int_equal(fuse_call_setxattr(client, node, "user.stain", "H&E", 2), 0);
     assert_int_equal(fuse_call_getxattr(client, node, "user.stain", &value), 0);
     assert_string_equal(buffer_text(&value), "H&E");
@@ -204,8 +221,12 @@ static void a_device_is_refused(void **state)
     struct session_fixture *fixture = *state;
     const struct fuse_mknod_in in = {.mode = S_IFIFO | 0644};
     const struct fuse_client_request request = {
-        .opcode = FUSE_MKNOD, .node = session_fixture_node(fixture, "datasets"), .fixed = &in,
-        .fixed_bytes = sizeof in, .first = "pipe", .first_bytes = 5,
+        .opcode = FUSE_MKNOD,
+        .node = session_fixture_node(fixture, "datasets"),
+        .fixed = &in,
+        .fixed_bytes = sizeof in,
+        .first = "pipe",
+        .first_bytes = 5,
     };
     assert_int_equal(fuse_client_call(&fixture->client, &request, NULL, 0, NULL), EPERM);
 }
@@ -220,6 +241,7 @@ int main(void)
         session_test(times_before_1970_are_shown_as_set),
         session_test(folders_are_made_and_only_empty_ones_removed),
         session_test(rename_replaces_refuses_or_exchanges_as_asked),
+        session_test(a_move_between_datasets_is_exdev_so_that_mv_copies),
         session_test(a_symbolic_link_reads_back_and_its_size_is_its_length),
         session_test(a_hard_link_is_the_same_file_under_two_names),
         session_test(an_unlinked_file_lives_while_it_is_open),

@@ -30,7 +30,8 @@ static void a_good_spec_settles_once_when_released(void **state)
     struct fuse_open_out open;
     uint64_t jobs = session_fixture_node(fixture, "jobs");
     assert_int_equal(fuse_call_create(client, jobs, "a.yaml", O_WRONLY, &entry, &open), 0);
-    assert_int_equal(fuse_call_flush(client, entry.nodeid, open.fh), 0); /* a shell flushes before it writes */
+    assert_int_equal(fuse_call_flush(client, entry.nodeid, open.fh),
+                     0); /* a shell flushes before it writes */
     assert_int_equal(fuse_call_write(client, entry.nodeid, open.fh, 0, "good", 4), 0);
     assert_int_equal(fuse_call_flush(client, entry.nodeid, open.fh), 0);
     expect_happened(fixture, "");
@@ -283,8 +284,8 @@ static void a_snapshot_cannot_be_changed(void **state)
     session_fixture_expect(fixture, "datasets/d/.snap/v1/a", "then");
     assert_int_equal(fuse_path_put(client, "datasets/d/.snap/v1/a", "changed"), EROFS);
     assert_int_equal(fuse_path_put(client, "datasets/d/.snap/v1/b", "new"), EROFS);
-    assert_int_equal(fuse_call_remove(client, session_fixture_node(fixture, "datasets/d/.snap/v1"), "a", false),
-                     EROFS);
+    assert_int_equal(
+        fuse_call_remove(client, session_fixture_node(fixture, "datasets/d/.snap/v1"), "a", false), EROFS);
     session_fixture_expect(fixture, "datasets/d/.snap/v1/a", "then");
 }
 
