@@ -24,8 +24,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
 uint8_t *fuzzing_seed(size_t index, size_t *count)
 {
     static const char *const seeds[] = {
-        "{\"ms\":1,\"job\":\"x\",\"run\":\"experiments/e/"
-        "001\",\"state\":\"queued\",\"node\":\"\",\"why\":\"\"}",
+        "{\"run\":\"experiments/e/001\",\"state\":\"queued\",\"node\":\"\",\"why\":\"\"}",
         "{\"run\":\"experiments/e/../x\",\"state\":\"running\",\"node\":\"box-1\"}",
         "{\"run\":\"experiments/\\u002e./x\",\"state\":\"queued\"}",
     };
