@@ -53,6 +53,39 @@ what_was_closed_is_kept_after_five_seconds_even_when_killed() {
     stop_server
 }
 
+a_kill_in_the_middle_of_writing_leaves_every_file_whole_or_not_there() {
+    local round
+    for round in 1 2 3; do
+        start_server "$lab"
+        python3 - "$lab/datasets/round$round" "$round" <<'PYTHON' 2>/dev/null &
+import os, sys
+os.mkdir(sys.argv[1])
+for i in range(100000):
+    text = b"%d " % i * (1 + i % 20000)
+    fd = os.open("%s/.new" % sys.argv[1], os.O_WRONLY | os.O_CREAT)
+    os.write(fd, text)
+    if i % 10 == 0:
+        os.fsync(fd)
+    os.close(fd)
+    os.rename("%s/.new" % sys.argv[1], "%s/%d" % (sys.argv[1], i))
+PYTHON
+        sleep "1.$((round * 3))"
+        kill -9 "$server"
+        wait "$server" 2>/dev/null || true
+        wait
+        start_server "$lab"
+        python3 - "$lab/datasets/round$round" <<'PYTHON'
+import os, sys
+numbers = sorted(int(name) for name in os.listdir(sys.argv[1]) if name != ".new")
+assert len(numbers) > 10 and numbers == list(range(len(numbers))), len(numbers)
+for i in numbers:
+    with open("%s/%d" % (sys.argv[1], i), "rb") as file:
+        assert file.read() == b"%d " % i * (1 + i % 20000), i
+PYTHON
+        stop_server
+    done
+}
+
 the_store_holds_no_name_and_no_text() {
     start_server "$lab"
     mkdir "$lab/datasets/very-secret-name"
@@ -63,5 +96,6 @@ the_store_holds_no_name_and_no_text() {
 }
 
 run_tests files_folders_links_and_attributes_survive_a_remount what_was_synced_survives_a_kill \
-    what_was_closed_is_kept_after_five_seconds_even_when_killed the_store_holds_no_name_and_no_text
+    what_was_closed_is_kept_after_five_seconds_even_when_killed \
+    a_kill_in_the_middle_of_writing_leaves_every_file_whole_or_not_there the_store_holds_no_name_and_no_text
 finish

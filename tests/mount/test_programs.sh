@@ -161,8 +161,16 @@ for i in range(3000): open("%s/%d" % (sys.argv[1], i), "w").close()' "$lab/datas
     [ ! -e "$lab/datasets/many" ]
 }
 
+random_operations_do_what_they_do_on_the_host() {
+    local seed
+    for seed in 1 2 3 4; do
+        mkdir "$lab/datasets/random$seed" "$work/random$seed"
+        python3 "$here/compare_with_host.py" "$lab/datasets/random$seed" "$work/random$seed" $seed 1500
+    done
+}
+
 start_server "$lab" || exit 1
-run_tests a_tree_copied_by_tar_is_the_same rsync_finds_nothing_to_do_the_second_time \
+run_tests random_operations_do_what_they_do_on_the_host a_tree_copied_by_tar_is_the_same rsync_finds_nothing_to_do_the_second_time \
     sqlite_keeps_its_promises_in_both_journal_modes git_makes_commits_and_clones dd_reads_and_writes_at_offsets \
     sparse_files_and_truncation_work python_maps_files_and_derived_ones_too numpy_and_others_that_map_privately_work \
     derived_files_survive_cp_wc_tar_and_checksums locks_hold_between_processes extended_attributes_travel_with_cp \
