@@ -223,6 +223,27 @@ static void a_finished_training_can_be_finished_again(void **state)
     assert_same_file(first, output, "model/model.safetensors");
 }
 
+static void the_lineage_holds_the_spec_as_it_was_written(void **state)
+{
+    (void)state;
+    SCOPE_FREE char *cells = in_folder("cells");
+    SCOPE_FREE char *output = in_folder("again");
+    SCOPE_FREE char *spec = in_folder("job.yaml");
+    static const char text[] = "# mine\nexperiment: cells\n\ntrain: {steps: 12}";
+    struct trainer_options options = small_options(cells, output);
+    struct trainer_report report;
+    SCOPE_BUFFER lineage = {0};
+    struct failure why;
+    assert_code_ok(file_write(spec, text, sizeof text - 1, &why), why);
+    options.spec_path = spec;
+    assert_code_ok(trainer_run(&options, &report, &why), why);
+    read_whole(output, "model/lineage.yaml", &lineage);
+    static const char expected[] = "\nspec: |2\n  # mine\n  experiment: cells\n  \n  train: {steps: 12}\n";
+    const char *found = strstr(buffer_text(&lineage), expected);
+    assert_non_null(found);
+    assert_int_equal(strlen(found), sizeof expected - 1); /* the last of the file */
+}
+
 static atomic_bool stop;
 
 static void stop_at_once(void *context, int64_t done, int64_t total, double rate, double loss)
@@ -320,6 +341,7 @@ int main(void)
         cmocka_unit_test(the_model_file_says_how_to_use_the_weights),
         cmocka_unit_test(the_same_options_make_the_same_model),
         cmocka_unit_test(a_finished_training_can_be_finished_again),
+        cmocka_unit_test(the_lineage_holds_the_spec_as_it_was_written),
         cmocka_unit_test(a_killed_training_ends_with_the_same_bits),
         cmocka_unit_test(a_stopped_training_keeps_a_checkpoint_and_goes_on),
         cmocka_unit_test(a_checkpoint_of_other_options_is_not_used),
