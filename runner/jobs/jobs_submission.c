@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "jobs_cancel.h"
+#include "jobs_nodes.h"
 #include "jobs_run.h"
 #include "jobs_spec.h"
 #include "logging.h"
@@ -115,11 +116,12 @@ static enum code submit(struct jobs *jobs, const struct jobs_spec *spec, struct 
         run_folder_discard(jobs->tree, run);
         return code;
     }
+    /* A full disk may have room again later: the run waits all the same, and the user is told. */
     code = tree_sync(jobs->tree, why);
-    if (code == CODE_OK)
-        code = jobs_run_take_up(jobs, run, why);
+    jobs_nodes_refresh(jobs);
+    enum code taken = jobs_run_take_up(jobs, run, code == CODE_OK ? why : NULL);
     logging_trace(TRACE_JOBS, "jobs/%s.yaml: submitted as %s", spec->job, run);
-    return code;
+    return code == CODE_OK ? taken : code;
 }
 
 void jobs_submission_run(struct jobs *jobs, const char *path)
