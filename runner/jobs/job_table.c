@@ -3,12 +3,12 @@
  * Invariants
  *  1. runs[] is in order of submission and holds no run that is over.
  *  2. A run's summary is the fold of the first events_bytes bytes of its events file.
- *  3. plan_* describe runs[] and nodes[] where plan_good; every change makes it false.  A run that a node has which is not
- *     present is not part of the plan (plan_index -1): it takes nothing from anybody.
+ *  3. plan_* describe runs[] and nodes[] where plan_good; every change makes it false.  A run whose node is
+ *     not present is not part of the plan (plan_index -1): it takes nothing from anybody.
  *  4. changed_ns only grows.
  *
- * One lock over everything; nothing here calls the tree.  `changed` takes the lock of the streams (jobs_events.c), which
- * ranks behind this one.
+ * One lock over everything; nothing here calls the tree.  `changed` takes the lock of the streams
+ * (jobs_events.c), which ranks behind this one.
  */
 #include "job_table.h"
 
@@ -59,7 +59,8 @@ struct job_table *job_table_create(job_table_changed *changed, void *context)
     table->plan_decisions = calloc(PLAN_RUNS_MAX, sizeof *table->plan_decisions);
     table->plan_slots = calloc(PLAN_RUNS_MAX, sizeof *table->plan_slots);
     table->changed_ns = timing_wall_ns();
-    if (table->runs && table->nodes && table->plan_nodes && table->plan_runs && table->plan_decisions && table->plan_slots)
+    if (table->runs && table->nodes && table->plan_nodes && table->plan_runs && table->plan_decisions &&
+        table->plan_slots)
         return table;
     job_table_destroy(table);
     return NULL;
@@ -105,7 +106,7 @@ static int find_node(const struct job_table *table, const char *name)
     return -1;
 }
 
-/* Planning, with the lock held ------------------------------------------------------------------------------------ */
+/* Planning, with the lock held ----------------------------------------------------------------- */
 
 static bool has_live_grant(const struct slot *slot)
 {
@@ -147,11 +148,12 @@ static void plan(struct job_table *table)
         if (slot->plan_index < 0)
             continue;
         table->plan_slots[count] = i;
-        table->plan_runs[count++] = (struct plan_run){
-            slot->run.path, slot->run.summary.member, slot->run.needs.gpus, slot->run.needs.cpus,
-            slot->run.needs.memory_bytes, node};
+        table->plan_runs[count++] =
+            (struct plan_run){slot->run.path,       slot->run.summary.member,     slot->run.needs.gpus,
+                              slot->run.needs.cpus, slot->run.needs.memory_bytes, node};
     }
-    enum code code = plan_make(table->plan_nodes, table->node_count, table->plan_runs, count, table->plan_decisions, NULL);
+    enum code code =
+        plan_make(table->plan_nodes, table->node_count, table->plan_runs, count, table->plan_decisions, NULL);
     if (code != CODE_OK) /* without memory nothing starts now; the next look plans again */
         for (size_t i = 0; i < count; i++)
             table->plan_decisions[i] = (struct plan_decision){PLAN_NO_NODE, -1, -1};
@@ -165,7 +167,8 @@ static void explain(struct job_table *table, const struct slot *slot, struct buf
         return;
     plan(table);
     if (slot->plan_index >= 0)
-        plan_explain(table->plan_nodes, table->plan_runs, table->plan_decisions, (size_t)slot->plan_index, out);
+        plan_explain(table->plan_nodes, table->plan_runs, table->plan_decisions, (size_t)slot->plan_index,
+                     out);
 }
 
 static void tell(struct job_table *table, const struct slot *slot, job_table_changed *told, void *context)
@@ -182,7 +185,7 @@ static void tell_change(struct job_table *table, const struct slot *slot)
     tell(table, slot, table->changed, table->context);
 }
 
-/* Runs ------------------------------------------------------------------------------------------------------------- */
+/* Runs ----------------------------------------------------------------------------------------- */
 
 /* Takes the run at this place out and frees it. */
 static void remove_at(struct job_table *table, size_t at)
@@ -193,8 +196,8 @@ static void remove_at(struct job_table *table, size_t at)
     note_change(table);
 }
 
-enum code job_table_add(struct job_table *table, const char *path, const struct job_needs *needs, const char *events,
-                        size_t count, struct failure *why)
+enum code job_table_add(struct job_table *table, const char *path, const struct job_needs *needs,
+                        const char *events, size_t count, struct failure *why)
 {
     struct slot *slot = calloc(1, sizeof *slot);
     if (!slot)
@@ -268,7 +271,7 @@ bool job_table_find(struct job_table *table, const char *path, struct job_run *o
     return true;
 }
 
-/* Nodes and claims ---------------------------------------------------------------------------------------------------- */
+/* Nodes and claims ----------------------------------------------------------------------------- */
 
 void job_table_set_nodes(struct job_table *table, const struct job_node *nodes, size_t count)
 {
@@ -291,7 +294,8 @@ enum code job_table_grant(struct job_table *table, const char *path, const char 
     if (holder_of(slot))
         return failure_set(why, CODE_EXISTS, "%s: %s has it", path, holder_of(slot));
     if (find_node(table, node) < 0)
-        return failure_set(why, CODE_AGAIN, "%s: no node called \"%s\" is present (see jobs/nodes)", path, node);
+        return failure_set(why, CODE_AGAIN, "%s: no node called \"%s\" is present (see jobs/nodes)", path,
+                           node);
     plan(table);
     const struct plan_decision *decision = &table->plan_decisions[slot->plan_index];
     if (decision->reason != PLAN_GO || strcmp(table->nodes[decision->node].name, node) != 0) {
@@ -309,10 +313,11 @@ bool job_table_is_granted(struct job_table *table, const char *path, const char 
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&table->lock);
     size_t at = find_run(table, path);
-    return at < table->run_count && has_live_grant(table->runs[at]) && !strcmp(table->runs[at]->granted_to, node);
+    return at < table->run_count && has_live_grant(table->runs[at]) &&
+           !strcmp(table->runs[at]->granted_to, node);
 }
 
-/* Looking ------------------------------------------------------------------------------------------------------------- */
+/* Looking -------------------------------------------------------------------------------------- */
 
 void job_table_visit(struct job_table *table, job_table_changed *each, void *context)
 {

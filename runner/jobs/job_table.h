@@ -1,5 +1,5 @@
-/* The runs that are not over and the nodes that are present, in memory.  A cache of what the events and lab/nodes/ say: it is
- * thrown away with the process and rebuilt at the next start.
+/* The runs that are not over and the nodes that are present, in memory.  A cache of what the events and
+ * lab/nodes/ say: it is thrown away with the process and rebuilt at the next start.
  *
  * Every change of a run is told to `changed`, in the order in which the changes happen.
  */
@@ -39,8 +39,8 @@ struct job_node {
     double load;
 };
 
-/* What happened to a run, and why it is so ("waits for ...", or the reason of its end).  Called with the table's lock held:
- * it must not use the table or the tree. */
+/* What happened to a run, and why it is so ("waits for ...", or the reason of its end).  Called with the
+ * table's lock held: it must not use the table or the tree. */
 typedef void job_table_changed(void *context, const struct job_run *run, const char *explanation);
 
 struct job_table;
@@ -52,8 +52,8 @@ void job_table_destroy(struct job_table *table);
 MUST_CHECK enum code job_table_add(struct job_table *table, const char *path, const struct job_needs *needs,
                                    const char *events, size_t count, struct failure *why);
 
-/* Takes in the whole events file of a run, unless the table has seen more of it already; a run that is over leaves the
- * table.  An unknown run is passed over. */
+/* Takes in the whole events file of a run, unless the table has seen more of it already; a run that is over
+ * leaves the table.  An unknown run is passed over. */
 void job_table_update(struct job_table *table, const char *path, const char *events, size_t count);
 
 /* The run's folder is gone. */
@@ -67,10 +67,11 @@ bool job_table_find(struct job_table *table, const char *path, struct job_run *o
 /* Replaces the nodes by a copy of these. */
 void job_table_set_nodes(struct job_table *table, const struct job_node *nodes, size_t count);
 
-/* Keeps a queued run for this node, if the plan gives it that now: until the claim is in its events, or RUN_GRANT_MS
- * passed.  CODE_AGAIN: not now; CODE_EXISTS: a node has it; CODE_NOT_FOUND: it does not wait. */
+/* Keeps a queued run for this node, if the plan gives it that now: until the claim is in its events, or
+ * RUN_GRANT_MS passed.  CODE_AGAIN: not now; CODE_EXISTS: a node has it; CODE_NOT_FOUND: it does not wait. */
 #define RUN_GRANT_MS 10000
-MUST_CHECK enum code job_table_grant(struct job_table *table, const char *path, const char *node, struct failure *why);
+MUST_CHECK enum code job_table_grant(struct job_table *table, const char *path, const char *node,
+                                     struct failure *why);
 
 /* Whether it is kept for this node. */
 bool job_table_is_granted(struct job_table *table, const char *path, const char *node);
@@ -82,13 +83,14 @@ struct job_picture {
     struct job_node *nodes; /* (node_count), in order of name */
     size_t node_count;
     char **explanations; /* (run_count); why it waits, "" for a run that a node has */
-    int *blockers;       /* (run_count); index of the run that is in its way and ends the explanation; -1: none */
+    int *blockers; /* (run_count); index of the run that is in its way and ends the explanation; -1: none */
 };
 
 MUST_CHECK enum code job_table_copy(struct job_table *table, struct job_picture *out, struct failure *why);
 void job_picture_free(struct job_picture *picture);
 
-/* The paths of the runs that a node has; paths is the caller's to free (NULL without memory, or where there are none). */
+/* The paths of the runs that a node has; paths is the caller's to free (NULL without memory, or where there
+ * are none). */
 struct job_paths {
     char (*paths)[JOB_PATH_MAX]; /* (count) */
     size_t count;

@@ -37,7 +37,8 @@ static enum code add_rules(struct jobs *jobs, struct failure *why)
     return code == CODE_OK ? jobs_events_add_rules(jobs, why) : code;
 }
 
-enum code jobs_add(struct tree *tree, const struct jobs_options *options, struct jobs **out, struct failure *why)
+enum code jobs_add(struct tree *tree, const struct jobs_options *options, struct jobs **out,
+                   struct failure *why)
 {
     *out = NULL;
     struct jobs *jobs = calloc(1, sizeof *jobs);

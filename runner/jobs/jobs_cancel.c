@@ -1,8 +1,9 @@
-/* rm jobs/<job>.yaml cancels the runs of this job that are not over, and removes the link jobs/<job>, so that the same text
- * written again is a new run.
+/* rm jobs/<job>.yaml cancels the runs of this job that are not over, and removes the link jobs/<job>, so that
+ * the same text written again is a new run.
  *
- * A run that waits is cancelled with the event; one that a node has becomes "cancelling", and its node ends it (SIGTERM, then
- * SIGKILL) and says `cancelled`.  Holds jobs->acting, so that a save that goes on at the same time comes before or after.
+ * A run that waits is cancelled with the event; one that a node has becomes "cancelling", and its node ends
+ * it (SIGTERM, then SIGKILL) and says `cancelled`.  Holds jobs->acting, so that a save that goes on at the
+ * same time comes before or after.
  */
 #include "jobs_cancel.h"
 

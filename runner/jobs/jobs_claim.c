@@ -1,12 +1,13 @@
 /* Claims and events of runs.
  *
  *   symlink(<node>, <run>/claim)
- *     admit     the plan gives this run to this node now?  Then it is kept for the node (job_table_grant), else EAGAIN
- *     (tree)    makes the link, atomically
- *     settled   appends `claimed`; only then does symlink() return
+ *     admit     Does the plan give this run to this node now?  Then it is kept for the node
+ *               (job_table_grant); else EAGAIN.
+ *     (tree)    Makes the link, atomically.
+ *     settled   Appends `claimed`; only then does symlink() return.
  *
- * Should the link fail to be made after it was admitted, the grant runs out by itself.  Should the process die between link
- * and event, the next start removes the link of a run that waits (jobs_restart.c).
+ * Should the link fail to be made after it was admitted, the grant runs out by itself.  Should the process
+ * die between link and event, the next start removes the link of a run that waits (jobs_restart.c).
  *
  * A node appends its events to the file; each time it closes it the table reads the file again.
  */
@@ -37,7 +38,8 @@ static enum code admit_claim(void *context, const char *path, const char *target
     if (!folder_of(path, run))
         return failure_set(why, CODE_NAME_TOO_LONG, "%s: the path is too long", path);
     if (!target)
-        return failure_set(why, CODE_NOT_PERMITTED, "%s: only a symbolic link that names a node can claim a run", path);
+        return failure_set(why, CODE_NOT_PERMITTED,
+                           "%s: only a symbolic link that names a node can claim a run", path);
     jobs_nodes_refresh(jobs);
     return job_table_grant(jobs->table, run, target, why);
 }
@@ -51,7 +53,8 @@ static void settle_claim(void *context, const char *path)
     SCOPE_BUFFER node = {0};
     if (!folder_of(path, run) || tree_path_read_link(jobs->tree, path, &node, NULL) != CODE_OK)
         return;
-    if (!job_table_is_granted(jobs->table, run, buffer_text(&node)) || !job_table_find(jobs->table, run, &known)) {
+    if (!job_table_is_granted(jobs->table, run, buffer_text(&node)) ||
+        !job_table_find(jobs->table, run, &known)) {
         logging_warning("%s: a claim that was not granted is removed", path);
         if (tree_path_remove(jobs->tree, path, &why) != CODE_OK)
             logging_warning("%s", why.text);
@@ -81,12 +84,19 @@ static void remove_events(void *context, const char *path)
 
 enum code jobs_claim_add_rules(struct jobs *jobs, struct failure *why)
 {
-    struct rule claim = {.kind = RULE_WATCH, .pattern = "experiments/*/*/claim", .context = jobs, .admit = admit_claim,
+    struct rule claim = {.kind = RULE_WATCH,
+                         .pattern = "experiments/*/*/claim",
+                         .context = jobs,
+                         .admit = admit_claim,
                          .settled = settle_claim};
     enum code code = rule_add(jobs->tree, &claim, why);
     if (code != CODE_OK)
         return code;
-    struct rule events = {.kind = RULE_WATCH, .pattern = "experiments/*/*/events", .context = jobs,
-                          .settled = settle_events, .removed = remove_events, .append_only = true};
+    struct rule events = {.kind = RULE_WATCH,
+                          .pattern = "experiments/*/*/events",
+                          .context = jobs,
+                          .settled = settle_events,
+                          .removed = remove_events,
+                          .append_only = true};
     return rule_add(jobs->tree, &events, why);
 }

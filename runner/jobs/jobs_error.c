@@ -1,5 +1,6 @@
-/* jobs/<job>.error: every mistake in jobs/<job>.yaml, with line and column.  It exists while the text has any; it is a pure
- * function of the text and of the names in datasets/, so nothing has to be written or removed. */
+/* jobs/<job>.error: every mistake in jobs/<job>.yaml, with line and column.  It exists while the text has
+ * any; it is a pure function of the text and of the names in datasets/, so nothing has to be written or
+ * removed. */
 #include "jobs_error.h"
 
 #include <stdio.h>
@@ -94,7 +95,11 @@ static void list_errors(void *context, const char *folder, rule_emit *emit, void
 
 enum code jobs_error_add_rules(struct jobs *jobs, struct failure *why)
 {
-    struct rule error = {.kind = RULE_DERIVED, .pattern = "jobs/*.error", .context = jobs, .list = list_errors,
-                         .render = render_error, .stamp = stamp_error};
+    struct rule error = {.kind = RULE_DERIVED,
+                         .pattern = "jobs/*.error",
+                         .context = jobs,
+                         .list = list_errors,
+                         .render = render_error,
+                         .stamp = stamp_error};
     return rule_add(jobs->tree, &error, why);
 }

@@ -1,16 +1,16 @@
 /* jobs/events: one line a change, over all runs.  See runner/README.md for the lines.
  *
- * Each open stream has a queue of bytes of its own.  The table calls jobs_events_publish with its lock held, so all streams
- * get the changes in their order.  A new stream is first put into the list and then given a line for each run that is not
- * over; it may so see a state twice, but never misses one.
+ * Each open stream has a queue of bytes of its own.  The table calls jobs_events_publish with its lock held,
+ * so all streams get the changes in their order.  A new stream is first put into the list and then given a
+ * line for each run that is not over; it may so see a state twice, but never misses one.
  *
- * A reader that does not read falls behind at most STREAM_BYTES_MAX; then its queue is thrown away and it starts over with a
- * line for each run that is not over.
+ * A reader that does not read falls behind at most STREAM_BYTES_MAX; then its queue is thrown away and it
+ * starts over with a line for each run that is not over.
  *
  * Invariants
  *  1. first_stream, and everything in each stream, is guarded by the lock.  It ranks behind the table's.
- *  2. wake is called with the lock held, and at most once for each registration; so once a registration was taken back no
- *     wake runs any more.  It must not call back.
+ *  2. wake is called with the lock held, and at most once for each registration; so once a registration was
+ *     taken back no wake runs any more.  It must not call back.
  */
 #include "jobs_events.h"
 
@@ -139,7 +139,8 @@ static size_t whole_lines(const struct stream *stream, size_t count)
     return last ? (size_t)(last - start) + 1 : count;
 }
 
-static enum code read_stream(struct stream *stream, char *bytes, size_t count, size_t *got, struct failure *why)
+static enum code read_stream(struct stream *stream, char *bytes, size_t count, size_t *got,
+                             struct failure *why)
 {
     (void)why;
     struct jobs *jobs = stream->jobs;
@@ -180,7 +181,12 @@ static void close_stream(struct stream *stream)
 
 enum code jobs_events_add_rules(struct jobs *jobs, struct failure *why)
 {
-    struct rule stream = {.kind = RULE_STREAM, .pattern = "jobs/events", .context = jobs, .open = open_stream,
-                          .read = read_stream, .watch = watch_stream, .close = close_stream};
+    struct rule stream = {.kind = RULE_STREAM,
+                          .pattern = "jobs/events",
+                          .context = jobs,
+                          .open = open_stream,
+                          .read = read_stream,
+                          .watch = watch_stream,
+                          .close = close_stream};
     return rule_add(jobs->tree, &stream, why);
 }

@@ -1,8 +1,9 @@
 /* Nodes.  A node is present as long as it keeps lab/nodes/<node> open; the file describes it.
  *
- * The file is rewritten in place every few seconds and never closed, so nobody tells us of a change: whoever needs the nodes
- * calls jobs_nodes_refresh, which looks at the folder's stamp.  When the last handle is released, for whatever reason
- * (exit, kill -9, lost connection), the node is gone: its file is removed and its runs are lost, which queues them again.
+ * The file is rewritten in place every few seconds and never closed, so nobody tells us of a change: whoever
+ * needs the nodes calls jobs_nodes_refresh, which looks at the folder's stamp.  When the last handle is
+ * released, for whatever reason (exit, kill -9, lost connection), the node is gone: its file is removed and
+ * its runs are lost, which queues them again.
  */
 #include "jobs_nodes.h"
 
@@ -20,12 +21,12 @@
 #include "scope.h"
 #include "text_table.h"
 
-#define NODES_FOLDER         "lab/nodes"
-#define NODE_FILE_BYTES_MAX  4096
-#define NODE_FORMAT_VERSION  1
-#define NODE_CPUS_MAX        65536
+#define NODES_FOLDER        "lab/nodes"
+#define NODE_FILE_BYTES_MAX 4096
+#define NODE_FORMAT_VERSION 1
+#define NODE_CPUS_MAX       65536
 
-/* Reading ---------------------------------------------------------------------------------------------------------- */
+/* Reading -------------------------------------------------------------------------------------- */
 
 static int bounded(const json_t *object, const char *key, int max)
 {
@@ -102,7 +103,7 @@ int64_t jobs_nodes_changed_ns(struct jobs *jobs)
     return modify_ns;
 }
 
-/* Losing ------------------------------------------------------------------------------------------------------------- */
+/* Losing --------------------------------------------------------------------------------------- */
 
 static void lose_runs(struct jobs *jobs, const char *node)
 {
@@ -135,7 +136,7 @@ static void lose_node(void *context, const char *path)
     lose_runs(jobs, node);
 }
 
-/* Showing ------------------------------------------------------------------------------------------------------------ */
+/* Showing -------------------------------------------------------------------------------------- */
 
 static void list_runs_of(const struct job_picture *picture, const char *node, struct buffer *out)
 {
@@ -146,7 +147,8 @@ static void list_runs_of(const struct job_picture *picture, const char *node, st
         buffer_append_text(out, "nothing");
 }
 
-static void add_node_row(struct text_table *table, const struct job_picture *picture, const struct job_node *node)
+static void add_node_row(struct text_table *table, const struct job_picture *picture,
+                         const struct job_node *node)
 {
     char cpus[16], memory[32], gpus[16], load[32];
     SCOPE_BUFFER runs = {0};
@@ -191,12 +193,18 @@ static void stamp_nodes(void *context, const char *path, uint64_t *version, int6
 
 enum code jobs_nodes_add_rules(struct jobs *jobs, struct failure *why)
 {
-    struct rule table = {.kind = RULE_DERIVED, .pattern = "jobs/nodes", .context = jobs, .render = render_nodes,
+    struct rule table = {.kind = RULE_DERIVED,
+                         .pattern = "jobs/nodes",
+                         .context = jobs,
+                         .render = render_nodes,
                          .stamp = stamp_nodes};
     enum code code = rule_add(jobs->tree, &table, why);
     if (code != CODE_OK)
         return code;
-    struct rule lease = {.kind = RULE_WATCH, .pattern = "lab/nodes/*", .context = jobs, .released = lose_node,
+    struct rule lease = {.kind = RULE_WATCH,
+                         .pattern = "lab/nodes/*",
+                         .context = jobs,
+                         .released = lose_node,
                          .removed = lose_node};
     return rule_add(jobs->tree, &lease, why);
 }

@@ -1,7 +1,7 @@
 /* jobs/queue: what runs, what waits, and why.
  *
- * One row for each run that is not over, in order of submission.  It changes with the table, with lab/nodes/, and with the
- * progress files of the runs that nodes have; its stamp is the newest of their times.
+ * One row for each run that is not over, in order of submission.  It changes with the table, with lab/nodes/,
+ * and with the progress files of the runs that nodes have; its stamp is the newest of their times.
  */
 #include "jobs_queue.h"
 
@@ -38,7 +38,8 @@ static void explain_held(struct jobs *jobs, const struct job_run *run, struct bu
         buffer_printf(out, ", %s", run->summary.reason);
 }
 
-static void explain_queued(struct jobs *jobs, const struct job_picture *picture, size_t index, struct buffer *out)
+static void explain_queued(struct jobs *jobs, const struct job_picture *picture, size_t index,
+                           struct buffer *out)
 {
     const struct run_summary *summary = &picture->runs[index].summary;
     buffer_append_text(out, picture->explanations[index]);
@@ -52,7 +53,8 @@ static void explain_queued(struct jobs *jobs, const struct job_picture *picture,
         buffer_printf(out, "; attempt %d was lost: %s", summary->attempt, summary->reason);
 }
 
-static void add_run_row(struct jobs *jobs, const struct job_picture *picture, size_t index, struct text_table *table)
+static void add_run_row(struct jobs *jobs, const struct job_picture *picture, size_t index,
+                        struct text_table *table)
 {
     const struct job_run *run = &picture->runs[index];
     char since[MOMENT_MAX];
@@ -62,8 +64,8 @@ static void add_run_row(struct jobs *jobs, const struct job_picture *picture, si
         explain_queued(jobs, picture, index, &why);
     else
         explain_held(jobs, run, &why);
-    text_table_row(table, run_state_name(run->summary.state), run->summary.job, run->path, run->summary.member, since,
-                   buffer_text(&why), NULL);
+    text_table_row(table, run_state_name(run->summary.state), run->summary.job, run->path,
+                   run->summary.member, since, buffer_text(&why), NULL);
 }
 
 static enum code render_queue(void *context, const char *path, struct buffer *out, struct failure *why)
@@ -99,7 +101,8 @@ static void stamp_queue(void *context, const char *path, uint64_t *version, int6
         char progress[JOBS_PATH_MAX];
         struct node_attributes attributes;
         if (jobs_run_path(held.paths[i], "progress", progress) &&
-            tree_path_attributes(jobs->tree, progress, &attributes, NULL) == CODE_OK && attributes.modify_ns > newest)
+            tree_path_attributes(jobs->tree, progress, &attributes, NULL) == CODE_OK &&
+            attributes.modify_ns > newest)
             newest = attributes.modify_ns;
     }
     free(held.paths);
@@ -109,7 +112,10 @@ static void stamp_queue(void *context, const char *path, uint64_t *version, int6
 
 enum code jobs_queue_add_rules(struct jobs *jobs, struct failure *why)
 {
-    struct rule queue = {.kind = RULE_DERIVED, .pattern = "jobs/queue", .context = jobs, .render = render_queue,
+    struct rule queue = {.kind = RULE_DERIVED,
+                         .pattern = "jobs/queue",
+                         .context = jobs,
+                         .render = render_queue,
                          .stamp = stamp_queue};
     return rule_add(jobs->tree, &queue, why);
 }

@@ -1,11 +1,11 @@
-/* A restart is a replay.  Nothing is served yet, so no node is present, and whatever says otherwise is left over:
+/* A restart is a replay.  Nothing is served yet, so no node is present, and what says otherwise is left over:
  *
- *   lab/nodes/<node>                        removed
- *   a run folder without events             what a crash left of a submission: removed
- *   a run that is over                      left alone
- *   a run that waits                        its claim (made in the moment of the crash) is removed; into the table
- *   a run that a node had                   `lost`, which queues it again, or ends it; into the table unless that ended it
- *   jobs/<job>.yaml, not yet submitted      submitted
+ *   lab/nodes/<node>             removed
+ *   a run folder without events  what a crash left of a submission: removed
+ *   a run that is over           left alone
+ *   a run that waits             its claim (made in the moment of the crash) is removed; into the table
+ *   a run that a node had        `lost`, which queues it again, or ends it; if queued, into the table
+ *   jobs/<job>.yaml              submitted, unless it was before
  *
  * Every step may be done again after a crash in the middle of it.
  */
@@ -22,7 +22,7 @@
 
 #define REASON "the file server restarted"
 
-/* Names ----------------------------------------------------------------------------------------------------------- */
+/* Names ---------------------------------------------------------------------------------------- */
 
 struct name_list {
     char **names;
@@ -58,7 +58,8 @@ static void free_names(struct name_list *list)
     *list = (struct name_list){0};
 }
 
-static enum code list_names(struct tree *tree, const char *folder, struct name_list *list, struct failure *why)
+static enum code list_names(struct tree *tree, const char *folder, struct name_list *list,
+                            struct failure *why)
 {
     enum code code = tree_path_list(tree, folder, collect, list, why);
     if (code == CODE_NOT_FOUND || code == CODE_NOT_DIRECTORY)
@@ -82,7 +83,7 @@ static enum code for_each(struct jobs *jobs, const char *folder,
     return code;
 }
 
-/* Runs ------------------------------------------------------------------------------------------------------------- */
+/* Runs ----------------------------------------------------------------------------------------- */
 
 static bool has(struct jobs *jobs, const char *run, const char *name)
 {
@@ -95,7 +96,8 @@ static bool is_number(const char *name)
     return *name && !name[strspn(name, "0123456789")];
 }
 
-static enum code read_summary(struct jobs *jobs, const char *run, struct run_summary *summary, struct failure *why)
+static enum code read_summary(struct jobs *jobs, const char *run, struct run_summary *summary,
+                              struct failure *why)
 {
     char path[JOBS_PATH_MAX];
     SCOPE_BUFFER text = {0};
@@ -135,7 +137,7 @@ static enum code take_up_experiment(struct jobs *jobs, const char *experiment, s
     return for_each(jobs, experiment, take_up_run, why);
 }
 
-/* The table ---------------------------------------------------------------------------------------------------------- */
+/* The table ------------------------------------------------------------------------------------ */
 
 struct waiting {
     char path[JOB_PATH_MAX];
@@ -155,8 +157,9 @@ static enum code collect_waiting(struct jobs *jobs, const char *experiment, stru
     for (size_t i = 0; code == CODE_OK && i < names.count; i++) {
         char run[JOBS_PATH_MAX];
         struct run_summary summary;
-        if (!jobs_run_path(experiment, names.names[i], run) || strlen(run) >= JOB_PATH_MAX || !has(jobs, run, "events") ||
-            read_summary(jobs, run, &summary, why) != CODE_OK || summary.state != RUN_QUEUED)
+        if (!jobs_run_path(experiment, names.names[i], run) || strlen(run) >= JOB_PATH_MAX ||
+            !has(jobs, run, "events") || read_summary(jobs, run, &summary, why) != CODE_OK ||
+            summary.state != RUN_QUEUED)
             continue;
         if (list->count == list->capacity) {
             size_t capacity = list->capacity ? 2 * list->capacity : 64;
@@ -202,7 +205,7 @@ static enum code fill_table(struct jobs *jobs, struct failure *why)
     return code;
 }
 
-/* The rest ----------------------------------------------------------------------------------------------------------- */
+/* The rest ------------------------------------------------------------------------------------- */
 
 static enum code remove_node(struct jobs *jobs, const char *path, struct failure *why)
 {

@@ -1,10 +1,11 @@
 /* One run's files: its events above all.
  *
- * The events file is the truth and the table its shadow: whoever appends refreshes afterwards, by reading the file again.
- * Two that do so at once may read in any order; the table keeps what it has where a reading is shorter.
+ * The events file is the truth and the table its shadow: whoever appends refreshes afterwards, by reading the
+ * file again. Two that do so at once may read in any order; the table keeps what it has where a reading is
+ * shorter.
  *
- * After a crash the file may end in the middle of a line.  The next append of the server starts on a new line, so that the
- * torn one spoils nothing but itself.
+ * After a crash the file may end in the middle of a line.  The next append of the server starts on a new
+ * line, so that the torn one spoils nothing but itself.
  *
  * Any thread; no lock needed.
  */
@@ -27,7 +28,8 @@ bool jobs_run_path(const char *run, const char *name, char out[JOBS_PATH_MAX])
 static bool ends_in_mid_line(struct tree *tree, const char *path)
 {
     SCOPE_BUFFER last = {0};
-    return tree_path_read_tail(tree, path, 1, &last, NULL) == CODE_OK && last.length == 1 && last.data[0] != '\n';
+    return tree_path_read_tail(tree, path, 1, &last, NULL) == CODE_OK && last.length == 1 &&
+           last.data[0] != '\n';
 }
 
 enum code jobs_run_append(struct jobs *jobs, const char *run, struct run_event event, struct failure *why)
@@ -87,7 +89,8 @@ void jobs_run_lose(struct jobs *jobs, const char *run, int attempt, const char *
         logging_info("%s: lost: %s", run, reason);
 }
 
-/* What the frozen spec asks for; a run whose spec cannot be read asks for nothing and fails on its node with the reason. */
+/* What the frozen spec asks for; a run whose spec cannot be read asks for nothing and fails on its node with
+ * the reason. */
 static struct job_needs read_needs(struct jobs *jobs, const char *run)
 {
     struct job_needs needs = {-1, 0, 0};

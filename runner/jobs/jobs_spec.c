@@ -1,5 +1,5 @@
-/* A spec as it lies in jobs/: see jobs_spec.h.  A pure function of the file's text and of the names in datasets/.  Any
- * thread; no lock needed. */
+/* A spec as it lies in jobs/: see jobs_spec.h.  A pure function of the file's text and of the names in
+ * datasets/.  Any thread; no lock needed. */
 #include "jobs_spec.h"
 
 #include <stdio.h>
@@ -44,7 +44,8 @@ static void hint_at_names(struct tree *tree, const char *folder, const char *wan
         snprintf(out, size, ", %s is empty", folder);
     else
         for (size_t i = 0; i < names->count && strlen(out) + strlen(names->names[i]) + 16 < size; i++)
-            snprintf(out + strlen(out), size - strlen(out), "%s%s", i ? ", " : " (there is ", names->names[i]);
+            snprintf(out + strlen(out), size - strlen(out), "%s%s", i ? ", " : " (there is ",
+                     names->names[i]);
     if (!nearest && names->count > 0)
         snprintf(out + strlen(out), size - strlen(out), ")");
     for (size_t i = 0; i < names->count; i++)
@@ -67,8 +68,8 @@ static void check_dataset(struct tree *tree, struct jobs_spec *out)
     if (snap)
         *snap = 0;
     if (snap && is_folder(tree, folder))
-        snprintf(message, sizeof message, "\"%.60s\" has no snapshot \"%.60s\" (see: ls %.60s/.snap)", folder, snap + 7,
-                 folder);
+        snprintf(message, sizeof message, "\"%.60s\" has no snapshot \"%.60s\" (see: ls %.60s/.snap)", folder,
+                 snap + 7, folder);
     else {
         hint_at_names(tree, "datasets", folder + strlen("datasets/"), hint, sizeof hint);
         snprintf(message, sizeof message, "there is no dataset %.100s%s", folder, hint);
@@ -76,7 +77,8 @@ static void check_dataset(struct tree *tree, struct jobs_spec *out)
     spec_add_finding(&out->findings, out->text.data, out->text.length, "dataset", message);
 }
 
-/* jobs/<job>, jobs/<job>.error and jobs/<job>.yaml must be three different files, and none of the fixed ones. */
+/* jobs/<job>, jobs/<job>.error and jobs/<job>.yaml must be three different files, and none of the fixed ones.
+ */
 static void check_name(struct jobs_spec *out)
 {
     static const char *const taken[] = {"queue", "nodes", "events"};
@@ -84,7 +86,8 @@ static void check_name(struct jobs_spec *out)
     char message[256] = "";
     for (size_t i = 0; i < sizeof taken / sizeof taken[0]; i++)
         if (!strcmp(out->job, taken[i]))
-            snprintf(message, sizeof message, "no job can be called \"%s\": jobs/%s is something else", taken[i], taken[i]);
+            snprintf(message, sizeof message, "no job can be called \"%s\": jobs/%s is something else",
+                     taken[i], taken[i]);
     for (size_t i = 0; i < sizeof endings / sizeof endings[0]; i++) {
         size_t length = strlen(out->job), ending = strlen(endings[i]);
         if (length >= ending && !strcmp(out->job + length - ending, endings[i]))

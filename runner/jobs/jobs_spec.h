@@ -16,10 +16,11 @@ struct jobs_spec {
     struct spec_findings findings;
 };
 
-/* Reads jobs/<job>.yaml and checks it: by itself, the job's name, and that its dataset exists.  CODE_OK: *out is filled in,
- * with or without findings; CODE_NOT_FOUND: no such file; CODE_NO_DATA: the file is empty, which is no mistake yet (an editor
- * or a shell has not written to it).  jobs_spec_free in every case. */
-MUST_CHECK enum code jobs_spec_read(struct tree *tree, const char *path, struct jobs_spec *out, struct failure *why);
+/* Reads jobs/<job>.yaml and checks it: by itself, the job's name, and that its dataset exists.  CODE_OK: *out
+ * is filled in, with or without findings; CODE_NOT_FOUND: no such file; CODE_NO_DATA: the file is empty,
+ * which is no mistake yet (an editor or a shell has not written to it).  jobs_spec_free in every case. */
+MUST_CHECK enum code jobs_spec_read(struct tree *tree, const char *path, struct jobs_spec *out,
+                                    struct failure *why);
 void jobs_spec_free(struct jobs_spec *spec);
 
 #endif

@@ -1,14 +1,13 @@
 /* From a saved spec to a queued run.
  *
- *   FLUSH   check_spec: the answer of close(2).  Nothing changes.
- *   RELEASE (or a rename onto the name) settle: where the text has no findings and is not that of the job's latest run,
- *           a run is made:  run folder, frozen spec, link to the dataset's snapshot, params, tags, empty folders,
- *           events with `submitted`, the link jobs/<job>; then tree_sync.
+ *   FLUSH     check_spec: the answer of close(2).  Nothing changes.
+ *   RELEASE   (or a rename onto the name) settle: where the text has no findings and is not that of the
+ *             job's latest run, a run is made (run_folder.c), then the link jobs/<job>, then tree_sync.
  *
- * Exactly once: settling is done one at a time (jobs->acting), and compares with the run that jobs/<job> links to.  So an
- * editor may save in as many steps as it likes.  Until `submitted` is in its events a run folder means nothing; what
- * a failure leaves is removed, and what a crash leaves is removed at the next start (jobs_restart.c), which then settles
- * every spec again.
+ * Exactly once: settling is done one at a time (jobs->acting), and compares with the run that jobs/<job>
+ * links to.  So an editor may save in as many steps as it likes.  Until `submitted` is in its events a run
+ * folder means nothing; what a failure leaves is removed, and what a crash leaves is removed at the next
+ * start (jobs_restart.c), which then settles every spec again.
  *
  * An empty file is no mistake: a shell's `>` closes the file once before it writes.
  */
@@ -27,7 +26,7 @@
 #include "run_folder.h"
 #include "scope.h"
 
-/* Answering ---------------------------------------------------------------------------------------------------------- */
+/* Answering ------------------------------------------------------------------------------------ */
 
 static enum code check_spec(void *context, const char *path, struct failure *why)
 {
@@ -52,14 +51,15 @@ static enum code refuse_yml(void *context, const char *path, struct failure *why
                        (int)(strlen(path) - strlen(".yml")), path);
 }
 
-/* Acting ------------------------------------------------------------------------------------------------------------- */
+/* Acting --------------------------------------------------------------------------------------- */
 
 /* Whether jobs/<job> links to a run that was made of this very text. */
 static bool is_submitted(struct jobs *jobs, const struct jobs_spec *spec)
 {
     char link[JOBS_PATH_MAX], path[JOBS_PATH_MAX];
     SCOPE_BUFFER target = {0}, text = {0};
-    if (!jobs_run_path("jobs", spec->job, link) || tree_path_read_link(jobs->tree, link, &target, NULL) != CODE_OK ||
+    if (!jobs_run_path("jobs", spec->job, link) ||
+        tree_path_read_link(jobs->tree, link, &target, NULL) != CODE_OK ||
         strncmp(buffer_text(&target), "../", 3) != 0 || !jobs_run_path(target.data + 3, "spec.yaml", path))
         return false;
     if (tree_path_read(jobs->tree, path, SPEC_BYTES_MAX, &text, NULL) != CODE_OK)
@@ -67,8 +67,10 @@ static bool is_submitted(struct jobs *jobs, const struct jobs_spec *spec)
     return text.length == spec->text.length && memcmp(text.data, spec->text.data, text.length) == 0;
 }
 
-/* The exact snapshot that the run will see: the one named, or one of the dataset as it is now.  "" for no dataset. */
-static enum code fix_dataset(struct jobs *jobs, const struct spec *spec, char out[JOBS_PATH_MAX], struct failure *why)
+/* The exact snapshot that the run will see: the one named, or one of the dataset as it is now.  "" for no
+ * dataset. */
+static enum code fix_dataset(struct jobs *jobs, const struct spec *spec, char out[JOBS_PATH_MAX],
+                             struct failure *why)
 {
     snprintf(out, JOBS_PATH_MAX, "%s", spec->dataset);
     if (!*spec->dataset || strstr(spec->dataset, "/.snap/"))
@@ -151,7 +153,11 @@ enum code jobs_submission_add_rules(struct jobs *jobs, struct failure *why)
     enum code code = rule_add(jobs->tree, &yml, why);
     if (code != CODE_OK)
         return code;
-    struct rule yaml = {.kind = RULE_WATCH, .pattern = "jobs/*.yaml", .context = jobs, .check = check_spec,
-                        .settled = settle, .removed = jobs_cancel_removed};
+    struct rule yaml = {.kind = RULE_WATCH,
+                        .pattern = "jobs/*.yaml",
+                        .context = jobs,
+                        .check = check_spec,
+                        .settled = settle,
+                        .removed = jobs_cancel_removed};
     return rule_add(jobs->tree, &yaml, why);
 }

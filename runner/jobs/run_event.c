@@ -1,4 +1,5 @@
-/* Lines of events: written by hand (the order of members is part of how they read), read with jansson.  Pure; any thread. */
+/* Lines of events: written by hand (the order of members is part of how they read), read with jansson.  Pure;
+ * any thread. */
 #include "run_event.h"
 
 #include <limits.h>

@@ -1,4 +1,5 @@
-/* One line of a run's events: {"ms": .., "event": "..", ...}.  The members of each event: runner/README.md. */
+/* One line of a run's events: {"ms": .., "event": "..", ...}.  The members of each event: runner/README.md.
+ */
 #ifndef CYTOFS_RUN_EVENT_H
 #define CYTOFS_RUN_EVENT_H
 
@@ -28,7 +29,8 @@ struct run_event {
     int attempt; /* from 1; 0: not given.  An event of an earlier attempt is ignored by the fold */
     int64_t pid;
     int64_t spec_bytes;
-    const char *job, *member, *node, *reason, *model, *dataset; /* NULL: not given (after run_event_parse: "") */
+    const char *job, *member, *node, *reason, *model,
+        *dataset; /* NULL: not given (after run_event_parse: "") */
     void *parsed; /* what run_event_parse keeps; else NULL */
 };
 
@@ -38,8 +40,8 @@ const char *run_event_name(enum run_event_kind kind);
 /* Appends the line with its line break.  Members that are 0 or NULL are left out. */
 void run_event_format(const struct run_event *event, struct buffer *out);
 
-/* Reads one line (without its line break).  False where it is none of ours: broken, unknown, too long.  On true the texts
- * are borrowed until run_event_free(event). */
+/* Reads one line (without its line break).  False where it is none of ours: broken, unknown, too long.  On
+ * true the texts are borrowed until run_event_free(event). */
 bool run_event_parse(const char *line, size_t count, struct run_event *event);
 void run_event_free(struct run_event *event);
 

@@ -19,8 +19,8 @@ struct run_folder_request {
     int64_t ms; /* when it was submitted, since 1970 */
 };
 
-/* Makes experiments/<experiment>/<next number>/ with everything in it; its `submitted` event comes last.  run is its
- * path.  On failure nothing is left. */
+/* Makes experiments/<experiment>/<next number>/ with everything in it; its `submitted` event comes last.  run
+ * is its path.  On failure nothing is left. */
 MUST_CHECK enum code run_folder_make(struct tree *tree, const struct run_folder_request *request,
                                      char run[JOB_PATH_MAX], struct failure *why);
 

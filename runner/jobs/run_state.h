@@ -1,5 +1,5 @@
-/* The state of a run: a pure fold over the text of its events.  Server, node and views use this and nothing else to know
- * what a run is doing. */
+/* The state of a run: a pure fold over the text of its events.  Server, node and views use this and nothing
+ * else to know what a run is doing. */
 #ifndef CYTOFS_RUN_STATE_H
 #define CYTOFS_RUN_STATE_H
 
@@ -47,12 +47,14 @@ struct run_summary {
     char reason[512];  /* why it failed, was lost or was cancelled; "" */
     char model[512];   /* path of the version that it made, or "" */
     char dataset[768]; /* path of the snapshot, or "" */
-    int64_t submitted_ms, started_ms, ended_ms; /* since 1970; 0: not yet.  started_ms: of the latest attempt */
+    int64_t submitted_ms, started_ms,
+        ended_ms;       /* since 1970; 0: not yet.  started_ms: of the latest attempt */
     int64_t changed_ms; /* when it came into its state */
     uint64_t ignored;   /* lines that were broken, unknown or not allowed where they stand */
 };
 
-/* Applies one event.  An event that is not allowed, or of an earlier attempt, changes nothing but `ignored`. */
+/* Applies one event.  An event that is not allowed, or of an earlier attempt, changes nothing but `ignored`.
+ */
 void run_summary_apply(struct run_summary *summary, const struct run_event *event);
 
 /* The fold of a whole events file from RUN_NONE.  A line that was cut off by a crash is ignored. */

@@ -1,13 +1,14 @@
 /* Who runs what next.
  *
- * Start from what is free on each node after the runs that nodes hold.  Then, again and again, take the waiting run whose
- * turn it is (see next_waiting) and give it to the node with the most room for it.  A run that fits on some node, but not
- * now, reserves the node that is nearest to having room: nothing behind it may take that node, so that a stream of small
- * runs never starves a large one.  A run that fits on no node waits without being in anybody's way.
+ * Start from what is free on each node after the runs that nodes hold.  Then, again and again, take the
+ * waiting run whose turn it is (see next_waiting) and give it to the node with the most room for it.  A run
+ * that fits on some node, but not now, reserves the node that is nearest to having room: nothing behind it
+ * may take that node, so that a stream of small runs never starves a large one.  A run that fits on no node
+ * waits without being in anybody's way.
  *
  * Invariants
- *  1. The sum of what runs with PLAN_HELD and PLAN_GO need on a node is at most the node's size, unless held ones alone
- *     exceed it already (a node that came back smaller).
+ *  1. The sum of what runs with PLAN_HELD and PLAN_GO need on a node is at most the node's size, unless held
+ *     ones alone exceed it already (a node that came back smaller).
  *  2. Equal input gives equal output; the order of equals is the order of submission, and of nodes.
  *  3. Time: runs x (members + nodes).
  *
@@ -48,10 +49,10 @@ struct planning {
     const struct plan_run *runs;
     size_t run_count;
     struct plan_decision *decisions;
-    struct room *rooms;      /* (node_count) */
-    struct member *members;  /* (member_count), at most one a run */
+    struct room *rooms;     /* (node_count) */
+    struct member *members; /* (member_count), at most one a run */
     size_t member_count;
-    size_t *member_of;       /* (run_count) */
+    size_t *member_of; /* (run_count) */
 };
 
 static struct need need_on(const struct plan_run *run, const struct plan_node *node)
@@ -102,7 +103,8 @@ static size_t find_waiting(const struct planning *planning, size_t member, size_
     return SIZE_MAX;
 }
 
-/* Whose turn it is: the member with the fewest runs on nodes, among them the earliest submission.  SIZE_MAX: nobody's. */
+/* Whose turn it is: the member with the fewest runs on nodes, among them the earliest submission.  SIZE_MAX:
+ * nobody's. */
 static size_t next_waiting(struct planning *planning)
 {
     struct member *chosen = NULL;
@@ -121,7 +123,8 @@ static size_t next_waiting(struct planning *planning)
     return run;
 }
 
-/* The free node that suits best: with a GPU where the run would like one, then the one with the most free cpus. */
+/* The free node that suits best: with a GPU where the run would like one, then the one with the most free
+ * cpus. */
 static int find_free_node(const struct planning *planning, const struct plan_run *run)
 {
     int best = -1;
@@ -142,7 +145,8 @@ static int find_free_node(const struct planning *planning, const struct plan_run
     return best;
 }
 
-/* The node to wait for: one that is large enough, with the fewest runs in the way.  -1: none is large enough. */
+/* The node to wait for: one that is large enough, with the fewest runs in the way.  -1: none is large enough.
+ */
 static int find_busy_node(const struct planning *planning, const struct plan_run *run)
 {
     int best = -1;
@@ -216,25 +220,33 @@ static void run_planning(struct planning *planning)
         decide(planning, run);
 }
 
-enum code plan_make(const struct plan_node *nodes, size_t node_count, const struct plan_run *runs, size_t run_count,
-                    struct plan_decision *decisions, struct failure *why)
+enum code plan_make(const struct plan_node *nodes, size_t node_count, const struct plan_run *runs,
+                    size_t run_count, struct plan_decision *decisions, struct failure *why)
 {
     if (node_count > PLAN_NODES_MAX || run_count > PLAN_RUNS_MAX)
-        return failure_set(why, CODE_TOO_LARGE, "planning: %zu nodes and %zu runs; at most %d and %d are planned for",
-                           node_count, run_count, PLAN_NODES_MAX, PLAN_RUNS_MAX);
+        return failure_set(why, CODE_TOO_LARGE,
+                           "planning: %zu nodes and %zu runs; at most %d and %d are planned for", node_count,
+                           run_count, PLAN_NODES_MAX, PLAN_RUNS_MAX);
     SCOPE_FREE struct room *rooms = calloc(node_count + 1, sizeof *rooms);
     SCOPE_FREE struct member *members = calloc(run_count + 1, sizeof *members);
     SCOPE_FREE size_t *member_of = calloc(run_count + 1, sizeof *member_of);
     if (!rooms || !members || !member_of)
         return failure_set(why, CODE_NO_MEMORY, "planning: not enough memory");
-    struct planning planning = {.nodes = nodes, .node_count = node_count, .runs = runs, .run_count = run_count,
-                                .decisions = decisions, .rooms = rooms, .members = members, .member_of = member_of};
+    struct planning planning = {.nodes = nodes,
+                                .node_count = node_count,
+                                .runs = runs,
+                                .run_count = run_count,
+                                .decisions = decisions,
+                                .rooms = rooms,
+                                .members = members,
+                                .member_of = member_of};
     run_planning(&planning);
     return CODE_OK;
 }
 
-static void explain_busy(const struct plan_node *node, const struct plan_run *runs, const struct plan_decision *decisions,
-                         const struct plan_run *run, int blocker, struct buffer *out)
+static void explain_busy(const struct plan_node *node, const struct plan_run *runs,
+                         const struct plan_decision *decisions, const struct plan_run *run, int blocker,
+                         struct buffer *out)
 {
     struct need need = need_on(run, node);
     buffer_append_text(out, "waits for ");
@@ -254,8 +266,8 @@ static void explain_busy(const struct plan_node *node, const struct plan_run *ru
     buffer_printf(out, ": %s %s %s", node->name, verb, runs[blocker].path);
 }
 
-void plan_explain(const struct plan_node *nodes, const struct plan_run *runs, const struct plan_decision *decisions,
-                  size_t index, struct buffer *out)
+void plan_explain(const struct plan_node *nodes, const struct plan_run *runs,
+                  const struct plan_decision *decisions, size_t index, struct buffer *out)
 {
     const struct plan_run *run = &runs[index];
     const struct plan_decision *decision = &decisions[index];
@@ -276,7 +288,8 @@ void plan_explain(const struct plan_node *nodes, const struct plan_run *runs, co
         buffer_printf(out, "needs %d CPU%s: no node has as many", run->cpus, run->cpus == 1 ? "" : "s");
         break;
     case PLAN_NO_MEMORY:
-        buffer_printf(out, "needs %.1f GiB of memory: no node has as much", (double)run->memory_bytes / 0x1p30);
+        buffer_printf(out, "needs %.1f GiB of memory: no node has as much",
+                      (double)run->memory_bytes / 0x1p30);
         break;
     case PLAN_BUSY:
         explain_busy(&nodes[decision->node], runs, decisions, run, decision->blocker, out);

@@ -28,13 +28,14 @@ struct plan_run {
 };
 
 enum plan_reason {
-    PLAN_HELD,      /* a node has it already */
-    PLAN_GO,        /* `node` should take it now */
-    PLAN_NO_NODE,   /* no node is present */
-    PLAN_NO_GPU,    /* no node has as many GPUs as it needs */
+    PLAN_HELD,    /* a node has it already */
+    PLAN_GO,      /* `node` should take it now */
+    PLAN_NO_NODE, /* no node is present */
+    PLAN_NO_GPU,  /* no node has as many GPUs as it needs */
     PLAN_NO_CPU,
     PLAN_NO_MEMORY,
-    PLAN_BUSY,      /* `node` is the nearest to having room; the run `blocker` is in the way (its size, or its turn) */
+    PLAN_BUSY, /* `node` is the nearest to having room; the run `blocker` is in the way (its size, or its
+                  turn) */
 };
 
 struct plan_decision {
@@ -43,14 +44,16 @@ struct plan_decision {
     int blocker; /* PLAN_BUSY: index of a run that `node` runs or will run before; else -1 */
 };
 
-/* Decides for each run; runs are in order of submission, decisions is (run_count).  node_count <= PLAN_NODES_MAX, run_count <=
- * PLAN_RUNS_MAX.  Of the waiting runs the member with the fewest running ones comes next, then the earlier submission. */
+/* Decides for each run; runs are in order of submission, decisions is (run_count).  node_count <=
+ * PLAN_NODES_MAX, run_count <= PLAN_RUNS_MAX.  Of the waiting runs the member with the fewest running ones
+ * comes next, then the earlier submission. */
 MUST_CHECK enum code plan_make(const struct plan_node *nodes, size_t node_count, const struct plan_run *runs,
                                size_t run_count, struct plan_decision *decisions, struct failure *why);
 
-/* The decision about runs[index] in a sentence without a stop: "waits for a free node: localhost runs experiments/a/001".
- * With PLAN_BUSY and a blocker, the blocker's path is the end of it, so that its progress can be put behind. */
-void plan_explain(const struct plan_node *nodes, const struct plan_run *runs, const struct plan_decision *decisions,
-                  size_t index, struct buffer *out);
+/* The decision about runs[index] in a sentence without a stop: "waits for a free node: localhost runs
+ * experiments/a/001". With PLAN_BUSY and a blocker, the blocker's path is the end of it, so that its progress
+ * can be put behind. */
+void plan_explain(const struct plan_node *nodes, const struct plan_run *runs,
+                  const struct plan_decision *decisions, size_t index, struct buffer *out);
 
 #endif

@@ -30,7 +30,8 @@ void spec_findings_add(struct spec_findings *findings, int line, int column, con
     va_end(args);
     for (size_t i = 0; i < findings->count; i++) {
         const struct spec_finding *other = &findings->items[i];
-        if (other->line == finding.line && other->column == finding.column && !strcmp(other->text, finding.text))
+        if (other->line == finding.line && other->column == finding.column &&
+            !strcmp(other->text, finding.text))
             return;
     }
     if (findings->count == SPEC_FINDINGS_MAX)
@@ -106,8 +107,8 @@ static void format_excerpt(const char *line, size_t length, int column, struct b
     buffer_append_text(out, "^\n");
 }
 
-void spec_format_findings(const struct spec_findings *findings, const char *path, const char *text, size_t count,
-                          struct buffer *out)
+void spec_format_findings(const struct spec_findings *findings, const char *path, const char *text,
+                          size_t count, struct buffer *out)
 {
     for (size_t i = 0; i < findings->count; i++) {
         const struct spec_finding *finding = &findings->items[i];

@@ -1,5 +1,5 @@
-/* Texts as values.  Strict: what a person would not read as this kind of value is none, so "0x10", "1_000", "inf" and
- * " 5" are refused.  Pure; any thread. */
+/* Texts as values.  Strict: what a person would not read as this kind of value is none, so "0x10", "1_000",
+ * "inf" and " 5" are refused.  Pure; any thread. */
 #include "spec_value.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
-/* "Did you mean" by edit distance with transpositions (Damerau, "A technique for computer detection and correction of
- * spelling errors", CACM 1964; the restricted form, row by row).  Pure; any thread. */
+/* "Did you mean" by edit distance with transpositions (Damerau, "A technique for computer detection and
+ * correction of spelling errors", CACM 1964; the restricted form, row by row).  Pure; any thread. */
 #include "suggest.h"
 
 #include <string.h>

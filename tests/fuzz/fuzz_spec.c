@@ -1,4 +1,5 @@
-/* Job specs: whatever text a user saves, the parser answers, and says either a spec or what is wrong and where. */
+/* Job specs: whatever text a user saves, the parser answers, and says either a spec or what is wrong and
+ * where. */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>

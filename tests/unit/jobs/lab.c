@@ -73,7 +73,7 @@ void lab_restart(struct lab *lab)
     start(lab);
 }
 
-/* Files ------------------------------------------------------------------------------------------------------------- */
+/* Files ---------------------------------------------------------------------------------------- */
 
 struct node_id lab_node(struct lab *lab, const char *path)
 {
@@ -108,8 +108,8 @@ enum code lab_save(struct lab *lab, const char *path, const char *text)
     struct node_id folder = folder_of(lab, path, &name);
     struct node_attributes attributes;
     struct tree_file *file;
-    assert_code_ok(tree_create_file(lab->tree, folder, name, 0644, OPEN_WRITE | OPEN_TRUNCATE, &attributes, &file,
-                                    &lab->why),
+    assert_code_ok(tree_create_file(lab->tree, folder, name, 0644, OPEN_WRITE | OPEN_TRUNCATE, &attributes,
+                                    &file, &lab->why),
                    lab->why);
     if (*text)
         assert_code_ok(tree_write(file, 0, text, strlen(text), &lab->why), lab->why);
@@ -148,7 +148,7 @@ void lab_expect_part(struct lab *lab, const char *path, const char *part)
         fail_msg("%s:\n%s\ndoes not hold\n%s", path, buffer_text(&found), part);
 }
 
-/* Runs -------------------------------------------------------------------------------------------------------------- */
+/* Runs ----------------------------------------------------------------------------------------- */
 
 static bool count_entry(void *context, const char *name, const struct node_attributes *attributes)
 {
@@ -184,7 +184,7 @@ void lab_expect_state(struct lab *lab, const char *run, enum run_state state)
     assert_string_equal(run_state_name(summary.state), run_state_name(state));
 }
 
-/* Nodes ------------------------------------------------------------------------------------------------------------- */
+/* Nodes ---------------------------------------------------------------------------------------- */
 
 void fake_node_start(struct fake_node *node, struct lab *lab, const char *name, int cpus, int gpus)
 {
@@ -218,12 +218,14 @@ void fake_node_say(struct fake_node *node, const char *run, enum run_event_kind 
 {
     struct lab *lab = node->lab;
     char path[256];
-    struct run_event event = {.kind = kind, .ms = 1, .attempt = lab_summary(lab, run).attempt, .reason = reason};
+    struct run_event event = {
+        .kind = kind, .ms = 1, .attempt = lab_summary(lab, run).attempt, .reason = reason};
     SCOPE_BUFFER line = {0};
     run_event_format(&event, &line);
     struct tree_file *file;
     snprintf(path, sizeof path, "%s/events", run);
-    assert_code_ok(tree_open_file(lab->tree, lab_node(lab, path), OPEN_WRITE | OPEN_APPEND, &file, &lab->why), lab->why);
+    assert_code_ok(tree_open_file(lab->tree, lab_node(lab, path), OPEN_WRITE | OPEN_APPEND, &file, &lab->why),
+                   lab->why);
     assert_code_ok(tree_write(file, 0, line.data, line.length, &lab->why), lab->why);
     assert_code_ok(tree_flush(file, &lab->why), lab->why);
     tree_release(file);

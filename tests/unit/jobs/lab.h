@@ -1,5 +1,5 @@
-/* A lab for the tests of jobs: a tree whose rules are those of jobs alone, used as a session uses it (create, write, flush,
- * release, rename), and nodes that are played by the test. */
+/* A lab for the tests of jobs: a tree whose rules are those of jobs alone, used as a session uses it (create,
+ * write, flush, release, rename), and nodes that are played by the test. */
 #ifndef CYTOFS_TEST_LAB_H
 #define CYTOFS_TEST_LAB_H
 

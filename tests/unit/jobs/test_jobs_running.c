@@ -9,12 +9,12 @@
 #include "buffer.h"
 #include "timing.h"
 
-#define SPEC     "dataset: datasets/cells\ntrain: {network: celldet-n, epochs: 3, lr: 2e-3}\n"
-#define RUN      "experiments/a/001"
-#define NEXT_RUN "experiments/a/002"
+#define SPEC       "dataset: datasets/cells\ntrain: {network: celldet-n, epochs: 3, lr: 2e-3}\n"
+#define RUN        "experiments/a/001"
+#define NEXT_RUN   "experiments/a/002"
 #define SMALL_SPEC "run: ls\n"
 
-/* Running ------------------------------------------------------------------------------------------------------------ */
+/* Running -------------------------------------------------------------------------------------- */
 
 static void a_node_claims_runs_and_finishes(void **state)
 {
@@ -49,7 +49,8 @@ static void two_specs_queue_and_the_queue_says_why_the_second_waits(void **state
     assert_int_equal(fake_node_claim(&node, "experiments/b/001"), CODE_AGAIN);
     assert_code_ok(fake_node_claim(&node, RUN), lab->why);
     fake_node_say(&node, RUN, RUN_EVENT_STARTED, NULL);
-    assert_code_ok(tree_path_write(lab->tree, RUN "/progress", 0644, "43 100 steps 0.5\n", 17, &lab->why), lab->why);
+    assert_code_ok(tree_path_write(lab->tree, RUN "/progress", 0644, "43 100 steps 0.5\n", 17, &lab->why),
+                   lab->why);
     lab_expect_part(lab, "jobs/queue",
                     "waits for a free node: n1 runs experiments/a/001 (43 %, about 2 min left)");
     lab_expect_part(lab, "jobs/nodes", "n1    busy   2     8.0 GiB  0     0.50  cpu      experiments/a/001");
@@ -88,8 +89,8 @@ static void a_claim_by_a_stranger_or_a_plain_file_is_refused(void **state)
     assert_non_null(strstr(lab->why.text, "no node called \"ghost\" is present"));
     struct node_attributes attributes;
     struct tree_file *file;
-    assert_int_equal(tree_create_file(lab->tree, lab_node(lab, RUN), "claim", 0644, OPEN_WRITE, &attributes, &file,
-                                      &lab->why),
+    assert_int_equal(tree_create_file(lab->tree, lab_node(lab, RUN), "claim", 0644, OPEN_WRITE, &attributes,
+                                      &file, &lab->why),
                      CODE_NOT_PERMITTED);
     lab_expect_state(lab, RUN, RUN_QUEUED);
 }
@@ -99,13 +100,15 @@ static void the_history_of_a_run_cannot_be_rewritten(void **state)
     struct lab *lab = *state;
     struct tree_file *file;
     assert_code_ok(lab_save(lab, "jobs/a.yaml", SPEC), lab->why);
-    assert_code_ok(tree_open_file(lab->tree, lab_node(lab, RUN "/events"), OPEN_WRITE, &file, &lab->why), lab->why);
+    assert_code_ok(tree_open_file(lab->tree, lab_node(lab, RUN "/events"), OPEN_WRITE, &file, &lab->why),
+                   lab->why);
     assert_int_equal(tree_write(file, 0, "{}", 2, &lab->why), CODE_NOT_PERMITTED);
     tree_release(file);
     lab_expect_state(lab, RUN, RUN_QUEUED);
 }
 
-/* Several clients at once: each saves the same text and then claims for its own node as long as anything waits. */
+/* Several clients at once: each saves the same text and then claims for its own node as long as anything
+ * waits. */
 struct client {
     struct lab *lab;
     struct fake_node node;
@@ -122,11 +125,13 @@ static void *save_and_claim(void *argument)
     struct node_attributes folder, run, attributes;
     struct tree_file *file;
     struct failure why;
-    bool good = tree_path_attributes(tree, "jobs", &folder, &why) == CODE_OK &&
-                tree_create_file(tree, folder.id, "a.yaml", 0644, OPEN_WRITE, &attributes, &file, &why) == CODE_OK;
+    bool good =
+        tree_path_attributes(tree, "jobs", &folder, &why) == CODE_OK &&
+        tree_create_file(tree, folder.id, "a.yaml", 0644, OPEN_WRITE, &attributes, &file, &why) == CODE_OK;
     if (!good)
         return NULL;
-    good = tree_write(file, 0, SMALL_SPEC, strlen(SMALL_SPEC), &why) == CODE_OK && tree_flush(file, &why) == CODE_OK;
+    good = tree_write(file, 0, SMALL_SPEC, strlen(SMALL_SPEC), &why) == CODE_OK &&
+           tree_flush(file, &why) == CODE_OK;
     tree_release(file);
     int64_t deadline_ms = timing_monotonic_ms() + 10000;
     while (good && !atomic_load(client->claimed) && timing_monotonic_ms() < deadline_ms) {
@@ -167,7 +172,7 @@ static void clients_that_save_and_claim_at_once_make_one_run_with_one_claim(void
     lab_expect_state(lab, RUN, RUN_QUEUED);
 }
 
-/* Cancelling --------------------------------------------------------------------------------------------------------- */
+/* Cancelling ----------------------------------------------------------------------------------- */
 
 static void removing_the_spec_cancels_a_run_in_each_state(void **state)
 {
@@ -213,7 +218,7 @@ static void removing_the_spec_of_a_run_that_is_over_changes_nothing(void **state
     fake_node_die(&node);
 }
 
-/* Losing ------------------------------------------------------------------------------------------------------------- */
+/* Losing --------------------------------------------------------------------------------------- */
 
 static void a_lost_node_gives_its_run_back_and_the_third_loss_fails_it(void **state)
 {
@@ -250,7 +255,7 @@ static void a_program_that_was_killed_is_tried_again(void **state)
     fake_node_die(&node);
 }
 
-/* Restarting --------------------------------------------------------------------------------------------------------- */
+/* Restarting ----------------------------------------------------------------------------------- */
 
 static void a_restart_queues_what_ran_and_keeps_what_waited_and_runs_nothing_twice(void **state)
 {
@@ -284,8 +289,8 @@ static void a_restart_queues_what_ran_and_keeps_what_waited_and_runs_nothing_twi
     fake_node_die(&node);
 }
 
-/* Written behind the rules' back, as a crash would leave it: a spec that nobody submitted, a folder without events, a torn
- * line of a run that was running. */
+/* Written behind the rules' back, as a crash would leave it: a spec that nobody submitted, a folder without
+ * events, a torn line of a run that was running. */
 static void a_restart_finishes_what_a_crash_interrupted(void **state)
 {
     struct lab *lab = *state;
@@ -300,7 +305,8 @@ static void a_restart_finishes_what_a_crash_interrupted(void **state)
     assert_code_ok(tree_path_append(lab->tree, RUN "/events", torn, strlen(torn), &lab->why), lab->why);
     assert_code_ok(tree_path_write(lab->tree, "jobs/b.yaml", 0644, SPEC, strlen(SPEC), &lab->why), lab->why);
     assert_code_ok(tree_path_make_folders(lab->tree, "experiments/b/001/metrics", &lab->why), lab->why);
-    assert_code_ok(tree_path_write(lab->tree, "experiments/b/001/spec.yaml", 0444, "x", 1, &lab->why), lab->why);
+    assert_code_ok(tree_path_write(lab->tree, "experiments/b/001/spec.yaml", 0444, "x", 1, &lab->why),
+                   lab->why);
     fake_node_die(&node);
     lab_restart(lab);
     struct run_summary run = lab_summary(lab, RUN);
@@ -313,7 +319,7 @@ static void a_restart_finishes_what_a_crash_interrupted(void **state)
     assert_int_equal(lab_count_runs(lab, "b"), 1);
 }
 
-/* Events ------------------------------------------------------------------------------------------------------------- */
+/* Events --------------------------------------------------------------------------------------- */
 
 static void on_wake(void *context)
 {
@@ -341,7 +347,8 @@ static void the_stream_gives_one_line_for_each_change_and_wakes_who_waits(void *
     int wakes = 0;
     char bytes[64];
     size_t got;
-    assert_code_ok(tree_open_file(lab->tree, lab_node(lab, "jobs/events"), OPEN_READ, &early, &lab->why), lab->why);
+    assert_code_ok(tree_open_file(lab->tree, lab_node(lab, "jobs/events"), OPEN_READ, &early, &lab->why),
+                   lab->why);
     assert_int_equal(tree_read(early, 0, bytes, sizeof bytes, &got, &lab->why), CODE_AGAIN);
     assert_false(tree_file_watch(early, on_wake, &wakes));
     assert_code_ok(lab_save(lab, "jobs/a.yaml", SPEC), lab->why);
@@ -351,7 +358,8 @@ static void the_stream_gives_one_line_for_each_change_and_wakes_who_waits(void *
     assert_code_ok(fake_node_claim(&node, RUN), lab->why);
     assert_int_equal(wakes, 1);
     expect_line(early, "claimed", "\"node\":\"n1\"");
-    assert_code_ok(tree_open_file(lab->tree, lab_node(lab, "jobs/events"), OPEN_READ, &late, &lab->why), lab->why);
+    assert_code_ok(tree_open_file(lab->tree, lab_node(lab, "jobs/events"), OPEN_READ, &late, &lab->why),
+                   lab->why);
     assert_true(tree_file_watch(late, on_wake, &wakes));
     expect_line(late, "claimed", "\"node\":\"n1\"");
     fake_node_say(&node, RUN, RUN_EVENT_FAILED, "no space");

@@ -1,4 +1,5 @@
-/* runner/jobs/run_state.h: every move that is allowed and every one that is not, and texts that no one should write. */
+/* runner/jobs/run_state.h: every move that is allowed and every one that is not, and texts that no one should
+ * write. */
 #include "testing.h"
 
 #include <stdio.h>
@@ -7,15 +8,16 @@
 #include "random.h"
 #include "run_state.h"
 
-/* Written down a second time, from the table in runner/README.md: what each event leads to in each state ('.': not
- * allowed).  Order of states: none queued claimed running cancelling finished failed cancelled. */
+/* Written down a second time, from the table in runner/README.md: what each event leads to in each state
+ * ('.': not allowed).  Order of states: none queued claimed running cancelling finished failed cancelled. */
 static const struct {
     enum run_event_kind kind;
     const char *next; /* by first letter: q c r g(cancelling) F X(failed) C(cancelled) */
 } expected[] = {
-    {RUN_EVENT_SUBMITTED, "q......."},        {RUN_EVENT_CLAIMED, ".c......"}, {RUN_EVENT_STARTED, "..r....."},
-    {RUN_EVENT_LOST, "..qqC..."},             {RUN_EVENT_CANCEL_REQUESTED, ".Cgg...."},
-    {RUN_EVENT_CANCELLED, "....C..."},        {RUN_EVENT_FINISHED, "...FF..."}, {RUN_EVENT_FAILED, "..XXX..."},
+    {RUN_EVENT_SUBMITTED, "q......."},        {RUN_EVENT_CLAIMED, ".c......"},
+    {RUN_EVENT_STARTED, "..r....."},          {RUN_EVENT_LOST, "..qqC..."},
+    {RUN_EVENT_CANCEL_REQUESTED, ".Cgg...."}, {RUN_EVENT_CANCELLED, "....C..."},
+    {RUN_EVENT_FINISHED, "...FF..."},         {RUN_EVENT_FAILED, "..XXX..."},
 };
 
 static void each_event_leads_where_the_protocol_says(void **state)
@@ -38,12 +40,14 @@ static struct run_summary fold(const char *text)
     return summary;
 }
 
-#define SUBMITTED "{\"ms\":10,\"event\":\"submitted\",\"job\":\"a\",\"member\":\"eve\",\"dataset\":\"datasets/d/.snap/1\"}\n"
-#define CLAIMED   "{\"ms\":20,\"event\":\"claimed\",\"node\":\"n1\",\"attempt\":1}\n"
-#define STARTED   "{\"ms\":30,\"event\":\"started\",\"pid\":7}\n"
-#define LOST      "{\"ms\":40,\"event\":\"lost\",\"reason\":\"gone\"}\n"
-#define CANCEL    "{\"ms\":50,\"event\":\"cancel_requested\",\"member\":\"eve\"}\n"
-#define FINISHED  "{\"ms\":60,\"event\":\"finished\",\"model\":\"models/m/1\"}\n"
+#define SUBMITTED                                                                                            \
+    "{\"ms\":10,\"event\":\"submitted\",\"job\":\"a\",\"member\":\"eve\",\"dataset\":\"datasets/d/.snap/"    \
+    "1\"}\n"
+#define CLAIMED  "{\"ms\":20,\"event\":\"claimed\",\"node\":\"n1\",\"attempt\":1}\n"
+#define STARTED  "{\"ms\":30,\"event\":\"started\",\"pid\":7}\n"
+#define LOST     "{\"ms\":40,\"event\":\"lost\",\"reason\":\"gone\"}\n"
+#define CANCEL   "{\"ms\":50,\"event\":\"cancel_requested\",\"member\":\"eve\"}\n"
+#define FINISHED "{\"ms\":60,\"event\":\"finished\",\"model\":\"models/m/1\"}\n"
 
 static void a_run_that_finishes_says_so(void **state)
 {
@@ -91,8 +95,8 @@ static void a_cancelled_run_says_who_cancelled_it(void **state)
 static void a_late_word_of_an_earlier_attempt_is_ignored(void **state)
 {
     (void)state;
-    struct run_summary run =
-        fold(SUBMITTED CLAIMED STARTED LOST CLAIMED STARTED "{\"ms\":70,\"event\":\"failed\",\"attempt\":1}\n");
+    struct run_summary run = fold(SUBMITTED CLAIMED STARTED LOST CLAIMED STARTED
+                                  "{\"ms\":70,\"event\":\"failed\",\"attempt\":1}\n");
     assert_int_equal(run.state, RUN_RUNNING);
     assert_int_equal(run.ignored, 1);
 }
@@ -114,8 +118,9 @@ static void an_event_reads_back_as_it_was_written(void **state)
     struct run_event event = {.kind = RUN_EVENT_FAILED, .ms = 5, .attempt = 2, .reason = "it said \"no\"\n"};
     SCOPE_BUFFER line = {0};
     run_event_format(&event, &line);
-    assert_string_equal(buffer_text(&line),
-                        "{\"ms\":5,\"event\":\"failed\",\"attempt\":2,\"reason\":\"it said \\\"no\\\"\\u000a\"}\n");
+    assert_string_equal(
+        buffer_text(&line),
+        "{\"ms\":5,\"event\":\"failed\",\"attempt\":2,\"reason\":\"it said \\\"no\\\"\\u000a\"}\n");
     struct run_event back;
     assert_true(run_event_parse(line.data, line.length - 1, &back));
     assert_int_equal(back.kind, RUN_EVENT_FAILED);
@@ -132,7 +137,8 @@ static void no_sequence_of_events_leaves_an_ended_state(void **state)
     for (int round = 0; round < 5000; round++) {
         struct run_summary run = {.state = RUN_NONE};
         for (int step = 0; step < 30; step++) {
-            struct run_event event = {.kind = (enum run_event_kind)random_below(&random, RUN_EVENT_COUNT), .ms = step + 1};
+            struct run_event event = {.kind = (enum run_event_kind)random_below(&random, RUN_EVENT_COUNT),
+                                      .ms = step + 1};
             struct run_summary before = run;
             run_summary_apply(&run, &event);
             if (run_state_is_over(before.state)) {

@@ -21,34 +21,67 @@ struct lab {
     const char *said[5]; /* "" for a run that a node has */
 };
 
-#define SMALL {"small", 2, 0, 4 * GIB}
-#define LARGE {"large", 8, 1, 32 * GIB}
+#define SMALL                                                                                                \
+    {                                                                                                        \
+        "small", 2, 0, 4 * GIB                                                                               \
+    }
+#define LARGE                                                                                                \
+    {                                                                                                        \
+        "large", 8, 1, 32 * GIB                                                                              \
+    }
 
 static const struct lab known_labs[] = {
     {.run_count = 1, .runs = {{"e/1", "eve", -1, 0, 0, -1}}, .said = {"waits for a node: none is present"}},
     {{SMALL}, 1, {{"e/1", "eve", -1, 0, 0, -1}}, 1, {"starts on small in a moment"}},
-    {{SMALL}, 1, {{"e/1", "eve", -1, 0, 0, 0}, {"e/2", "eve", -1, 0, 0, -1}}, 2,
+    {{SMALL},
+     1,
+     {{"e/1", "eve", -1, 0, 0, 0}, {"e/2", "eve", -1, 0, 0, -1}},
+     2,
      {"", "waits for a free node: small runs e/1"}},
-    {{SMALL}, 1, {{"e/1", "eve", -1, 0, 0, -1}, {"e/2", "eve", -1, 0, 0, -1}, {"e/3", "eve", -1, 0, 0, -1}}, 3,
+    {{SMALL},
+     1,
+     {{"e/1", "eve", -1, 0, 0, -1}, {"e/2", "eve", -1, 0, 0, -1}, {"e/3", "eve", -1, 0, 0, -1}},
+     3,
      {"starts on small in a moment", "waits for a free node: small starts e/1",
       "waits for a free node: small starts e/1"}},
-    {{SMALL}, 1, {{"e/1", "eve", 1, 0, 0, -1}, {"e/2", "eve", 2, 1, 0, -1}, {"e/3", "eve", 0, 3, 0, -1},
-                  {"e/4", "eve", 0, 1, 5 * GIB, -1}, {"e/5", "eve", 0, 1, 0, -1}}, 5,
-     {"needs 1 GPU: no node has one", "needs 2 GPUs: no node has as many", "needs 3 CPUs: no node has as many",
-      "needs 5.0 GiB of memory: no node has as much", "starts on small in a moment"}},
+    {{SMALL},
+     1,
+     {{"e/1", "eve", 1, 0, 0, -1},
+      {"e/2", "eve", 2, 1, 0, -1},
+      {"e/3", "eve", 0, 3, 0, -1},
+      {"e/4", "eve", 0, 1, 5 * GIB, -1},
+      {"e/5", "eve", 0, 1, 0, -1}},
+     5,
+     {"needs 1 GPU: no node has one", "needs 2 GPUs: no node has as many",
+      "needs 3 CPUs: no node has as many", "needs 5.0 GiB of memory: no node has as much",
+      "starts on small in a moment"}},
     /* A wish for a GPU finds the node that has one, also behind one that has none. */
-    {{SMALL, LARGE}, 2, {{"e/1", "eve", -1, 2, 0, -1}, {"e/2", "eve", -1, 2, 0, -1}}, 2,
+    {{SMALL, LARGE},
+     2,
+     {{"e/1", "eve", -1, 2, 0, -1}, {"e/2", "eve", -1, 2, 0, -1}},
+     2,
      {"starts on large in a moment", "starts on small in a moment"}},
     /* Two share a node's cpus; the third does not fit, and keeps the fourth, who would, from passing. */
-    {{LARGE}, 1, {{"e/1", "eve", 0, 3, 0, 0}, {"e/2", "eve", 0, 4, 0, -1}, {"e/3", "eve", 0, 4, 0, -1},
-                  {"e/4", "eve", 0, 1, 0, -1}}, 4,
+    {{LARGE},
+     1,
+     {{"e/1", "eve", 0, 3, 0, 0},
+      {"e/2", "eve", 0, 4, 0, -1},
+      {"e/3", "eve", 0, 4, 0, -1},
+      {"e/4", "eve", 0, 1, 0, -1}},
+     4,
      {"", "starts on large in a moment", "waits for 4 free CPUs: large starts e/2",
       "waits for 1 free CPU: large starts e/2"}},
     /* Memory is shared out as well. */
-    {{LARGE}, 1, {{"e/1", "eve", 0, 1, 30 * GIB, 0}, {"e/2", "eve", 0, 1, 4 * GIB, -1}}, 2,
+    {{LARGE},
+     1,
+     {{"e/1", "eve", 0, 1, 30 * GIB, 0}, {"e/2", "eve", 0, 1, 4 * GIB, -1}},
+     2,
      {"", "waits for 1 free CPU with 4.0 GiB of memory: large runs e/1"}},
     /* The one who has nothing running comes before the one who asked earlier. */
-    {{SMALL, LARGE}, 2, {{"e/1", "eve", 0, 0, 0, 0}, {"e/2", "eve", 0, 0, 0, -1}, {"e/3", "bob", 0, 0, 0, -1}}, 3,
+    {{SMALL, LARGE},
+     2,
+     {{"e/1", "eve", 0, 0, 0, 0}, {"e/2", "eve", 0, 0, 0, -1}, {"e/3", "bob", 0, 0, 0, -1}},
+     3,
      {"", "waits for a free node: small runs e/1", "starts on large in a moment"}},
 };
 
@@ -60,12 +93,14 @@ static void each_lab_is_planned_as_a_person_would(void **state)
         const struct lab *lab = &known_labs[i];
         struct plan_decision decisions[5];
         struct failure why;
-        assert_code_ok(plan_make(lab->nodes, lab->node_count, lab->runs, lab->run_count, decisions, &why), why);
+        assert_code_ok(plan_make(lab->nodes, lab->node_count, lab->runs, lab->run_count, decisions, &why),
+                       why);
         for (size_t k = 0; k < lab->run_count; k++) {
             SCOPE_BUFFER said = {0};
             plan_explain(lab->nodes, lab->runs, decisions, k, &said);
             if (strcmp(buffer_text(&said), lab->said[k])) {
-                print_error("lab %zu, run %zu:\n  %s\nand not\n  %s\n", i, k, buffer_text(&said), lab->said[k]);
+                print_error("lab %zu, run %zu:\n  %s\nand not\n  %s\n", i, k, buffer_text(&said),
+                            lab->said[k]);
                 wrong++;
             }
         }
@@ -76,9 +111,12 @@ static void each_lab_is_planned_as_a_person_would(void **state)
 static struct plan_run random_run(struct random *random, size_t node_count)
 {
     static const char *const members[] = {"eve", "bob", "zoe"};
-    return (struct plan_run){
-        "e/x", members[random_below(random, 3)], (int)random_below(random, 4) - 1, (int)random_below(random, 10),
-        random_below(random, 40) * GIB, random_below(random, 4) ? -1 : (int)random_below(random, (uint32_t)node_count)};
+    return (struct plan_run){"e/x",
+                             members[random_below(random, 3)],
+                             (int)random_below(random, 4) - 1,
+                             (int)random_below(random, 10),
+                             random_below(random, 40) * GIB,
+                             random_below(random, 4) ? -1 : (int)random_below(random, (uint32_t)node_count)};
 }
 
 /* What starts fits, unless what runs there already (a node that came back smaller) is too much by itself. */
