@@ -89,14 +89,26 @@ void catalog_close(struct catalog *catalog)
     free(catalog);
 }
 
+/* SQLite takes a whole transaction back when a disk is full at the wrong moment.  What it held cannot be made up for
+ * here: callers have long been told that it happened. */
+static enum code check_kept(const struct catalog *catalog, struct failure *why)
+{
+    if (catalog->open && !database_in_transaction(catalog->database))
+        return failure_set(why, CODE_IO,
+                           "the catalog has dropped changes that were not durable yet (is the disk full?): make room, "
+                           "and mount the lab anew");
+    return CODE_OK;
+}
+
 enum code catalog_operation_begin(struct catalog *catalog, struct failure *why)
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&catalog->mutex);
-    if (!database_in_transaction(catalog->database)) {
-        enum code code = database_run(catalog->database, SQL_BEGIN, DATABASE_NO_PARAMETERS, why);
-        if (code != CODE_OK)
-            return code;
-    }
+    enum code code = check_kept(catalog, why);
+    if (code == CODE_OK && !catalog->open)
+        code = database_run(catalog->database, SQL_BEGIN, DATABASE_NO_PARAMETERS, why);
+    if (code != CODE_OK)
+        return code;
+    catalog->open = true;
     return database_run(catalog->database, SQL_SAVEPOINT, DATABASE_NO_PARAMETERS, why);
 }
 
@@ -122,10 +134,15 @@ enum code catalog_commit(struct catalog *catalog, bool *lost, struct failure *wh
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&catalog->mutex);
     *lost = false;
-    if (!database_in_transaction(catalog->database))
+    if (!catalog->open)
         return CODE_OK;
-    enum code code = database_run(catalog->database, SQL_COMMIT, DATABASE_NO_PARAMETERS, why);
-    *lost = code != CODE_OK && !database_in_transaction(catalog->database);
+    enum code code = check_kept(catalog, why);
+    if (code == CODE_OK)
+        code = database_run(catalog->database, SQL_COMMIT, DATABASE_NO_PARAMETERS, why);
+    if (code == CODE_OK)
+        catalog->open = false;
+    else
+        *lost = !database_in_transaction(catalog->database);
     return code;
 }
 
@@ -137,7 +154,7 @@ enum code catalog_sync(struct catalog *catalog, struct failure *why)
 bool catalog_pending(struct catalog *catalog)
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&catalog->mutex);
-    return database_in_transaction(catalog->database);
+    return catalog->open;
 }
 
 enum code catalog_get_number(struct catalog *catalog, enum catalog_number which, uint64_t *out, struct failure *why)

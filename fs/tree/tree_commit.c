@@ -26,8 +26,11 @@
 #include "tree_node.h"
 #include "tree_operation.h"
 #include "tree_piece.h"
+#include "tree_statistics.h"
 
-#define DEAD_PACKS_MAX 64 /* dropped in one round */
+#define DEAD_PACKS_MAX      64                  /* dropped in one round */
+#define ROOM_BYTES          ((uint64_t)1 << 20) /* left free for the catalog's log */
+#define ROOM_BYTES_PER_NODE 512                 /* rows and their indices */
 
 struct dead_packs {
     uint32_t numbers[DEAD_PACKS_MAX];
@@ -37,27 +40,24 @@ struct dead_packs {
 static enum code write_pieces(struct tree *tree, struct failure *why)
 {
     while (tree->dirty_pieces) {
+        struct piece *piece = tree->dirty_pieces;
         enum code code = catalog_operation_begin(tree->catalog, why);
         if (code != CODE_OK)
             return code;
-        code = piece_write_out(tree, tree->dirty_pieces, why);
+        code = piece_write_out(tree, piece, why);
         enum code kept = catalog_operation_end(tree->catalog, code == CODE_OK, why);
         if (code != CODE_OK || kept != CODE_OK)
             return code != CODE_OK ? code : kept;
+        piece_mark_clean(tree, piece);
     }
     return CODE_OK;
 }
 
-static enum code write_rows(struct tree *tree, struct failure *why)
+static enum code put_rows(struct tree *tree, struct failure *why)
 {
     enum code code = CODE_OK;
-    for (struct node *node; code == CODE_OK && (node = tree->dirty_nodes);) {
+    for (struct node *node = tree->dirty_nodes; code == CODE_OK && node; node = node->dirty_next)
         code = catalog_inode_put(tree->catalog, &node->row, why);
-        if (code == CODE_OK) {
-            node_mark_clean(tree, node);
-            node_settle(tree, node);
-        }
-    }
     const struct {
         enum catalog_number which;
         uint64_t value;
@@ -69,17 +69,27 @@ static enum code write_rows(struct tree *tree, struct failure *why)
     return code;
 }
 
+/* Nodes count as clean only when their rows are kept for sure. */
+static enum code write_rows(struct tree *tree, struct failure *why)
+{
+    enum code code = catalog_operation_begin(tree->catalog, why);
+    if (code != CODE_OK)
+        return code;
+    code = put_rows(tree, why);
+    enum code kept = catalog_operation_end(tree->catalog, code == CODE_OK, why);
+    if (code != CODE_OK || kept != CODE_OK)
+        return code != CODE_OK ? code : kept;
+    for (struct node *node; (node = tree->dirty_nodes);) {
+        node_mark_clean(tree, node);
+        node_settle(tree, node);
+    }
+    return CODE_OK;
+}
+
 static enum code write_out(struct tree *tree, struct failure *why)
 {
     enum code code = write_pieces(tree, why);
-    if (code == CODE_OK)
-        code = catalog_operation_begin(tree->catalog, why);
-    if (code != CODE_OK)
-        return code;
-    code = write_rows(tree, why);
-    /* Each row stands for itself: those that were written stay so, whatever became of the others. */
-    enum code kept = catalog_operation_end(tree->catalog, true, why);
-    return code != CODE_OK ? code : kept;
+    return code == CODE_OK ? write_rows(tree, why) : code;
 }
 
 enum code commit_bring_up_to_date(struct tree *tree, struct failure *why)
@@ -149,6 +159,17 @@ static bool has_changes(struct tree *tree)
     return tree->dirty_pieces || tree->dirty_nodes || catalog_pending(tree->catalog);
 }
 
+/* A COMMIT that meets a full disk loses its transaction, so it is not tried where it might. */
+static enum code check_room(const struct tree *tree, struct failure *why)
+{
+    uint64_t needed = ROOM_BYTES + tree->dirty_bytes + tree->dirty_node_count * ROOM_BYTES_PER_NODE;
+    if (statistics_free_bytes(tree) >= needed)
+        return CODE_OK;
+    return failure_set(why, CODE_NO_SPACE,
+                       "the disk that holds the lab is full: make room on it, or remove what was "
+                       "written last");
+}
+
 /* collect; true where there is something to commit. */
 static bool collect(struct tree *tree, struct dead_packs *dead, enum code *code, struct failure *why)
 {
@@ -158,6 +179,8 @@ static bool collect(struct tree *tree, struct dead_packs *dead, enum code *code,
     if (!has_changes(tree))
         return false;
     *code = operation_allowed(tree, why);
+    if (*code == CODE_OK)
+        *code = check_room(tree, why);
     if (*code == CODE_OK)
         *code = write_out(tree, why);
     if (*code != CODE_OK)

@@ -18,14 +18,26 @@
 #include "timing.h"
 #include "tree_operation.h"
 
-#define COMPACT_RATIO          4 /* a pack is emptied when it is this many times larger than what lives in it */
-#define COMPACT_PACK_BYTES_MIN ((uint64_t)1 << 20)
-#define COMPACT_STEP_BYTES     ((uint64_t)16 << 20)
-#define COMPACT_ROWS           64
-#define COMPACT_LOOK_NS        INT64_C(30000000000)
-#define COMPACT_PAUSE_NS       INT64_C(300000000000) /* after a failure */
+#define COMPACT_RATIO             4 /* a pack is emptied when it is this many times larger than what lives in it */
+#define COMPACT_PACK_BYTES_MIN    ((uint64_t)1 << 20)
+#define COMPACT_GROWING_BYTES_MIN ((uint64_t)16 << 20)
+#define COMPACT_STEP_BYTES        ((uint64_t)16 << 20)
+#define COMPACT_ROWS              64
+#define COMPACT_LOOK_NS           INT64_C(30000000000)
+#define COMPACT_PAUSE_NS          INT64_C(300000000000) /* after a failure */
 
-/* The pack with the smallest part alive, 0 where none is worth it. */
+/* How much of the pack is alive, from 0 to 1; 1 where it is too small to be looked at. */
+static double share_alive(struct tree *tree, const struct chunk_pack *pack)
+{
+    uint64_t chunks, bytes;
+    uint64_t least = pack->growing ? COMPACT_GROWING_BYTES_MIN : COMPACT_PACK_BYTES_MIN;
+    if (pack->bytes < least || catalog_chunk_pack_use(tree->catalog, pack->number, &chunks, &bytes, NULL) != CODE_OK)
+        return 1;
+    return (double)bytes / (double)pack->bytes;
+}
+
+/* The pack with the smallest part alive, 0 where none is worth it.  The growing one is ended for that.  One in which
+ * nothing lives needs no more than that: the next round drops it. */
 static uint32_t choose_pack(struct tree *tree)
 {
     struct chunk_pack_list list;
@@ -34,14 +46,11 @@ static uint32_t choose_pack(struct tree *tree)
     if (chunk_store_list_packs(tree->chunks, &list, NULL) != CODE_OK)
         return 0;
     for (size_t i = 0; i < list.count; i++) {
-        uint64_t chunks, bytes;
-        const struct chunk_pack *pack = &list.packs[i];
-        if (pack->growing || pack->bytes < COMPACT_PACK_BYTES_MIN ||
-            catalog_chunk_pack_use(tree->catalog, pack->number, &chunks, &bytes, NULL) != CODE_OK || chunks == 0)
+        double share = share_alive(tree, &list.packs[i]);
+        if (share >= 1.0 / COMPACT_RATIO || (list.packs[i].growing && chunk_store_seal(tree->chunks, NULL) != CODE_OK))
             continue;
-        double share = (double)bytes / (double)pack->bytes;
-        if (share < best_share) {
-            best = pack->number;
+        if (share > 0 && share < best_share) {
+            best = list.packs[i].number;
             best_share = share;
         }
     }

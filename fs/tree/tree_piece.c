@@ -283,15 +283,16 @@ static enum code store_chunk(struct tree *tree, struct piece *piece, struct fail
 
 enum code piece_write_out(struct tree *tree, struct piece *piece, struct failure *why)
 {
-    enum code code = all_zero(piece->data, piece->length)
-                         ? catalog_chunk_delete(tree->catalog, piece->node->row.inode, piece->index, why)
-                         : store_chunk(tree, piece, why);
-    if (code != CODE_OK)
-        return code;
+    if (all_zero(piece->data, piece->length))
+        return catalog_chunk_delete(tree->catalog, piece->node->row.inode, piece->index, why);
+    return store_chunk(tree, piece, why);
+}
+
+void piece_mark_clean(struct tree *tree, struct piece *piece)
+{
     leave_list(tree, piece);
     enter_clean(tree, piece);
     trim_clean(tree, NULL);
-    return CODE_OK;
 }
 
 void piece_free_all(struct tree *tree)

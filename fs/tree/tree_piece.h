@@ -30,9 +30,10 @@ MUST_CHECK enum code piece_get(struct tree *tree, struct node *node, uint64_t in
 /* The contents were changed. */
 void piece_mark_dirty(struct tree *tree, struct piece *piece);
 
-/* Seals a dirty piece into the chunk store and names it in the catalog's transaction; then it is clean.  A piece of
- * zeros becomes a hole. */
+/* Seals a dirty piece into the chunk store and names it in the catalog; inside an operation of the catalog, and
+ * piece_mark_clean when that was kept.  A piece of zeros becomes a hole. */
 MUST_CHECK enum code piece_write_out(struct tree *tree, struct piece *piece, struct failure *why);
+void piece_mark_clean(struct tree *tree, struct piece *piece);
 
 /* Keeps a copy of what was just read, to be read again; does nothing where the piece exists or memory is short. */
 void piece_keep(struct tree *tree, struct node *node, uint64_t index, const void *bytes, uint32_t length);

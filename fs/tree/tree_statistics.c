@@ -3,19 +3,19 @@
  * Counting files reads every row, and df and its like ask often.  So the totals are kept, and counted anew only so often that
  * counting takes at most one part in TOTALS_SHARE of the time; in a small lab that is always.
  */
+#include "tree_statistics.h"
+
 #include <sys/statvfs.h>
 #include <sys/sysinfo.h>
 
 #include "chunk_store.h"
 #include "timing.h"
 #include "tree_commit.h"
-#include "tree_internal.h"
 
 #define TOTALS_SHARE    50
 #define TOTALS_CHEAP_NS INT64_C(2000000)
 
-/* What the catalog's device has left, which in a lab's folder is the chunks' too; in memory, what the machine has. */
-static uint64_t count_free_bytes(const struct tree *tree)
+uint64_t statistics_free_bytes(const struct tree *tree)
 {
     struct statvfs device;
     if (tree->catalog_path && statvfs(tree->catalog_path, &device) == 0)
@@ -53,5 +53,5 @@ void tree_statistics(struct tree *tree, struct tree_statistics *out)
                                     .bytes_stored = chunks.bytes_stored,
                                     .dirty_bytes = dirty_bytes,
                                     .commits = tree->commit.count,
-                                    .bytes_free = count_free_bytes(tree)};
+                                    .bytes_free = statistics_free_bytes(tree)};
 }

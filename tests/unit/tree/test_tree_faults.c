@@ -50,6 +50,40 @@ static void a_full_disk_is_told_by_fsync_and_nothing_is_lost(void **state)
     lab_expect(lab, "experiments/e/x", "hello");
 }
 
+static void a_sync_that_fails_is_told_and_the_next_one_keeps_everything(void **state)
+{
+    struct lab *lab = *state;
+    struct failure why;
+    lab_write(lab, "experiments/e/x", "hello");
+    struct chunk_store_fault broken = {.first = 1, .repeat = 1, .code = CODE_IO};
+    chunk_store_fault_set(lab->faulty, CHUNK_STORE_SYNC, &broken);
+    assert_int_equal(tree_sync(lab->tree, &why), CODE_IO);
+    assert_code_ok(tree_sync(lab->tree, &why), why);
+    lab_expect(lab, "experiments/e/x", "hello");
+}
+
+/* The n-th catalog statement of a commit fails, for n = 1, 2, 3 ... until a commit succeeds at the first try. */
+static void a_commit_that_fails_anywhere_is_made_up_for(void **state)
+{
+    struct lab *lab = *state;
+    struct failure why;
+    uint64_t n = 1;
+    for (enum code code = CODE_NO_SPACE; code != CODE_OK; n++) {
+        char path[64];
+        snprintf(path, sizeof path, "experiments/e/f%d", (int)n);
+        assert_true(n < 200);
+        lab_write(lab, path, path);
+        catalog_fail_after(lab->tree->catalog, n, CODE_NO_SPACE);
+        code = tree_sync(lab->tree, &why);
+        catalog_fail_after(lab->tree->catalog, 0, CODE_OK);
+        assert_true(code == CODE_OK || code == CODE_NO_SPACE);
+        assert_code_ok(tree_sync(lab->tree, &why), why);
+        lab_expect(lab, path, path);
+        lab_check(lab);
+    }
+    assert_true(n > 5);
+}
+
 static void writers_stop_when_memory_is_full_and_the_disk_too(void **state)
 {
     struct lab *lab = *state;
@@ -372,6 +406,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_full_disk_is_told_by_fsync_and_nothing_is_lost, open_lab, close_lab),
+        cmocka_unit_test_setup_teardown(a_sync_that_fails_is_told_and_the_next_one_keeps_everything, open_lab,
+                                        close_lab),
+        cmocka_unit_test_setup_teardown(a_commit_that_fails_anywhere_is_made_up_for, open_lab, close_lab),
         cmocka_unit_test_setup_teardown(writers_stop_when_memory_is_full_and_the_disk_too, open_lab, close_lab),
         cmocka_unit_test_setup_teardown(a_damaged_chunk_is_an_error_and_never_wrong_bytes, open_lab, close_lab),
         cmocka_unit_test(an_operation_that_fails_changes_nothing),
