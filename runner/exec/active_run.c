@@ -312,7 +312,11 @@ static enum code write_verdict(struct active_run *run, struct failure *why)
     case VERDICT_CANCELLED:
         return write_event(run, (struct run_event){.kind = RUN_EVENT_CANCELLED}, why);
     case VERDICT_LOST:
-        return write_event(run, (struct run_event){.kind = RUN_EVENT_LOST, .reason = run->reason}, why);
+        return write_event(run,
+                           (struct run_event){.kind = RUN_EVENT_LOST,
+                                              .reason = run->reason,
+                                              .orderly = run->stop == STOP_NODE_ENDS},
+                           why);
     case VERDICT_NONE:
         break;
     }

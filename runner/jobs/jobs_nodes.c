@@ -118,7 +118,8 @@ static void lose_runs(struct jobs *jobs, const char *node)
     for (size_t i = 0; i < picture.run_count; i++) {
         const struct run_summary *summary = &picture.runs[i].summary;
         if (run_state_is_held(summary->state) && !strcmp(summary->node, node))
-            jobs_run_lose(jobs, picture.runs[i].path, summary->attempt, reason);
+            jobs_run_lose(jobs, picture.runs[i].path,
+                          (struct run_event){.attempt = summary->attempt, .reason = reason});
     }
     job_picture_free(&picture);
 }

@@ -128,7 +128,8 @@ static enum code take_up_run(struct jobs *jobs, const char *run, struct failure 
     if (code != CODE_OK)
         return code;
     if (run_state_is_held(summary.state))
-        jobs_run_lose(jobs, run, summary.attempt, REASON);
+        jobs_run_lose(jobs, run,
+                      (struct run_event){.attempt = summary.attempt, .reason = REASON, .orderly = true});
     return CODE_OK;
 }
 

@@ -79,14 +79,14 @@ void jobs_run_refresh(struct jobs *jobs, const char *run)
     job_table_update(jobs->table, run, buffer_text(&text), text.length);
 }
 
-void jobs_run_lose(struct jobs *jobs, const char *run, int attempt, const char *reason)
+void jobs_run_lose(struct jobs *jobs, const char *run, struct run_event lost)
 {
     struct failure why;
-    struct run_event event = {.kind = RUN_EVENT_LOST, .attempt = attempt, .reason = reason};
-    if (jobs_run_append(jobs, run, event, &why) != CODE_OK)
+    lost.kind = RUN_EVENT_LOST;
+    if (jobs_run_append(jobs, run, lost, &why) != CODE_OK)
         logging_warning("%s", why.text);
     else
-        logging_info("%s: lost: %s", run, reason);
+        logging_info("%s: lost: %s", run, lost.reason);
 }
 
 /* What the frozen spec asks for; a run whose spec cannot be read asks for nothing and fails on its node with

@@ -12,8 +12,8 @@ MUST_CHECK enum code jobs_run_append(struct jobs *jobs, const char *run, struct 
  */
 void jobs_run_refresh(struct jobs *jobs, const char *run);
 
-/* Appends `lost` for this attempt; what fails goes to the log. */
-void jobs_run_lose(struct jobs *jobs, const char *run, int attempt, const char *reason);
+/* Appends this loss; what fails goes to the log. */
+void jobs_run_lose(struct jobs *jobs, const char *run, struct run_event lost);
 
 /* Reads events and the needs of the spec, and adds the run to the table unless it is over. */
 MUST_CHECK enum code jobs_run_take_up(struct jobs *jobs, const char *run, struct failure *why);

@@ -46,6 +46,8 @@ void run_event_format(const struct run_event *event, struct buffer *out)
     append_number(out, "attempt", event->attempt);
     append_number(out, "pid", event->pid);
     append_number(out, "spec", event->spec_bytes);
+    if (event->orderly)
+        buffer_append_text(out, ",\"orderly\":true");
     append_text(out, "dataset", event->dataset);
     append_text(out, "model", event->model);
     append_text(out, "reason", event->reason);
@@ -90,6 +92,7 @@ bool run_event_parse(const char *line, size_t count, struct run_event *event)
         .attempt = attempt > 0 && attempt <= INT_MAX ? (int)attempt : 0,
         .pid = number_member(object, "pid"),
         .spec_bytes = number_member(object, "spec"),
+        .orderly = json_is_true(json_object_get(object, "orderly")),
         .job = text_member(object, "job"),
         .member = text_member(object, "member"),
         .node = text_member(object, "node"),

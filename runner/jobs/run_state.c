@@ -1,18 +1,21 @@
 /* The states of a run and the only function that moves between them.
  *
- *                        lost (attempt < 3)
+ *                        lost
  *                 +------------------------------+
  *                 v                              |
  *   submitted   queued --- claimed ---> claimed -+- started ---> running --- finished ---> FINISHED
  *                 |                     |    |                   |  |  ^
  *                 |                     |    +----- failed ------|--+---------------> FAILED
- *                 |                     |       or lost (attempt 3)                    ^
+ *                 |                     |       or lost (see below)                    ^
  *                 |             cancel_requested        cancel_requested               | failed
  *                 |                     +-----------+------------+                     |
  *           cancel_requested                        v                                  |
  *                 |                             cancelling --------------------------- +
  *                 |                                 | cancelled, lost        | finished: it was done already
  *                 +--------------> CANCELLED <------+                        +-----> FINISHED
+ *
+ * A lost run waits again; the third loss that is somebody's fault (killed program, dead node) fails it, and
+ * so does the twentieth of any kind.  Restarts and unmounts are orderly and do not count.
  *
  * An event that the table does not allow changes nothing: two writers (server and node) append to one file,
  * and the order of the lines decides.  So `started` after `cancel_requested` leaves the run cancelling, and
@@ -65,12 +68,12 @@ bool run_state_allows(enum run_state state, enum run_event_kind kind)
     return moves[kind][state] != RUN_NONE;
 }
 
-enum run_state run_state_move(enum run_state state, enum run_event_kind kind, int attempt)
+enum run_state run_state_move(enum run_state state, enum run_event_kind kind, bool gives_up)
 {
     enum run_state next = moves[kind][state];
     if (next == RUN_NONE)
         return state;
-    if (kind == RUN_EVENT_LOST && next == RUN_QUEUED && attempt >= RUN_ATTEMPTS_MAX)
+    if (kind == RUN_EVENT_LOST && next == RUN_QUEUED && gives_up)
         return RUN_FAILED;
     return next;
 }
@@ -129,7 +132,10 @@ void run_summary_apply(struct run_summary *summary, const struct run_event *even
         return;
     }
     bool was_cancelling = summary->state == RUN_CANCELLING;
-    summary->state = run_state_move(summary->state, event->kind, summary->attempt);
+    if (event->kind == RUN_EVENT_LOST && !event->orderly)
+        summary->losses++;
+    bool gives_up = summary->losses >= RUN_LOSSES_MAX || summary->attempt >= RUN_ATTEMPTS_MAX;
+    summary->state = run_state_move(summary->state, event->kind, gives_up);
     summary->changed_ms = event->ms;
     if (!(was_cancelling && summary->state == RUN_CANCELLED)) /* the reason stays: who cancelled */
         take_members(summary, event);

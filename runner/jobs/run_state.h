@@ -9,7 +9,8 @@
 
 #include "run_event.h"
 
-#define RUN_ATTEMPTS_MAX     3
+#define RUN_LOSSES_MAX       3         /* that were not orderly: then a lost run fails */
+#define RUN_ATTEMPTS_MAX     20        /* however it was lost */
 #define RUN_EVENTS_BYTES_MAX (1 << 20) /* of one run's events file */
 
 enum run_state {
@@ -33,9 +34,9 @@ bool run_state_is_over(enum run_state state);
 /* Claimed, running or cancelling: a node has it. */
 bool run_state_is_held(enum run_state state);
 
-/* Whether the event may happen in this state, and where it leads after the `attempt`-th claim. */
+/* Whether the event may happen in this state, and where it leads.  gives_up: a loss now is the last. */
 bool run_state_allows(enum run_state state, enum run_event_kind kind);
-enum run_state run_state_move(enum run_state state, enum run_event_kind kind, int attempt);
+enum run_state run_state_move(enum run_state state, enum run_event_kind kind, bool gives_up);
 
 /* What the events say.  Texts are cut to fit. */
 struct run_summary {
@@ -43,6 +44,7 @@ struct run_summary {
     char job[256];
     char member[128];
     char node[256];    /* who has it, or had it last; "" before the first claim */
+    int losses;        /* that count: not orderly */
     int attempt;       /* claims so far */
     char reason[512];  /* why it failed, was lost or was cancelled; "" */
     char model[512];   /* path of the version that it made, or "" */

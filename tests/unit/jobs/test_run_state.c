@@ -27,7 +27,7 @@ static void each_event_leads_where_the_protocol_says(void **state)
     for (size_t i = 0; i < sizeof expected / sizeof expected[0]; i++)
         for (int from = RUN_NONE; from < RUN_STATE_COUNT; from++) {
             char letter = expected[i].next[from];
-            enum run_state to = run_state_move((enum run_state)from, expected[i].kind, 1);
+            enum run_state to = run_state_move((enum run_state)from, expected[i].kind, false);
             assert_int_equal(run_state_allows((enum run_state)from, expected[i].kind), letter != '.');
             assert_int_equal(to, letter == '.' ? from : strchr(letters, letter) - letters);
         }
@@ -77,6 +77,25 @@ static void a_lost_run_waits_again_and_the_third_loss_is_the_last(void **state)
     assert_int_equal(run.attempt, 3);
     assert_string_equal(run.reason, "lost 3 times; the last time: gone");
     assert_int_equal(run.ended_ms, 40);
+}
+
+#define ORDERLY "{\"ms\":41,\"event\":\"lost\",\"orderly\":true,\"reason\":\"restart\"}\n"
+
+static void restarts_do_not_count_against_a_run_but_not_without_end(void **state)
+{
+    (void)state;
+    struct run_summary run =
+        fold(SUBMITTED CLAIMED ORDERLY CLAIMED LOST CLAIMED ORDERLY CLAIMED ORDERLY CLAIMED LOST);
+    assert_int_equal(run.state, RUN_QUEUED);
+    assert_int_equal(run.losses, 2);
+    assert_int_equal(run.attempt, 5);
+    SCOPE_BUFFER text = {0};
+    buffer_append_text(&text, SUBMITTED);
+    for (int i = 0; i < RUN_ATTEMPTS_MAX; i++) {
+        assert_int_equal(fold(buffer_text(&text)).state, RUN_QUEUED);
+        buffer_append_text(&text, CLAIMED ORDERLY);
+    }
+    assert_int_equal(fold(buffer_text(&text)).state, RUN_FAILED);
 }
 
 static void a_cancelled_run_says_who_cancelled_it(void **state)
@@ -173,6 +192,7 @@ int main(void)
         cmocka_unit_test(each_event_leads_where_the_protocol_says),
         cmocka_unit_test(a_run_that_finishes_says_so),
         cmocka_unit_test(a_lost_run_waits_again_and_the_third_loss_is_the_last),
+        cmocka_unit_test(restarts_do_not_count_against_a_run_but_not_without_end),
         cmocka_unit_test(a_cancelled_run_says_who_cancelled_it),
         cmocka_unit_test(a_late_word_of_an_earlier_attempt_is_ignored),
         cmocka_unit_test(a_torn_last_line_and_unknown_events_are_ignored),
