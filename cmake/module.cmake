@@ -61,5 +61,6 @@ function(cytofs_fuzz NAME)
     add_test(NAME ${NAME} COMMAND ${NAME} ${F_CORPUS})
     set_tests_properties(${NAME} PROPERTIES LABELS fuzz TIMEOUT 120)
   endif()
+  target_compile_options(${NAME} PRIVATE -UNDEBUG) # the assertions are the test, in every build
   target_link_libraries(${NAME} PRIVATE ${F_LINK} Threads::Threads m)
 endfunction()

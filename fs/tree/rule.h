@@ -6,7 +6,8 @@
  * leading '/'.
  *
  * DERIVED  a file that exists because of the rule: a pure function of stored files.  Made when looked at, cached until
- *          its stamp changes, shown with its true size and a stable modification time.  Read-only.
+ *          its stamp changes, shown with its true size and a stable modification time.  Read-only; unlinking it succeeds
+ *          without effect, so that `rm -r` of its folder works.
  * STREAM   an endless derived file; each open has its own position.
  * WATCH    a stored file whose life the rule follows: its contents are checked when a writer closes it (FLUSH
  *          answers), and acted on afterwards (RELEASE acts).

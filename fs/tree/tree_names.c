@@ -295,14 +295,26 @@ enum code names_remove_file(struct tree *tree, struct node *folder, const char *
     return entry_delete(tree, folder, name, node, why);
 }
 
+/* A derived file cannot go while what it is made from is there; but `rm -r` of its folder must get past it, so removing it
+ * is agreed to and does nothing.  Streams and switches are not part of what anybody removes. */
+static enum code unlink_derived(struct tree *tree, struct node_id folder, const char *name, struct failure *why)
+{
+    struct derived *entry;
+    if (derived_find(tree, folder, name, &entry, NULL) != CODE_OK)
+        return failure_set(why, CODE_NOT_FOUND, "there is no \"%s\"", name);
+    struct node_attributes attributes = derived_describe(tree, entry);
+    derived_unpin(tree, entry);
+    if (attributes.stream || attributes.mode & 0222)
+        return failure_set(why, CODE_NOT_PERMITTED, "\"%s\" is part of the lab and stays", name);
+    return CODE_OK;
+}
+
 enum code tree_unlink(struct tree *tree, struct node_id folder, const char *name, struct failure *why)
 {
     struct node_attributes attributes;
     enum code code = lookup_stored(tree, folder, name, &attributes, why);
-    if (code == CODE_NOT_FOUND) {
-        code = names_check_underived(tree, folder, name, CODE_NOT_PERMITTED, why);
-        return code == CODE_OK ? failure_set(why, CODE_NOT_FOUND, "there is no \"%s\"", name) : code;
-    }
+    if (code == CODE_NOT_FOUND)
+        return unlink_derived(tree, folder, name, why);
     if (code != CODE_OK)
         return code;
     SCOPE_BUFFER path = {.max = TREE_PATH_MAX};

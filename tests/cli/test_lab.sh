@@ -73,6 +73,9 @@ check "a snapshot" mkdir "$lab/datasets/cells/.snap/v1"
 check "holds the files" [ "$(ls "$lab/datasets/cells/.snap/v1" | wc -l)" = "$(ls "$lab/datasets/cells" | wc -l)" ]
 check "and cannot be written" bash -c "! touch '$lab/datasets/cells/.snap/v1/x' 2>/dev/null"
 
+check "a run can be removed whole" rm -r "$lab/jobs/program.yaml" "$lab/experiments/program"
+check "and is gone" test ! -e "$lab/experiments/program"
+
 check "unmount" unmount_lab
 for secret in bad.yaml celldet train/loss 'experiment: tests' boxes.csv "so it goes" latest; do
     check "the store does not show \"$secret\"" bash -c "! grep -rqaF '$secret' '$work/store'"
