@@ -83,6 +83,15 @@ static int compare(const void *left, const void *right)
     return order ? order : (a->inode == 0) - (b->inode == 0);
 }
 
+/* Derived ones first, by name: `rm -r` removes in the order of the listing, and a derived file is gone with the last of the
+ * files that it is made from. */
+static int compare_derived_first(const void *left, const void *right)
+{
+    const struct entry *a = left, *b = right;
+    int order = (a->inode != 0) - (b->inode != 0);
+    return order ? order : strcmp(a->name, b->name);
+}
+
 static void sort_out(struct tree_folder *folder)
 {
     if (folder->count == 0)
@@ -96,6 +105,7 @@ static void sort_out(struct tree_folder *folder)
             folder->entries[kept++] = folder->entries[i];
     }
     folder->count = kept;
+    qsort(folder->entries, folder->count, sizeof *folder->entries, compare_derived_first);
 }
 
 static enum code list_stored(struct tree *tree, struct node_id id, struct tree_folder *folder, struct buffer *path,

@@ -10,7 +10,8 @@ tiny_spec() { # name, extra train keys
 check "init" expect_status 0 "$cytofs" init "$work/store"
 check "mount" mount_lab
 check "README is there" grep -q jobs "$lab/README"
-check "a dataset" expect_status 0 "$cytofs" synth fluo16 "$lab/datasets/cells" --images 12 --width 128 --height 128
+check "images outside" expect_status 0 "$cytofs" synth fluo16 "$work/plain" --images 12 --width 128 --height 128
+check "a dataset" expect_status 0 "$cytofs" import "$work/plain" "$lab/datasets/cells"
 
 printf 'experiment: tests\ndataset: datasets/cels\ntrain: {network: celldet-x, batch: many}\n' >"$work/bad.yaml"
 check "cp of a bad spec exits 1" expect_status 1 cp "$work/bad.yaml" "$lab/jobs/"
@@ -80,6 +81,18 @@ check "unmount" unmount_lab
 for secret in bad.yaml celldet train/loss 'experiment: tests' boxes.csv "so it goes" latest; do
     check "the store does not show \"$secret\"" bash -c "! grep -rqaF '$secret' '$work/store'"
 done
+cat >"$work/find_pixels.py" <<'PYTHON'
+# Exits 1 where the store holds 24 bytes that stand in the middle of an image.
+import pathlib, sys
+image = pathlib.Path(sys.argv[1]).read_bytes()
+pieces = [image[at:at + 24] for at in range(len(image) // 4, len(image) - 24, 997)]
+for path in pathlib.Path(sys.argv[2]).rglob("*"):
+    if path.is_file():
+        stored = path.read_bytes()
+        if any(piece in stored for piece in pieces):
+            sys.exit("%s shows pixels" % path)
+PYTHON
+check "nor pixels" python3 "$work/find_pixels.py" "$(ls "$work"/plain/images/*.tif | head -n 2 | tail -n 1)" "$work/store"
 check "the store is whole" expect_status 0 "$cytofs" fsck "$work/store"
 check "mount again" mount_lab
 check "the run is still there" in_state bad finished

@@ -4,6 +4,7 @@
 set -u
 if [ "$(id -u)" = 0 ]; then
     command -v setpriv >/dev/null || { echo "skipped: started as root, and there is no setpriv to become another"; exit 77; }
+    unshare --mount true 2>/dev/null || { echo "skipped: started as root, and there can be no mount namespace here"; exit 77; }
     # nobody must be able to reach the program and these scripts, wherever they lie, and /dev/fuse, which some containers
     # keep for root: in a mount namespace of our own another device file stands in its place.
     reach=$(mktemp -d /tmp/cytofs-user-XXXXXX)
