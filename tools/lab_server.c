@@ -15,13 +15,15 @@
 #include "lab_server.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <sys/pidfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -34,12 +36,10 @@
 #include "scope.h"
 #include "session.h"
 #include "session_mount.h"
-#include "timing.h"
 #include "views.h"
 
 #define NODE_RESTART_PAUSE_MS 1000
 #define NODE_STOP_PATIENCE_MS 15000 /* its program gets 10 s to write a checkpoint */
-#define POLL_INTERVAL_US      20000
 #define FOLDER_ENTRIES_MAX    100000
 
 extern char **environ;
@@ -52,7 +52,7 @@ struct lab_server {
     char *node_folder;
     pthread_t signal_thread, node_thread;
     bool signal_thread_runs, node_thread_runs;
-    _Atomic bool stopping;
+    int stopping; /* an eventfd: readable once the server stops */
 };
 
 static void *wait_for_signals(void *argument)
@@ -145,50 +145,47 @@ static pid_t spawn_node(const struct lab_server *server)
     return pid;
 }
 
-/* Waits until the node has ended or the server stops; true: it has ended. */
-static bool node_ended(struct lab_server *server, pid_t pid)
+/* Waits for the node's end, or for the server's; true where the node ended. */
+static bool node_ended(struct lab_server *server, int node)
 {
-    int status;
-    while (!atomic_load(&server->stopping)) {
-        if (waitpid(pid, &status, WNOHANG) == pid) {
-            logging_warning("the node ended (status %d): starting it again", status);
-            return true;
-        }
-        usleep(POLL_INTERVAL_US);
-    }
-    return false;
+    struct pollfd watched[] = {{.fd = node, .events = POLLIN}, {.fd = server->stopping, .events = POLLIN}};
+    while (poll(watched, 2, -1) < 0 && errno == EINTR)
+        ;
+    return !watched[1].revents;
 }
 
-static void stop_node(pid_t pid)
+/* Whether the descriptor becomes readable within this time. */
+static bool readable_within(int fd, int timeout_ms)
 {
-    int64_t deadline_ms = timing_monotonic_ms() + NODE_STOP_PATIENCE_MS;
+    struct pollfd watched = {.fd = fd, .events = POLLIN};
+    return poll(&watched, 1, timeout_ms) > 0;
+}
+
+static void stop_node(pid_t pid, int node)
+{
     kill(pid, SIGTERM);
-    while (timing_monotonic_ms() < deadline_ms) {
-        if (waitpid(pid, NULL, WNOHANG) == pid)
-            return;
-        usleep(POLL_INTERVAL_US);
+    if (!readable_within(node, NODE_STOP_PATIENCE_MS)) {
+        logging_warning("the node did not stop: killing it");
+        kill(pid, SIGKILL);
     }
-    logging_warning("the node did not stop: killing it");
-    kill(pid, SIGKILL);
-    waitpid(pid, NULL, 0);
-}
-
-static void pause_unless_stopping(struct lab_server *server, int64_t pause_ms)
-{
-    for (int64_t until_ms = timing_monotonic_ms() + pause_ms;
-         timing_monotonic_ms() < until_ms && !atomic_load(&server->stopping);)
-        usleep(POLL_INTERVAL_US);
 }
 
 static void *mind_node(void *argument)
 {
     struct lab_server *server = argument;
-    while (!atomic_load(&server->stopping)) {
+    do {
         pid_t pid = spawn_node(server);
-        if (pid > 0 && !node_ended(server, pid))
-            stop_node(pid);
-        pause_unless_stopping(server, NODE_RESTART_PAUSE_MS);
-    }
+        SCOPE_CLOSE int node = pid > 0 ? pidfd_open(pid, 0) : -1;
+        if (pid > 0 && node < 0)
+            kill(pid, SIGKILL); /* it could not be minded */
+        if (node >= 0 && !node_ended(server, node))
+            stop_node(pid, node);
+        int status = 0;
+        if (pid > 0)
+            waitpid(pid, &status, 0);
+        if (!readable_within(server->stopping, 0))
+            logging_warning("the node ended (status %d): starting it again", status);
+    } while (!readable_within(server->stopping, NODE_RESTART_PAUSE_MS));
     return NULL;
 }
 
@@ -220,6 +217,9 @@ static enum code add_rules(struct lab_server *server, struct tree *tree, struct 
 
 static enum code start(struct lab_server *server, struct lab_store *store, struct failure *why)
 {
+    server->stopping = eventfd(0, EFD_CLOEXEC);
+    if (server->stopping < 0)
+        return failure_set_errno(why, errno, "starting the file server");
     enum code code = add_rules(server, store->tree, why);
     if (code != CODE_OK)
         return code;
@@ -237,7 +237,8 @@ static enum code start(struct lab_server *server, struct lab_store *store, struc
 
 static void stop(struct lab_server *server)
 {
-    atomic_store(&server->stopping, true);
+    if (server->stopping >= 0 && eventfd_write(server->stopping, 1) != 0)
+        logging_warning("the node cannot be told to stop: %s", strerror(errno));
     if (server->node_thread_runs)
         pthread_join(server->node_thread, NULL);
     if (server->node_session) {
@@ -259,7 +260,7 @@ static void stop(struct lab_server *server)
 
 enum code lab_server_run(struct lab_store *store, const struct lab_server_options *options, struct failure *why)
 {
-    struct lab_server server = {.options = options};
+    struct lab_server server = {.options = options, .stopping = -1};
     enum code code = start(&server, store, why);
     options->ready(options->ready_context, code == CODE_OK ? NULL : why);
     if (code == CODE_OK) {
@@ -269,5 +270,7 @@ enum code lab_server_run(struct lab_store *store, const struct lab_server_option
     stop(&server);
     lab_store_close(store);
     jobs_destroy(server.jobs);
+    if (server.stopping >= 0)
+        close(server.stopping);
     return code;
 }
