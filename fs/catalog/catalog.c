@@ -43,6 +43,8 @@ static enum code prepare_schema(struct database *database, const struct catalog_
     enum code code = read_version(database, &version, why);
     if (code != CODE_OK)
         return code;
+    if (version < 0)
+        return failure_set(why, CODE_CORRUPT, "the catalog is damaged: format %d", (int)version);
     if (version > CATALOG_FORMAT)
         return failure_set(why, CODE_NEWER_FORMAT,
                            "the catalog has format %d and this program knows up to %d: use a newer cytofs",

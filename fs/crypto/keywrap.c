@@ -2,9 +2,9 @@
  *
  *     shared  = X25519(ephemeral, recipient) | X25519(sender, recipient)
  *     key     = HKDF-SHA256(secret = shared, salt = "", info = context)         32 bytes
- *     context = "cytofs keywrap 1" | store id | space id | generation (LE32) | recipient id | recipient
- * public key | sender id | sender public key | ephemeral public key wrapped = 1 | ephemeral public key |
- * AES-256-GCM(key, nonce = zeros, associated = context, space key)
+ *     context = "cytofs keywrap 1" | store id | space id | generation (LE32)
+ *               | recipient id | recipient public key | sender id | sender public key | ephemeral public key
+ *     wrapped = 1 | ephemeral public key | AES-256-GCM(key, nonce = zeros, associated = context, space key)
  *
  * The ephemeral pair is new for every wrap, so every derived key seals one message and the nonce may be
  * constant; it is not stored.  The place is bound twice, by derivation and as associated data, so that

@@ -114,7 +114,7 @@ static enum code render_health(void *context, const char *path, struct buffer *o
         {"bytes", numbers.bytes_logical},
         {"bytes_stored", numbers.bytes_stored},
         {"bytes_free", numbers.bytes_free},
-        {"bytes_not_yet_committed", numbers.dirty_bytes},
+        {"bytes_not_yet_written", numbers.dirty_bytes},
         {"commits", numbers.commits},
     };
     buffer_printf(out, "%-24s %20s\n%-24s %20s\n", "member", tree_member_name(tree), "role", "admin");

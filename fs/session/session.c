@@ -28,7 +28,6 @@
 #include "session_names.h"
 #include "session_state.h"
 #include "session_xattrs.h"
-#include "tree_path.h"
 
 #define WORKERS_MIN        4 /* a worker that renders or checks leaves others for quick answers */
 #define WORKERS_BY_CORES   16
@@ -312,18 +311,4 @@ void session_destroy(struct session *session)
     pthread_mutex_destroy(&session->life);
     pthread_cond_destroy(&session->life_changed);
     free(session);
-}
-
-void session_invalidate(struct session *session, const char *path)
-{
-    struct failure ignored;
-    struct node_attributes attributes;
-    if (tree_path_attributes(session->tree, path, &attributes, &ignored) == CODE_OK)
-        fuse_lowlevel_notify_inval_inode(session->fuse, attributes.id.value, 0, 0);
-    const char *slash = strrchr(path, '/');
-    const char *name = slash ? slash + 1 : path;
-    SCOPE_FREE char *folder = strndup(path, slash ? (size_t)(slash - path) : 0);
-    attributes.id = TREE_ROOT;
-    if (folder && (!slash || tree_path_attributes(session->tree, folder, &attributes, &ignored) == CODE_OK))
-        fuse_lowlevel_notify_inval_entry(session->fuse, attributes.id.value, name, strlen(name));
 }

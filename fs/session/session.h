@@ -35,8 +35,4 @@ void session_stop(struct session *session);
 /* Waits for its threads and frees it. */
 void session_destroy(struct session *session);
 
-/* Drops what the kernel behind this session cached of a path (used when another session or the server changed it).  Never
- * called with a lock held. */
-void session_invalidate(struct session *session, const char *path);
-
 #endif

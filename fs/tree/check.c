@@ -26,7 +26,6 @@
 #include "tree_space.h"
 
 #define BATCH            256
-#define FOLDERS_DEEP_MAX 512
 #define PROGRESS_EVERY   64
 
 struct seen { /* an inode */
@@ -173,15 +172,20 @@ struct name_row {
 struct name_batch {
     struct name_row rows[BATCH];
     size_t count;
+    size_t too_long; /* bytes of a name that ended the batch; 0: none did */
 };
 
 static bool collect_name(void *context, const struct catalog_name *name, uint64_t inode)
 {
     struct name_batch *batch = context;
+    if (name->count > CATALOG_NAME_BYTES_MAX) {
+        batch->too_long = name->count;
+        return false;
+    }
     struct name_row *row = &batch->rows[batch->count++];
     row->parent = name->parent;
     row->inode = inode;
-    row->count = name->count < sizeof row->bytes ? name->count : sizeof row->bytes;
+    row->count = name->count;
     memcpy(row->bytes, name->bytes, row->count);
     return true;
 }
@@ -218,8 +222,10 @@ static enum code walk_names(struct check *check, struct failure *why)
     struct catalog_name after = {.bytes = ""};
     uint8_t last[CATALOG_NAME_BYTES_MAX];
     do {
-        batch->count = 0;
+        batch->count = batch->too_long = 0;
         enum code code = catalog_name_walk(check->tree->catalog, &after, BATCH, collect_name, batch, why);
+        if (code == CODE_OK && batch->too_long)
+            code = failure_set(why, CODE_CORRUPT, "the catalog: a name of %zu bytes", batch->too_long);
         if (code != CODE_OK)
             return code;
         for (size_t i = 0; i < batch->count; i++)
@@ -281,7 +287,8 @@ static void check_chunk(struct check *check, const struct catalog_chunk *row)
     check->summary->bytes_sealed += row->bytes;
     if (!file || file->kind != CATALOG_INODE_FILE)
         problem(check, "a chunk belongs to inode %llu, which is no file", (unsigned long long)row->inode);
-    else if (row->bytes <= AEAD_OVERHEAD || row->index * TREE_CHUNK_BYTES + row->bytes - AEAD_OVERHEAD > file->size)
+    else if (row->bytes <= AEAD_OVERHEAD || row->index > file->size / TREE_CHUNK_BYTES ||
+             row->index * TREE_CHUNK_BYTES + row->bytes - AEAD_OVERHEAD > file->size)
         problem(check, "%s: part %llu reaches beyond the file's end", name_of(check, row->inode, &text),
                 (unsigned long long)row->index + 1);
     else if (check->options->contents && file->links)
@@ -340,7 +347,7 @@ static enum code check_packs(struct check *check, struct failure *why)
 
 static bool reaches_root(struct check *check, const struct seen *seen)
 {
-    for (int depth = 0; seen && depth < FOLDERS_DEEP_MAX; depth++) {
+    for (int depth = 0; seen && depth < TREE_FOLDERS_DEEP_MAX; depth++) {
         if (seen->inode == INODE_ROOT)
             return true;
         seen = find(check, seen->parent);

@@ -188,10 +188,14 @@ MUST_CHECK enum code tree_remove_xattr(struct tree *tree, struct node_id node, c
 
 MUST_CHECK enum code tree_sync(struct tree *tree, struct failure *why);
 
+/* Counts include what snapshots hold; in a large lab they may lag by some seconds. */
 struct tree_statistics {
-    uint64_t files, folders, bytes_logical, bytes_stored;
-    uint64_t dirty_bytes, commits;
-    uint64_t bytes_free; /* on the device that holds the chunks */
+    uint64_t files, folders; /* files and symbolic links; folders */
+    uint64_t bytes_logical;  /* the sum of the files' sizes */
+    uint64_t bytes_stored;   /* what the chunk store takes, with what is to be given back */
+    uint64_t dirty_bytes;    /* of contents that are in memory only */
+    uint64_t commits;        /* since the tree was opened */
+    uint64_t bytes_free;     /* on the device that holds the chunks */
 };
 void tree_statistics(struct tree *tree, struct tree_statistics *out);
 

@@ -202,7 +202,7 @@ static enum code make_round(struct tree *tree, struct failure *why)
         code = catalog_commit(tree->catalog, &lost, why);
     pthread_mutex_lock(&tree->lock);
     tree->commit.committing = false;
-    tree->commit.count++;
+    tree->commit.count += code == CODE_OK;
     pthread_cond_broadcast(&tree->commit.finished);
     pthread_mutex_unlock(&tree->lock);
     if (code == CODE_OK) {

@@ -73,6 +73,8 @@ enum code entry_collect(struct tree *tree, struct node *node, struct failure *wh
 
 enum code entry_delete(struct tree *tree, struct node *folder, const char *name, struct node *node, struct failure *why)
 {
+    if (node->row.links == 0)
+        return failure_set(why, CODE_CORRUPT, "\"%s\" is one name more than the file has (run: cytofs fsck)", name);
     enum code code = delete_name(tree, folder, name, why);
     if (code != CODE_OK)
         return code;

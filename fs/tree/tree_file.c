@@ -401,13 +401,7 @@ static void leave_node(struct tree *tree, struct tree_file *file, bool *settled,
     if (*settled || *released)
         path_for_rules(tree, node, path);
     node->handles--;
-    if (node->row.links == 0 && !node->handles && !node->lookups && !node->gone &&
-        operation_begin(tree, NULL) == CODE_OK) {
-        /* What cannot be deleted now is collected when the tree is opened the next time. */
-        (void)!operation_end(tree, entry_collect(tree, node, NULL), NULL);
-        return;
-    }
-    node_settle(tree, node);
+    names_lost_user(tree, node);
 }
 
 void tree_release(struct tree_file *file)

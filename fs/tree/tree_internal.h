@@ -34,6 +34,7 @@
 #define TREE_LINKS_MAX          65000
 #define TREE_LINK_TARGET_MAX    4095
 #define TREE_PATH_MAX           4095
+#define TREE_FOLDERS_DEEP_MAX   (TREE_PATH_MAX / 2 + 1) /* no path has more; ends walks upwards in a damaged catalog */
 #define TREE_FAILURES_KEPT      32
 
 /* The lab's frame: inodes of the fixed folders. */

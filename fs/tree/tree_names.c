@@ -371,6 +371,21 @@ enum code tree_remove_folder(struct tree *tree, struct node_id folder, const cha
     return code;
 }
 
+void names_lost_user(struct tree *tree, struct node *node)
+{
+    if (node->row.links || node->lookups || node->handles || node->gone) {
+        node_settle(tree, node);
+        return;
+    }
+    node_hold(tree, node); /* it must outlive a wait at the gate */
+    enum code code = operation_begin(tree, NULL);
+    node_let_go(tree, node);
+    if (code != CODE_OK)
+        return; /* collected when the tree is opened the next time */
+    node_change(tree, node); /* so that the end of the operation settles it */
+    (void)!operation_end(tree, entry_collect(tree, node, NULL), NULL);
+}
+
 void tree_remember(struct tree *tree, struct node_id id)
 {
     if (tree_is_derived(id)) {
@@ -396,10 +411,5 @@ void tree_forget(struct tree *tree, struct node_id id, uint64_t count)
     if (!node)
         return;
     node->lookups -= count < node->lookups ? count : node->lookups;
-    if (node->row.links == 0 && !node->lookups && !node->handles && operation_begin(tree, NULL) == CODE_OK) {
-        /* What cannot be deleted now is collected when the tree is opened the next time. */
-        (void)!operation_end(tree, entry_collect(tree, node, NULL), NULL);
-        return;
-    }
-    node_settle(tree, node);
+    names_lost_user(tree, node);
 }

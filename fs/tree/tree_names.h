@@ -26,6 +26,10 @@ MUST_CHECK enum code names_remove_file(struct tree *tree, struct node *folder, c
 /* Appends a symbolic link's target; CODE_INVALID for anything else.  With the lock. */
 MUST_CHECK enum code names_read_target(struct tree *tree, uint64_t inode, struct buffer *target, struct failure *why);
 
+/* To be called when the node lost a lookup or a handle, with the lock, outside of an operation: one without names and users
+ * is deleted.  May wait at the gate; the node must not be used afterwards. */
+void names_lost_user(struct tree *tree, struct node *node);
+
 /* CODE_NOT_PERMITTED (or `taken`, where it is CODE_EXISTS) if a rule makes a file of this name.  Without the lock. */
 MUST_CHECK enum code names_check_underived(struct tree *tree, struct node_id folder, const char *name, enum code taken,
                                            struct failure *why);

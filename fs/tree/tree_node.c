@@ -20,7 +20,6 @@
 #include "timing.h"
 #include "tree_seal.h"
 
-#define FOLDERS_DEEP_MAX 512 /* a path has at most this many folders */
 
 static size_t bucket_of(const struct tree *tree, uint64_t inode)
 {
@@ -95,13 +94,13 @@ static void enter_idle(struct tree *tree, struct node *node)
 void node_settle(struct tree *tree, struct node *node)
 {
     leave_idle(tree, node);
-    if (node->lookups || node->handles || node->pieces || node->dirty || tree->undo.active)
+    if (node->lookups || node->handles || node->pieces || node->dirty)
         return;
-    if (node->gone) {
+    /* An operation may still be undone, and its nodes be at hand: nothing is freed before it ends. */
+    if (node->gone && !tree->undo.active)
         destroy(tree, node);
-        return;
-    }
-    enter_idle(tree, node);
+    else
+        enter_idle(tree, node);
 }
 
 void node_hold(struct tree *tree, struct node *node)
@@ -265,7 +264,7 @@ static void stamp_one(struct tree *tree, struct node *node, int64_t now_ns)
 
 static void stamp_upwards(struct tree *tree, uint64_t inode, int64_t now_ns)
 {
-    for (int depth = 0; inode && depth < FOLDERS_DEEP_MAX; depth++) {
+    for (int depth = 0; inode && depth < TREE_FOLDERS_DEEP_MAX; depth++) {
         struct node *folder;
         if (node_get(tree, inode, &folder, NULL) != CODE_OK || folder->row.stamp == tree->last_stamp)
             return;
@@ -331,8 +330,11 @@ static enum code name_of(struct tree *tree, struct node *node, char name[TREE_NA
     return seal_open_name(tree, *folder, sealed.data, sealed.length, name, why);
 }
 
-enum code node_folder_path(struct tree *tree, struct node *node, const char **path, struct failure *why)
+/* The path of a folder that lies `depth` folders above the one asked for. */
+static enum code path_above(struct tree *tree, struct node *node, int depth, const char **path, struct failure *why)
 {
+    if (depth > TREE_FOLDERS_DEEP_MAX)
+        return failure_set(why, CODE_CORRUPT, "folders lie in each other, or too deep (run: cytofs fsck)");
     if (node->row.inode == INODE_ROOT) {
         *path = "";
         return CODE_OK;
@@ -346,7 +348,7 @@ enum code node_folder_path(struct tree *tree, struct node *node, const char **pa
     const char *above;
     enum code code = name_of(tree, node, name, &folder, why);
     if (code == CODE_OK)
-        code = node_folder_path(tree, folder, &above, why);
+        code = path_above(tree, folder, depth + 1, &above, why);
     if (code != CODE_OK)
         return code;
     char *joined;
@@ -357,6 +359,11 @@ enum code node_folder_path(struct tree *tree, struct node *node, const char **pa
     node->path_epoch = tree->name_epoch;
     *path = joined;
     return CODE_OK;
+}
+
+enum code node_folder_path(struct tree *tree, struct node *node, const char **path, struct failure *why)
+{
+    return path_above(tree, node, 0, path, why);
 }
 
 enum code node_path(struct tree *tree, struct node *node, struct buffer *out, struct failure *why)

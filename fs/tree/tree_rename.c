@@ -11,12 +11,10 @@
 
 #include <string.h>
 
-#define FOLDERS_DEEP_MAX 512
-
 /* Whether `folder` is `node` or lies below it. */
 static enum code check_not_below(struct tree *tree, struct node *folder, const struct node *node, struct failure *why)
 {
-    for (int depth = 0; depth < FOLDERS_DEEP_MAX; depth++) {
+    for (int depth = 0; depth < TREE_FOLDERS_DEEP_MAX; depth++) {
         if (folder == node)
             return failure_set(why, CODE_INVALID, "a folder cannot be moved into itself");
         if (folder->row.inode == INODE_ROOT)

@@ -218,6 +218,7 @@ static void mark_gone(struct tree *tree)
             node->gone = true;
             node_mark_clean(tree, node);
             piece_drop_from(tree, node, 0);
+            node_settle(tree, node);
         }
 }
 
@@ -238,8 +239,6 @@ static enum code drop(struct tree *tree, struct node *snapshots, const char *lab
         code = catalog_name_delete(tree->catalog, &name, why);
     if (code == CODE_OK)
         code = catalog_snapshot_delete(tree->catalog, why);
-    if (code == CODE_OK)
-        mark_gone(tree);
     entry_touch(tree, snapshots, timing_wall_ns());
     return code;
 }
@@ -256,7 +255,9 @@ enum code snapshot_drop(struct tree *tree, struct node_id id, const char *label,
     if (code == CODE_OK)
         code = drop(tree, snapshots, label, why);
     code = operation_end(tree, code, why);
-    if (code == CODE_OK)
+    if (code == CODE_OK) {
+        mark_gone(tree);
         node_stamp(tree, snapshots, timing_wall_ns());
+    }
     return code;
 }

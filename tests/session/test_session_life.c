@@ -106,30 +106,6 @@ static void releasing_a_stream_that_is_being_read_answers_the_reader(void **stat
     }
 }
 
-static void invalidating_a_path_tells_the_kernel_of_its_node_and_its_name(void **state)
-{
-    struct session_fixture *fixture = *state;
-    struct fuse_client *client = &fixture->client;
-    int code;
-    const void *body;
-    assert_int_equal(fuse_path_put(client, "datasets/a", "text"), 0);
-    uint64_t node = session_fixture_node(fixture, "datasets/a");
-    uint64_t datasets = session_fixture_node(fixture, "datasets");
-    session_invalidate(client->session, "datasets/a");
-    assert_int_equal(fuse_client_await_notice(client, 10000, &code, &body), 0);
-    assert_int_equal(code, FUSE_NOTIFY_INVAL_INODE);
-    struct fuse_notify_inval_inode_out inode;
-    memcpy(&inode, body, sizeof inode);
-    assert_int_equal(inode.ino, node);
-    assert_int_equal(fuse_client_await_notice(client, 10000, &code, &body), 0);
-    assert_int_equal(code, FUSE_NOTIFY_INVAL_ENTRY);
-    struct fuse_notify_inval_entry_out entry;
-    memcpy(&entry, body, sizeof entry);
-    assert_int_equal(entry.parent, datasets);
-    assert_int_equal(entry.namelen, 1);
-    assert_memory_equal((const char *)body + sizeof entry, "a", 2);
-}
-
 static void a_full_disk_is_enospc_and_explained(void **state)
 {
     struct session_fixture *fixture = *state;
@@ -240,7 +216,6 @@ int main(void)
         session_test(a_client_that_vanishes_leaves_no_open_file_and_no_reference),
         session_test(stopping_while_reads_wait_answers_them_and_can_be_done_twice),
         session_test(releasing_a_stream_that_is_being_read_answers_the_reader),
-        session_test(invalidating_a_path_tells_the_kernel_of_its_node_and_its_name),
         session_test(a_full_disk_is_enospc_and_explained),
         session_test(lookup_counts_survive_growth_and_removal_in_any_order),
         session_test(many_clients_at_once_see_their_own_files_whole),

@@ -1,0 +1,138 @@
+"""A second reader of stores, written from fs/store/FORMAT.md and fs/catalog/FORMAT.md alone: Python, sqlite3, `cryptography`.
+
+Usage: read_store.py STORE KEY-FILE PATH OUT
+Copies the stored files, folders and symbolic links below PATH of the lab's tree to the new folder OUT and prints one
+line `path name=value` for each extended attribute. $CYTOFS_PASSPHRASE opens a protected key file. Whatever does not
+open, or not to the place where it lies, is an exception. Exit status 77 where `cryptography` is missing.
+"""
+import os
+import pathlib
+import sqlite3
+import struct
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "unit" / "crypto"))
+import oracle  # exits with 77 without `cryptography`
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
+CHUNK_BYTES = 131072
+ROOT, FILE, FOLDER, LINK = 1, 0, 1, 2
+
+
+def place(label, *numbers):
+    return label + struct.pack("<%dQ" % len(numbers), *numbers)
+
+
+def open_siv(key, associated, sealed):
+    """RFC 5297, 2.7: the text is right where sealing it again gives the same bytes."""
+    counter = bytearray(sealed[:16])
+    counter[8] &= 0x7F
+    counter[12] &= 0x7F
+    decryptor = Cipher(algorithms.AES(key[32:]), modes.CTR(bytes(counter))).decryptor()
+    text = decryptor.update(sealed[16:]) + decryptor.finalize()
+    assert oracle.siv(key, associated, text) == sealed, "a sealed text does not open"
+    return text
+
+
+class Space:
+    """A key space: its id, and the working keys that its own key gives."""
+
+    def __init__(self, space_id, key):
+        self.id = space_id
+        self.names = oracle.hkdf(key, space_id, b"cytofs 1 names", 64)
+        self.contents = oracle.hkdf(key, space_id, b"cytofs 1 contents", 32)
+        self.xattrs = oracle.hkdf(key, space_id, b"cytofs 1 xattrs", 32)
+
+
+class Store:
+    def __init__(self, folder, key_file):
+        self.folder = pathlib.Path(folder)
+        first, second = (self.folder / "FORMAT").read_text().splitlines()
+        assert first == "cytofs store 1" and second.startswith("id ")
+        self.id = bytes.fromhex(second[3:])
+        self.catalog = sqlite3.connect("file:%s/catalog.db?mode=ro" % folder, uri=True)
+        assert self.row("PRAGMA user_version") == (1,)
+        self.open_spaces(pathlib.Path(key_file).read_bytes())
+
+    def row(self, statement, *values):
+        return self.catalog.execute(statement, values).fetchone()
+
+    def open_spaces(self, key_file):
+        member_id = bytes.fromhex(key_file.split(b"\n")[1].split()[1].decode())
+        private = oracle.key_file(os.environ.get("CYTOFS_PASSPHRASE", "").encode(), key_file)
+        wraps = self.catalog.execute(
+            "SELECT space, spaces.id, spaces.generation, sender.id, sender.public_key, wrapped FROM spaces"
+            " JOIN wraps USING(space, generation) JOIN members AS recipient ON recipient.member = wraps.member"
+            " JOIN members AS sender ON sender.member = wraps.sender WHERE recipient.id = ?", (member_id,))
+        self.spaces = {}
+        for number, space_id, generation, sender, sender_public, wrapped in wraps:
+            key = oracle.keywrap(self.id, space_id, struct.pack(">I", generation), member_id, private, sender,
+                                 sender_public, wrapped)
+            self.spaces[number] = Space(space_id, key)
+
+    def node(self, inode):
+        kind, space, size, origin = self.row("SELECT kind, space, size, origin FROM inodes WHERE inode = ?", inode)
+        return kind, self.spaces[space], size, origin
+
+    def entries(self, folder):
+        kind, space, _, origin = self.node(folder)
+        assert kind == FOLDER
+        for sealed, inode in self.catalog.execute("SELECT name, inode FROM names WHERE parent = ?", (folder,)):
+            yield open_siv(space.names, place(b"N", origin), sealed), inode
+
+    def find(self, path):
+        inode = ROOT
+        for name in filter(None, path.split("/")):
+            inode = dict(self.entries(inode))[name.encode()]
+        return inode
+
+    def chunk(self, pack, offset, count):
+        """The chunk of the record at that place of that pack."""
+        data = (self.folder / "packs" / ("%08d.pack" % pack)).read_bytes()
+        assert data[:8] == b"cytofspk" and struct.unpack("<II", data[8:16]) == (1, pack) and data[16:32] == self.id
+        assert data[offset:offset + 4] == b"cyrc" and struct.unpack("<I", data[offset + 4:offset + 8]) == (count,)
+        return data[offset + 24:offset + 24 + count]
+
+    def contents(self, inode):
+        _, space, size, origin = self.node(inode)
+        text = bytearray(size)
+        for index, pack, offset, count, nonce in self.catalog.execute(
+                "SELECT idx, pack, offset, bytes, nonce FROM chunks WHERE inode = ?", (inode,)):
+            sealed = self.chunk(pack, offset, count)
+            assert sealed[:12] == nonce
+            associated = b"C" + space.id + struct.pack("<QQ", origin, index)
+            plain = oracle.open_sealed(space.contents, associated, sealed)
+            assert index * CHUNK_BYTES + len(plain) <= size and len(plain) <= CHUNK_BYTES
+            text[index * CHUNK_BYTES:index * CHUNK_BYTES + len(plain)] = plain
+        return bytes(text)
+
+    def target(self, inode):
+        _, space, _, origin = self.node(inode)
+        sealed, = self.row("SELECT value FROM attributes WHERE inode = ? AND name = x''", inode)
+        return open_siv(space.names, place(b"T", origin), sealed)
+
+    def attributes(self, inode):
+        _, space, _, origin = self.node(inode)
+        for name, value in self.catalog.execute(
+                "SELECT name, value FROM attributes WHERE inode = ? AND name != x''", (inode,)):
+            yield (open_siv(space.names, place(b"A", origin), name),
+                   oracle.open_sealed(space.xattrs, place(b"V", origin) + name, value))
+
+
+def copy(store, inode, out):
+    kind = store.node(inode)[0]
+    if kind == FOLDER:
+        out.mkdir()
+        for name, entry in store.entries(inode):
+            copy(store, entry, out / os.fsdecode(name))
+    elif kind == LINK:
+        out.symlink_to(os.fsdecode(store.target(inode)))
+    else:
+        out.write_bytes(store.contents(inode))
+    for name, value in store.attributes(inode):
+        print("%s %s=%s" % (out.name, os.fsdecode(name), os.fsdecode(value)))
+
+
+if __name__ == "__main__":
+    opened = Store(sys.argv[1], sys.argv[2])
+    copy(opened, opened.find(sys.argv[3]), pathlib.Path(sys.argv[4]))
