@@ -1,4 +1,4 @@
-/* The table of "cpu", its memory (the host's), conversion, and what it says of itself. */
+/* The table of "cpu", conversion, and what it says of itself. */
 #include "cpu_device.h"
 
 #include <assert.h>
@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "cpu_internal.h"
+#include "host_memory.h"
 
 #define CONVERT_SPAN 16384 /* elements a thread takes at a time */
 
@@ -16,30 +17,6 @@ static void close_device(struct device *base)
     struct cpu_device *device = cpu_internal_of(base);
     cpu_dnnl_close(device->dnnl);
     free(device);
-}
-
-static void *allocate(const struct device *device, size_t bytes)
-{
-    (void)device;
-    if (bytes > SIZE_MAX - 64)
-        return NULL;
-    size_t padded = (bytes + 63) / 64 * 64;
-    void *memory = aligned_alloc(64, padded ? padded : 64);
-    if (memory)
-        memset(memory, 0, padded);
-    return memory;
-}
-
-static void release(const struct device *device, void *memory)
-{
-    (void)device;
-    free(memory);
-}
-
-static void copy(const struct device *device, void *to, const void *from, size_t bytes)
-{
-    (void)device;
-    memcpy(to, from, bytes);
 }
 
 static enum code synchronize(const struct device *base, struct failure *why)
@@ -75,11 +52,11 @@ static void convert(const struct device *device, const struct tensor *from, cons
 
 static const struct device_operations operations = {
     .close = close_device,
-    .allocate = allocate,
-    .release = release,
-    .upload = copy,
-    .download = copy,
-    .copy = copy,
+    .allocate = host_memory_allocate,
+    .release = host_memory_release,
+    .upload = host_memory_copy,
+    .download = host_memory_copy,
+    .copy = host_memory_copy,
     .synchronize = synchronize,
     .convert = convert,
     .convolution_create = cpu_convolution_create,

@@ -225,10 +225,12 @@ static enum code take_core(const struct tile *tile, const struct detection_list 
 }
 
 static enum code detect_tiles(struct detector *detector, const struct plane *plane,
-                              struct detection_list *list, double scale, struct failure *why)
+                              struct detection_list *list, struct failure *why)
 {
+    /* In working pixels objects are as large as in training, whatever a pixel of this image measures. */
+    double object_side = detector->info.object_side_p99 * detector->info.preprocessing.scale;
+    int overlap = (int)ceil(tile_overlap_sides * object_side);
     struct tiling tiling;
-    int overlap = (int)ceil(tile_overlap_sides * detector->info.object_side_p99 * scale);
     enum code code = tiling_create(plane->width, plane->height, TILING_SIDE, overlap, &tiling, why);
     if (code != CODE_OK)
         return code;
@@ -296,7 +298,7 @@ enum code detector_detect(struct detector *detector, const struct image *image, 
     if (code != CODE_OK)
         return code;
     list->ray_count = detector->info.architecture.rays;
-    code = detect_tiles(detector, &plane, list, recipe.scale, why);
+    code = detect_tiles(detector, &plane, list, why);
     if (code != CODE_OK)
         return code;
     place_in_image(list, &plane, image);

@@ -2,6 +2,7 @@
  * them. */
 #include "model_file.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -110,6 +111,10 @@ enum code model_file_weights(const struct model_file *file, const struct network
             return failure_set(why, CODE_CORRUPT, "%s: the tensor %s has another shape than its network's",
                                file->path, parameter->name);
         safetensors_copy(tensor, slab + parameter->offset);
+        for (size_t k = 0; k < parameter->count; k++)
+            if (!isfinite(slab[parameter->offset + k]))
+                return failure_set(why, CODE_CORRUPT, "%s: the tensor %s holds what is no number", file->path,
+                                   parameter->name);
     }
     return CODE_OK;
 }

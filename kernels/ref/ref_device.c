@@ -1,40 +1,16 @@
-/* The table of "ref", its memory (the host's), and conversion. */
+/* The table of "ref", and conversion. */
 #include "ref_device.h"
 
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
+#include "host_memory.h"
 #include "ref_internal.h"
 
 static void close_device(struct device *device)
 {
     free(device);
-}
-
-static void *allocate(const struct device *device, size_t bytes)
-{
-    (void)device;
-    if (bytes > SIZE_MAX - 64)
-        return NULL;
-    size_t padded = (bytes + 63) / 64 * 64;
-    void *memory = aligned_alloc(64, padded ? padded : 64);
-    if (memory)
-        memset(memory, 0, padded);
-    return memory;
-}
-
-static void release(const struct device *device, void *memory)
-{
-    (void)device;
-    free(memory);
-}
-
-static void copy(const struct device *device, void *to, const void *from, size_t bytes)
-{
-    (void)device;
-    memcpy(to, from, bytes);
 }
 
 static enum code synchronize(const struct device *device, struct failure *why)
@@ -54,11 +30,11 @@ static void convert(const struct device *device, const struct tensor *from, cons
 
 static const struct device_operations operations = {
     .close = close_device,
-    .allocate = allocate,
-    .release = release,
-    .upload = copy,
-    .download = copy,
-    .copy = copy,
+    .allocate = host_memory_allocate,
+    .release = host_memory_release,
+    .upload = host_memory_copy,
+    .download = host_memory_copy,
+    .copy = host_memory_copy,
     .synchronize = synchronize,
     .convert = convert,
     .convolution_create = ref_convolution_create,

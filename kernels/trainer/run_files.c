@@ -20,6 +20,7 @@
 
 #define FLUSH_INTERVAL_MS 1000
 #define METRIC_FILE_MAX   ((size_t)1 << 30)
+#define VALUE_FILE_MAX    4096
 
 struct metric {
     char key[RUN_FILES_KEY_MAX];
@@ -141,23 +142,26 @@ enum code run_files_flush(struct run_files *files, bool now, struct failure *why
     return CODE_OK;
 }
 
-static enum code write_once(struct run_files *files, const char *kind, const char *key, const char *value,
-                            struct failure *why)
+static enum code write_value(struct run_files *files, const char *kind, const char *key, const char *value,
+                             struct failure *why)
 {
     SCOPE_FREE char *path = path_of(files, kind, key);
     if (!path)
         return failure_set(why, CODE_NO_MEMORY, "writing %s: out of memory", kind);
-    return file_exists(path) ? CODE_OK : file_write(path, value, strlen(value), why);
+    SCOPE_BUFFER present = {0};
+    bool says_so = file_read(path, VALUE_FILE_MAX, &present, NULL) == CODE_OK &&
+                   strcmp(buffer_text(&present), value) == 0;
+    return says_so ? CODE_OK : file_write(path, value, strlen(value), why);
 }
 
 enum code run_files_param(struct run_files *files, const char *key, const char *value, struct failure *why)
 {
-    return write_once(files, "params", key, value, why);
+    return write_value(files, "params", key, value, why);
 }
 
 enum code run_files_tag(struct run_files *files, const char *key, const char *value, struct failure *why)
 {
-    return write_once(files, "tags", key, value, why);
+    return write_value(files, "tags", key, value, why);
 }
 
 /* In place and without truncating first, so that a reader never meets an empty file: the line is written over

@@ -28,7 +28,8 @@ void run_files_metric(struct run_files *files, const char *key, double value, in
 /* Writes collected lines where the last flush is a second ago, or always with `now`. */
 MUST_CHECK enum code run_files_flush(struct run_files *files, bool now, struct failure *why);
 
-/* Writes params/<key> or tags/<key> where it is not there yet. */
+/* Writes params/<key> or tags/<key>, where it does not say so already: a folder that is used again with other
+ * options tells those of the last training. */
 MUST_CHECK enum code run_files_param(struct run_files *files, const char *key, const char *value,
                                      struct failure *why);
 MUST_CHECK enum code run_files_tag(struct run_files *files, const char *key, const char *value,

@@ -1,7 +1,6 @@
 /* A training from a folder to a model: see trainer.h.
  *
- *     dataset -> survey -> plan -> images decoded -> network (fresh, or from the checkpoint) -> loop ->
- * outputs
+ *     dataset -> survey -> plan -> images -> network (fresh, or from the checkpoint) -> loop -> outputs
  *
  * struct training carries what the steps share; trainer_run owns all of it and releases it on every path. One
  * thread runs everything but the making of batches (prefetch.h).
@@ -22,6 +21,7 @@
 #include "training.h"
 
 #define LINE_MAX_BYTES 2048
+#define SPEC_TEXT_MAX  ((size_t)1 << 20)
 
 struct trainer_options trainer_defaults(void)
 {
@@ -64,6 +64,13 @@ void training_say_lines(const struct training *training, const char *text)
 bool training_is_stopped(const struct training *training)
 {
     return training->options->stop && atomic_load(training->options->stop);
+}
+
+/* At the beginning: a file that is missing must not show after hours of training. */
+static enum code read_spec(struct training *training, struct failure *why)
+{
+    const char *path = training->options->spec_path;
+    return path ? file_read(path, SPEC_TEXT_MAX, &training->spec, why) : CODE_OK;
 }
 
 static enum code load_dataset(struct training *training, struct failure *why)
@@ -226,7 +233,9 @@ static enum code run(struct training *training, struct failure *why)
         file_join(training->options->output_folder, "artifacts/checkpoint.safetensors");
     if (!training->checkpoint_path)
         return failure_set(why, CODE_NO_MEMORY, "training: out of memory");
-    enum code code = run_files_create(training->options->output_folder, &training->files, why);
+    enum code code = read_spec(training, why);
+    if (code == CODE_OK)
+        code = run_files_create(training->options->output_folder, &training->files, why);
     if (code == CODE_OK)
         code = load_dataset(training, why);
     if (code == CODE_OK)
@@ -251,6 +260,7 @@ static void release(struct training *training)
     device_close(training->device);
     dataset_destroy(training->dataset);
     run_files_destroy(training->files);
+    buffer_free(&training->spec);
     free(training->checkpoint_path);
 }
 

@@ -1,14 +1,15 @@
 /* Trains a detector from a folder of annotated images, and writes everything that people and the platform
  * want to know about the training into one output folder.
  *
- *     progress                       "<done> <total> steps <steps a second>\n", rewritten about once a second
- *     metrics/train/loss ...         lines "<ms since 1970> <value> <step>\n"; also metrics/val/...,
- * metrics/test/... params/<key>, tags/<key>       one value a file artifacts/checkpoint.safetensors   where
- * to go on from after an interruption artifacts/detections/<split>.csv, artifacts/counts.csv,
- * artifacts/overlays/<image>.png model/model.safetensors, model/card.md, model/lineage.yaml     written last,
- * when all is well
+ * - progress: "<done> <total> steps <steps a second>\n", rewritten about once a second
+ * - metrics/train/<key>, metrics/val/<key>, metrics/test/<key>: lines "<ms since 1970> <value> <step>\n"
+ * - params/<key>, tags/<key>: one value a file
+ * - artifacts/checkpoint.safetensors: where to go on from after an interruption; it stays when all is done
+ * - artifacts/detections/<split>.csv, artifacts/counts.csv, artifacts/overlays/<image>.png
+ * - model/model.safetensors, model/card.md, model/lineage.yaml: after the last step
  *
- * The metrics of a split: ap50, ap75, map, f1, precision, recall, count_mae, count_bias, and ap50_<class>.
+ * The metrics of a split: ap50, ap75, map, f1, precision, recall, count_mae, count_bias; where there are
+ * several classes also ap50_<class>, f1_<class>, count_mae_<class>.
  *
  * Repeatability: what is trained is a function of the dataset, the options and the kind of device.  A
  * training that is interrupted and started again with the same options in the same folder goes on from its

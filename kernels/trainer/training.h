@@ -25,6 +25,7 @@ struct training {
     struct network *network;
     struct run_files *files;
     char *checkpoint_path;
+    struct buffer spec; /* the text of options->spec_path, empty for none */
     int64_t step; /* done so far */
 };
 

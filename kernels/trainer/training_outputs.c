@@ -21,7 +21,6 @@
 #include "scope.h"
 
 #define OVERLAYS_MAX   6
-#define SPEC_TEXT_MAX  ((size_t)1 << 20)
 #define DETECTION_ROOM ((size_t)1 << 30) /* bytes of one CSV file */
 
 static const char *const split_names[SPLIT_COUNT] = {"train", "val", "test", "none"};
@@ -31,26 +30,44 @@ static struct detector_options detector_options_of(const struct training *traini
     return (struct detector_options){.device = training->device, .precision = training->plan.precision};
 }
 
+/* The averaged weights, to be freed in any case.  Those of a training that ran away are refused. */
+static enum code read_averaged(const struct training *training, float **weights, struct failure *why)
+{
+    size_t floats = network_slab_floats(training->network);
+    *weights = malloc(floats * sizeof **weights);
+    if (!*weights)
+        return failure_set(why, CODE_NO_MEMORY, "reading the trained weights: out of memory");
+    network_read_slab(training->network, SLAB_EMA, *weights);
+    for (size_t i = 0; i < floats; i++)
+        if (!isfinite((*weights)[i]))
+            return failure_set(why, CODE_INVALID,
+                               "training: the weights are no numbers any more at step %lld: use a smaller lr"
+                               " than %g",
+                               (long long)training->step, training->plan.lr);
+    return CODE_OK;
+}
+
 static enum code averaged_detector(const struct training *training, struct detector **out,
                                    struct failure *why)
 {
-    size_t floats = network_slab_floats(training->network);
-    SCOPE_FREE float *weights = malloc(floats * sizeof *weights);
-    if (!weights)
-        return failure_set(why, CODE_NO_MEMORY, "scoring the model: out of memory");
-    network_read_slab(training->network, SLAB_EMA, weights);
+    SCOPE_FREE float *weights = NULL;
+    enum code code = read_averaged(training, &weights, why);
+    if (code != CODE_OK)
+        return code;
     struct detector_options options = detector_options_of(training);
-    return detector_create(&training->info, weights, floats, &options, out, why);
+    return detector_create(&training->info, weights, network_slab_floats(training->network), &options, out,
+                           why);
 }
 
+/* Every image of a split.  Those that cannot be read are named and counted; of the training images that was
+ * done before the first step. */
 static enum code score_split(struct training *training, struct detector *detector, enum dataset_split split,
-                             size_t images_max, struct scoring *out, struct failure *why)
+                             struct scoring *out, struct failure *why)
 {
     SCOPE_BUFFER warnings = {0};
-    struct scoring_options options = {
-        .split = split, .images_max = images_max, .stop = training->options->stop, .warnings = &warnings};
+    struct scoring_options options = {.split = split, .stop = training->options->stop, .warnings = &warnings};
     enum code code = scoring_run(detector, training->dataset, &options, out, why);
-    if (code == CODE_OK && out->skipped > 0) {
+    if (code == CODE_OK && out->skipped > 0 && split != SPLIT_TRAIN) {
         training_say_lines(training, buffer_text(&warnings));
         training->report->skipped_images += out->skipped;
     }
@@ -102,9 +119,11 @@ enum code training_outputs_look(struct training *training, enum dataset_split sp
         return CODE_OK;
     struct detector *detector = NULL;
     struct scoring scoring = {0};
+    struct scoring_options options = {
+        .split = split, .images_max = images_max, .stop = training->options->stop};
     enum code code = averaged_detector(training, &detector, why);
     if (code == CODE_OK)
-        code = score_split(training, detector, split, images_max, &scoring, why);
+        code = scoring_run(detector, training->dataset, &options, &scoring, why);
     detector_destroy(detector);
     if (code == CODE_INTERRUPTED)
         return CODE_OK; /* the loop itself sees the wish to stop, and keeps a checkpoint first */
@@ -192,7 +211,7 @@ static enum code choose_thresholds(struct training *training, struct scoring *va
     int classes = training->plan.architecture.classes;
     enum code code = averaged_detector(training, &detector, why);
     if (code == CODE_OK)
-        code = score_split(training, detector, has_val ? SPLIT_VAL : SPLIT_TRAIN, 0, val, why);
+        code = score_split(training, detector, has_val ? SPLIT_VAL : SPLIT_TRAIN, val, why);
     detector_destroy(detector);
     if (code == CODE_OK)
         code = thresholds_choose(val->images, val->count, classes, &training->info.thresholds, why);
@@ -204,11 +223,9 @@ static enum code choose_thresholds(struct training *training, struct scoring *va
 
 static enum code write_model(struct training *training, const char *path, struct failure *why)
 {
-    SCOPE_FREE float *weights = malloc(network_slab_floats(training->network) * sizeof *weights);
-    if (!weights)
-        return failure_set(why, CODE_NO_MEMORY, "%s: out of memory", path);
-    network_read_slab(training->network, SLAB_EMA, weights);
-    return model_file_write(path, &training->info, training->network, weights, why);
+    SCOPE_FREE float *weights = NULL;
+    enum code code = read_averaged(training, &weights, why);
+    return code == CODE_OK ? model_file_write(path, &training->info, training->network, weights, why) : code;
 }
 
 static enum code score_test(struct training *training, const char *model_path, struct scoring *test,
@@ -218,7 +235,7 @@ static enum code score_test(struct training *training, const char *model_path, s
     struct detector_options options = detector_options_of(training);
     enum code code = detector_open(model_path, &options, &detector, why);
     if (code == CODE_OK && training->survey.images[SPLIT_TEST] > 0)
-        code = score_split(training, detector, SPLIT_TEST, 0, test, why);
+        code = score_split(training, detector, SPLIT_TEST, test, why);
     detector_destroy(detector);
     if (code == CODE_OK && test->count > 0)
         code = evaluation_compute(test->images, test->count, training->plan.architecture.classes,
@@ -244,15 +261,13 @@ static enum code digest_file(const char *path, char text[DIGEST_TEXT_BYTES], str
 static enum code write_card(struct training *training, const char *model_path,
                             const struct model_card_scores *scores, struct failure *why)
 {
-    SCOPE_BUFFER card = {0}, lineage = {0}, spec = {0};
+    SCOPE_BUFFER card = {0}, lineage = {0};
     char digest[DIGEST_TEXT_BYTES];
     enum code code = digest_file(model_path, digest, why);
-    if (code == CODE_OK && training->options->spec_path)
-        code = file_read(training->options->spec_path, SPEC_TEXT_MAX, &spec, why);
     if (code != CODE_OK)
         return code;
     model_card_append(training, scores, &card);
-    model_card_append_lineage(training, scores, digest, buffer_text(&spec), &lineage);
+    model_card_append_lineage(training, scores, digest, buffer_text(&training->spec), &lineage);
     code = write_text(training, "model/card.md", &card, why);
     return code == CODE_OK ? write_text(training, "model/lineage.yaml", &lineage, why) : code;
 }

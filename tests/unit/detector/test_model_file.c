@@ -2,6 +2,7 @@
 #include "assert_near.h"
 
 #include <stdio.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -271,6 +272,29 @@ static void a_model_file_detects_as_the_weights_it_was_made_of(void **state)
     device_close(device);
 }
 
+static void a_model_with_weights_that_are_no_numbers_is_refused(void **state)
+{
+    (void)state;
+    const struct device_options one_thread = {.threads = 1};
+    struct device *device;
+    struct failure why;
+    assert_code_ok(device_open("cpu", &one_thread, &device, &why), why);
+    const struct model_info info = sample_info();
+    struct network *network = make_network(device, &info);
+    float *weights = malloc(network_slab_floats(network) * sizeof *weights);
+    network_read_slab(network, SLAB_WEIGHTS, weights);
+    const struct network_parameter *parameter = network_parameter(network, 3);
+    weights[parameter->offset] = NAN;
+    assert_code_ok(model_file_write(path, &info, network, weights, &why), why);
+    const struct detector_options options = {.device = device};
+    struct detector *detector;
+    assert_int_equal(detector_open(path, &options, &detector, &why), CODE_CORRUPT);
+    assert_non_null(strstr(why.text, parameter->name));
+    network_destroy(network);
+    free(weights);
+    device_close(device);
+}
+
 static void a_large_image_is_seen_in_tiles_without_doubles(void **state)
 {
     (void)state;
@@ -336,6 +360,7 @@ int main(void)
         cmocka_unit_test(a_description_survives_as_json),
         cmocka_unit_test(a_description_without_a_member_is_refused_by_name),
         cmocka_unit_test(a_model_file_detects_as_the_weights_it_was_made_of),
+        cmocka_unit_test(a_model_with_weights_that_are_no_numbers_is_refused),
         cmocka_unit_test(a_large_image_is_seen_in_tiles_without_doubles),
         cmocka_unit_test(files_that_are_no_models_are_refused_in_words),
     };

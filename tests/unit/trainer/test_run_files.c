@@ -77,13 +77,13 @@ static void metric_lines_carry_time_value_and_step(void **state)
     assert_false(file_exists(absent));
 }
 
-static void params_are_written_once(void **state)
+static void params_say_what_was_used_last(void **state)
 {
     struct fixture *fixture = *state;
     struct failure why;
     assert_code_ok(run_files_param(fixture->files, "batch", "8\n", &why), why);
     assert_code_ok(run_files_param(fixture->files, "batch", "16\n", &why), why);
-    assert_text(fixture, "params/batch", "8\n");
+    assert_text(fixture, "params/batch", "16\n");
 }
 
 static void progress_is_one_line_that_may_become_shorter(void **state)
@@ -137,7 +137,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(metric_lines_carry_time_value_and_step, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(params_are_written_once, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(params_say_what_was_used_last, set_up, tear_down),
         cmocka_unit_test_setup_teardown(progress_is_one_line_that_may_become_shorter, set_up, tear_down),
         cmocka_unit_test_setup_teardown(going_back_drops_lines_of_later_steps, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_write_that_fails_is_a_failure_in_words, set_up, tear_down),
