@@ -7,37 +7,36 @@
 #include <string.h>
 
 struct translation {
-    const char *name;
     int errno_value;
     int exit_status;
 };
 
 static const struct translation translations[CODE_COUNT] = {
-    [CODE_OK] = {"OK", 0, 0},
-    [CODE_INVALID] = {"INVALID", EINVAL, 1},
-    [CODE_NOT_FOUND] = {"NOT_FOUND", ENOENT, 1},
-    [CODE_EXISTS] = {"EXISTS", EEXIST, 1},
-    [CODE_NOT_DIRECTORY] = {"NOT_DIRECTORY", ENOTDIR, 1},
-    [CODE_IS_DIRECTORY] = {"IS_DIRECTORY", EISDIR, 1},
-    [CODE_NOT_EMPTY] = {"NOT_EMPTY", ENOTEMPTY, 1},
-    [CODE_NAME_TOO_LONG] = {"NAME_TOO_LONG", ENAMETOOLONG, 1},
-    [CODE_CROSS_SPACE] = {"CROSS_SPACE", EXDEV, 1},
-    [CODE_DENIED] = {"DENIED", EACCES, 1},
-    [CODE_NOT_PERMITTED] = {"NOT_PERMITTED", EPERM, 1},
-    [CODE_READ_ONLY] = {"READ_ONLY", EROFS, 1},
-    [CODE_NO_SPACE] = {"NO_SPACE", ENOSPC, 3},
-    [CODE_TOO_LARGE] = {"TOO_LARGE", EFBIG, 1},
-    [CODE_NO_MEMORY] = {"NO_MEMORY", ENOMEM, 3},
-    [CODE_BUSY] = {"BUSY", EBUSY, 1},
-    [CODE_AGAIN] = {"AGAIN", EAGAIN, 1},
-    [CODE_NO_DATA] = {"NO_DATA", ENODATA, 1},
-    [CODE_NO_OFFSET] = {"NO_OFFSET", ENXIO, 1},
-    [CODE_UNSUPPORTED] = {"UNSUPPORTED", EOPNOTSUPP, 1},
-    [CODE_LINK_LIMIT] = {"LINK_LIMIT", EMLINK, 1},
-    [CODE_CORRUPT] = {"CORRUPT", EIO, 1},
-    [CODE_NEWER_FORMAT] = {"NEWER_FORMAT", EIO, 1},
-    [CODE_IO] = {"IO", EIO, 3},
-    [CODE_INTERRUPTED] = {"INTERRUPTED", EINTR, 3},
+    [CODE_OK] = {0, 0},
+    [CODE_INVALID] = {EINVAL, 1},
+    [CODE_NOT_FOUND] = {ENOENT, 1},
+    [CODE_EXISTS] = {EEXIST, 1},
+    [CODE_NOT_DIRECTORY] = {ENOTDIR, 1},
+    [CODE_IS_DIRECTORY] = {EISDIR, 1},
+    [CODE_NOT_EMPTY] = {ENOTEMPTY, 1},
+    [CODE_NAME_TOO_LONG] = {ENAMETOOLONG, 1},
+    [CODE_CROSS_SPACE] = {EXDEV, 1},
+    [CODE_DENIED] = {EACCES, 1},
+    [CODE_NOT_PERMITTED] = {EPERM, 1},
+    [CODE_READ_ONLY] = {EROFS, 1},
+    [CODE_NO_SPACE] = {ENOSPC, 3},
+    [CODE_TOO_LARGE] = {EFBIG, 1},
+    [CODE_NO_MEMORY] = {ENOMEM, 3},
+    [CODE_BUSY] = {EBUSY, 1},
+    [CODE_AGAIN] = {EAGAIN, 1},
+    [CODE_NO_DATA] = {ENODATA, 1},
+    [CODE_NO_OFFSET] = {ENXIO, 1},
+    [CODE_UNSUPPORTED] = {EOPNOTSUPP, 1},
+    [CODE_LINK_LIMIT] = {EMLINK, 1},
+    [CODE_CORRUPT] = {EIO, 1},
+    [CODE_NEWER_FORMAT] = {EIO, 1},
+    [CODE_IO] = {EIO, 3},
+    [CODE_INTERRUPTED] = {EINTR, 3},
 };
 
 enum code failure_set(struct failure *why, enum code code, const char *format, ...)
@@ -99,9 +98,4 @@ enum code failure_from_errno(int errno_value)
 int failure_to_exit_status(enum code code)
 {
     return code < CODE_COUNT ? translations[code].exit_status : 3;
-}
-
-const char *failure_code_name(enum code code)
-{
-    return code < CODE_COUNT ? translations[code].name : "?";
 }

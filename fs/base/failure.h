@@ -67,7 +67,4 @@ int failure_to_errno(enum code code);
 enum code failure_from_errno(int errno_value);
 int failure_to_exit_status(enum code code);
 
-/* The code's name for logs and tests, as in "NOT_FOUND". */
-const char *failure_code_name(enum code code);
-
 #endif

@@ -269,11 +269,6 @@ const struct store_id *store_folder_id(const struct store_folder *folder)
     return &folder->id;
 }
 
-const char *store_folder_path(const struct store_folder *folder)
-{
-    return folder->path;
-}
-
 const char *store_folder_packs_path(const struct store_folder *folder)
 {
     return folder->packs;
@@ -282,9 +277,4 @@ const char *store_folder_packs_path(const struct store_folder *folder)
 const char *store_folder_catalog_path(const struct store_folder *folder)
 {
     return folder->catalog;
-}
-
-bool store_folder_read_only(const struct store_folder *folder)
-{
-    return folder->read_only;
 }

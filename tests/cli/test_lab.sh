@@ -13,6 +13,26 @@ check "README is there" grep -q jobs "$lab/README"
 check "images outside" expect_status 0 "$cytofs" synth fluo16 "$work/plain" --images 12 --width 128 --height 128
 check "a dataset" expect_status 0 "$cytofs" import "$work/plain" "$lab/datasets/cells"
 
+look_around() { # what shells, file managers, backups and editors try without being told
+    ls -lRa "$lab" && find "$lab" -ls && du -s "$lab" && df "$lab" && grep -rq no-such-text "$lab/datasets"
+    for path in "$lab/README" "$lab/jobs/queue" "$lab/datasets/cells/images" "$lab/jobs/events" "$lab/lab/health"; do
+        test -w "$path"; test -x "$path"; test -e "$path.swp"; readlink "$path"; cat "$path/below"; cd "$path/none"
+        getfattr -d -m - "$path"; python3 -c 'import os, sys; os.listxattr(sys.argv[1]); os.getxattr(sys.argv[1], "user.none")' "$path"
+    done
+    tar -cf "$work/lab.tar" -C "$lab" README datasets experiments lab/health
+    rsync -aX "$lab/datasets/" "$work/backup/"
+    mkdir -p "$lab/experiments" && mkdir "$lab/jobs" || rmdir "$lab/datasets/cells" || cat "$lab/jobs/none.yaml"
+    cp -a "$lab/README" "$work/README" && git -C "$lab/datasets/cells" status
+}
+look_around >/dev/null 2>&1
+cat "$lab/lab/last-error"
+check "looking around is no failure" grep -q 'nothing was refused' "$lab/lab/last-error"
+figure() { awk -v name="$1" '$1 == name {print $2}' "$lab/lab/health"; }
+check "lab/health counts files" [ "$(figure files)" = "$(find "$lab/datasets" "$lab/lab/nodes" -type f | wc -l)" ]
+check "and their bytes" [ "$(figure bytes)" = "$(find "$lab/datasets" "$lab/lab/nodes" -type f -printf '%s\n' | awk '{sum += $1} END {print sum}')" ]
+check "and knows the disk" [ "$(figure bytes_free)" -gt 1000000 ]
+check "and what the store takes" [ "$(figure bytes_stored)" -ge "$(figure bytes)" ]
+
 printf 'experiment: tests\ndataset: datasets/cels\ntrain: {network: celldet-x, batch: many}\n' >"$work/bad.yaml"
 check "cp of a bad spec exits 1" expect_status 1 cp "$work/bad.yaml" "$lab/jobs/"
 check "its text is kept" cmp "$work/bad.yaml" "$lab/jobs/bad.yaml"
