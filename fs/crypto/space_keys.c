@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "aead.h"
-#include "keyed_digest.h"
 #include "entropy.h"
 #include "kdf.h"
 #include "secret.h"
@@ -55,10 +54,6 @@ static enum code derive_all(const struct derivation *from, struct space_keys *ou
         code = derive(from, "cytofs 1 xattrs", AEAD_KEY_BYTES, why);
     if (code == CODE_OK)
         code = aead_key_create(from->derived, &out->xattrs, why);
-    if (code == CODE_OK)
-        code = derive(from, "cytofs 1 content ids", KEYED_DIGEST_KEY_BYTES, why);
-    if (code == CODE_OK)
-        code = keyed_digest_key_create(from->derived, &out->content_ids, why);
     return code;
 }
 
@@ -80,6 +75,5 @@ void space_keys_clear(struct space_keys *keys)
     aead_key_destroy(keys->contents);
     siv_key_destroy(keys->names);
     aead_key_destroy(keys->xattrs);
-    keyed_digest_key_destroy(keys->content_ids);
     *keys = (struct space_keys){0};
 }

@@ -28,7 +28,6 @@ static void free_contexts(void *contexts_of_thread)
     EVP_CIPHER_CTX_free(contexts->seal);
     EVP_CIPHER_CTX_free(contexts->open);
     EVP_CIPHER_CTX_free(contexts->siv);
-    EVP_MAC_CTX_free(contexts->hmac);
     free(contexts);
     current = NULL;
 }
@@ -43,11 +42,9 @@ static void set_up(void)
     thread_contexts_algorithms = (struct thread_algorithms){
         .gcm = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL),
         .siv = EVP_CIPHER_fetch(NULL, "AES-256-SIV", NULL),
-        .hmac = EVP_MAC_fetch(NULL, "HMAC", NULL),
     };
     ready = thread_contexts_algorithms.gcm && thread_contexts_algorithms.siv &&
-            thread_contexts_algorithms.hmac && pthread_key_create(&owner, free_contexts) == 0 &&
-            pthread_atfork(NULL, NULL, note_fork) == 0;
+            pthread_key_create(&owner, free_contexts) == 0 && pthread_atfork(NULL, NULL, note_fork) == 0;
 }
 
 static struct thread_contexts *make_contexts(void)
@@ -59,9 +56,7 @@ static struct thread_contexts *make_contexts(void)
     contexts->seal = EVP_CIPHER_CTX_new();
     contexts->open = EVP_CIPHER_CTX_new();
     contexts->siv = EVP_CIPHER_CTX_new();
-    contexts->hmac = EVP_MAC_CTX_new(thread_contexts_algorithms.hmac);
-    if (contexts->seal && contexts->open && contexts->siv && contexts->hmac &&
-        pthread_setspecific(owner, contexts) == 0)
+    if (contexts->seal && contexts->open && contexts->siv && pthread_setspecific(owner, contexts) == 0)
         return contexts;
     free_contexts(contexts);
     return NULL;

@@ -12,6 +12,7 @@
 
 #include <stdlib.h>
 
+#include "aead.h"
 #include "catalog_chunk.h"
 #include "chunk_store.h"
 #include "logging.h"
@@ -62,6 +63,8 @@ static uint32_t choose_pack(struct tree *tree)
 static enum code copy_chunk(struct tree *tree, const struct catalog_chunk *row, struct chunk_address *to,
                             struct failure *why)
 {
+    if (row->bytes > TREE_CHUNK_BYTES + AEAD_OVERHEAD)
+        return failure_set(why, CODE_CORRUPT, "a chunk in it has an impossible length (run: cytofs fsck)");
     struct chunk_address from = {.pack = row->pack, .bytes = row->bytes, .offset = row->offset};
     SCOPE_FREE uint8_t *sealed = malloc(row->bytes);
     if (!sealed)

@@ -14,7 +14,6 @@
 #include "aead.h"
 #include "entropy.h"
 #include "failure.h"
-#include "keyed_digest.h"
 #include "siv.h"
 #include "timing.h"
 
@@ -23,7 +22,6 @@
 struct bench {
     struct aead_key *contents;
     struct siv_key *names;
-    struct keyed_digest_key *ids;
     uint8_t *plain, *sealed; /* MESSAGE_MAX, and room for the overhead */
     size_t count;            /* bytes of the message at hand */
 };
@@ -48,12 +46,6 @@ static enum code name(struct bench *bench, struct failure *why)
 {
     const struct siv_message message = {place, 8, bench->plain, bench->count};
     return siv_seal(bench->names, &message, bench->sealed, why);
-}
-
-static enum code content_id(struct bench *bench, struct failure *why)
-{
-    uint8_t digest[KEYED_DIGEST_BYTES];
-    return keyed_digest_compute(bench->ids, bench->plain, bench->count, digest, why);
 }
 
 static enum code measure(struct bench *bench, const char *what, bench_step *step, double seconds,
@@ -82,7 +74,7 @@ static enum code make_keys(struct bench *bench, struct failure *why)
         code = aead_key_create(bytes, &bench->contents, why);
     if (code == CODE_OK)
         code = siv_key_create(bytes, &bench->names, why);
-    return code == CODE_OK ? keyed_digest_key_create(bytes, &bench->ids, why) : code;
+    return code;
 }
 
 static enum code run(struct bench *bench, double seconds, struct failure *why)
@@ -94,8 +86,6 @@ static enum code run(struct bench *bench, double seconds, struct failure *why)
         code = measure(bench, "seal", seal, seconds, why);
         if (code == CODE_OK)
             code = measure(bench, "open", open_sealed, seconds, why);
-        if (code == CODE_OK)
-            code = measure(bench, "content-id", content_id, seconds, why);
     }
     bench->count = 20;
     return code == CODE_OK ? measure(bench, "name", name, seconds, why) : code;
@@ -112,7 +102,6 @@ int main(int argc, char **argv)
         fprintf(stderr, "bench_crypto: %s\n", why.text);
     aead_key_destroy(bench.contents);
     siv_key_destroy(bench.names);
-    keyed_digest_key_destroy(bench.ids);
     free(bench.plain);
     free(bench.sealed);
     return failure_to_exit_status(code);

@@ -3,7 +3,6 @@
 Usage: oracle.py COMMAND HEX...    prints the result in hexadecimal; exit status 77 where `cryptography` is missing.
 """
 import hashlib
-import hmac
 import struct
 import sys
 
@@ -72,10 +71,6 @@ def space_name(space_key, space, associated, plain):
     return siv(hkdf(space_key, space, b"cytofs 1 names", 64), associated, plain)
 
 
-def space_content_id(space_key, space, plain):
-    return hmac.new(hkdf(space_key, space, b"cytofs 1 content ids", 32), plain, hashlib.sha256).digest()
-
-
 def keywrap(store, space, generation, recipient_id, recipient_private, sender_id, sender_public, wrapped):
     assert wrapped[0] == 1 and len(wrapped) == 81
     private = X25519PrivateKey.from_private_bytes(recipient_private)
@@ -100,7 +95,7 @@ def key_file(passphrase, text):
 
 
 COMMANDS = {f.__name__.replace("_", "-"): f
-            for f in (siv, space_chunk, space_xattr, space_name, space_content_id, keywrap, key_file)}
+            for f in (siv, space_chunk, space_xattr, space_name, keywrap, key_file)}
 
 if __name__ == "__main__":
     print(COMMANDS[sys.argv[1]](*(bytes.fromhex(a) for a in sys.argv[2:])).hex())

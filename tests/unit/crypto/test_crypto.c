@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include "aead.h"
-#include "keyed_digest.h"
 #include "entropy.h"
 #include "kdf.h"
 #include "secret.h"
@@ -203,39 +202,7 @@ static void a_name_is_sealed_alike_in_one_folder_and_differently_in_two(void **s
     siv_key_destroy(key);
 }
 
-/* Digests and derivation ----------------------------------------------------------------------- */
-
-/* RFC 4231, cases 1 and 2; HMAC fills short keys up with zeros, so they are keys of 32 bytes too. */
-static void keyed_digests_give_the_published_results(void **state)
-{
-    (void)state;
-    static const struct {
-        const char *key, *text, *digest;
-    } cases[] = {
-        {"0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b", "Hi There",
-         "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7"},
-        {"4a656665", "what do ya want for nothing?",
-         "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"},
-    };
-    struct keyed_digest_key *keys[2];
-    for (int i = 0; i < 2; i++) {
-        uint8_t bytes[KEYED_DIGEST_KEY_BYTES] = {0};
-        struct vector key = vector_of(cases[i].key);
-        memcpy(bytes, key.bytes, key.count);
-        assert_code_ok(keyed_digest_key_create(bytes, &keys[i], &why), why);
-    }
-    for (int round = 0; round < 4; round++) {
-        int i = round % 2;
-        uint8_t digest[KEYED_DIGEST_BYTES];
-        for (int twice = 0; twice < 2; twice++) {
-            assert_code_ok(keyed_digest_compute(keys[i], cases[i].text, strlen(cases[i].text), digest, &why),
-                           why);
-            assert_bytes_are(digest, cases[i].digest);
-        }
-    }
-    keyed_digest_key_destroy(keys[0]);
-    keyed_digest_key_destroy(keys[1]);
-}
+/* Derivation ----------------------------------------------------------------------------------- */
 
 /* RFC 5869, cases 1 and 3. */
 static void hkdf_gives_the_published_results(void **state)
@@ -262,20 +229,17 @@ static void two_spaces_with_one_key_share_no_working_key(void **state)
     struct space_keys keys[2];
     for (uint8_t i = 0; i < 2; i++)
         assert_code_ok(space_keys_derive(space_key, &(struct space_id){{i}}, &keys[i], &why), why);
-    uint8_t sealed[4 + AEAD_OVERHEAD], opened[4], names[2][20], ids[2][KEYED_DIGEST_BYTES];
+    uint8_t sealed[4 + AEAD_OVERHEAD], opened[4], names[2][20];
     assert_code_ok(aead_seal(keys[0].contents, &(struct aead_message){NULL, 0, "data", 4}, sealed, &why),
                    why);
     const struct aead_message message = {NULL, 0, sealed, sizeof sealed};
     assert_code_ok(aead_open(keys[0].contents, &message, opened, &why), why);
     assert_int_equal(aead_open(keys[0].xattrs, &message, opened, &why), CODE_CORRUPT);
     assert_int_equal(aead_open(keys[1].contents, &message, opened, &why), CODE_CORRUPT);
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 2; i++)
         assert_code_ok(siv_seal(keys[i].names, &(struct siv_message){"1", 1, "name", 4}, names[i], &why),
                        why);
-        assert_code_ok(keyed_digest_compute(keys[i].content_ids, "data", 4, ids[i], &why), why);
-    }
     assert_memory_not_equal(names[0], names[1], sizeof names[0]);
-    assert_memory_not_equal(ids[0], ids[1], KEYED_DIGEST_BYTES);
     space_keys_clear(&keys[0]);
     space_keys_clear(&keys[1]);
     secret_free(space_key);
@@ -367,13 +331,12 @@ static void hexadecimal_text_is_read_strictly(void **state)
 struct shared_keys {
     struct aead_key *contents;
     struct siv_key *names;
-    struct keyed_digest_key *ids;
 };
 
 static void *use_every_kind_of_key(void *shared)
 {
     const struct shared_keys *keys = shared;
-    uint8_t sealed[100 + AEAD_OVERHEAD], plain[100] = {7}, opened[100], name[20], id[KEYED_DIGEST_BYTES];
+    uint8_t sealed[100 + AEAD_OVERHEAD], plain[100] = {7}, opened[100], name[20];
     for (int round = 0; round < 300; round++) {
         const struct aead_message seal = {"p", 1, plain, sizeof plain},
                                   open = {"p", 1, sealed, sizeof sealed};
@@ -382,8 +345,7 @@ static void *use_every_kind_of_key(void *shared)
             memcmp(opened, plain, sizeof plain) != 0 ||
             siv_seal(keys->names, &(struct siv_message){"1", 1, "name", 4}, name, NULL) != CODE_OK ||
             siv_open(keys->names, &(struct siv_message){"1", 1, name, sizeof name}, opened, NULL) !=
-                CODE_OK ||
-            keyed_digest_compute(keys->ids, plain, sizeof plain, id, NULL) != CODE_OK)
+                CODE_OK)
             return shared;
     }
     return NULL;
@@ -394,7 +356,6 @@ static void threads_share_keys(void **state)
     (void)state;
     struct shared_keys keys = {.contents = some_aead_key(5)};
     assert_code_ok(siv_key_create(vector_of(SIV_KEY).bytes, &keys.names, &why), why);
-    assert_code_ok(keyed_digest_key_create(vector_of(SIV_KEY).bytes, &keys.ids, &why), why);
     pthread_t threads[4];
     for (int i = 0; i < 4; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, use_every_kind_of_key, &keys), 0);
@@ -405,7 +366,6 @@ static void threads_share_keys(void **state)
     }
     aead_key_destroy(keys.contents);
     siv_key_destroy(keys.names);
-    keyed_digest_key_destroy(keys.ids);
 }
 
 int main(void)
@@ -417,7 +377,6 @@ int main(void)
         cmocka_unit_test(no_nonce_comes_twice_not_even_across_a_fork),
         cmocka_unit_test(siv_gives_the_published_result),
         cmocka_unit_test(a_name_is_sealed_alike_in_one_folder_and_differently_in_two),
-        cmocka_unit_test(keyed_digests_give_the_published_results),
         cmocka_unit_test(hkdf_gives_the_published_results),
         cmocka_unit_test(two_spaces_with_one_key_share_no_working_key),
         cmocka_unit_test(secrets_do_not_overlap_and_come_back_as_zeros),

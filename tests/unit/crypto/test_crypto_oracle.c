@@ -9,7 +9,6 @@
 
 #include "aead.h"
 #include "buffer.h"
-#include "keyed_digest.h"
 #include "entropy.h"
 #include "file.h"
 #include "keywrap.h"
@@ -75,7 +74,7 @@ static void the_oracle_agrees_on_everything_that_a_space_key_gives(void **state)
     assert_code_ok(space_keys_draw(&space_key, &why), why);
     assert_code_ok(entropy_fill(space.bytes, IDENTITY_BYTES, &why), why);
     assert_code_ok(space_keys_derive(space_key, &space, &keys, &why), why);
-    uint8_t plain[300], sealed[300 + AEAD_OVERHEAD], id[KEYED_DIGEST_BYTES];
+    uint8_t plain[300], sealed[300 + AEAD_OVERHEAD];
     assert_code_ok(entropy_fill(plain, sizeof plain, &why), why);
 
     struct argument arguments[] = {
@@ -93,9 +92,6 @@ static void the_oracle_agrees_on_everything_that_a_space_key_gives(void **state)
         arguments[3] = (struct argument){plain, count};
         assert_oracle_says("space-name", arguments, 4, sealed, count + SIV_OVERHEAD);
     }
-    assert_code_ok(keyed_digest_compute(keys.content_ids, plain, sizeof plain, id, &why), why);
-    arguments[2] = (struct argument){plain, sizeof plain};
-    assert_oracle_says("space-content-id", arguments, 3, id, sizeof id);
     space_keys_clear(&keys);
     secret_free(space_key);
 }

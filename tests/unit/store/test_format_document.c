@@ -10,7 +10,6 @@
 #include "chunk_store_packs.h"
 #include "hex.h"
 #include "kdf.h"
-#include "keyed_digest.h"
 #include "keywrap.h"
 #include "member_key_file.h"
 #include "siv.h"
@@ -100,7 +99,6 @@ static void the_derived_keys_are_those_of_the_document(void **state)
     assert_derived("contents-key", "cytofs 1 contents", 32);
     assert_derived("names-key", "cytofs 1 names", 64);
     assert_derived("xattrs-key", "cytofs 1 xattrs", 32);
-    assert_derived("content-ids-key", "cytofs 1 content ids", 32);
 }
 
 static void the_sealed_things_are_those_of_the_document(void **state)
@@ -110,7 +108,7 @@ static void the_sealed_things_are_those_of_the_document(void **state)
     struct space_keys keys;
     assert_code_ok(space_keys_derive(hex_example("space-key").bytes, &space, &keys, &why), why);
     const struct example contents = hex_example("sealed-contents");
-    uint8_t sealed[64], plain[64], id[KEYED_DIGEST_BYTES];
+    uint8_t sealed[64], plain[64];
     const struct aead_message seal = {"place", 5, "cells\n", 6};
     assert_code_ok(aead_seal_with_nonce(keys.contents, contents.bytes, &seal, sealed, &why), why);
     assert_example("sealed-contents", sealed, 6 + AEAD_OVERHEAD);
@@ -120,8 +118,6 @@ static void the_sealed_things_are_those_of_the_document(void **state)
     assert_code_ok(siv_seal(keys.names, &(struct siv_message){"folder", 6, "cell.png", 8}, sealed, &why),
                    why);
     assert_example("sealed-name", sealed, 8 + SIV_OVERHEAD);
-    assert_code_ok(keyed_digest_compute(keys.content_ids, "cells\n", 6, id, &why), why);
-    assert_example("content-id", id, KEYED_DIGEST_BYTES);
     space_keys_clear(&keys);
 }
 
