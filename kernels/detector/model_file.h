@@ -32,8 +32,8 @@ MUST_CHECK enum code model_file_open(const char *path, struct model_file **out, 
 void model_file_close(struct model_file *file);
 const struct model_info *model_file_info(const struct model_file *file);
 
-/* The file's weights in the order of `network`'s slab (network_slab_floats values).  A tensor that is missing,
- * of another shape, or holds infinities or not-a-numbers is CODE_CORRUPT. */
+/* The file's weights in the order of `network`'s slab (network_slab_floats values).  A tensor that is
+ * missing, of another shape, or holds infinities or not-a-numbers is CODE_CORRUPT. */
 MUST_CHECK enum code model_file_weights(const struct model_file *file, const struct network *network,
                                         float *slab, struct failure *why);
 

@@ -45,7 +45,8 @@ void preprocessing_percentiles(const struct image *image, double *low, double *h
     *high = rank_value(histogram, total, percentile_high) / sample_max(image);
 }
 
-int preprocessing_side(int image_side, double scale)
+/* Width or height of the working image. */
+static int working_side(int image_side, double scale)
 {
     int side = (int)lrint(image_side * scale);
     return side < 1 ? 1 : side;
@@ -92,8 +93,8 @@ enum code preprocessing_apply(const struct preprocessing *recipe, const struct i
     double low, gain;
     intensity_range(recipe, image, &low, &gain);
     convert_samples(image, &full, low, gain);
-    int width = preprocessing_side(image->width, recipe->scale);
-    int height = preprocessing_side(image->height, recipe->scale);
+    int width = working_side(image->width, recipe->scale);
+    int height = working_side(image->height, recipe->scale);
     if (width == image->width && height == image->height) {
         *out = full;
         full.data = NULL;

@@ -30,9 +30,6 @@ struct preprocessing {
 /* The 1st and 99.8th percentile of all samples, as parts 0 .. 1 of the sample type's maximum. */
 void preprocessing_percentiles(const struct image *image, double *low, double *high);
 
-/* Width or height of the working image. */
-int preprocessing_side(int image_side, double scale);
-
 /* Makes the working image; the caller frees it with resample_free. */
 MUST_CHECK enum code preprocessing_apply(const struct preprocessing *recipe, const struct image *image,
                                          struct plane *out, struct failure *why);

@@ -1,7 +1,6 @@
 /* Detections as text: see results.h. */
 #include "results.h"
 
-#include <math.h>
 #include <stdbool.h>
 
 /* A box within half a pixel of the frame belongs to an object that may go on outside. */
@@ -62,43 +61,4 @@ void results_append_counts(struct buffer *out, const char *image, const struct d
     for (int k = 0; k < info->architecture.classes; k++)
         buffer_printf(out, ",%zu", counts[k]);
     buffer_printf(out, ",%zu\n", list->count);
-}
-
-static void append_json_outline(struct buffer *out, const struct detection *item, int ray_count,
-                                const int size[2])
-{
-    float points[NETWORK_RAYS_MAX][2];
-    detection_outline(item, ray_count, size, points);
-    buffer_append_text(out, ",\"outline\":[");
-    for (int k = 0; k < ray_count; k++)
-        buffer_printf(out, "%s[%.2f,%.2f]", k ? "," : "", points[k][0], points[k][1]);
-    buffer_append_text(out, "]");
-}
-
-void results_append_json(struct buffer *out, const struct results_image *image,
-                         const struct detection_list *list, const struct model_info *info)
-{
-    size_t counts[DETECTION_CLASSES_MAX];
-    count_classes(list, counts);
-    const int size[2] = {image->width, image->height};
-    buffer_append_text(out, "{\"image\":");
-    buffer_append_json(out, image->name);
-    buffer_printf(out, ",\"width\":%d,\"height\":%d,\"counts\":{", image->width, image->height);
-    for (int k = 0; k < info->architecture.classes; k++) {
-        buffer_append_text(out, k ? "," : "");
-        buffer_append_json(out, info->class_names[k]);
-        buffer_printf(out, ":%zu", counts[k]);
-    }
-    buffer_append_text(out, "},\"detections\":[");
-    for (size_t i = 0; i < list->count; i++) {
-        const struct detection *item = &list->items[i];
-        buffer_append_text(out, i ? ",\n{\"class\":" : "\n{\"class\":");
-        buffer_append_json(out, info->class_names[item->class_index]);
-        buffer_printf(out, ",\"score\":%.4f,\"probability\":%.4f,\"box\":[%.2f,%.2f,%.2f,%.2f]", item->score,
-                      item->probability, item->box.x0, item->box.y0, item->box.x1, item->box.y1);
-        if (list->ray_count >= 3)
-            append_json_outline(out, item, list->ray_count, size);
-        buffer_append_text(out, "}");
-    }
-    buffer_append_text(out, "]}\n");
 }

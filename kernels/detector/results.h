@@ -25,10 +25,4 @@ void results_append_counts_header(struct buffer *out, const struct model_info *i
 void results_append_counts(struct buffer *out, const char *image, const struct detection_list *list,
                            const struct model_info *info);
 
-/* The detections of one image as a JSON object: {"image", "width", "height", "counts": {class: number},
- * "detections": [{"class", "score", "probability", "box": [x0, y0, x1, y1], "outline": [[x, y], ...]}]}, the
- * outline only where the model gives rays. */
-void results_append_json(struct buffer *out, const struct results_image *image,
-                         const struct detection_list *list, const struct model_info *info);
-
 #endif

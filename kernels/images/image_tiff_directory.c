@@ -15,7 +15,8 @@
 
 #include "bytes.h"
 
-uint64_t image_tiff_directory_load(const struct image_tiff_file *file, const void *at, size_t bytes)
+/* A number of 2, 4 or 8 bytes in the file's order. */
+static uint64_t load(const struct image_tiff_file *file, const void *at, size_t bytes)
 {
     const uint8_t *b = at;
     uint64_t number = 0;
@@ -30,12 +31,12 @@ bool image_tiff_directory_open(struct image_tiff_file *file)
     if (!file->read(file->context, 0, head, 8) || head[0] != head[1] || (head[0] != 'I' && head[0] != 'M'))
         return false;
     file->big_endian = head[0] == 'M';
-    uint64_t version = image_tiff_directory_load(file, head + 2, 2);
+    uint64_t version = load(file, head + 2, 2);
     file->big = version == 43;
     if (version == 42)
-        file->first = image_tiff_directory_load(file, head + 4, 4);
+        file->first = load(file, head + 4, 4);
     else if (version == 43 && file->read(file->context, 8, head + 8, 8))
-        file->first = image_tiff_directory_load(file, head + 8, 8);
+        file->first = load(file, head + 8, 8);
     else
         return false;
     return true;
@@ -52,15 +53,14 @@ static struct image_tiff_entry read_entry(const struct image_tiff_file *file, co
 {
     size_t wide = file->big ? 8 : 4;
     struct image_tiff_entry entry = {.entry_at = entry_at};
-    entry.tag = (uint16_t)image_tiff_directory_load(file, at, 2);
-    entry.type = (uint16_t)image_tiff_directory_load(file, at + 2, 2);
-    entry.count = image_tiff_directory_load(file, at + 4, wide);
+    entry.tag = (uint16_t)load(file, at, 2);
+    entry.type = (uint16_t)load(file, at + 2, 2);
+    entry.count = load(file, at + 4, wide);
     size_t bytes;
     if (!bytes_multiply(entry.count, type_bytes(entry.type), &bytes))
         bytes = SIZE_MAX;
     entry.value_bytes = bytes;
-    entry.value_at =
-        bytes <= wide ? entry_at + 4 + wide : image_tiff_directory_load(file, at + 4 + wide, wide);
+    entry.value_at = bytes <= wide ? entry_at + 4 + wide : load(file, at + 4 + wide, wide);
     return entry;
 }
 
@@ -72,7 +72,7 @@ bool image_tiff_directory_read(const struct image_tiff_file *file, uint64_t offs
     uint8_t field[8];
     if (offset > file->size || !file->read(file->context, offset, field, count_bytes))
         return false;
-    uint64_t count = image_tiff_directory_load(file, field, count_bytes);
+    uint64_t count = load(file, field, count_bytes);
     if (count > IMAGE_TIFF_ENTRIES_MAX)
         return false;
     uint64_t entries_at = offset + count_bytes;
@@ -85,7 +85,7 @@ bool image_tiff_directory_read(const struct image_tiff_file *file, uint64_t offs
         for (size_t i = 0; i < count; i++)
             out->entries[i] = read_entry(file, bytes + i * entry_bytes, entries_at + i * entry_bytes);
         out->next_at = entries_at + count * entry_bytes;
-        out->next = image_tiff_directory_load(file, bytes + count * entry_bytes, wide);
+        out->next = load(file, bytes + count * entry_bytes, wide);
     } else {
         image_tiff_directory_free(out);
     }
@@ -115,7 +115,7 @@ bool image_tiff_directory_number(const struct image_tiff_file *file, const struc
     if (!whole || index >= entry->count || !image_tiff_directory_has_value(file, entry) ||
         !file->read(file->context, entry->value_at + index * bytes, field, bytes))
         return false;
-    *number = image_tiff_directory_load(file, field, bytes);
+    *number = load(file, field, bytes);
     return true;
 }
 

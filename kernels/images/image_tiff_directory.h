@@ -53,9 +53,6 @@ bool image_tiff_directory_has_value(const struct image_tiff_file *file, const st
 bool image_tiff_directory_number(const struct image_tiff_file *file, const struct image_tiff_entry *entry,
                                  uint64_t index, uint64_t *number);
 
-/* A number of 2, 4 or 8 bytes in the file's order. */
-uint64_t image_tiff_directory_load(const struct image_tiff_file *file, const void *at, size_t bytes);
-
 /* Whether the values that say how pixels are stored (sizes, offsets, palette, tables) of the first page lie
  * in the file.  libtiff leaves out what it cannot read, and would decode something else. */
 bool image_tiff_directory_is_whole(struct image_tiff_file *file);

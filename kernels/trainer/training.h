@@ -26,7 +26,7 @@ struct training {
     struct run_files *files;
     char *checkpoint_path;
     struct buffer spec; /* the text of options->spec_path, empty for none */
-    int64_t step; /* done so far */
+    int64_t step;       /* done so far */
 };
 
 /* Says a line to the person. */

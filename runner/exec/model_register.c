@@ -89,7 +89,7 @@ static enum code find_versions(struct work *work, long *highest, long *own)
         if (number > *highest)
             *highest = number;
     }
-    /* The newest first: that is where it is, if anywhere. */
+    /* From the end of the listing, where newer ones mostly stand. */
     for (size_t i = names.count; i-- > 0 && *own == 0;) {
         char path[4096 + 300];
         snprintf(path, sizeof path, "%s/%.200s/lineage.yaml", work->folder, names.names[i]);

@@ -1,5 +1,5 @@
-/* Axes and thinning: see chart.h.  Tick steps are the "nice numbers" of Heckbert (Graphics Gems, 1990): 1, 2, 5 times a
- * power of ten.  Pure functions; any thread. */
+/* Axes and thinning: see chart.h.  Tick steps are the "nice numbers" of Heckbert (Graphics Gems, 1990): 1, 2,
+ * 5 times a power of ten.  Pure functions; any thread. */
 #include "chart.h"
 
 #include <math.h>
@@ -13,12 +13,15 @@ static double nice_step(double raw)
     return nice * power;
 }
 
+/* Less than this is nothing: still smaller numbers have too few digits left to divide by. */
+static const double smallest_span = 1e-290;
+
 struct chart_axis chart_axis_fit(double minimum, double maximum, int wanted)
 {
     double span = maximum - minimum;
     double scale = fmax(fabs(minimum), fabs(maximum));
-    if (!(span > scale * 1e-9) || !isfinite(span)) { /* a flat curve: some air above and below it */
-        double air = scale > 0 && isfinite(span) ? scale * 0.1 : 1;
+    if (!(span > fmax(scale * 1e-9, smallest_span)) || !isfinite(span)) { /* flat: some air above and below */
+        double air = scale > smallest_span && isfinite(span) ? scale * 0.1 : 1;
         minimum -= air;
         maximum += air;
         span = maximum - minimum;
@@ -92,7 +95,8 @@ static size_t column_of(const struct metric_point *point, const struct chart_ran
     return column < columns ? column : columns - 1;
 }
 
-/* Writes the points of one column, points[first .. last], at the indices that matter, in order and once each. */
+/* Writes the points of one column, points[first .. last], at the indices that matter, in order and once each.
+ */
 static size_t keep_column(const struct metric_point *points, const size_t keep[4], struct metric_point *out)
 {
     size_t first = keep[0], smallest = keep[1], largest = keep[2], last = keep[3];

@@ -1,7 +1,6 @@
 /* Speed of the network: training steps (forward, backward, optimiser) and inference, in images a second.
  *
- *     bench_network [--device auto] [--threads 0] [--size N] [--precision f32] [--batch 8] [--side 256]
- * [--seconds 3]
+ *     bench_network [--device auto] [--threads 0] [--size N] [--precision f32] [--batch 8] [--side 256] ...
  *
  * Without --size and --precision: N and S, in f32 and, where the device has it, bf16.  One line a
  * measurement, as "key=value" words; images_per_s is from the median step, best_images_per_s from the

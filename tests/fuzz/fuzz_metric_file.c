@@ -1,4 +1,5 @@
-/* Metric files that any program wrote, through all that is drawn from them: the table, the curve, the picture's numbers. */
+/* Metric files that any program wrote, through all that is drawn from them: the table, the curve, the
+ * picture's numbers. */
 #include "fuzzing.h"
 
 #include <assert.h>
@@ -48,6 +49,9 @@ uint8_t *fuzzing_seed(size_t index, size_t *count)
         "1795341600000 0.5 1\n1795341601000 0.25 2\n",
         "1 nan 1\n2 inf 2\n3 -1e308 3\n4 1e308 4\n",
         "9223372036854775807 1 9223372036854775807\n-9223372036854775808 1 -9223372036854775808\n",
+        "1 5e-324 1\n",
+        "1 -5e-324 1\n2 1e-320 2\n",
+        "1 1e-310 1\n2 2e-300 2\n",
         "1 0.5\n\n2 x 1\n3 0.5 3",
     };
     if (index >= sizeof seeds / sizeof *seeds)

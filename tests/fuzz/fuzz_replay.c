@@ -1,8 +1,8 @@
 /* Runs a fuzz target as an ordinary test, without libFuzzer and with any compiler.
  *
- *     fuzz_x [CORPUS FOLDER]        every file of the corpus, every built-in seed (fuzzing.h), then mutations
- * of them fuzz_x --only NUMBER          the one mutation of that number, to look at a failure fuzz_x
- * --write-seeds FOLDER   writes the built-in seeds there, as a first corpus for libFuzzer
+ * - fuzz_x [CORPUS FOLDER]: every file of the corpus, every built-in seed (fuzzing.h), then mutations of them
+ * - fuzz_x --only NUMBER: the one mutation of that number, to look at a failure
+ * - fuzz_x --write-seeds FOLDER: writes the built-in seeds there, as a first corpus for libFuzzer
  *
  * Mutation number i is a function of i and the inputs alone, so a failure can be repeated.  MUTATIONS are
  * run, or as many as fit into SECONDS (environment: CYTOFS_FUZZ_SECONDS); how many it were is printed.  When

@@ -33,7 +33,7 @@ static void an_axis_holds_its_values_between_round_ends(void **state)
 static void an_axis_of_one_value_has_room_on_both_sides(void **state)
 {
     (void)state;
-    const double values[] = {0, 1, -3.5, 1e12, 1e-12, 0.1234567890123};
+    const double values[] = {0, 1, -3.5, 1e12, 1e-12, 0.1234567890123, 1e300, 1e-300, 5e-324};
     for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
         struct chart_axis axis = chart_axis_fit(values[i], values[i], 7);
         double place = chart_axis_place(&axis, values[i]);
