@@ -3,7 +3,7 @@
  * Sealed form:  nonce (12) | ciphertext (as long as the plaintext) | tag (16)
  *
  * The nonce is drawn afresh for every seal.  With random 96-bit nonces one key must not seal more than 2^32
- * messages (SP 800-38D 8.3); the owner of a key counts, and rotates it before.
+ * messages (SP 800-38D 8.3), which are 512 TiB of chunks; nobody counts them.
  *
  * Any number of threads may use one key at the same time.  Each thread keeps one context for sealing and one
  * for opening and keys it anew only when the key changes, so that the hot path allocates nothing.
