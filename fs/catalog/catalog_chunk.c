@@ -152,6 +152,39 @@ enum code catalog_chunk_of_pack(struct catalog *catalog, uint32_t pack, struct c
                      rows, count, why);
 }
 
+enum code catalog_chunk_in_range(struct catalog *catalog, const struct catalog_chunk_range *range,
+                                 struct catalog_chunk *rows, size_t max, size_t *count, struct failure *why)
+{
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&catalog->mutex);
+    return take_rows(catalog->database, SQL_CHUNK_IN_RANGE,
+                     DATABASE_BIND(DATABASE_INTEGER(range->pack), DATABASE_INTEGER(range->from),
+                                   DATABASE_INTEGER(range->to), DATABASE_INTEGER(max)),
+                     rows, count, why);
+}
+
+enum code catalog_chunk_next_pack(struct catalog *catalog, uint32_t after, uint32_t *pack, uint64_t *last_offset,
+                                  uint32_t *last_bytes, struct failure *why)
+{
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&catalog->mutex);
+    struct database *database = catalog->database;
+    enum code code = database_first(database, SQL_CHUNK_NEXT_PACK, DATABASE_BIND(DATABASE_INTEGER(after)), why);
+    if (code != CODE_OK)
+        return code;
+    int64_t found = database_integer(database, SQL_CHUNK_NEXT_PACK, 0);
+    database_done(database, SQL_CHUNK_NEXT_PACK);
+    code = database_first(database, SQL_CHUNK_LAST, DATABASE_BIND(DATABASE_INTEGER(found)), why);
+    if (code != CODE_OK)
+        return code;
+    int64_t offset = database_integer(database, SQL_CHUNK_LAST, 0), bytes = database_integer(database, SQL_CHUNK_LAST, 1);
+    database_done(database, SQL_CHUNK_LAST);
+    if (found <= 0 || found > UINT32_MAX || offset < 0 || offset > UINT32_MAX || bytes <= 0 || bytes > UINT32_MAX)
+        return failure_set(why, CODE_CORRUPT, "the catalog: a chunk has impossible values (run: cytofs fsck)");
+    *pack = (uint32_t)found;
+    *last_offset = (uint64_t)offset;
+    *last_bytes = (uint32_t)bytes;
+    return CODE_OK;
+}
+
 enum code catalog_chunk_dead_pack(struct catalog *catalog, uint32_t after, uint32_t *pack, struct failure *why)
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&catalog->mutex);

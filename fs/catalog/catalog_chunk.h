@@ -37,6 +37,20 @@ MUST_CHECK enum code catalog_chunk_walk(struct catalog *catalog, uint64_t inode,
 MUST_CHECK enum code catalog_chunk_of_pack(struct catalog *catalog, uint32_t pack, struct catalog_chunk *rows,
                                            size_t max, size_t *count, struct failure *why);
 
+/* Up to max rows whose chunks begin in a range of a pack, in the order of their offsets. */
+struct catalog_chunk_range {
+    uint32_t pack;
+    uint64_t from, to; /* half-open */
+};
+MUST_CHECK enum code catalog_chunk_in_range(struct catalog *catalog, const struct catalog_chunk_range *range,
+                                            struct catalog_chunk *rows, size_t max, size_t *count,
+                                            struct failure *why);
+
+/* The lowest pack above `after` that rows point into, and where the last chunk that they name begins and how long it is;
+ * CODE_NO_DATA behind the last such pack. */
+MUST_CHECK enum code catalog_chunk_next_pack(struct catalog *catalog, uint32_t after, uint32_t *pack,
+                                             uint64_t *last_offset, uint32_t *last_bytes, struct failure *why);
+
 /* The lowest pack above `after` that no row points into any more; CODE_NO_DATA where there is none. */
 MUST_CHECK enum code catalog_chunk_dead_pack(struct catalog *catalog, uint32_t after, uint32_t *pack,
                                              struct failure *why);

@@ -135,6 +135,10 @@ const char *const catalog_schema_statements[SQL_COUNT] = {
 
     [SQL_CHUNK_OF_PACK] = "SELECT inode, idx, pack, offset, bytes, nonce FROM chunks WHERE pack = ?1 ORDER BY offset "
                           "LIMIT ?2",
+    [SQL_CHUNK_IN_RANGE] = "SELECT inode, idx, pack, offset, bytes, nonce FROM chunks "
+                           "WHERE pack = ?1 AND offset >= ?2 AND offset < ?3 ORDER BY offset LIMIT ?4",
+    [SQL_CHUNK_NEXT_PACK] = "SELECT pack FROM chunks WHERE pack > ?1 ORDER BY pack LIMIT 1",
+    [SQL_CHUNK_LAST] = "SELECT offset, bytes FROM chunks WHERE pack = ?1 ORDER BY offset DESC LIMIT 1",
 
     [SQL_PACK_COUNT] = "UPDATE packs SET live_chunks = live_chunks + ?2, live_bytes = live_bytes + ?3 WHERE pack = ?1",
     [SQL_PACK_ADD] = "INSERT INTO packs(pack, live_chunks, live_bytes) VALUES(?1, ?2, ?3)",

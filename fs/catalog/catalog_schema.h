@@ -39,6 +39,9 @@ enum catalog_statement {
     SQL_CHUNK_DELETE_FROM,
     SQL_CHUNK_WALK,
     SQL_CHUNK_OF_PACK,
+    SQL_CHUNK_IN_RANGE,
+    SQL_CHUNK_NEXT_PACK,
+    SQL_CHUNK_LAST,
 
     SQL_PACK_COUNT,
     SQL_PACK_ADD,

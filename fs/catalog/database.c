@@ -8,6 +8,10 @@
  * Exclusive locking keeps the log's index in this process' memory (no shared-memory file) and a second process out.
  * Closing any descriptor of the database FILE would drop SQLite's POSIX locks; the log file carries none, so holding a
  * descriptor of our own on it is safe.
+ *
+ * Checkpoints are ours to order (after_commit), so that they can be held back: while they are, the file does not change and
+ * the log is only appended to, and the state of the last commit can be copied as bytes beside everything else
+ * (database_freeze).
  */
 #include "database.h"
 
@@ -21,6 +25,10 @@
 
 #include "scope.h"
 
+#define CHECKPOINT_FRAMES 4000 /* in the log; then it is brought into the file */
+#define LOG_HEADER_BYTES  32 /* of the log, and of each frame in it: the format of SQLite's WAL */
+#define FRAME_HEADER_BYTES 24
+
 struct database {
     sqlite3 *connection;
     sqlite3_stmt **statements;
@@ -28,6 +36,8 @@ struct database {
     char *log_path;          /* NULL in memory */
     char *folder_path;       /* holds the file */
     int log_fd;              /* opened by the first sync; -1 */
+    uint64_t log_frames;     /* committed in the log and not all of them in the file yet */
+    bool frozen;             /* no checkpoint meanwhile */
     uint64_t fail_countdown; /* statements until the injected failure; 0: none */
     enum code fail_code;
 };
@@ -69,6 +79,28 @@ enum code database_script(struct database *database, const char *sql, struct fai
     return result == SQLITE_OK ? CODE_OK : describe(database, result, why);
 }
 
+/* Called after each commit, with the number of frames in the log; what SQLite would do of itself, unless frozen. */
+static int after_commit(void *context, sqlite3 *connection, const char *name, int frames)
+{
+    struct database *database = context;
+    database->log_frames = (uint64_t)frames;
+    if (database->frozen || frames < CHECKPOINT_FRAMES)
+        return SQLITE_OK;
+    int in_log = 0, in_file = 0;
+    if (sqlite3_wal_checkpoint_v2(connection, name, SQLITE_CHECKPOINT_PASSIVE, &in_log, &in_file) == SQLITE_OK &&
+        in_log == in_file)
+        database->log_frames = 0; /* the next commit begins the log anew */
+    return SQLITE_OK;
+}
+
+/* What a crash left in the log goes into the file, so that log_frames is known. */
+static enum code empty_log(struct database *database, struct failure *why)
+{
+    int result = sqlite3_wal_checkpoint_v2(database->connection, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+    sqlite3_wal_hook(database->connection, after_commit, database);
+    return result == SQLITE_OK ? CODE_OK : describe(database, result, why);
+}
+
 /* Remembers where the log lies, and its folder. */
 static enum code name_log(struct database *database, const char *path, struct failure *why)
 {
@@ -103,9 +135,11 @@ enum code database_open(const char *path, bool read_only, struct database **out,
         code = database_script(database,
                                "PRAGMA locking_mode=EXCLUSIVE; PRAGMA page_size=4096; PRAGMA journal_mode=WAL;"
                                "PRAGMA synchronous=NORMAL; PRAGMA mmap_size=0; PRAGMA temp_store=MEMORY;"
-                               "PRAGMA cache_size=-16384; PRAGMA wal_autocheckpoint=4000; PRAGMA trusted_schema=OFF;"
+                               "PRAGMA cache_size=-16384; PRAGMA wal_autocheckpoint=0; PRAGMA trusted_schema=OFF;"
                                "PRAGMA cell_size_check=ON; BEGIN IMMEDIATE; COMMIT;",
                                why);
+    if (code == CODE_OK)
+        code = empty_log(database, why);
     if (code != CODE_OK) {
         database_close(database);
         return code;
@@ -258,6 +292,56 @@ enum code database_sync(struct database *database, struct failure *why)
     if (fdatasync(database->log_fd) != 0)
         return failure_set_errno(why, errno, "syncing %s", database->log_path);
     return CODE_OK;
+}
+
+void database_freeze(struct database *database, uint64_t *log_bytes)
+{
+    database->frozen = true;
+    *log_bytes = database->log_frames
+                     ? LOG_HEADER_BYTES + database->log_frames * (FRAME_HEADER_BYTES + DATABASE_PAGE_BYTES)
+                     : 0;
+}
+
+void database_thaw(struct database *database)
+{
+    database->frozen = false;
+}
+
+/* Page by page, as SQLite itself asks for them. */
+enum code database_read_file(struct database *database, uint64_t offset, void *bytes, size_t count, size_t *got,
+                             struct failure *why)
+{
+    sqlite3_file *file = NULL;
+    sqlite3_int64 size = 0;
+    int result = sqlite3_file_control(database->connection, NULL, SQLITE_FCNTL_FILE_POINTER, &file);
+    if (result == SQLITE_OK)
+        result = file->pMethods->xFileSize(file, &size);
+    for (*got = 0; result == SQLITE_OK && *got < count && offset + *got < (uint64_t)size; *got += DATABASE_PAGE_BYTES)
+        result = file->pMethods->xRead(file, (char *)bytes + *got, DATABASE_PAGE_BYTES, (sqlite3_int64)(offset + *got));
+    if (result != SQLITE_OK)
+        return failure_set(why, code_of(result), "the catalog's file cannot be read: %s", sqlite3_errstr(result));
+    return CODE_OK;
+}
+
+const char *database_log_path(const struct database *database)
+{
+    return database->log_path;
+}
+
+enum code database_check_whole(struct database *database, struct failure *why)
+{
+    sqlite3_stmt *check;
+    int result = sqlite3_prepare_v2(database->connection, "PRAGMA quick_check(1)", -1, &check, NULL);
+    if (result != SQLITE_OK)
+        return describe(database, result, why);
+    enum code code = CODE_OK;
+    result = sqlite3_step(check);
+    if (result != SQLITE_ROW)
+        code = describe(database, result, why);
+    else if (strcmp((const char *)sqlite3_column_text(check, 0), "ok") != 0)
+        code = failure_set(why, CODE_CORRUPT, "the catalog is damaged: %s", sqlite3_column_text(check, 0));
+    sqlite3_finalize(check);
+    return code;
 }
 
 void database_fail_after(struct database *database, uint64_t count, enum code code)

@@ -12,6 +12,8 @@
 
 #include "failure.h"
 
+#define DATABASE_PAGE_BYTES 4096
+
 struct database;
 
 /* A parameter: a number, or bytes where `bytes` is not NULL. */
@@ -68,6 +70,22 @@ bool database_in_transaction(struct database *database);
 
 /* Makes what was committed durable.  May run beside other calls: it touches only the log file's descriptor. */
 MUST_CHECK enum code database_sync(struct database *database, struct failure *why);
+
+/* The state of the last commit as bytes: the database file as it is and the first log_bytes of its log (0: none of it).
+ * Neither changes until database_thaw, while everything else goes on; the log grows. */
+void database_freeze(struct database *database, uint64_t *log_bytes);
+void database_thaw(struct database *database);
+
+/* Reads count bytes (whole pages at a page's boundary) of the database file itself, beside its locks; *got is less at
+ * its end only. */
+MUST_CHECK enum code database_read_file(struct database *database, uint64_t offset, void *bytes, size_t count,
+                                        size_t *got, struct failure *why);
+
+/* The file's path with "-wal" behind it; NULL in memory. */
+const char *database_log_path(const struct database *database);
+
+/* Reads every page: CODE_CORRUPT where the file's own structure is damaged. */
+MUST_CHECK enum code database_check_whole(struct database *database, struct failure *why);
 
 /* For tests: the count-th statement from now fails with `code`, without having run.  0: none does. */
 void database_fail_after(struct database *database, uint64_t count, enum code code);

@@ -201,7 +201,7 @@ static enum code memory_verify(struct chunk_store *store, uint32_t number, chunk
     }
     struct pack_header header;
     enum code code = pack_format_read_header(copy.data, &header, why);
-    const struct pack_source source = {number, copy.bytes, &copy, read_pack};
+    const struct pack_source source = {.number = number, .bytes = copy.bytes, .context = &copy, .read = read_pack};
     if (code == CODE_OK)
         code = pack_walk(&source, visit, context, why);
     free(copy.data);

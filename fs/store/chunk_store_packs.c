@@ -343,7 +343,7 @@ static enum code walk_pack(struct packs_store *self, struct pack_file *file, chu
     if (fstat(file->fd, &status) != 0)
         return failure_set_errno(why, errno, "checking pack %u", file->number);
     uint64_t known = pack_table_bytes(self->table, file), real = (uint64_t)status.st_size;
-    const struct pack_source source = {file->number, real < known ? real : known, file, read_pack};
+    const struct pack_source source = {.number = file->number, .bytes = real < known ? real : known, .context = file, .read = read_pack};
     return pack_walk(&source, visit, context, why);
 }
 

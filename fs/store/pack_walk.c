@@ -107,7 +107,7 @@ static enum code skip_damage(struct walk *walk, uint64_t *offset, struct failure
 static enum code walk_records(struct walk *walk, chunk_store_visit *visit, void *context, struct failure *why)
 {
     const struct pack_source *source = walk->source;
-    uint64_t offset = PACK_HEADER_BYTES;
+    uint64_t offset = source->from ? source->from : PACK_HEADER_BYTES;
     while (offset < source->bytes) {
         uint32_t length;
         struct chunk_address address = {.pack = source->number, .offset = offset};

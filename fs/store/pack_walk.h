@@ -7,6 +7,7 @@
 /* A pack's bytes. */
 struct pack_source {
     uint32_t number;
+    uint64_t from;  /* where a record begins, to go on from there; 0: the first one */
     uint64_t bytes; /* the pack's size when the walk begins; what is appended meanwhile is not looked at */
     void *context;
     /* Reads exactly count bytes at offset; both lie inside the pack. */

@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "catalog_chunk.h"
+#include "catalog_image.h"
 #include "catalog_space.h"
 #include "chunk_store.h"
 #include "logging.h"
@@ -329,6 +330,11 @@ void tree_close(struct tree *tree)
 const char *tree_member_name(const struct tree *tree)
 {
     return tree->member_name;
+}
+
+enum code tree_save_catalog(struct tree *tree, const char *path, struct failure *why)
+{
+    return catalog_image_take(tree->catalog, path, why);
 }
 
 enum code tree_sync(struct tree *tree, struct failure *why)

@@ -188,6 +188,14 @@ MUST_CHECK enum code tree_remove_xattr(struct tree *tree, struct node_id node, c
 
 MUST_CHECK enum code tree_sync(struct tree *tree, struct failure *why);
 
+/* Between the two no pack of chunks is dropped: what the catalog's last committed state names, and every later one, stays
+ * readable where it lies.  For copying from the chunk store beside the tree.  They count. */
+void tree_hold_packs(struct tree *tree);
+void tree_release_packs(struct tree *tree);
+
+/* Writes the catalog as of the last commit to a new file (catalog_image.h).  With tree_sync before it: of now. */
+MUST_CHECK enum code tree_save_catalog(struct tree *tree, const char *path, struct failure *why);
+
 /* Counts include what snapshots hold; in a large lab they may lag by some seconds. */
 struct tree_statistics {
     uint64_t files, folders; /* files and symbolic links; folders */

@@ -125,9 +125,27 @@ static void find_dead_packs(struct tree *tree, struct dead_packs *dead)
     chunk_store_list_free(&list);
 }
 
+void tree_hold_packs(struct tree *tree)
+{
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
+    tree->pack_holds++;
+}
+
+void tree_release_packs(struct tree *tree)
+{
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
+    tree->pack_holds--;
+}
+
+static bool packs_are_held(struct tree *tree)
+{
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
+    return tree->pack_holds > 0;
+}
+
 static void drop_packs(struct tree *tree, const struct dead_packs *dead)
 {
-    for (size_t i = 0; i < dead->count; i++) {
+    for (size_t i = 0; i < dead->count && !packs_are_held(tree); i++) {
         struct failure why;
         pthread_rwlock_wrlock(&tree->packs_lock);
         enum code code = chunk_store_drop_pack(tree->chunks, dead->numbers[i], &why);

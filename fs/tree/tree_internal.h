@@ -121,6 +121,8 @@ struct tree {
         uint64_t count;          /* commits that wrote something */
     } commit;
 
+    unsigned pack_holds; /* while not 0, no pack is dropped (tree_hold_packs) */
+
     struct {
         struct node *nodes[16];
         struct catalog_inode rows[16];

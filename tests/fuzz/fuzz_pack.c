@@ -42,7 +42,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
     if (count >= PACK_HEADER_BYTES && pack_format_read_header(bytes, &header, &why) != CODE_OK)
         assert(why.code == CODE_CORRUPT || why.code == CODE_NEWER_FORMAT);
     struct image image = {bytes, count, PACK_HEADER_BYTES};
-    const struct pack_source source = {1, count, &image, read_image};
+    const struct pack_source source = {.number = 1, .bytes = count, .context = &image, .read = read_image};
     enum code code = pack_walk(&source, check_range, &image, &why);
     assert(code == CODE_OK);
     assert(count < PACK_HEADER_BYTES || image.next == count);

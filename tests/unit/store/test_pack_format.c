@@ -52,7 +52,7 @@ static bool count_whole(void *context, const struct chunk_address *address, enum
 static size_t whole_records(const uint8_t *bytes, size_t count)
 {
     struct image image = {bytes, count};
-    const struct pack_source source = {1, count, &image, read_image};
+    const struct pack_source source = {.number = 1, .bytes = count, .context = &image, .read = read_image};
     size_t whole = 0;
     assert_code_ok(pack_walk(&source, count_whole, &whole, &why), why);
     return whole;
