@@ -1,6 +1,6 @@
 /* What a finished training leaves: see training.h.
  *
- *     averaged weights -> validation images -> thresholds, calibration -> model/model.safetensors
+ *     averaged weights -> validation images -> thresholds, calibration -> model/model.safetensors, model.onnx
  *                         that file, opened -> test images -> scores -> card, lineage, CSV files, overlays
  *
  * The test images are scored by the model file itself, as any later user will open it.
@@ -16,6 +16,7 @@
 #include "evaluation_report.h"
 #include "file.h"
 #include "model_card.h"
+#include "onnx_model.h"
 #include "overlay.h"
 #include "results.h"
 #include "scope.h"
@@ -221,11 +222,17 @@ static enum code choose_thresholds(struct training *training, struct scoring *va
     return code;
 }
 
+/* For ourselves, and for programs that know ONNX only. */
 static enum code write_model(struct training *training, const char *path, struct failure *why)
 {
     SCOPE_FREE float *weights = NULL;
+    SCOPE_FREE char *onnx_path = file_join(training->options->output_folder, "model/model.onnx");
+    if (!onnx_path)
+        return failure_set(why, CODE_NO_MEMORY, "writing the model: out of memory");
     enum code code = read_averaged(training, &weights, why);
-    return code == CODE_OK ? model_file_write(path, &training->info, training->network, weights, why) : code;
+    if (code == CODE_OK)
+        code = model_file_write(path, &training->info, training->network, weights, why);
+    return code == CODE_OK ? onnx_model_write(onnx_path, &training->info, weights, why) : code;
 }
 
 static enum code score_test(struct training *training, const char *model_path, struct scoring *test,

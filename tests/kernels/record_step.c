@@ -1,17 +1,20 @@
 /* One training step of the network, written down for another program to repeat: see compare_with_torch.py.
  *
- *     record_step N|S|M DEVICE FILE
+ *     record_step N|S|M DEVICE FILE [ONNX]
  *
  * FILE is safetensors.  Tensors: data.input; target.heat, .box, .box_weight, .rays, .ray_weight;
  * before.<parameter>, average_before.<parameter>, gradient.<parameter>, after.<parameter>,
  * average.<parameter> around one step; output.heat, .box, .rays of its forward pass; inference.heat, .box,
  * .rays of an inference plan with the weights after it.  Metadata: loss, loss_heat, loss_box, loss_rays.
+ *
+ * ONNX gets the same weights as an ONNX model: see check_onnx.py.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "network_fixture.h"
+#include "onnx_model.h"
 #include "safetensors.h"
 #include "testing.h"
 
@@ -112,10 +115,22 @@ static void write_record(const char *path, const struct network_loss *loss)
         why);
 }
 
+static void write_onnx(const struct network_fixture *fixture, const char *path)
+{
+    static struct model_info info; /* large */
+    info.architecture = fixture->architecture;
+    for (int k = 0; k < fixture->architecture.classes; k++)
+        snprintf(info.class_names[k], sizeof info.class_names[k], "class %d", k);
+    float *weights = network_fixture_slab(fixture, SLAB_WEIGHTS);
+    struct failure why;
+    assert_code_ok(onnx_model_write(path, &info, weights, &why), why);
+    free(weights);
+}
+
 int main(int argc, char **argv)
 {
-    if (argc != 4 || strlen(argv[1]) != 1 || !strchr("NSM", argv[1][0])) {
-        fprintf(stderr, "usage: record_step N|S|M DEVICE FILE\n");
+    if (argc < 4 || argc > 5 || strlen(argv[1]) != 1 || !strchr("NSM", argv[1][0])) {
+        fprintf(stderr, "usage: record_step N|S|M DEVICE FILE [ONNX]\n");
         return 2;
     }
     const int size = argv[1][0] == 'N' ? NETWORK_N : argv[1][0] == 'S' ? NETWORK_S : NETWORK_M;
@@ -136,6 +151,8 @@ int main(int argc, char **argv)
     note_slab(&fixture, "average", SLAB_EMA);
     note_inference(&fixture);
     write_record(argv[3], &loss);
+    if (argc == 5)
+        write_onnx(&fixture, argv[4]);
     network_fixture_close(&fixture);
     return 0;
 }

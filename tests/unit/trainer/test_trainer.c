@@ -107,6 +107,7 @@ static void a_training_leaves_every_file_it_promises(void **state)
                                         "artifacts/counts.csv",
                                         "artifacts/detections/test.csv",
                                         "model/model.safetensors",
+                                        "model/model.onnx",
                                         "model/card.md",
                                         "model/lineage.yaml",
                                         "metrics/train/images_per_second"};
