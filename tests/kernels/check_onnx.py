@@ -29,8 +29,9 @@ def read_safetensors(path):
     (length,) = struct.unpack_from("<Q", data)
     header = json.loads(data[8 : 8 + length])
     header.pop("__metadata__")
+    values = memoryview(data)[8 + length :]
     return {
-        name: numpy.frombuffer(data[8 + length :][slice(*entry["data_offsets"])], "<f4").reshape(entry["shape"])
+        name: numpy.frombuffer(values[slice(*entry["data_offsets"])], "<f4").reshape(entry["shape"])
         for name, entry in header.items()
     }
 
