@@ -56,6 +56,8 @@ static enum code evaluate(struct detector *detector, const char *folder, enum da
     if (code == CODE_OK)
         code = evaluation_compute(scoring.images, scoring.count, info->architecture.classes, info->thresholds.best_f1,
                                   &evaluation, why);
+    if (code == CODE_OK)
+        code = scoring_compare_masks(&scoring, dataset, info->thresholds.best_f1, &evaluation, why);
     if (code == CODE_OK) {
         (json ? evaluation_report_json : evaluation_report_table)(&evaluation, info, &report);
         code = buffer_check(&report, "the report", why);

@@ -37,6 +37,10 @@ struct evaluation {
     double ap50, ap75, map;       /* means over classes with objects; NAN where there is none */
     double precision, recall, f1; /* over all classes together */
     double count_mae, count_bias; /* of all classes together */
+    /* By pixels at IoU 0.5 and the classes' thresholds (mask_evaluation.h), all classes as one; evaluation_compute leaves
+     * them undefined (mask_images 0), whoever has label maps fills them in. */
+    size_t mask_images;
+    double mask_ap50, mask_f1;
     struct evaluation_class classes[DETECTION_CLASSES_MAX];
 };
 

@@ -44,6 +44,13 @@ static void append_value(struct buffer *out, double value, int width)
         buffer_printf(out, " %*s", width, "-");
 }
 
+static void append_masks(const struct evaluation *evaluation, struct buffer *out)
+{
+    if (evaluation->mask_images)
+        buffer_printf(out, "\nOutlines against label maps (%zu images): AP50 = TP / (TP + FP + FN) %.3f, F1 at IoU 0.5 %.3f\n",
+                      evaluation->mask_images, evaluation->mask_ap50, evaluation->mask_f1);
+}
+
 void evaluation_report_table(const struct evaluation *evaluation, const struct model_info *info,
                              struct buffer *out)
 {
@@ -57,6 +64,7 @@ void evaluation_report_table(const struct evaluation *evaluation, const struct m
             append_value(out, row.values[v], widths[v]);
         buffer_append_text(out, "\n");
     }
+    append_masks(evaluation, out);
 }
 
 void evaluation_report_markdown(const struct evaluation *evaluation, const struct model_info *info,
@@ -74,6 +82,7 @@ void evaluation_report_markdown(const struct evaluation *evaluation, const struc
         }
         buffer_append_text(out, "\n");
     }
+    append_masks(evaluation, out);
 }
 
 static void append_json_row(struct buffer *out, const struct row *row)
@@ -96,6 +105,9 @@ void evaluation_report_json(const struct evaluation *evaluation, const struct mo
     struct row all = total_row(evaluation);
     buffer_printf(out, "{\"images\":%zu,\"all\":", evaluation->images);
     append_json_row(out, &all);
+    if (evaluation->mask_images)
+        buffer_printf(out, ",\"masks\":{\"images\":%zu,\"ap50\":%.6f,\"f1\":%.6f}", evaluation->mask_images,
+                      evaluation->mask_ap50, evaluation->mask_f1);
     buffer_append_text(out, ",\"classes\":[");
     for (int k = 0; k < evaluation->class_count; k++) {
         struct row row = class_row(evaluation, info, k);

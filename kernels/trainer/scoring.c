@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "file.h"
+#include "mask_evaluation.h"
+#include "outline.h"
 #include "scope.h"
 
 /* The model's index of each of the dataset's classes, -1 where it does not know it. */
@@ -143,4 +145,41 @@ enum code scoring_run(struct detector *detector, const struct dataset *dataset,
     if (code != CODE_OK)
         scoring_free(out);
     return code;
+}
+
+static enum code compare_masks_of(const struct dataset *dataset, const struct dataset_image *entry,
+                                  const struct detection_list *found, const float *threshold_by_class,
+                                  struct mask_tally *tally, struct failure *why)
+{
+    SCOPE_FREE uint32_t *truth = NULL;
+    size_t pixels = (size_t)entry->width * (size_t)entry->height;
+    SCOPE_FREE uint32_t *labels = calloc(pixels, sizeof *labels);
+    SCOPE_DETECTIONS list = {.ray_count = found->ray_count};
+    enum code code = labels ? dataset_read_labels(dataset, entry, &truth, why)
+                            : failure_set(why, CODE_NO_MEMORY, "%s: out of memory", entry->path);
+    for (size_t i = 0; code == CODE_OK && i < found->count; i++)
+        code = detection_list_add(&list, &found->items[i], why);
+    if (code != CODE_OK)
+        return code;
+    detection_list_keep_above(&list, threshold_by_class);
+    code = outline_paint(&list, entry->width, entry->height, labels, why);
+    return code == CODE_OK ? mask_evaluation_add(tally, truth, labels, pixels, 0.5, why) : code;
+}
+
+enum code scoring_compare_masks(const struct scoring *scoring, const struct dataset *dataset,
+                                const float *threshold_by_class, struct evaluation *evaluation, struct failure *why)
+{
+    struct mask_tally tally = {0};
+    evaluation->mask_images = 0;
+    for (size_t i = 0; i < scoring->count; i++) {
+        if (!scoring->entries[i]->mask_paths || scoring->lists[i].ray_count < 3)
+            continue;
+        enum code code = compare_masks_of(dataset, scoring->entries[i], &scoring->lists[i], threshold_by_class, &tally, why);
+        if (code != CODE_OK)
+            return code;
+        evaluation->mask_images++;
+    }
+    evaluation->mask_ap50 = mask_evaluation_ap(&tally);
+    evaluation->mask_f1 = mask_evaluation_f1(&tally);
+    return CODE_OK;
 }

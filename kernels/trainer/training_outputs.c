@@ -102,8 +102,11 @@ static void record_scores(struct training *training, const char *split, const st
                   {"recall", scores->recall},
                   {"f1", scores->f1},
                   {"count_mae", scores->count_mae},
-                  {"count_bias", scores->count_bias}};
-    for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
+                  {"count_bias", scores->count_bias},
+                  {"mask_ap50", scores->mask_ap50},
+                  {"mask_f1", scores->mask_f1}};
+    size_t count = sizeof values / sizeof *values - (scores->mask_images ? 0 : 2);
+    for (size_t i = 0; i < count; i++) {
         char key[RUN_FILES_KEY_MAX];
         snprintf(key, sizeof key, "%s/%s", split, values[i].key);
         run_files_metric(training->files, key, values[i].value, training->step);
@@ -219,6 +222,8 @@ static enum code choose_thresholds(struct training *training, struct scoring *va
     if (code == CODE_OK && has_val)
         code = evaluation_compute(val->images, val->count, classes, training->info.thresholds.best_f1, scores,
                                   why);
+    if (code == CODE_OK && has_val)
+        code = scoring_compare_masks(val, training->dataset, training->info.thresholds.best_f1, scores, why);
     return code;
 }
 
@@ -247,6 +252,8 @@ static enum code score_test(struct training *training, const char *model_path, s
     if (code == CODE_OK && test->count > 0)
         code = evaluation_compute(test->images, test->count, training->plan.architecture.classes,
                                   training->info.thresholds.best_f1, scores, why);
+    if (code == CODE_OK && test->count > 0)
+        code = scoring_compare_masks(test, training->dataset, training->info.thresholds.best_f1, scores, why);
     return code;
 }
 
