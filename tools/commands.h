@@ -19,6 +19,8 @@ COMMAND_DECLARE(detect);
 COMMAND_DECLARE(evaluate);
 COMMAND_DECLARE(node);
 COMMAND_DECLARE(fsck);
+COMMAND_DECLARE(backup);
+COMMAND_DECLARE(restore);
 int command_version(const struct command *command, int argc, char **argv);
 
 #endif

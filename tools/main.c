@@ -22,6 +22,9 @@ const struct command command_table[] = {
      true},
     {"node", "LAB", "run a mounted lab's jobs on this machine", command_node_details, command_node, false},
     {"fsck", "STORE", "check a store", command_fsck_details, command_fsck, false},
+    {"backup", "STORE|LAB DIR", "save a store, or a lab in use, into a folder that keeps several points in time",
+     command_backup_details, command_backup, false},
+    {"restore", "DIR STORE", "make a store from a backup", command_restore_details, command_restore, false},
     {"version", "", "print the version, the formats and the devices", NULL, command_version, false},
     {0},
 };
