@@ -164,8 +164,8 @@ static enum code copy_file(const char *from, const char *to, uint64_t *bytes, ui
 
 static enum code restore_catalog(struct restoring *restoring, struct failure *why)
 {
-    uint64_t bytes;
-    uint8_t digest[DIGEST_BYTES];
+    uint64_t bytes = 0;
+    uint8_t digest[DIGEST_BYTES] = {0};
     SCOPE_FREE char *from = backup_folder_point_path(restoring->folder, restoring->point.number, CATALOG_FILE);
     SCOPE_FREE char *to = file_join(restoring->store, CATALOG_FILE);
     SCOPE_FREE char *log = file_join(restoring->store, CATALOG_FILE "-wal");
