@@ -181,6 +181,7 @@ static struct session *make_session(struct tree *tree, const struct session_opti
         session->worker_count = SESSION_THREADS_MAX;
     pthread_mutex_init(&session->life, NULL);
     pthread_cond_init(&session->life_changed, NULL);
+    block_pool_init(&session->blocks, SESSION_WRITE_MAX, (size_t)session->worker_count);
     session_nodes_init(&session->nodes, tree);
     session_handles_init(&session->handles);
     session_streams_init(&session->streams);
@@ -236,6 +237,8 @@ enum code session_start(struct tree *tree, const struct session_options *options
         code = make_fuse_session(session, why);
     if (code == CODE_OK)
         code = start_threads(session, why);
+    if (code == CODE_OK && session->channel.mountpoint)
+        session_mount_widen_reads(session->channel.mountpoint);
     if (code == CODE_OK)
         *out = session;
     else
@@ -303,6 +306,7 @@ void session_destroy(struct session *session)
     session_handles_destroy(&session->handles);
     session_streams_destroy(&session->streams);
     session_nodes_destroy(&session->nodes);
+    block_pool_destroy(&session->blocks);
     if (session->fuse)
         fuse_session_destroy(session->fuse); /* and the channel's descriptor */
     else if (session->channel.fd >= 0)

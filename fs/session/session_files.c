@@ -156,18 +156,20 @@ static void finish(fuse_req_t request, struct session_handle *handle, enum code 
 static void read_file(fuse_req_t request, struct session_handle *handle, size_t count, uint64_t offset)
 {
     struct failure why;
+    struct block_pool *blocks = &session_of(request)->blocks;
     size_t got = 0;
     if (count > SESSION_WRITE_MAX)
         count = SESSION_WRITE_MAX;
-    SCOPE_FREE char *bytes = malloc(count > 0 ? count : 1);
+    char *bytes = block_pool_take(blocks);
     enum code code = bytes ? tree_read(handle->file, offset, bytes, count, &got, &why)
                            : failure_set(&why, CODE_NO_MEMORY, "reading a file: no memory");
     if (code != CODE_OK) {
         finish(request, handle, code, &why);
-        return;
+    } else {
+        session_handles_put(handle);
+        fuse_reply_buf(request, bytes, got);
     }
-    session_handles_put(handle);
-    fuse_reply_buf(request, bytes, got);
+    block_pool_give(blocks, bytes);
 }
 
 static void on_read(fuse_req_t request, fuse_ino_t node, size_t count, off_t offset,

@@ -121,7 +121,8 @@ static void reply_listing(fuse_req_t request, size_t size, off_t offset, const s
     }
     if (size > SESSION_WRITE_MAX)
         size = SESSION_WRITE_MAX;
-    SCOPE_FREE char *bytes = malloc(size > 0 ? size : 1);
+    struct block_pool *blocks = &session_of(request)->blocks;
+    char *bytes = block_pool_take(blocks);
     struct failure why;
     enum code code = bytes ? CODE_OK : failure_set(&why, CODE_NO_MEMORY, "listing a folder: no memory");
     size_t used = 0;
@@ -140,6 +141,7 @@ static void reply_listing(fuse_req_t request, size_t size, off_t offset, const s
         fuse_reply_buf(request, bytes, used);
     else
         session_reply_failure(request, code, &why, node, NULL);
+    block_pool_give(blocks, bytes);
 }
 
 static void on_readdir(fuse_req_t request, fuse_ino_t node, size_t size, off_t offset,

@@ -24,6 +24,7 @@
 #include "buffer.h"
 #include "logging.h"
 #include "scope.h"
+#include "session_state.h"
 
 extern char **environ;
 
@@ -203,4 +204,17 @@ enum code session_mount(const char *mountpoint, const char *label, bool allow_ot
         /* Root without the capability to mount, as in a container: like anyone else. */
     }
     return mount_by_helper(mountpoint, label, allow_other, fd, why);
+}
+
+void session_mount_widen_reads(const char *mountpoint)
+{
+    struct statx status;
+    char path[128], text[16];
+    if (statx(AT_FDCWD, mountpoint, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, STATX_TYPE, &status) != 0)
+        return;
+    snprintf(path, sizeof path, "/sys/class/bdi/%u:%u/read_ahead_kb", status.stx_dev_major, status.stx_dev_minor);
+    SCOPE_CLOSE int setting = open(path, O_WRONLY | O_CLOEXEC);
+    int length = snprintf(text, sizeof text, "%u", SESSION_WRITE_MAX / 1024);
+    if (setting < 0 || write(setting, text, (size_t)length) != length)
+        logging_trace(TRACE_SESSION, "%s stays as it is: %s", path, strerror(errno));
 }

@@ -17,4 +17,8 @@ MUST_CHECK enum code session_mount(const char *mountpoint, const char *label, bo
 /* Takes the mount away at once, even where files are still open. */
 MUST_CHECK enum code session_mount_remove(const char *mountpoint, struct failure *why);
 
+/* Lets the kernel read ahead in messages of SESSION_WRITE_MAX where it would by default stop at 128 KiB.  Only root may, and
+ * nothing depends on it.  To be called when the mount answers. */
+void session_mount_widen_reads(const char *mountpoint);
+
 #endif

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+#include "block_pool.h"
 #include "session.h"
 #include "session_channel.h"
 #include "session_handles.h"
@@ -34,6 +35,8 @@ struct session {
     uid_t owner; /* shown as the owner of everything */
     gid_t group;
     int worker_count;
+
+    struct block_pool blocks; /* of SESSION_WRITE_MAX bytes: answers on their way */
 
     struct session_nodes nodes;
     struct session_handles handles;

@@ -69,6 +69,11 @@ struct chunk_store {
     enum code (*get)(struct chunk_store *store, const struct chunk_address *address, void *out,
                      struct failure *why);
 
+    /* As get, but the bytes may be others than were put, and only their reader can tell: for callers that authenticate what
+     * they get, and ask `get` for it where that fails.  NULL where get is no slower. */
+    enum code (*fetch)(struct chunk_store *store, const struct chunk_address *address, void *out,
+                       struct failure *why);
+
     /* Makes everything put so far durable.  Calls that overlap share the work. */
     enum code (*sync)(struct chunk_store *store, struct failure *why);
 
@@ -105,6 +110,13 @@ MUST_CHECK static inline enum code chunk_store_get(struct chunk_store *store,
                                                    struct failure *why)
 {
     return store->get(store, address, out, why);
+}
+
+MUST_CHECK static inline enum code chunk_store_fetch(struct chunk_store *store,
+                                                     const struct chunk_address *address, void *out,
+                                                     struct failure *why)
+{
+    return store->fetch ? store->fetch(store, address, out, why) : store->get(store, address, out, why);
 }
 
 MUST_CHECK static inline enum code chunk_store_sync(struct chunk_store *store, struct failure *why)

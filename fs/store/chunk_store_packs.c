@@ -179,10 +179,9 @@ static enum code packs_put(struct chunk_store *store, const void *bytes, size_t 
 
 /* Getting -------------------------------------------------------------------------------------- */
 
-static enum code packs_get(struct chunk_store *store, const struct chunk_address *address, void *out,
-                           struct failure *why)
+static enum code read_chunk(struct packs_store *self, const struct chunk_address *address, bool check, void *out,
+                            struct failure *why)
 {
-    struct packs_store *self = self_of(store);
     if (address->bytes < 1 || address->bytes > CHUNK_STORE_BYTES_MAX || address->offset < PACK_HEADER_BYTES ||
         address->offset >= PACK_BYTES_MAX)
         return failure_set(why, CODE_CORRUPT, "reading a chunk: none can lie in pack %u at %llu",
@@ -191,13 +190,26 @@ static enum code packs_get(struct chunk_store *store, const struct chunk_address
     enum code code = pack_table_lease(self->table, address->pack, &file, why);
     if (code != CODE_OK)
         return code;
-    code = pack_io_read_record(file->fd, address, out, why);
+    code = check ? pack_io_read_record(file->fd, address, out, why)
+                 : pack_io_read_unchecked(file->fd, address, out, why);
     pack_table_return(self->table, file);
     if (code == CODE_OK) {
         atomic_fetch_add_explicit(&self->gets, 1, memory_order_relaxed);
         atomic_fetch_add_explicit(&self->bytes_got, address->bytes, memory_order_relaxed);
     }
     return code;
+}
+
+static enum code packs_get(struct chunk_store *store, const struct chunk_address *address, void *out,
+                           struct failure *why)
+{
+    return read_chunk(self_of(store), address, true, out, why);
+}
+
+static enum code packs_fetch(struct chunk_store *store, const struct chunk_address *address, void *out,
+                             struct failure *why)
+{
+    return read_chunk(self_of(store), address, false, out, why);
 }
 
 /* Syncing -------------------------------------------------------------------------------------- */
@@ -426,6 +438,7 @@ static void packs_destroy(struct chunk_store *store)
 static const struct chunk_store packs_calls = {
     .put = packs_put,
     .get = packs_get,
+    .fetch = packs_fetch,
     .sync = packs_sync,
     .seal = packs_seal,
     .drop_pack = packs_drop_pack,

@@ -68,6 +68,23 @@ enum code pack_io_read_record(int fd, const struct chunk_address *address, void 
     return CODE_OK;
 }
 
+enum code pack_io_read_unchecked(int fd, const struct chunk_address *address, void *out, struct failure *why)
+{
+    for (size_t done = 0; done < address->bytes;) {
+        ssize_t got = pread(fd, (char *)out + done, address->bytes - done,
+                            (off_t)(address->offset + PACK_RECORD_BYTES + done));
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return failure_set_errno(why, errno, "reading a chunk: pack %u at %llu", address->pack,
+                                     (unsigned long long)address->offset);
+        if (got == 0)
+            return damaged(address, "the pack ends before it does", why);
+        done += (size_t)got;
+    }
+    return CODE_OK;
+}
+
 enum code pack_io_read(int fd, uint64_t offset, void *bytes, size_t count, struct failure *why)
 {
     size_t done = 0;

@@ -18,6 +18,10 @@ int pack_io_write_record(int fd, uint64_t offset, const uint8_t record[PACK_RECO
 MUST_CHECK enum code pack_io_read_record(int fd, const struct chunk_address *address, void *out,
                                          struct failure *why);
 
+/* Reads the bytes of a chunk that lies at address as they are. */
+MUST_CHECK enum code pack_io_read_unchecked(int fd, const struct chunk_address *address, void *out,
+                                            struct failure *why);
+
 /* Reads exactly count bytes; CODE_CORRUPT where the file ends before. */
 MUST_CHECK enum code pack_io_read(int fd, uint64_t offset, void *bytes, size_t count, struct failure *why);
 

@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "aead.h"
 #include "catalog_chunk.h"
 #include "catalog_image.h"
 #include "catalog_space.h"
@@ -59,6 +60,7 @@ static enum code make_tree(const struct tree_open_options *options, struct tree 
         return failure_set(why, CODE_NO_MEMORY, "opening the lab: no memory");
     }
     tree->failures = failures;
+    block_pool_init(&tree->chunk_blocks, TREE_CHUNK_BYTES + AEAD_OVERHEAD, TREE_BLOCKS_KEPT);
     tree->chunks = options->chunks;
     tree->member = options->member;
     tree->read_only = options->read_only;
@@ -318,6 +320,7 @@ void tree_close(struct tree *tree)
     pthread_cond_destroy(&tree->commit.wanted);
     pthread_cond_destroy(&tree->commit.finished);
     pthread_rwlock_destroy(&tree->packs_lock);
+    block_pool_destroy(&tree->chunk_blocks);
     pthread_mutex_destroy(&tree->failures_lock);
     free(tree->failures);
     free(tree->member_name);

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "aead.h"
 #include "catalog_chunk.h"
 #include "tree_piece.h"
 #include "tree_seal.h"
@@ -68,15 +69,20 @@ static enum code plan(struct tree *tree, struct node *node, uint64_t offset, uin
     return CODE_OK;
 }
 
-/* Reads one chunk; leaves all of it in scratch. */
+/* Reads one chunk: straight to its place where all of it is wanted, else into scratch, a block of the tree's that is taken
+ * where it is NULL. */
 static enum code carry_out(struct tree *tree, const struct seal_place *place, const struct fetch *fetch,
-                           uint8_t *scratch, uint32_t *length, struct failure *why)
+                           uint8_t **scratch, uint32_t *length, struct failure *why)
 {
-    enum code code = piece_read_chunk(tree, place, &fetch->row, scratch, length, why);
+    bool whole = fetch->from == 0 && fetch->row.bytes <= fetch->count + AEAD_OVERHEAD;
+    if (!whole && !*scratch && !(*scratch = block_pool_take(&tree->chunk_blocks)))
+        return failure_set(why, CODE_NO_MEMORY, "reading: no memory");
+    enum code code = piece_read_chunk(tree, place, &fetch->row, whole ? fetch->to : *scratch, length, why);
     if (code != CODE_OK)
         return code;
     uint32_t have = *length > fetch->from ? (uint32_t)smaller(*length - fetch->from, fetch->count) : 0;
-    memcpy(fetch->to, scratch + fetch->from, have);
+    if (!whole)
+        memcpy(fetch->to, *scratch + fetch->from, have);
     memset(fetch->to + have, 0, fetch->count - have);
     return CODE_OK;
 }
@@ -90,11 +96,10 @@ static void keep(struct tree *tree, struct node *node, uint64_t index, const uin
         piece_keep(tree, node, index, bytes, length);
 }
 
-enum code contents_read(struct tree *tree, struct node *node, uint64_t offset, void *bytes, size_t count, size_t *got,
-                        struct failure *why)
+static enum code read_with(struct tree *tree, struct node *node, uint64_t offset, void *bytes, size_t count,
+                           size_t *got, uint8_t **scratch, struct failure *why)
 {
     struct fetch fetches[READ_CHUNKS_MAX];
-    SCOPE_FREE uint8_t *scratch = NULL;
     *got = 0;
     for (;;) {
         size_t fetch_count, planned;
@@ -114,8 +119,6 @@ enum code contents_read(struct tree *tree, struct node *node, uint64_t offset, v
         /* Taken before the lock goes: no pack that a row just read points into can be dropped until we are done. */
         pthread_rwlock_rdlock(&tree->packs_lock);
         pthread_mutex_unlock(&tree->lock);
-        if (fetch_count && !scratch && !(scratch = malloc(TREE_CHUNK_BYTES)))
-            code = failure_set(why, CODE_NO_MEMORY, "reading: no memory");
         uint32_t length = 0;
         for (size_t i = 0; code == CODE_OK && i < fetch_count; i++) {
             struct seal_place place = {space, origin, fetches[i].row.index};
@@ -126,11 +129,20 @@ enum code contents_read(struct tree *tree, struct node *node, uint64_t offset, v
             return code;
         /* Of a chunk that was wanted in part, the rest probably will be wanted too. */
         if (fetch_count && fetches[fetch_count - 1].count < length)
-            keep(tree, node, fetches[fetch_count - 1].row.index, scratch, length, version);
+            keep(tree, node, fetches[fetch_count - 1].row.index, *scratch, length, version);
         *got += planned;
         if (*got == count)
             return CODE_OK;
     }
+}
+
+enum code contents_read(struct tree *tree, struct node *node, uint64_t offset, void *bytes, size_t count, size_t *got,
+                        struct failure *why)
+{
+    uint8_t *scratch = NULL;
+    enum code code = read_with(tree, node, offset, bytes, count, got, &scratch, why);
+    block_pool_give(&tree->chunk_blocks, scratch);
+    return code;
 }
 
 /* Everything of a write that can fail: brings the pieces concerned into memory, with room. */

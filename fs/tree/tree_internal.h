@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "block_pool.h"
 #include "catalog.h"
 #include "catalog_inode.h"
 #include "identity.h"
@@ -25,6 +26,7 @@
 
 #define TREE_CHUNK_BYTES        131072u              /* plaintext in one chunk */
 #define TREE_DIRTY_BYTES_MAX    ((uint64_t)64 << 20) /* unwritten contents in memory; then writers wait */
+#define TREE_BLOCKS_KEPT        16
 #define TREE_CLEAN_BYTES_MAX    ((uint64_t)16 << 20) /* contents kept to be read or changed again */
 #define TREE_DIRTY_NODES_MAX    20000                /* then a commit is started early */
 #define TREE_IDLE_NODES_MAX     8192                 /* rows kept in memory though nobody uses them */
@@ -144,6 +146,8 @@ struct tree {
     } compact;                /* the committer's own (tree_compact.c) */
 
     pthread_rwlock_t packs_lock;
+
+    struct block_pool chunk_blocks; /* each has room for a sealed chunk: for reading and writing without the lock */
 
     pthread_mutex_t failures_lock;
     struct tree_failure_note *failures; /* a ring */

@@ -162,17 +162,25 @@ enum code piece_read_chunk(struct tree *tree, const struct seal_place *place, co
     if (row->bytes < AEAD_OVERHEAD || row->bytes > TREE_CHUNK_BYTES + AEAD_OVERHEAD)
         return failure_set(why, CODE_CORRUPT, "part %llu of the file has an impossible length",
                            (unsigned long long)place->index + 1);
-    SCOPE_FREE uint8_t *sealed = malloc(row->bytes);
+    uint8_t *sealed = block_pool_take(&tree->chunk_blocks);
     if (!sealed)
         return failure_set(why, CODE_NO_MEMORY, "reading: no memory");
     struct chunk_address address = {.pack = row->pack, .bytes = row->bytes, .offset = row->offset};
-    enum code code = chunk_store_get(tree->chunks, &address, sealed, why);
-    if (code != CODE_OK)
-        return code == CODE_NOT_FOUND
-                   ? failure_wrap(why, CODE_CORRUPT, "part %llu of the file", (unsigned long long)place->index + 1)
-                   : code;
     *length = row->bytes - AEAD_OVERHEAD;
-    return seal_open_chunk(place, row, sealed, plain, why);
+    /* Decryption tells good bytes from bad ones, so they are checked only where it fails: the store may know better ones,
+     * or at least what is wrong. */
+    enum code code = chunk_store_fetch(tree->chunks, &address, sealed, why);
+    if (code == CODE_OK)
+        code = seal_open_chunk(place, row, sealed, plain, why);
+    if (code == CODE_CORRUPT) {
+        code = chunk_store_get(tree->chunks, &address, sealed, why);
+        if (code == CODE_OK)
+            code = seal_open_chunk(place, row, sealed, plain, why);
+    }
+    block_pool_give(&tree->chunk_blocks, sealed);
+    return code == CODE_NOT_FOUND
+               ? failure_wrap(why, CODE_CORRUPT, "part %llu of the file", (unsigned long long)place->index + 1)
+               : code;
 }
 
 /* Fills a new piece from its chunk. */
