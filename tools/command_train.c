@@ -8,7 +8,10 @@
 
 #include "commands.h"
 #include "file.h"
+#include "lineage.h"
+#include "preprocessing.h"
 #include "progress_bar.h"
+#include "scope.h"
 #include "spec.h"
 #include "trainer.h"
 #include "version.h"
@@ -18,7 +21,8 @@
 const char command_train_details[] =
     "Trains CellDet on the images below DATASET. Annotations (Pascal VOC, COCO, YOLO, instance masks) and the split are\n"
     "found by themselves. Metrics, artifacts and the model go to --output. Interrupted (exit status 75) and started again\n"
-    "with the same options, it goes on from its checkpoint and ends with the same weights.";
+    "with the same options, it goes on from its checkpoint and ends with the same weights.\n"
+    "--reproduce trains as the lineage of a model version says, and tells whether the same weights came out.";
 
 static atomic_bool stop_requested;
 
@@ -37,9 +41,9 @@ static void show_progress(void *context, int64_t done, int64_t total, double ste
 }
 
 struct train_arguments {
-    const char *dataset, *output, *spec, *network, *precision, *device;
-    int64_t steps, batch, image_size, seed, threads;
-    double epochs, lr, weight_decay;
+    const char *dataset, *output, *spec, *reproduce, *network, *precision, *device;
+    int64_t steps, batch, image_size, rays, seed, threads;
+    double epochs, lr, weight_decay, scale;
 };
 
 static enum code parse_network(const char *name, enum network_size *size, struct failure *why)
@@ -112,6 +116,75 @@ static const char *snapshot_label(const char *dataset)
     return snapshot ? snapshot + strlen("/.snap/") : NULL;
 }
 
+/* The dataset that a lineage names: within the lab that holds the model, a snapshot if it was one. */
+static char *lineage_dataset(const struct train_arguments *arguments, const struct lineage *lineage)
+{
+    char *path = NULL;
+    const char *between = lineage->snapshot[0] ? "/.snap/" : "";
+    if (lineage->dataset[0] == '/')
+        return asprintf(&path, "%s", lineage->dataset) < 0 ? NULL : path;
+    bool named = strstr(lineage->dataset, "/.snap/");
+    int written = asprintf(&path, "%s/../../../%s%s%s", arguments->reproduce, lineage->dataset, named ? "" : between,
+                           named ? "" : lineage->snapshot);
+    return written < 0 ? NULL : path;
+}
+
+/* Everything that decides about the weights, as the lineage has it; *dataset is the caller's to free. */
+static enum code take_lineage(struct train_arguments *arguments, struct lineage *lineage, char **dataset,
+                              struct failure *why)
+{
+    SCOPE_BUFFER text = {0};
+    SCOPE_FREE char *path = file_join(arguments->reproduce, "lineage.yaml");
+    enum code code = path ? file_read(path, LINEAGE_BYTES_MAX, &text, why) : failure_set(why, CODE_NO_MEMORY, "out of memory");
+    if (code == CODE_OK)
+        code = lineage_parse(buffer_text(&text), text.length, path, lineage, why);
+    if (code != CODE_OK)
+        return code;
+    if (lineage->batch > TRAINER_BATCH_MAX || lineage->image_size > TRAINER_IMAGE_SIDE_MAX ||
+        lineage->steps > TRAINER_STEPS_MAX || lineage->rays > NETWORK_RAYS_MAX || lineage->threads > 4096 || lineage->seed < 0)
+        return failure_set(why, CODE_INVALID, "%s: holds numbers that no training has", path);
+    arguments->network = lineage->network;
+    arguments->precision = lineage->precision;
+    arguments->device = lineage->device;
+    arguments->steps = lineage->steps;
+    arguments->batch = lineage->batch;
+    arguments->image_size = lineage->image_size;
+    arguments->rays = lineage->rays;
+    arguments->scale = lineage->scale;
+    arguments->lr = lineage->lr;
+    arguments->weight_decay = lineage->weight_decay;
+    arguments->seed = lineage->seed;
+    arguments->threads = lineage->threads;
+    if (!arguments->dataset)
+        arguments->dataset = *dataset = lineage_dataset(arguments, lineage);
+    return arguments->dataset ? CODE_OK : failure_set(why, CODE_NO_MEMORY, "out of memory");
+}
+
+/* Whether the new model is the old one, bit for bit. */
+static enum code compare_models(const struct train_arguments *arguments, const struct lineage *lineage,
+                                struct failure *why)
+{
+    SCOPE_FREE char *path = file_join(arguments->output, "model/lineage.yaml");
+    SCOPE_BUFFER text = {0};
+    static struct lineage made;
+    enum code code = path ? file_read(path, LINEAGE_BYTES_MAX, &text, why) : failure_set(why, CODE_NO_MEMORY, "out of memory");
+    if (code == CODE_OK)
+        code = lineage_parse(buffer_text(&text), text.length, path, &made, why);
+    if (code != CODE_OK)
+        return code;
+    if (strcmp(made.model_sha256, lineage->model_sha256) == 0) {
+        printf("%s: made again, the same bit for bit (model.safetensors, SHA-256 %s)\n", arguments->reproduce, made.model_sha256);
+        return CODE_OK;
+    }
+    if (strcmp(made.dataset_digest, lineage->dataset_digest) != 0)
+        return failure_set(why, CODE_INVALID, "%s: trained again, but the dataset %s is not what it was", arguments->reproduce,
+                           arguments->dataset);
+    return failure_set(why, CODE_INVALID,
+                       "%s: trained again, but other weights came out; then: cytofs %s on %s; now: cytofs %s on %s",
+                       arguments->reproduce, lineage->code_version, lineage->device_description, made.code_version,
+                       made.device_description);
+}
+
 static enum code train(const struct train_arguments *arguments, const struct spec *spec, struct failure *why)
 {
     struct trainer_options options = trainer_defaults();
@@ -126,9 +199,11 @@ static enum code train(const struct train_arguments *arguments, const struct spe
     options.steps = arguments->steps;
     options.epochs = arguments->epochs;
     options.batch = (int)arguments->batch;
+    options.rays = (int)arguments->rays;
     options.image_size = (int)arguments->image_size;
     options.lr = arguments->lr;
     options.weight_decay = arguments->weight_decay;
+    options.scale = arguments->scale;
     options.threads = (int)arguments->threads;
     options.stop = &stop_requested;
     options.on_progress = show_progress;
@@ -150,12 +225,13 @@ static enum code train(const struct train_arguments *arguments, const struct spe
 
 int command_train(const struct command *command, int argc, char **argv)
 {
-    struct train_arguments train_arguments = {.weight_decay = -1, .seed = -1};
+    struct train_arguments train_arguments = {.weight_decay = -1, .seed = -1, .rays = -1};
     struct train_arguments *a = &train_arguments;
     const struct command_option options[] = {
         {"output", 'o', OPTION_TEXT, &a->output, "DIR", "where everything goes (needed)", 0, 0},
         {"dataset", 'd', OPTION_TEXT, &a->dataset, "DIR", "the images, in place of the argument", 0, 0},
         {"spec", 'S', OPTION_TEXT, &a->spec, "FILE", "a job spec; its train: section gives the options", 0, 0},
+        {"reproduce", 'R', OPTION_TEXT, &a->reproduce, "MODEL", "train as this version (models/m/3) was; needs only --output", 0, 0},
         {"network", 'n', OPTION_TEXT, &a->network, "NAME", "celldet-n (default), celldet-s or celldet-m", 0, 0},
         {"epochs", 'e', OPTION_NUMBER, &a->epochs, "N", "passes over the images", 0.01, 100000},
         {"steps", 't', OPTION_INTEGER, &a->steps, "N", "optimiser steps, in place of --epochs", 1, TRAINER_STEPS_MAX},
@@ -164,6 +240,8 @@ int command_train(const struct command *command, int argc, char **argv)
          TRAINER_IMAGE_SIDE_MAX},
         {"lr", 'l', OPTION_NUMBER, &a->lr, "X", "peak learning rate", 1e-9, 1},
         {"weight-decay", 'w', OPTION_NUMBER, &a->weight_decay, "X", "of AdamW (default: 1e-2)", 0, 1},
+        {"scale", 'x', OPTION_NUMBER, &a->scale, "X", "working pixels per image pixel (default: by the objects' size)",
+         PREPROCESSING_SCALE_MIN, PREPROCESSING_SCALE_MAX},
         {"seed", 's', OPTION_INTEGER, &a->seed, "N", "of everything random", 0, 9e15},
         {"precision", 'p', OPTION_TEXT, &a->precision, "P", "f32, bf16 or auto (default)", 0, 0},
         {"device", 'D', OPTION_TEXT, &a->device, "NAME", "auto (default), cpu or ref; see cytofs version", 0, 0},
@@ -176,17 +254,23 @@ int command_train(const struct command *command, int argc, char **argv)
         return status;
     if (arguments.count == 1 && !a->dataset)
         a->dataset = arguments.positional[0];
-    if (!a->dataset || !a->output)
-        return command_usage(command, "it needs: DATASET --output DIR");
+    if ((!a->dataset && !a->reproduce) || !a->output)
+        return command_usage(command, "it needs: DATASET --output DIR, or --reproduce MODEL --output DIR");
+    if (a->reproduce && a->spec)
+        return command_usage(command, "--reproduce has its own spec: leave --spec out");
 
     struct failure why;
     struct spec *spec = NULL;
     struct sigaction action = {.sa_handler = request_stop};
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
-    enum code code = a->spec ? take_spec(a, &spec, &why) : CODE_OK;
+    static struct lineage lineage;
+    SCOPE_FREE char *dataset = NULL;
+    enum code code = a->spec ? take_spec(a, &spec, &why) : a->reproduce ? take_lineage(a, &lineage, &dataset, &why) : CODE_OK;
     if (code == CODE_OK)
         code = train(a, spec, &why);
+    if (code == CODE_OK && a->reproduce)
+        code = compare_models(a, &lineage, &why);
     spec_destroy(spec);
     if (code == CODE_OK)
         return EXIT_DONE;

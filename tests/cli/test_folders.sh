@@ -28,6 +28,16 @@ check "a bad model is refused" expect_status 1 "$cytofs" detect "$work/bad.safet
 check "import" expect_status 0 "$cytofs" import "$work/cells" "$work/imported"
 check "an imported dataset trains" expect_status 0 "$cytofs" train "$work/imported" --output "$work/run3" --steps 2 --batch 2 --image-size 64
 
+check "the training can be repeated from the model alone" expect_status 0 "$cytofs" train --reproduce "$work/run/model" --output "$work/run5"
+check "and gives the same weights" grep -q 'made again, the same bit for bit' "$work/out"
+check "really" cmp "$work/run/model/model.safetensors" "$work/run5/model/model.safetensors"
+cp -r "$work/run/model" "$work/forged" && sed -i 's/seed: 1$/seed: 2/' "$work/forged/lineage.yaml"
+check "other weights are told apart" expect_status 1 "$cytofs" train --reproduce "$work/forged" --output "$work/run6"
+check "in words" grep -q 'other weights came out' "$work/err"
+sed -i '/^  lr:/d' "$work/forged/lineage.yaml"
+check "a lineage with a gap is refused" expect_status 1 "$cytofs" train --reproduce "$work/forged" --output "$work/run7"
+check "by the entry's name" grep -q 'training.lr is missing' "$work/err"
+
 check "nuclei" expect_status 0 "$cytofs" synth fluo16 "$work/nuclei" --images 24 --width 128 --height 128 --seed 6
 check "a detector with outlines trains" expect_status 0 "$cytofs" train "$work/nuclei" --output "$work/run4" --steps 60 --batch 4 --image-size 128 --seed 1
 image=$(basename "$(ls "$work"/nuclei/images/*.tif | head -n 1)")
