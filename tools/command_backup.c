@@ -1,14 +1,15 @@
 /* cytofs backup: one more point in time in a backup's folder; of a store that is not in use here, of a mounted lab in its server
  * (lab/backup). */
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "backup_make.h"
 #include "backup_restore.h"
 #include "chunk_store.h"
 #include "chunk_store_packs.h"
 #include "commands.h"
+#include "control_follow.h"
 #include "file.h"
 #include "progress_bar.h"
 #include "scope.h"
@@ -32,21 +33,10 @@ static bool show_progress(void *context, const struct backup_progress *progress)
 
 static int report(const char *folder, const struct backup_summary *summary)
 {
-    if (summary->unchanged)
-        printf("nothing has changed since point %u: %u packs, %.1f MB\n", summary->point, summary->packs,
-               (double)summary->bytes / 1e6);
-    else
-        printf("made point %u in %s: %u packs, %.1f MB; new %.1f MB\n", summary->point, folder, summary->packs,
-               (double)summary->bytes / 1e6, (double)summary->bytes_new / 1e6);
-    if (summary->points_removed)
-        printf("removed %u older point%s, %.1f MB\n", summary->points_removed, summary->points_removed == 1 ? "" : "s",
-               (double)summary->bytes_removed / 1e6);
-    if (!summary->damages)
-        return EXIT_DONE;
-    printf("the store is damaged in %u place%s, %" PRIu64
-           " parts of files are lost: cytofs fsck names the files; everything else is saved\n",
-           summary->damages, summary->damages == 1 ? "" : "s", summary->damaged_chunks);
-    return EXIT_REFUSED;
+    SCOPE_BUFFER text = {0};
+    backup_make_describe(folder, summary, &text);
+    puts(buffer_text(&text));
+    return summary->damages ? EXIT_REFUSED : EXIT_DONE;
 }
 
 /* Points ----------------------------------------------------------------------------------------------------------- */
@@ -106,6 +96,28 @@ static int backup_store(const struct command *command, const char *path, const c
     return code == CODE_OK ? report(folder, &summary) : command_fail(command, &why);
 }
 
+/* A lab in use ------------------------------------------------------------------------------------------------------- */
+
+#define LAB_FILE "lab/backup"
+
+static int backup_lab(const struct command *command, const char *lab, const char *folder,
+                      const struct backup_options *options)
+{
+    SCOPE_FREE char *here = getcwd(NULL, 0);
+    SCOPE_FREE char *absolute = here ? file_join(here, folder) : NULL;
+    SCOPE_BUFFER line = {0};
+    struct failure why;
+    if (options->again)
+        buffer_append_text(&line, "again ");
+    if (options->keep)
+        buffer_printf(&line, "keep %u ", options->keep);
+    if (absolute)
+        buffer_append_text(&line, absolute);
+    if (!absolute || buffer_check(&line, folder, &why) != CODE_OK)
+        return EXIT_SYSTEM;
+    return control_follow(command, lab, LAB_FILE, buffer_text(&line));
+}
+
 int command_backup(const struct command *command, int argc, char **argv)
 {
     int64_t keep = 0;
@@ -121,9 +133,11 @@ int command_backup(const struct command *command, int argc, char **argv)
     if (status != -1)
         return status;
     if (arguments.count != (list ? 1 : 2))
-        return command_usage(command, list ? "with --list it needs: DIR" : "it needs: STORE DIR");
+        return command_usage(command, list ? "with --list it needs: DIR" : "it needs: STORE|LAB DIR");
     if (list)
         return list_points(command, arguments.positional[0]);
     struct backup_options options = {.keep = (uint32_t)keep, .again = again};
+    if (control_follow_is_lab(arguments.positional[0], LAB_FILE))
+        return backup_lab(command, arguments.positional[0], arguments.positional[1], &options);
     return backup_store(command, arguments.positional[0], arguments.positional[1], &options);
 }

@@ -30,7 +30,9 @@
 
 #include "file.h"
 #include "jobs.h"
+#include "lab_backup.h"
 #include "lab_store.h"
+#include "lab_task.h"
 #include "lab_view.h"
 #include "logging.h"
 #include "scope.h"
@@ -47,6 +49,8 @@ extern char **environ;
 struct lab_server {
     const struct lab_server_options *options;
     struct jobs *jobs;
+    struct lab_backup backup;
+    struct lab_task *backup_task;
     struct session *user_session;
     struct session *node_session;
     char *node_folder;
@@ -204,14 +208,18 @@ static enum code start_node(struct lab_server *server, const struct lab_store *s
 
 /* Putting it together -------------------------------------------------------------------------------------------- */
 
-static enum code add_rules(struct lab_server *server, struct tree *tree, struct failure *why)
+static enum code add_rules(struct lab_server *server, struct lab_store *store, struct failure *why)
 {
+    struct tree *tree = store->tree;
+    server->backup = (struct lab_backup){.store = store, .mountpoint = server->options->mountpoint};
     enum code code = lab_view_add(tree, why);
     if (code == CODE_OK)
         code = views_add(tree, why);
     struct jobs_options options = {0};
     if (code == CODE_OK)
         code = jobs_add(tree, &options, &server->jobs, why);
+    if (code == CODE_OK)
+        code = lab_backup_add(&server->backup, &server->backup_task, why);
     return code;
 }
 
@@ -220,7 +228,7 @@ static enum code start(struct lab_server *server, struct lab_store *store, struc
     server->stopping = eventfd(0, EFD_CLOEXEC);
     if (server->stopping < 0)
         return failure_set_errno(why, errno, "starting the file server");
-    enum code code = add_rules(server, store->tree, why);
+    enum code code = add_rules(server, store, why);
     if (code != CODE_OK)
         return code;
     struct session_options options = {.mountpoint = server->options->mountpoint,
@@ -268,7 +276,9 @@ enum code lab_server_run(struct lab_store *store, const struct lab_server_option
         session_wait(server.user_session);
     }
     stop(&server);
+    lab_task_stop(server.backup_task);
     lab_store_close(store);
+    lab_task_destroy(server.backup_task);
     jobs_destroy(server.jobs);
     if (server.stopping >= 0)
         close(server.stopping);

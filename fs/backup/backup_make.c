@@ -15,6 +15,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -378,6 +379,24 @@ static enum code make(struct making *making, struct failure *why)
             code = make_point(making, why);
     }
     return code == CODE_OK ? remove_old(making, why) : code;
+}
+
+void backup_make_describe(const char *folder, const struct backup_summary *summary, struct buffer *out)
+{
+    if (summary->unchanged)
+        buffer_printf(out, "nothing has changed since point %u: %u packs, %.1f MB", summary->point, summary->packs,
+                      (double)summary->bytes / 1e6);
+    else
+        buffer_printf(out, "made point %u in %s: %u packs, %.1f MB; new %.1f MB", summary->point, folder, summary->packs,
+                      (double)summary->bytes / 1e6, (double)summary->bytes_new / 1e6);
+    if (summary->points_removed)
+        buffer_printf(out, "\nremoved %u older point%s, %.1f MB", summary->points_removed,
+                      summary->points_removed == 1 ? "" : "s", (double)summary->bytes_removed / 1e6);
+    if (summary->damages)
+        buffer_printf(out,
+                      "\nthe store is damaged in %u place%s, %" PRIu64
+                      " parts of files are lost: cytofs fsck names the files; everything else is saved",
+                      summary->damages, summary->damages == 1 ? "" : "s", summary->damaged_chunks);
 }
 
 enum code backup_make(const char *path, const struct backup_source *source, const struct backup_options *options,

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "buffer.h"
 #include "failure.h"
 #include "identity.h"
 
@@ -48,5 +49,8 @@ struct backup_summary {
  * failure: all else is saved, and the summary tells. */
 MUST_CHECK enum code backup_make(const char *folder, const struct backup_source *source,
                                  const struct backup_options *options, struct backup_summary *out, struct failure *why);
+
+/* What came out, for the person: one line or several, without a last line feed. */
+void backup_make_describe(const char *folder, const struct backup_summary *summary, struct buffer *out);
 
 #endif

@@ -269,6 +269,11 @@ const struct store_id *store_folder_id(const struct store_folder *folder)
     return &folder->id;
 }
 
+const char *store_folder_path(const struct store_folder *folder)
+{
+    return folder->path;
+}
+
 const char *store_folder_packs_path(const struct store_folder *folder)
 {
     return folder->packs;

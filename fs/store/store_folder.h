@@ -32,7 +32,8 @@ void store_folder_close(struct store_folder *folder);
 
 const struct store_id *store_folder_id(const struct store_folder *folder);
 
-/* Of what lies in it; valid until it is closed. */
+/* Of itself, and of what lies in it; valid until it is closed. */
+const char *store_folder_path(const struct store_folder *folder);
 const char *store_folder_packs_path(const struct store_folder *folder);
 const char *store_folder_catalog_path(const struct store_folder *folder);
 
