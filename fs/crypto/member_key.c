@@ -46,21 +46,34 @@ enum code member_key_generate(struct member_key **out, struct failure *why)
     return CODE_OK;
 }
 
-enum code member_key_restore(const struct member_public *public, const uint8_t private_key[MEMBER_KEY_BYTES],
-                             struct member_key **out, struct failure *why)
+enum code member_key_derive(const struct member_id *id, const uint8_t private_key[MEMBER_KEY_BYTES],
+                            struct member_key **out, struct failure *why)
 {
     SECRET_FREE struct member_key *key = secret_allocate(sizeof *key);
     if (!key)
         return failure_set(why, CODE_NO_MEMORY, "opening a member's key: out of memory");
     memcpy(key->private_key, private_key, MEMBER_KEY_BYTES);
+    key->public.id = *id;
     enum code code = derive_public(key->private_key, key->public.key, why);
     if (code != CODE_OK)
         return code;
-    if (!secret_equal(key->public.key, public->key, MEMBER_KEY_BYTES))
-        return failure_set(why, CODE_CORRUPT, "the private key does not belong to the public key beside it");
-    key->public.id = public->id;
     *out = key;
     key = NULL;
+    return CODE_OK;
+}
+
+enum code member_key_restore(const struct member_public *public, const uint8_t private_key[MEMBER_KEY_BYTES],
+                             struct member_key **out, struct failure *why)
+{
+    struct member_key *key;
+    enum code code = member_key_derive(&public->id, private_key, &key, why);
+    if (code != CODE_OK)
+        return code;
+    if (!member_key_same(&key->public, public)) {
+        member_key_destroy(key);
+        return failure_set(why, CODE_CORRUPT, "the private key does not belong to the public key beside it");
+    }
+    *out = key;
     return CODE_OK;
 }
 
@@ -99,6 +112,11 @@ enum code member_key_agree(const struct member_key *key, const uint8_t public_ke
     EVP_PKEY_free(other);
     EVP_PKEY_free(own);
     return code;
+}
+
+bool member_key_same(const struct member_public *a, const struct member_public *b)
+{
+    return secret_equal(a->key, b->key, MEMBER_KEY_BYTES) && secret_equal(a->id.bytes, b->id.bytes, IDENTITY_BYTES);
 }
 
 void member_key_fingerprint(const struct member_public *public, char text[MEMBER_KEY_FINGERPRINT_BYTES])

@@ -3,6 +3,7 @@
 #ifndef CYTOFS_MEMBER_KEY_H
 #define CYTOFS_MEMBER_KEY_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "failure.h"
@@ -26,6 +27,10 @@ MUST_CHECK enum code member_key_generate(struct member_key **out, struct failure
 MUST_CHECK enum code member_key_restore(const struct member_public *public,
                                         const uint8_t private_key[MEMBER_KEY_BYTES], struct member_key **out,
                                         struct failure *why);
+
+/* The pair of a private key whose public half is not written down anywhere. */
+MUST_CHECK enum code member_key_derive(const struct member_id *id, const uint8_t private_key[MEMBER_KEY_BYTES],
+                                       struct member_key **out, struct failure *why);
 void member_key_destroy(struct member_key *key);
 
 const struct member_public *member_key_public(const struct member_key *key);
@@ -38,6 +43,9 @@ const uint8_t *member_key_private(const struct member_key *key);
 MUST_CHECK enum code member_key_agree(const struct member_key *key,
                                       const uint8_t public_key[MEMBER_KEY_BYTES],
                                       uint8_t shared[MEMBER_KEY_BYTES], struct failure *why);
+
+/* Whether two are the same person's: id and key. */
+bool member_key_same(const struct member_public *a, const struct member_public *b);
 
 /* What two people compare by voice before one shares with the other: eight groups of four hexadecimal digits
  * of SHA-256 over id and key. */

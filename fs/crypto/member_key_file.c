@@ -10,6 +10,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,7 @@
 #include "entropy.h"
 #include "file.h"
 #include "hex.h"
+#include "key_lines.h"
 #include "openssl_failure.h"
 #include "scope.h"
 #include "secret.h"
@@ -33,56 +35,17 @@
 
 static_assert(SEALED_SECRET == MEMBER_KEY_FILE_SECRET_MAX, "the sealed secret fills its field");
 
-/* The rest of a text that is being taken apart. */
-struct reader {
-    const char *at, *end;
-    unsigned line; /* of the line last taken, from 1 */
-};
-
-struct text {
-    const char *bytes;
-    size_t count;
-};
-
-static bool take_line(struct reader *reader, struct text *line)
-{
-    const char *stop =
-        reader->at < reader->end ? memchr(reader->at, '\n', (size_t)(reader->end - reader->at)) : NULL;
-    reader->line++;
-    if (!stop)
-        return false;
-    *line = (struct text){reader->at, (size_t)(stop - reader->at)};
-    reader->at = stop + 1;
-    return true;
-}
-
-static bool skip(struct text *text, const char *start)
-{
-    size_t count = strlen(start);
-    if (text->count < count || memcmp(text->bytes, start, count) != 0)
-        return false;
-    text->bytes += count;
-    text->count -= count;
-    return true;
-}
-
-static bool take_hex_line(struct reader *reader, const char *start, void *bytes, size_t count)
-{
-    struct text line;
-    return take_line(reader, &line) && skip(&line, start) && hex_decode(line.bytes, line.count, bytes, count);
-}
-
 /* "none", or "scrypt COST SALT" with a cost of two digits. */
-static bool take_protection(struct reader *reader, struct member_key_file *out)
+static bool take_protection(struct key_lines *lines, struct member_key_file *out)
 {
-    struct text line;
-    if (!take_line(reader, &line) || !skip(&line, "protection "))
+    struct key_text line;
+    if (!key_lines_take(lines, &line) || !key_lines_skip(&line, "protection "))
         return false;
-    if (skip(&line, "none")) {
+    if (key_lines_skip(&line, "none")) {
         out->secret_count = PLAIN_SECRET;
         return line.count == 0;
     }
-    if (!skip(&line, "scrypt ") || line.count < 3 || line.bytes[2] != ' ')
+    if (!key_lines_skip(&line, "scrypt ") || line.count < 3 || line.bytes[2] != ' ')
         return false;
     unsigned tens = (unsigned char)line.bytes[0] - '0', ones = (unsigned char)line.bytes[1] - '0';
     out->cost = 10 * tens + ones;
@@ -100,26 +63,26 @@ enum code member_key_file_parse(const void *text, size_t count, struct member_ke
     if (count > MEMBER_KEY_FILE_BYTES_MAX)
         return failure_set(why, CODE_CORRUPT, "more than %d bytes: this is no key file",
                            MEMBER_KEY_FILE_BYTES_MAX);
-    struct reader reader = {.at = text, .end = (const char *)text + count};
-    struct text line;
-    if (!take_line(&reader, &line) || !skip(&line, MAGIC))
+    struct key_lines lines = {.at = text, .end = (const char *)text + count};
+    struct key_text line;
+    if (!key_lines_take(&lines, &line) || !key_lines_skip(&line, MAGIC))
         return failure_set(why, CODE_CORRUPT, "line 1: this is no key file of cytofs");
     if (line.count != strlen(VERSION) || memcmp(line.bytes, VERSION, line.count) != 0)
         return failure_set(why, CODE_NEWER_FORMAT,
                            "format %.*s, this program knows " VERSION ": update cytofs",
                            (int)(line.count < 8 ? line.count : 8), line.bytes);
-    if (!take_hex_line(&reader, "member ", out->public.id.bytes, IDENTITY_BYTES) ||
-        !take_hex_line(&reader, "public ", out->public.key, MEMBER_KEY_BYTES) ||
-        !take_protection(&reader, out) ||
-        !take_hex_line(&reader, "secret ", out->secret, out->secret_count)) {
+    if (!key_lines_take_hex(&lines, "member ", out->public.id.bytes, IDENTITY_BYTES) ||
+        !key_lines_take_hex(&lines, "public ", out->public.key, MEMBER_KEY_BYTES) ||
+        !take_protection(&lines, out) ||
+        !key_lines_take_hex(&lines, "secret ", out->secret, out->secret_count)) {
         secret_wipe(out->secret, sizeof out->secret);
         return failure_set(why, CODE_CORRUPT, "line %u: the key file is damaged: use your copy of it",
-                           reader.line);
+                           lines.line);
     }
-    if (reader.at != reader.end) {
+    if (lines.at != lines.end) {
         secret_wipe(out->secret, sizeof out->secret);
         return failure_set(why, CODE_CORRUPT, "line %u: something follows the key: use your copy of it",
-                           reader.line + 1);
+                           lines.line + 1);
     }
     return CODE_OK;
 }
@@ -313,8 +276,28 @@ static enum code write_new(const char *path, const char *text, size_t count, str
     return code;
 }
 
-enum code member_key_file_save(const char *path, const struct member_key *key, const char *passphrase,
-                               struct failure *why)
+/* The new text beside the old one, then in its place. */
+static enum code write_over(const char *path, const char *text, size_t count, struct failure *why)
+{
+    char beside[PATH_MAX];
+    if (snprintf(beside, sizeof beside, "%s.new", path) >= (int)sizeof beside)
+        return failure_set(why, CODE_NAME_TOO_LONG, "its path is too long");
+    if (unlink(beside) != 0 && errno != ENOENT)
+        return failure_set_errno(why, errno, "%s cannot be removed", beside);
+    enum code code = write_new(beside, text, count, why);
+    if (code != CODE_OK)
+        return code;
+    if (rename(beside, path) == 0 && sync_folder_of(path))
+        return CODE_OK;
+    code = failure_set_errno(why, errno, "cannot be replaced");
+    unlink(beside);
+    return code;
+}
+
+typedef enum code write_text_to(const char *path, const char *text, size_t count, struct failure *why);
+
+static enum code save(const char *path, const struct member_key *key, const char *passphrase, write_text_to *put,
+                      struct failure *why)
 {
     SECRET_FREE char *text = secret_allocate(MEMBER_KEY_FILE_BYTES_MAX);
     SECRET_FREE struct member_key_file *file = secret_allocate(sizeof *file);
@@ -324,6 +307,18 @@ enum code member_key_file_save(const char *path, const struct member_key *key, c
     if (code == CODE_OK)
         code = make_private_folders(path, why);
     if (code == CODE_OK)
-        code = write_new(path, text, write_text(file, text), why);
+        code = put(path, text, write_text(file, text), why);
     return code == CODE_OK ? code : failure_wrap(why, code, "key %s", path);
+}
+
+enum code member_key_file_save(const char *path, const struct member_key *key, const char *passphrase,
+                               struct failure *why)
+{
+    return save(path, key, passphrase, write_new, why);
+}
+
+enum code member_key_file_replace(const char *path, const struct member_key *key, const char *passphrase,
+                                  struct failure *why)
+{
+    return save(path, key, passphrase, write_over, why);
 }

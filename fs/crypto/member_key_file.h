@@ -55,4 +55,9 @@ MUST_CHECK enum code member_key_file_load(const char *path, const char *passphra
 MUST_CHECK enum code member_key_file_save(const char *path, const struct member_key *key,
                                           const char *passphrase, struct failure *why);
 
+/* The same in place of the file that is there: another passphrase, or none.  A crash leaves the old file or the new one.
+ */
+MUST_CHECK enum code member_key_file_replace(const char *path, const struct member_key *key,
+                                             const char *passphrase, struct failure *why);
+
 #endif

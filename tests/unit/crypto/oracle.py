@@ -94,8 +94,37 @@ def key_file(passphrase, text):
     return open_sealed(key, head, sealed)
 
 
+def crc8(text):
+    """CRC-8 with x^8 + x^2 + x + 1, by division of polynomials over GF(2)."""
+    number = int.from_bytes(text, "big") << 8
+    for bit in range(number.bit_length() - 1, 7, -1):
+        if number >> bit & 1:
+            number ^= 0x107 << (bit - 8)
+    return number
+
+
+def recovery_text(secret):
+    symbols = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+    groups = []
+    for group in range(5):
+        part = secret[4 * group:4 * group + 4]
+        number = int.from_bytes(part + bytes([crc8(bytes([group + 1]) + part)]), "big")
+        groups.append("".join(symbols[number >> shift & 31] for shift in range(35, -5, -5)))
+    return "-".join(groups).encode()
+
+
+def recovery_member(secret):
+    """The member's id and private key."""
+    return hkdf(secret, None, b"cytofs recovery id 1", 16) + hkdf(secret, None, b"cytofs recovery key 1", 32)
+
+
+def fingerprint(member_id, public):
+    return hashlib.sha256(member_id + public).digest()[:16]
+
+
 COMMANDS = {f.__name__.replace("_", "-"): f
-            for f in (siv, space_chunk, space_xattr, space_name, keywrap, key_file)}
+            for f in (siv, space_chunk, space_xattr, space_name, keywrap, key_file, recovery_text, recovery_member,
+                   fingerprint)}
 
 if __name__ == "__main__":
     print(COMMANDS[sys.argv[1]](*(bytes.fromhex(a) for a in sys.argv[2:])).hex())

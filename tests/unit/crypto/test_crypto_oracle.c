@@ -13,6 +13,7 @@
 #include "file.h"
 #include "keywrap.h"
 #include "member_key_file.h"
+#include "recovery_key.h"
 #include "secret.h"
 #include "siv.h"
 
@@ -145,6 +146,44 @@ static void the_oracle_opens_key_files(void **state)
     member_key_destroy(key);
 }
 
+static void the_oracle_prints_and_opens_recovery_keys(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 8; i++) {
+        uint8_t *secret, expected[IDENTITY_BYTES + MEMBER_KEY_BYTES];
+        char text[RECOVERY_TEXT_BYTES];
+        struct member_key *key;
+        assert_code_ok(recovery_key_draw(&secret, &why), why);
+        if (i == 0)
+            memset(secret, 0, RECOVERY_SECRET_BYTES);
+        recovery_key_write(secret, text);
+        const struct argument argument = {secret, RECOVERY_SECRET_BYTES};
+        assert_oracle_says("recovery-text", &argument, 1, text, strlen(text));
+        assert_code_ok(recovery_key_open(secret, &key, &why), why);
+        memcpy(expected, member_key_public(key)->id.bytes, IDENTITY_BYTES);
+        memcpy(expected + IDENTITY_BYTES, member_key_private(key), MEMBER_KEY_BYTES);
+        assert_oracle_says("recovery-member", &argument, 1, expected, sizeof expected);
+        member_key_destroy(key);
+        secret_free(secret);
+    }
+}
+
+static void the_oracle_gives_the_same_fingerprint(void **state)
+{
+    (void)state;
+    struct member_key *key;
+    assert_code_ok(member_key_generate(&key, &why), why);
+    const struct member_public *public = member_key_public(key);
+    const struct argument arguments[] = {{public->id.bytes, IDENTITY_BYTES}, {public->key, MEMBER_KEY_BYTES}};
+    char text[MEMBER_KEY_FINGERPRINT_BYTES];
+    uint8_t expected[16];
+    member_key_fingerprint(public, text);
+    for (size_t group = 0; group < 8; group++)
+        assert_true(hex_decode(text + 5 * group, 4, expected + 2 * group, 2));
+    assert_oracle_says("fingerprint", arguments, 2, expected, sizeof expected);
+    member_key_destroy(key);
+}
+
 int main(void)
 {
     char answer[16];
@@ -157,6 +196,8 @@ int main(void)
         cmocka_unit_test(the_oracle_agrees_on_everything_that_a_space_key_gives),
         cmocka_unit_test(the_oracle_opens_a_wrapped_key),
         cmocka_unit_test(the_oracle_opens_key_files),
+        cmocka_unit_test(the_oracle_prints_and_opens_recovery_keys),
+        cmocka_unit_test(the_oracle_gives_the_same_fingerprint),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

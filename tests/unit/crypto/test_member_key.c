@@ -226,6 +226,23 @@ static void anything_but_a_key_file_is_refused_with_its_line(void **state)
     }
 }
 
+static void a_replaced_key_opens_with_the_new_passphrase_alone(void **state)
+{
+    const struct folder *folder = *state;
+    struct member_key *key = new_member(), *loaded;
+    const char *passphrases[] = {"old", "new", ""};
+    assert_code_ok(member_key_file_save(folder->key, key, passphrases[0], &why), why);
+    for (int i = 1; i < 3; i++) {
+        assert_code_ok(member_key_file_replace(folder->key, key, passphrases[i], &why), why);
+        assert_code_ok(member_key_file_load(folder->key, *passphrases[i] ? passphrases[i] : NULL, &loaded, &why), why);
+        assert_true(member_key_same(member_key_public(loaded), member_key_public(key)));
+        member_key_destroy(loaded);
+        if (*passphrases[i])
+            assert_int_equal(member_key_file_load(folder->key, passphrases[i - 1], &loaded, &why), CODE_DENIED);
+    }
+    member_key_destroy(key);
+}
+
 static void every_changed_byte_of_a_protected_key_file_is_noticed(void **state)
 {
     const struct folder *folder = *state;
@@ -260,6 +277,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_saved_key_loads_again_and_is_nobody_elses, make_folder,
                                         remove_folder),
         cmocka_unit_test_setup_teardown(a_protected_key_opens_with_its_passphrase_alone, make_folder,
+                                        remove_folder),
+        cmocka_unit_test_setup_teardown(a_replaced_key_opens_with_the_new_passphrase_alone, make_folder,
                                         remove_folder),
         cmocka_unit_test(the_text_of_version_1_is_read_for_ever),
         cmocka_unit_test(anything_but_a_key_file_is_refused_with_its_line),
