@@ -18,7 +18,7 @@
 
 #include "failure.h"
 
-#define CATALOG_FORMAT 1 /* the newest schema version known here */
+#define CATALOG_FORMAT 2 /* the newest schema version known here */
 
 struct catalog;
 

@@ -17,13 +17,21 @@ static enum code take_row(struct database *database, int statement, int column, 
     int64_t bytes = database_integer(database, statement, column + 2);
     size_t nonce_bytes;
     const void *nonce = database_bytes(database, statement, column + 3, &nonce_bytes);
+    int64_t generation = database_integer(database, statement, column + 4);
+    size_t print_bytes;
+    const void *print = database_bytes(database, statement, column + 5, &print_bytes);
     if (pack <= 0 || pack > UINT32_MAX || offset < 0 || bytes <= 0 || bytes > UINT32_MAX ||
-        nonce_bytes != CATALOG_CHUNK_NONCE_BYTES)
+        nonce_bytes != CATALOG_CHUNK_NONCE_BYTES || generation < 1 || generation > UINT32_MAX ||
+        (print_bytes != 0 && print_bytes != CATALOG_CHUNK_PRINT_BYTES))
         return failure_set(why, CODE_CORRUPT, "the catalog: a chunk has impossible values (run: cytofs fsck)");
     out->pack = (uint32_t)pack;
     out->offset = (uint64_t)offset;
     out->bytes = (uint32_t)bytes;
     memcpy(out->nonce, nonce, CATALOG_CHUNK_NONCE_BYTES);
+    out->generation = (uint32_t)generation;
+    out->printed = print_bytes != 0;
+    if (out->printed)
+        memcpy(out->print, print, CATALOG_CHUNK_PRINT_BYTES);
     return CODE_OK;
 }
 
@@ -73,7 +81,9 @@ enum code catalog_chunk_put(struct catalog *catalog, const struct catalog_chunk 
                             DATABASE_BIND(DATABASE_INTEGER(chunk->inode), DATABASE_INTEGER(chunk->index),
                                           DATABASE_INTEGER(chunk->pack), DATABASE_INTEGER(chunk->offset),
                                           DATABASE_INTEGER(chunk->bytes),
-                                          DATABASE_BYTES(chunk->nonce, CATALOG_CHUNK_NONCE_BYTES)),
+                                          DATABASE_BYTES(chunk->nonce, CATALOG_CHUNK_NONCE_BYTES),
+                                          DATABASE_INTEGER(chunk->generation),
+                                          chunk->printed ? DATABASE_BYTES(chunk->print, CATALOG_CHUNK_PRINT_BYTES) : DATABASE_NULL),
                             why);
     return code == CODE_OK ? count_in_pack(catalog, chunk->pack, 1, chunk->bytes, why) : code;
 }

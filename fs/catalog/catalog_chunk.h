@@ -2,11 +2,13 @@
 #ifndef CYTOFS_CATALOG_CHUNK_H
 #define CYTOFS_CATALOG_CHUNK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "catalog.h"
 
 #define CATALOG_CHUNK_NONCE_BYTES 12
+#define CATALOG_CHUNK_PRINT_BYTES 16
 
 struct catalog_chunk {
     uint64_t inode;
@@ -15,6 +17,9 @@ struct catalog_chunk {
     uint32_t bytes; /* sealed */
     uint64_t offset;
     uint8_t nonce[CATALOG_CHUNK_NONCE_BYTES];
+    uint32_t generation; /* of the space's key that sealed it, from 1 */
+    bool printed;        /* has a print: chunks of one space with equal contents have equal ones */
+    uint8_t print[CATALOG_CHUNK_PRINT_BYTES];
 };
 
 /* CODE_NO_DATA with *why untouched where the file has a hole there. */

@@ -1,14 +1,16 @@
 /* Rows of `inodes`.  A row that is read is checked before it is believed: the file may have been edited. */
 #include "catalog_inode.h"
 
+#include <string.h>
+
 #include "catalog_attribute.h"
 #include "catalog_chunk.h"
 #include "catalog_internal.h"
 
 static enum code take_row(struct database *database, int statement, struct catalog_inode *out, struct failure *why)
 {
-    int64_t column[14];
-    for (int i = 0; i < 14; i++)
+    int64_t column[18];
+    for (int i = 0; i < 18; i++)
         column[i] = database_integer(database, statement, i);
     *out = (struct catalog_inode){.inode = (uint64_t)column[0],
                                   .kind = (enum catalog_inode_kind)column[1],
@@ -23,9 +25,22 @@ static enum code take_row(struct database *database, int statement, struct catal
                                   .version = (uint64_t)column[10],
                                   .origin = (uint64_t)column[11],
                                   .stamp = (uint64_t)column[12],
-                                  .stamp_ns = column[13]};
-    bool sane = column[0] > 0 && column[1] >= 0 && column[1] <= 2 && column[5] >= 0 && column[6] >= 0 &&
-                column[6] <= UINT32_MAX && column[11] > 0;
+                                  .stamp_ns = column[13],
+                                  .uid = column[14],
+                                  .gid = column[15],
+                                  .rdev = (uint64_t)column[16],
+                                  .generation = (uint32_t)column[17]};
+    size_t digest_bytes;
+    const uint8_t *digest = database_bytes(database, statement, 18, &digest_bytes);
+    out->sealed = digest_bytes == CATALOG_SUM_BYTES + CATALOG_PROOF_BYTES;
+    if (out->sealed) {
+        memcpy(out->sum, digest, CATALOG_SUM_BYTES);
+        memcpy(out->proof, digest + CATALOG_SUM_BYTES, CATALOG_PROOF_BYTES);
+    }
+    bool sane = column[0] > 0 && column[1] >= 0 && column[1] <= CATALOG_INODE_BLOCK && column[5] >= 0 && column[6] >= 0 &&
+                column[6] <= UINT32_MAX && column[11] > 0 && column[14] >= -1 && column[14] <= UINT32_MAX && column[15] >= -1 &&
+                column[15] <= UINT32_MAX && column[17] >= 1 && column[17] <= UINT32_MAX &&
+                (out->sealed || digest_bytes == 0);
     return sane ? CODE_OK
                 : failure_set(why, CODE_CORRUPT, "the catalog: inode %lld has impossible values (run: cytofs fsck)",
                               (long long)column[0]);
@@ -46,6 +61,9 @@ enum code catalog_inode_get(struct catalog *catalog, uint64_t inode, struct cata
 
 enum code catalog_inode_put(struct catalog *catalog, const struct catalog_inode *row, struct failure *why)
 {
+    uint8_t digest[CATALOG_SUM_BYTES + CATALOG_PROOF_BYTES];
+    memcpy(digest, row->sum, CATALOG_SUM_BYTES);
+    memcpy(digest + CATALOG_SUM_BYTES, row->proof, CATALOG_PROOF_BYTES);
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&catalog->mutex);
     return database_run(
         catalog->database, SQL_INODE_PUT,
@@ -53,7 +71,9 @@ enum code catalog_inode_put(struct catalog *catalog, const struct catalog_inode 
                       DATABASE_INTEGER(row->space), DATABASE_INTEGER(row->mode), DATABASE_INTEGER(row->size),
                       DATABASE_INTEGER(row->links), DATABASE_INTEGER(row->access_ns), DATABASE_INTEGER(row->modify_ns),
                       DATABASE_INTEGER(row->change_ns), DATABASE_INTEGER(row->version), DATABASE_INTEGER(row->origin),
-                      DATABASE_INTEGER(row->stamp), DATABASE_INTEGER(row->stamp_ns)),
+                      DATABASE_INTEGER(row->stamp), DATABASE_INTEGER(row->stamp_ns), DATABASE_INTEGER(row->uid),
+                      DATABASE_INTEGER(row->gid), DATABASE_INTEGER(row->rdev), DATABASE_INTEGER(row->generation),
+                      DATABASE_BYTES(digest, row->sealed ? sizeof digest : 0)),
         why);
 }
 
@@ -110,7 +130,7 @@ enum code catalog_inode_totals(struct catalog *catalog, struct catalog_totals *o
             out->bytes = (uint64_t)database_integer(database, SQL_INODE_TOTALS, 2);
         } else if (kind == CATALOG_INODE_FOLDER) {
             out->folders = count;
-        } else {
+        } else if (kind == CATALOG_INODE_LINK) {
             out->links = count;
         }
     }

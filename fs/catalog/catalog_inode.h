@@ -13,7 +13,18 @@ enum {
     CATALOG_INODE_SPACE_ROOT = 8 /* the topmost folder of its space: made with it, goes with it */
 };
 
-enum catalog_inode_kind { CATALOG_INODE_FILE, CATALOG_INODE_FOLDER, CATALOG_INODE_LINK };
+enum catalog_inode_kind {
+    CATALOG_INODE_FILE,
+    CATALOG_INODE_FOLDER,
+    CATALOG_INODE_LINK,
+    CATALOG_INODE_FIFO,
+    CATALOG_INODE_SOCKET,
+    CATALOG_INODE_CHARACTER,
+    CATALOG_INODE_BLOCK
+};
+
+#define CATALOG_SUM_BYTES   16
+#define CATALOG_PROOF_BYTES 16
 
 struct catalog_inode {
     uint64_t inode;
@@ -28,6 +39,12 @@ struct catalog_inode {
     uint64_t origin;
     uint64_t stamp;
     int64_t stamp_ns;
+    int64_t uid, gid;    /* -1: whoever mounts */
+    uint64_t rdev;       /* of a device, as dev_t */
+    uint32_t generation; /* the oldest key of its space that seals something of it, from 1 */
+    /* What the tree proves the row with; opaque here.  `sealed` is false in rows of format 1. */
+    bool sealed;
+    uint8_t sum[CATALOG_SUM_BYTES], proof[CATALOG_PROOF_BYTES];
 };
 
 /* CODE_NOT_FOUND where there is none; CODE_CORRUPT where a column is out of range. */

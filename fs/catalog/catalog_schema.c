@@ -9,6 +9,7 @@
  *   names       a folder's entries: (parent, encrypted name) -> inode
  *   chunks      a file's 128 KiB pieces: (inode, index) -> place in the chunk store.  A missing row is zeros
  *   attributes  extended attributes, and under the empty name the target of a symbolic link
+ *   snapshots   the numbers of a dataset's snapshots
  * Derived
  *   packs       how many chunk rows point into each pack, so that packs that nobody needs can be dropped
  *   names_by_inode, chunks_by_pack, inodes_orphaned, packs_dead   indices
@@ -88,14 +89,67 @@ static const char version_1[] =
     "CREATE INDEX inodes_orphaned ON inodes(inode) WHERE links = 0;"
     "CREATE INDEX packs_dead ON packs(pack) WHERE live_chunks = 0;";
 
-const char *const catalog_schema_migrations[] = {version_1};
+/* Ownership, special files, rotated keys, proofs that rows are the ones last written, chunks that are found again. */
+static const char version_2[] =
+    "ALTER TABLE members ADD COLUMN flags INTEGER NOT NULL DEFAULT 0;"      /* CATALOG_MEMBER_* */
+    "ALTER TABLE members ADD COLUMN removed_ms INTEGER NOT NULL DEFAULT 0;" /* 0: is one */
+
+    "ALTER TABLE spaces ADD COLUMN oldest INTEGER NOT NULL DEFAULT 1;" /* generation that something is still sealed with */
+    "ALTER TABLE spaces ADD COLUMN shared INTEGER NOT NULL DEFAULT 0;" /* 1: with every member, later ones too */
+    "ALTER TABLE spaces ADD COLUMN readers BLOB NOT NULL DEFAULT x'';" /* sealed list of who may read */
+    "ALTER TABLE spaces ADD COLUMN digest BLOB NOT NULL DEFAULT x'';"  /* sealed sum over its inodes */
+
+    "ALTER TABLE chunks ADD COLUMN generation INTEGER NOT NULL DEFAULT 1;" /* of the key that sealed it */
+    "ALTER TABLE chunks ADD COLUMN print BLOB CHECK(print IS NULL OR length(print) = 16);" /* keyed; equal contents
+                                                                                    of one space have equal ones */
+    "CREATE INDEX chunks_by_print ON chunks(print) WHERE print IS NOT NULL;"
+
+    "CREATE TABLE snapshots("
+    "  inode INTEGER PRIMARY KEY," /* the image's topmost folder */
+    "  dataset INTEGER NOT NULL,"  /* inode */
+    "  number INTEGER NOT NULL,"   /* from 1 in each dataset, never reused */
+    "  made_ms INTEGER NOT NULL,"
+    "  UNIQUE(dataset, number)) STRICT;"
+
+    "ALTER TABLE inodes RENAME TO inodes_1;"
+    "DROP INDEX inodes_orphaned;"
+    "CREATE TABLE inodes("
+    "  inode INTEGER PRIMARY KEY,"
+    "  kind INTEGER NOT NULL CHECK(kind BETWEEN 0 AND 6)," /* enum catalog_inode_kind */
+    "  flags INTEGER NOT NULL,"                            /* CATALOG_INODE_* */
+    "  space INTEGER NOT NULL,"                            /* whose keys seal its contents, entries and attributes */
+    "  mode INTEGER NOT NULL,"                             /* permission bits */
+    "  size INTEGER NOT NULL CHECK(size >= 0),"            /* bytes; of a link, its target's */
+    "  links INTEGER NOT NULL CHECK(links >= 0)," /* names; 0: unlinked, but still open when this was written */
+    "  access_ns INTEGER NOT NULL,"               /* since 1970 */
+    "  modify_ns INTEGER NOT NULL,"
+    "  change_ns INTEGER NOT NULL,"
+    "  version INTEGER NOT NULL,"                 /* counts changes of the contents */
+    "  origin INTEGER NOT NULL,"                  /* the inode that this one was copied from (snapshots), else itself:
+                                                     what its sealed bytes are bound to */
+    "  stamp INTEGER NOT NULL,"                   /* number of the last change at or below it */
+    "  stamp_ns INTEGER NOT NULL,"                /* when that was */
+    "  uid INTEGER NOT NULL DEFAULT -1,"          /* -1: whoever mounts */
+    "  gid INTEGER NOT NULL DEFAULT -1,"
+    "  rdev INTEGER NOT NULL DEFAULT 0,"          /* of a device, as dev_t */
+    "  generation INTEGER NOT NULL DEFAULT 1,"    /* the oldest key that seals something of it; of the digest, the one */
+    "  digest BLOB NOT NULL DEFAULT x'') STRICT;" /* sum over what hangs on it (16) | proof of this row (16) */
+    "INSERT INTO inodes(inode, kind, flags, space, mode, size, links, access_ns, modify_ns, change_ns, version, origin, "
+    "stamp, stamp_ns) SELECT inode, kind, flags, space, mode, size, links, access_ns, modify_ns, change_ns, version, origin, "
+    "stamp, stamp_ns FROM inodes_1;"
+    "DROP TABLE inodes_1;"
+    "CREATE INDEX inodes_orphaned ON inodes(inode) WHERE links = 0;";
+
+const char *const catalog_schema_migrations[] = {version_1, version_2};
 
 /* The copy of a subtree (catalog_snapshot.c): which inode becomes which. */
 const char *const catalog_schema_temporary =
     "CREATE TEMP TABLE copy(old INTEGER PRIMARY KEY, new INTEGER NOT NULL UNIQUE, kind INTEGER NOT NULL) STRICT;";
 
+#define CHUNK_COLUMNS "pack, offset, bytes, nonce, generation, print"
 #define INODE_COLUMNS                                                                                                  \
-    "inode, kind, flags, space, mode, size, links, access_ns, modify_ns, change_ns, version, origin, stamp, stamp_ns"
+    "inode, kind, flags, space, mode, size, links, access_ns, modify_ns, change_ns, version, origin, stamp, stamp_ns, "  \
+    "uid, gid, rdev, generation, digest"
 
 const char *const catalog_schema_statements[SQL_COUNT] = {
     [SQL_BEGIN] = "BEGIN IMMEDIATE",
@@ -109,7 +163,8 @@ const char *const catalog_schema_statements[SQL_COUNT] = {
 
     [SQL_INODE_GET] = "SELECT " INODE_COLUMNS " FROM inodes WHERE inode = ?1",
     [SQL_INODE_PUT] =
-        "REPLACE INTO inodes(" INODE_COLUMNS ") VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+        "REPLACE INTO inodes(" INODE_COLUMNS ") VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, "
+        "?16, ?17, ?18, ?19)",
     [SQL_INODE_DELETE] = "DELETE FROM inodes WHERE inode = ?1",
     [SQL_INODE_ORPHANS] = "SELECT inode FROM inodes WHERE links = 0 LIMIT ?1",
     [SQL_INODE_TOTALS] = "SELECT kind, count(*), sum(size) FROM inodes GROUP BY kind",
@@ -124,18 +179,18 @@ const char *const catalog_schema_statements[SQL_COUNT] = {
     [SQL_NAME_WALK] = "SELECT parent, name, inode FROM names WHERE (parent, name) > (?1, ?2) ORDER BY parent, name "
                       "LIMIT ?3",
 
-    [SQL_CHUNK_GET] = "SELECT pack, offset, bytes, nonce FROM chunks WHERE inode = ?1 AND idx = ?2",
-    [SQL_CHUNK_PUT] = "REPLACE INTO chunks(inode, idx, pack, offset, bytes, nonce) VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
+    [SQL_CHUNK_GET] = "SELECT " CHUNK_COLUMNS " FROM chunks WHERE inode = ?1 AND idx = ?2",
+    [SQL_CHUNK_PUT] = "REPLACE INTO chunks(inode, idx, " CHUNK_COLUMNS ") VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
     [SQL_CHUNK_DELETE] = "DELETE FROM chunks WHERE inode = ?1 AND idx = ?2",
     [SQL_CHUNK_LIVE_FROM] =
         "SELECT pack, count(*), sum(bytes) FROM chunks WHERE inode = ?1 AND idx >= ?2 GROUP BY pack",
     [SQL_CHUNK_DELETE_FROM] = "DELETE FROM chunks WHERE inode = ?1 AND idx >= ?2",
-    [SQL_CHUNK_WALK] = "SELECT inode, idx, pack, offset, bytes, nonce FROM chunks WHERE (inode, idx) > (?1, ?2) "
+    [SQL_CHUNK_WALK] = "SELECT inode, idx, " CHUNK_COLUMNS " FROM chunks WHERE (inode, idx) > (?1, ?2) "
                        "ORDER BY inode, idx LIMIT ?3",
 
-    [SQL_CHUNK_OF_PACK] = "SELECT inode, idx, pack, offset, bytes, nonce FROM chunks WHERE pack = ?1 ORDER BY offset "
+    [SQL_CHUNK_OF_PACK] = "SELECT inode, idx, " CHUNK_COLUMNS " FROM chunks WHERE pack = ?1 ORDER BY offset "
                           "LIMIT ?2",
-    [SQL_CHUNK_IN_RANGE] = "SELECT inode, idx, pack, offset, bytes, nonce FROM chunks "
+    [SQL_CHUNK_IN_RANGE] = "SELECT inode, idx, " CHUNK_COLUMNS " FROM chunks "
                            "WHERE pack = ?1 AND offset >= ?2 AND offset < ?3 ORDER BY offset LIMIT ?4",
     [SQL_CHUNK_NEXT_PACK] = "SELECT pack FROM chunks WHERE pack > ?1 ORDER BY pack LIMIT 1",
     [SQL_CHUNK_LAST] = "SELECT offset, bytes FROM chunks WHERE pack = ?1 ORDER BY offset DESC LIMIT 1",
@@ -175,13 +230,13 @@ const char *const catalog_schema_statements[SQL_COUNT] = {
     [SQL_COPY_INODES] =
         "INSERT INTO inodes(" INODE_COLUMNS ") "
         "SELECT new, inodes.kind, flags | ?1, space, mode, size, links, access_ns, modify_ns, change_ns, "
-        "version, origin, stamp, stamp_ns FROM copy JOIN inodes ON inode = old",
+        "version, origin, stamp, stamp_ns, uid, gid, rdev, generation, digest FROM copy JOIN inodes ON inode = old",
     [SQL_COPY_NAMES] = "INSERT INTO names(parent, name, inode) "
                        "SELECT folder.new, name, entry.new FROM copy AS folder "
                        "JOIN names ON parent = folder.old JOIN copy AS entry ON entry.old = names.inode "
                        "WHERE folder.kind = 1",
-    [SQL_COPY_CHUNKS] = "INSERT INTO chunks(inode, idx, pack, offset, bytes, nonce) "
-                        "SELECT new, idx, pack, offset, bytes, nonce FROM copy JOIN chunks ON inode = old",
+    [SQL_COPY_CHUNKS] = "INSERT INTO chunks(inode, idx, " CHUNK_COLUMNS ") "
+                        "SELECT new, idx, " CHUNK_COLUMNS " FROM copy JOIN chunks ON inode = old",
     [SQL_COPY_PACKS] =
         "INSERT INTO packs(pack, live_chunks, live_bytes) "
         "SELECT pack, count(*), sum(bytes) FROM copy JOIN chunks ON inode = old WHERE true GROUP BY pack "

@@ -191,9 +191,13 @@ static enum code bind(struct database *database, sqlite3_stmt *statement, const 
                       size_t count, struct failure *why)
 {
     for (size_t i = 0; i < count; i++) {
-        int result = values[i].bytes
-                         ? sqlite3_bind_blob64(statement, (int)i + 1, values[i].bytes, values[i].count, SQLITE_STATIC)
-                         : sqlite3_bind_int64(statement, (int)i + 1, values[i].integer);
+        int place = (int)i + 1, result;
+        if (values[i].null)
+            result = sqlite3_bind_null(statement, place);
+        else if (values[i].bytes)
+            result = sqlite3_bind_blob64(statement, place, values[i].bytes, values[i].count, SQLITE_STATIC);
+        else
+            result = sqlite3_bind_int64(statement, place, values[i].integer);
         if (result != SQLITE_OK)
             return describe(database, result, why);
     }

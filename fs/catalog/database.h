@@ -21,9 +21,11 @@ struct database_value {
     int64_t integer;
     const void *bytes;
     size_t count;
+    bool null;
 };
 
 #define DATABASE_INTEGER(value)     ((struct database_value){.integer = (int64_t)(value)})
+#define DATABASE_NULL               ((struct database_value){.null = true})
 #define DATABASE_BYTES(start, size) ((struct database_value){.bytes = (start), .count = (size)})
 
 /* The parameters of a statement, in order, as its two arguments `values, count`. */

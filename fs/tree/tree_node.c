@@ -164,6 +164,8 @@ enum code node_make(struct tree *tree, const struct catalog_inode *row, struct n
 {
     struct catalog_inode fresh = *row;
     fresh.inode = fresh.origin = tree->next_inode;
+    fresh.uid = fresh.gid = -1;
+    fresh.generation = 1;
     fresh.access_ns = fresh.modify_ns = fresh.change_ns = fresh.stamp_ns = timing_wall_ns();
     fresh.stamp = tree->last_stamp; /* node_stamp gives it a new one, and to the folders above */
     struct node *node = insert(tree, &fresh);

@@ -276,7 +276,7 @@ static enum code store_chunk(struct tree *tree, struct piece *piece, struct fail
     SCOPE_FREE uint8_t *sealed = malloc(sealed_bytes);
     if (!sealed)
         return failure_set(why, CODE_NO_MEMORY, "writing: no memory");
-    struct catalog_chunk row = {.inode = node->row.inode, .index = piece->index};
+    struct catalog_chunk row = {.inode = node->row.inode, .index = piece->index, .generation = 1};
     struct chunk_address address;
     code = seal_chunk(&place, piece->data, piece->length, sealed, row.nonce, why);
     if (code == CODE_OK)

@@ -51,7 +51,7 @@ class Store:
         assert first == "cytofs store 1" and second.startswith("id ")
         self.id = bytes.fromhex(second[3:])
         self.catalog = sqlite3.connect("file:%s/catalog.db?mode=ro" % folder, uri=True)
-        assert self.row("PRAGMA user_version") == (1,)
+        assert self.row("PRAGMA user_version") == (2,)
         self.open_spaces(pathlib.Path(key_file).read_bytes())
 
     def row(self, statement, *values):

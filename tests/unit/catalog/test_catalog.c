@@ -42,7 +42,7 @@ static struct catalog_name name_in(uint64_t parent, const char *text)
 static struct catalog_inode inode_row(uint64_t inode, enum catalog_inode_kind kind)
 {
     return (struct catalog_inode){
-        .inode = inode, .kind = kind, .space = 1, .mode = 0644, .links = 1, .origin = inode, .size = 10};
+        .inode = inode, .kind = kind, .space = 1, .mode = 0644, .links = 1, .origin = inode, .size = 10, .generation = 1};
 }
 
 static void put_inode(struct catalog *catalog, uint64_t inode, enum catalog_inode_kind kind, uint64_t parent,
@@ -58,7 +58,7 @@ static void put_inode(struct catalog *catalog, uint64_t inode, enum catalog_inod
 static void put_chunk(struct catalog *catalog, uint64_t inode, uint64_t index, uint32_t pack, uint32_t bytes)
 {
     struct failure why;
-    struct catalog_chunk chunk = {.inode = inode, .index = index, .pack = pack, .bytes = bytes, .offset = 100};
+    struct catalog_chunk chunk = {.inode = inode, .index = index, .pack = pack, .bytes = bytes, .offset = 100, .generation = 1};
     assert_code_ok(catalog_chunk_put(catalog, &chunk, &why), why);
 }
 
@@ -88,7 +88,14 @@ static void an_inode_comes_back_as_it_was_put(void **state)
                                 .version = 4,
                                 .origin = 6,
                                 .stamp = 8,
-                                .stamp_ns = 9};
+                                .stamp_ns = 9,
+                                .uid = -1,
+                                .gid = 4000000000,
+                                .rdev = 77,
+                                .generation = 5,
+                                .sealed = true,
+                                .sum = {1, 2, 3},
+                                .proof = {4, 5, 6}};
     struct catalog_inode got;
     assert_code_ok(catalog_inode_put(catalog, &row, &why), why);
     assert_code_ok(catalog_inode_get(catalog, 7, &got, &why), why);
@@ -98,6 +105,10 @@ static void an_inode_comes_back_as_it_was_put(void **state)
     assert_int_equal(got.mode, row.mode);
     assert_true(got.size == row.size && got.access_ns == row.access_ns && got.modify_ns == row.modify_ns &&
                 got.origin == row.origin && got.stamp == row.stamp && got.stamp_ns == row.stamp_ns);
+    assert_true(got.uid == row.uid && got.gid == row.gid && got.rdev == row.rdev && got.generation == row.generation);
+    assert_true(got.sealed);
+    assert_memory_equal(got.sum, row.sum, sizeof row.sum);
+    assert_memory_equal(got.proof, row.proof, sizeof row.proof);
     assert_code_ok(catalog_inode_delete(catalog, 7, &why), why);
     assert_int_equal(catalog_inode_get(catalog, 7, &got, &why), CODE_NOT_FOUND);
 }

@@ -58,7 +58,7 @@ static void put_round(struct catalog *catalog, uint64_t round)
 {
     assert_code_ok(catalog_operation_begin(catalog, &why), why);
     for (uint64_t inode = 1; inode <= ROWS_A_COMMIT; inode++) {
-        struct catalog_inode row = {.inode = inode * 1000, .links = 1, .origin = inode, .size = round};
+        struct catalog_inode row = {.inode = inode * 1000, .links = 1, .origin = inode, .size = round, .generation = 1};
         assert_code_ok(catalog_inode_put(catalog, &row, &why), why);
     }
     assert_code_ok(catalog_operation_end(catalog, true, &why), why);
