@@ -20,6 +20,7 @@ COMMAND_DECLARE(evaluate);
 COMMAND_DECLARE(node);
 COMMAND_DECLARE(fsck);
 COMMAND_DECLARE(backup);
+COMMAND_DECLARE(gc);
 COMMAND_DECLARE(restore);
 int command_version(const struct command *command, int argc, char **argv);
 

@@ -31,6 +31,7 @@
 #include "file.h"
 #include "jobs.h"
 #include "lab_backup.h"
+#include "lab_collect.h"
 #include "lab_store.h"
 #include "lab_task.h"
 #include "lab_view.h"
@@ -50,7 +51,7 @@ struct lab_server {
     const struct lab_server_options *options;
     struct jobs *jobs;
     struct lab_backup backup;
-    struct lab_task *backup_task;
+    struct lab_task *backup_task, *collect_task; /* lab/backup, lab/gc */
     struct session *user_session;
     struct session *node_session;
     char *node_folder;
@@ -220,6 +221,8 @@ static enum code add_rules(struct lab_server *server, struct lab_store *store, s
         code = jobs_add(tree, &options, &server->jobs, why);
     if (code == CODE_OK)
         code = lab_backup_add(&server->backup, &server->backup_task, why);
+    if (code == CODE_OK)
+        code = lab_collect_add(tree, &server->collect_task, why);
     return code;
 }
 
@@ -277,8 +280,10 @@ enum code lab_server_run(struct lab_store *store, const struct lab_server_option
     }
     stop(&server);
     lab_task_stop(server.backup_task);
+    lab_task_stop(server.collect_task);
     lab_store_close(store);
     lab_task_destroy(server.backup_task);
+    lab_task_destroy(server.collect_task);
     jobs_destroy(server.jobs);
     if (server.stopping >= 0)
         close(server.stopping);

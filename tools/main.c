@@ -24,6 +24,7 @@ const struct command command_table[] = {
     {"fsck", "STORE", "check a store", command_fsck_details, command_fsck, false},
     {"backup", "STORE|LAB DIR", "save a store, or a lab in use, into a folder that keeps several points in time",
      command_backup_details, command_backup, false},
+    {"gc", "STORE|LAB", "give back the space of what nothing needs any more", command_gc_details, command_gc, false},
     {"restore", "DIR STORE", "make a store from a backup", command_restore_details, command_restore, false},
     {"version", "", "print the version, the formats and the devices", NULL, command_version, false},
     {0},

@@ -172,6 +172,46 @@ enum code catalog_chunk_in_range(struct catalog *catalog, const struct catalog_c
                      rows, count, why);
 }
 
+/* The two numbers of a statement that gives one row. */
+static enum code two_numbers(struct database *database, int statement, const struct database_value *values,
+                             size_t count, uint64_t out[2], struct failure *why)
+{
+    enum code code = database_first(database, statement, values, count, why);
+    if (code != CODE_OK)
+        return code;
+    out[0] = (uint64_t)database_integer(database, statement, 0);
+    out[1] = (uint64_t)database_integer(database, statement, 1);
+    database_done(database, statement);
+    return CODE_OK;
+}
+
+enum code catalog_chunk_move(struct catalog *catalog, const struct catalog_chunk_move *move, struct failure *why)
+{
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&catalog->mutex);
+    const struct database_value places[] = {DATABASE_INTEGER(move->from_pack), DATABASE_INTEGER(move->from_offset),
+                                            DATABASE_INTEGER(move->to_pack), DATABASE_INTEGER(move->to_offset)};
+    uint64_t rows[2] = {0};
+    enum code code = two_numbers(catalog->database, SQL_CHUNK_AT, places, 2, rows, why);
+    if (code != CODE_OK || rows[0] == 0)
+        return code;
+    code = database_run(catalog->database, SQL_CHUNK_MOVE, places, 4, why);
+    if (code == CODE_OK)
+        code = count_in_pack(catalog, move->from_pack, -(int64_t)rows[0], -(int64_t)rows[1], why);
+    return code == CODE_OK ? count_in_pack(catalog, move->to_pack, (int64_t)rows[0], (int64_t)rows[1], why) : code;
+}
+
+enum code catalog_chunk_alive(struct catalog *catalog, uint32_t pack, uint64_t *chunks, uint64_t *bytes,
+                              struct failure *why)
+{
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&catalog->mutex);
+    uint64_t numbers[2] = {0};
+    enum code code =
+        two_numbers(catalog->database, SQL_CHUNK_ALIVE, DATABASE_BIND(DATABASE_INTEGER(pack)), numbers, why);
+    *chunks = numbers[0];
+    *bytes = numbers[1];
+    return code;
+}
+
 enum code catalog_chunk_next_pack(struct catalog *catalog, uint32_t after, uint32_t *pack, uint64_t *last_offset,
                                   uint32_t *last_bytes, struct failure *why)
 {

@@ -51,6 +51,19 @@ MUST_CHECK enum code catalog_chunk_in_range(struct catalog *catalog, const struc
                                             struct catalog_chunk *rows, size_t max, size_t *count,
                                             struct failure *why);
 
+/* Points every row that names the chunk at (pack, offset) to its copy at another place: they share it before and after. */
+struct catalog_chunk_move {
+    uint32_t from_pack, to_pack;
+    uint64_t from_offset, to_offset;
+};
+MUST_CHECK enum code catalog_chunk_move(struct catalog *catalog, const struct catalog_chunk_move *move,
+                                        struct failure *why);
+
+/* How many different chunks of a pack are named, and their sealed bytes together, each counted once however many rows
+ * share it. */
+MUST_CHECK enum code catalog_chunk_alive(struct catalog *catalog, uint32_t pack, uint64_t *chunks, uint64_t *bytes,
+                                         struct failure *why);
+
 /* The lowest pack above `after` that rows point into, and where the last chunk that they name begins and how long it is;
  * CODE_NO_DATA behind the last such pack. */
 MUST_CHECK enum code catalog_chunk_next_pack(struct catalog *catalog, uint32_t after, uint32_t *pack,

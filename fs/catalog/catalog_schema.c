@@ -194,6 +194,10 @@ const char *const catalog_schema_statements[SQL_COUNT] = {
                            "WHERE pack = ?1 AND offset >= ?2 AND offset < ?3 ORDER BY offset LIMIT ?4",
     [SQL_CHUNK_NEXT_PACK] = "SELECT pack FROM chunks WHERE pack > ?1 ORDER BY pack LIMIT 1",
     [SQL_CHUNK_LAST] = "SELECT offset, bytes FROM chunks WHERE pack = ?1 ORDER BY offset DESC LIMIT 1",
+    [SQL_CHUNK_AT] = "SELECT count(*), sum(bytes) FROM chunks WHERE pack = ?1 AND offset = ?2",
+    [SQL_CHUNK_MOVE] = "UPDATE chunks SET pack = ?3, offset = ?4 WHERE pack = ?1 AND offset = ?2",
+    [SQL_CHUNK_ALIVE] = "SELECT count(*), sum(bytes) FROM "
+                        "(SELECT max(bytes) AS bytes FROM chunks WHERE pack = ?1 GROUP BY offset)",
 
     [SQL_PACK_COUNT] = "UPDATE packs SET live_chunks = live_chunks + ?2, live_bytes = live_bytes + ?3 WHERE pack = ?1",
     [SQL_PACK_ADD] = "INSERT INTO packs(pack, live_chunks, live_bytes) VALUES(?1, ?2, ?3)",

@@ -42,6 +42,9 @@ enum catalog_statement {
     SQL_CHUNK_IN_RANGE,
     SQL_CHUNK_NEXT_PACK,
     SQL_CHUNK_LAST,
+    SQL_CHUNK_AT,
+    SQL_CHUNK_MOVE,
+    SQL_CHUNK_ALIVE,
 
     SQL_PACK_COUNT,
     SQL_PACK_ADD,

@@ -3,8 +3,8 @@
  * they are, to the growing pack, and their rows are pointed there.  When the next round has made that durable, nothing
  * names the pack, and it is dropped like any other.
  *
- * A crash in between leaves rows that point to the old place or to the new one; both hold the same bytes.  Rows of a file
- * and of its snapshots that share a chunk keep sharing it.
+ * A crash in between leaves rows that point to the old place or to the new one; both hold the same bytes.  All rows that share
+ * a chunk (of a file and of its snapshots) are moved by one statement and keep sharing it.
  *
  * Less than one byte is moved for COMPACT_RATIO - 1 bytes given back, COMPACT_STEP_BYTES at most between two rounds.
  */
@@ -23,7 +23,6 @@
 #define COMPACT_PACK_BYTES_MIN    ((uint64_t)1 << 20)
 #define COMPACT_GROWING_BYTES_MIN ((uint64_t)16 << 20)
 #define COMPACT_STEP_BYTES        ((uint64_t)16 << 20)
-#define COMPACT_ROWS              64
 #define COMPACT_LOOK_NS           INT64_C(30000000000)
 #define COMPACT_PAUSE_NS          INT64_C(300000000000) /* after a failure */
 
@@ -75,54 +74,63 @@ static enum code copy_chunk(struct tree *tree, const struct catalog_chunk *row, 
     return code == CODE_OK ? chunk_store_put(tree->chunks, sealed, row->bytes, to, why) : code;
 }
 
-/* Points the row to the copy, unless the chunk was written anew meanwhile. */
-static enum code move_row(struct tree *tree, const struct catalog_chunk *row, const struct chunk_address *to,
-                          struct failure *why)
+/* Points the chunk's rows to the copy; those that were written anew meanwhile point elsewhere already. */
+static enum code move_rows(struct tree *tree, const struct catalog_chunk *row, const struct chunk_address *to,
+                           struct failure *why)
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
-    struct catalog_chunk now;
+    const struct catalog_chunk_move move = {
+        .from_pack = row->pack, .from_offset = row->offset, .to_pack = to->pack, .to_offset = to->offset};
     enum code code = operation_begin(tree, why);
-    if (code != CODE_OK)
-        return code;
-    code = catalog_chunk_get(tree->catalog, row->inode, row->index, &now, why);
-    if (code == CODE_OK && now.pack == row->pack && now.offset == row->offset) {
-        now.pack = to->pack;
-        now.offset = to->offset;
-        code = catalog_chunk_put(tree->catalog, &now, why);
-    }
-    return operation_end(tree, code == CODE_NO_DATA ? CODE_OK : code, why);
+    return code == CODE_OK ? operation_end(tree, catalog_chunk_move(tree->catalog, &move, why), why) : code;
 }
 
-/* Moves some of the pack's chunks; *left tells whether there may be more. */
-static enum code move_some(struct tree *tree, uint32_t pack, bool *left, struct failure *why)
+enum code compact_pack(struct tree *tree, uint32_t pack, uint64_t bytes, bool *left, uint64_t *moved,
+                       struct failure *why)
 {
-    struct catalog_chunk rows[COMPACT_ROWS];
-    struct chunk_address to = {0};
-    uint64_t moved = 0, last_offset = UINT64_MAX;
+    struct catalog_chunk row;
+    struct chunk_address to;
     *left = true;
-    while (moved < COMPACT_STEP_BYTES) {
+    for (uint64_t done = 0; done < bytes; done += row.bytes, *moved += row.bytes) {
         size_t count;
-        enum code code = catalog_chunk_of_pack(tree->catalog, pack, rows, COMPACT_ROWS, &count, why);
-        for (size_t i = 0; code == CODE_OK && i < count; i++) {
-            if (rows[i].offset != last_offset) {
-                code = copy_chunk(tree, &rows[i], &to, why);
-                last_offset = rows[i].offset;
-                moved += rows[i].bytes;
-            }
-            if (code == CODE_OK)
-                code = move_row(tree, &rows[i], &to, why);
-        }
+        enum code code = catalog_chunk_of_pack(tree->catalog, pack, &row, 1, &count, why);
+        *left = count > 0;
+        if (code != CODE_OK || count == 0)
+            return code;
+        code = copy_chunk(tree, &row, &to, why);
+        if (code == CODE_OK)
+            code = move_rows(tree, &row, &to, why);
         if (code != CODE_OK)
             return code;
-        *left = count > 0;
-        if (count == 0)
-            break;
     }
-    tree->compact.bytes_moved += moved;
     return CODE_OK;
 }
 
-void compact_some(struct tree *tree)
+static bool try_enter(struct tree *tree)
+{
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
+    if (tree->compact.busy)
+        return false;
+    tree->compact.busy = true;
+    return true;
+}
+
+void compact_enter(struct tree *tree)
+{
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
+    while (tree->compact.busy)
+        pthread_cond_wait(&tree->commit.finished, &tree->lock);
+    tree->compact.busy = true;
+}
+
+void compact_leave(struct tree *tree)
+{
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
+    tree->compact.busy = false;
+    pthread_cond_broadcast(&tree->commit.finished);
+}
+
+static void step(struct tree *tree)
 {
     int64_t now_ns = timing_monotonic_ns();
     if (!tree->compact.pack) {
@@ -135,7 +143,7 @@ void compact_some(struct tree *tree)
         return;
     struct failure why;
     bool left = false;
-    enum code code = move_some(tree, tree->compact.pack, &left, &why);
+    enum code code = compact_pack(tree, tree->compact.pack, COMPACT_STEP_BYTES, &left, &tree->compact.bytes_moved, &why);
     if (code != CODE_OK) {
         logging_warning("pack %u cannot be emptied and stays: %s", tree->compact.pack, why.text);
         tree->compact.next_look_ns = now_ns + COMPACT_PAUSE_NS;
@@ -144,4 +152,12 @@ void compact_some(struct tree *tree)
     }
     if (code != CODE_OK || !left)
         tree->compact.pack = 0;
+}
+
+void compact_some(struct tree *tree)
+{
+    if (!try_enter(tree))
+        return;
+    step(tree);
+    compact_leave(tree);
 }

@@ -7,4 +7,12 @@
 /* Does a little of it; the committer calls this after its rounds.  Without the lock. */
 void compact_some(struct tree *tree);
 
+/* For who wants more of it (tree_collect.c): between the two nobody else moves chunks. */
+void compact_enter(struct tree *tree);
+void compact_leave(struct tree *tree);
+
+/* Moves up to about `bytes` of what lives in the pack to the growing one; *left: there may be more.  *moved grows. */
+MUST_CHECK enum code compact_pack(struct tree *tree, uint32_t pack, uint64_t bytes, bool *left, uint64_t *moved,
+                                  struct failure *why);
+
 #endif

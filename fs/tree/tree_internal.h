@@ -143,7 +143,8 @@ struct tree {
         uint32_t pack;        /* being emptied; 0: none */
         int64_t next_look_ns; /* monotonic: when to look for one */
         uint64_t bytes_moved; /* ever */
-    } compact;                /* the committer's own (tree_compact.c) */
+        bool busy;            /* somebody moves chunks; waited for on commit.finished.  Under the lock, the rest is his */
+    } compact;                /* tree_compact.c */
 
     pthread_rwlock_t packs_lock;
 

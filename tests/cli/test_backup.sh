@@ -92,6 +92,18 @@ for delay in 0.01 0.03 0.06; do
     check "  then it is whole" expect_status 0 "$cytofs" fsck $accept "$work/half"
 done
 
+# Space given back, in use and at rest.
+check "mounted once more" mount_lab --no-node
+head -c 30000000 /dev/urandom >"$lab/datasets/cells/large" && sync -f "$lab" && rm "$lab/datasets/cells/large"
+check "gc of a lab in use" expect_status 0 "$cytofs" gc "$lab"
+check "  tells what it gave back" said "^gave back [0-9.]* MB of [3-9][0-9.]* MB"
+check "  and took nothing else" diff -r "$work/then-3" "$lab/datasets"
+check "nonsense is refused" sh -c "! echo soon >'$lab/lab/gc'"
+check "  in words" grep -q "no percentage" "$lab/lab/gc"
+check "unmount" unmount_lab
+check "gc of a store at rest" expect_status 0 "$cytofs" gc --dead 1 "$work/store"
+check "it is whole" expect_status 0 "$cytofs" fsck "$work/store"
+
 check "old points go" expect_status 0 "$cytofs" backup --keep 1 --again "$work/store" "$backup"
 check "one is left" [ "$("$cytofs" backup --list "$backup" | wc -l)" = 1 ]
 restores_to "it" "$work/then-3"
