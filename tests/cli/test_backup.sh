@@ -96,7 +96,7 @@ done
 check "mounted once more" mount_lab --no-node
 head -c 30000000 /dev/urandom >"$lab/datasets/cells/large" && sync -f "$lab" && rm "$lab/datasets/cells/large"
 check "gc of a lab in use" expect_status 0 "$cytofs" gc "$lab"
-check "  tells what it gave back" said "^gave back [0-9.]* MB of [3-9][0-9.]* MB"
+check "  tells what it gave back" awk '$1 == "gave" { exit $3 < 29 }' "$work/out"
 check "  and took nothing else" diff -r "$work/then-3" "$lab/datasets"
 check "nonsense is refused" sh -c "! echo soon >'$lab/lab/gc'"
 check "  in words" grep -q "no percentage" "$lab/lab/gc"
