@@ -1,6 +1,7 @@
 /* The committer: one thread that makes rounds, each TREE_COMMIT_INTERVAL_MS if something changed, or when asked.
  *
- *     collect    with the lock: seal changed contents into the chunk store, put changed rows into the catalog's open
+ *     ahead      without the lock: seal what is dirty into the chunk store; sync it where that may take long
+ *     collect    with the lock: seal the little that was changed meanwhile, put changed rows into the catalog's open
  *                transaction.  The transaction now describes the tree as it is at this moment.  Close the gate.
  *     sync       without the lock: sync the chunk store.  Bytes first ...
  *     commit     ... then COMMIT, which names them; open the gate; sync the catalog's log.
@@ -27,8 +28,11 @@
 #include "tree_operation.h"
 #include "tree_piece.h"
 #include "tree_statistics.h"
+#include "tree_storing.h"
 
 #define DEAD_PACKS_MAX      64                  /* dropped in one round */
+#define PIECES_AT_ONCE      64                  /* named in one operation of the catalog */
+#define SYNC_AHEAD_BYTES    ((uint64_t)1 << 20) /* of chunks that are synced before the gate is closed */
 #define ROOM_BYTES          ((uint64_t)1 << 20) /* left free for the catalog's log */
 #define ROOM_BYTES_PER_NODE 512                 /* rows and their indices */
 
@@ -37,18 +41,32 @@ struct dead_packs {
     size_t count;
 };
 
+/* Some of those that wait to be named. */
+static size_t first_pieces(struct tree *tree, struct piece *pieces[PIECES_AT_ONCE])
+{
+    size_t count = 0;
+    struct piece *const lists[] = {tree->stored_pieces.first, tree->dirty_pieces.first};
+    for (size_t list = 0; list < 2; list++)
+        for (struct piece *piece = lists[list]; piece && count < PIECES_AT_ONCE; piece = piece->list_next)
+            pieces[count++] = piece;
+    return count;
+}
+
 static enum code write_pieces(struct tree *tree, struct failure *why)
 {
-    while (tree->dirty_pieces) {
-        struct piece *piece = tree->dirty_pieces;
+    struct piece *pieces[PIECES_AT_ONCE];
+    size_t count;
+    while ((count = first_pieces(tree, pieces)) > 0) {
         enum code code = catalog_operation_begin(tree->catalog, why);
         if (code != CODE_OK)
             return code;
-        code = piece_write_out(tree, piece, why);
+        for (size_t i = 0; code == CODE_OK && i < count; i++)
+            code = piece_write_out(tree, pieces[i], why);
         enum code kept = catalog_operation_end(tree->catalog, code == CODE_OK, why);
         if (code != CODE_OK || kept != CODE_OK)
             return code != CODE_OK ? code : kept;
-        piece_mark_clean(tree, piece);
+        for (size_t i = 0; i < count; i++)
+            piece_mark_clean(tree, pieces[i]);
     }
     return CODE_OK;
 }
@@ -114,12 +132,13 @@ static void find_dead_packs(struct tree *tree, struct dead_packs *dead)
     uint32_t pack = 0;
     struct chunk_pack_list list = {0};
     bool listed = false;
+    uint32_t floor = storing_floor(tree);
     dead->count = 0;
     while (dead->count < DEAD_PACKS_MAX && catalog_chunk_dead_pack(tree->catalog, pack, &pack, NULL) == CODE_OK) {
         if (!listed && chunk_store_list_packs(tree->chunks, &list, NULL) != CODE_OK)
             return;
         listed = true;
-        if (!is_growing(&list, pack))
+        if (!is_growing(&list, pack) && pack < floor)
             dead->numbers[dead->count++] = pack;
     }
     chunk_store_list_free(&list);
@@ -174,13 +193,13 @@ static void break_tree(struct tree *tree, const struct failure *why)
 
 static bool has_changes(struct tree *tree)
 {
-    return tree->dirty_pieces || tree->dirty_nodes || catalog_pending(tree->catalog);
+    return tree->dirty_pieces.first || tree->stored_pieces.first || tree->dirty_nodes || catalog_pending(tree->catalog);
 }
 
 /* A COMMIT that meets a full disk loses its transaction, so it is not tried where it might. */
 static enum code check_room(const struct tree *tree, struct failure *why)
 {
-    uint64_t needed = ROOM_BYTES + tree->dirty_bytes + tree->dirty_node_count * ROOM_BYTES_PER_NODE;
+    uint64_t needed = ROOM_BYTES + tree->dirty_pieces.bytes + tree->dirty_node_count * ROOM_BYTES_PER_NODE;
     if (statistics_free_bytes(tree) >= needed)
         return CODE_OK;
     return failure_set(why, CODE_NO_SPACE,
@@ -208,10 +227,25 @@ static bool collect(struct tree *tree, struct dead_packs *dead, enum code *code,
     return true;
 }
 
+/* Does what takes long before the gate is closed: seals what is dirty, and syncs it where it is much.  What fails here fails
+ * again in the round, which tells. */
+static void store_ahead(struct tree *tree)
+{
+    pthread_mutex_lock(&tree->lock);
+    bool allowed = operation_allowed(tree, NULL) == CODE_OK;
+    if (allowed)
+        storing_store_all(tree);
+    bool much = tree->stored_pieces.count * TREE_CHUNK_BYTES > SYNC_AHEAD_BYTES;
+    pthread_mutex_unlock(&tree->lock);
+    if (allowed && much)
+        (void)!chunk_store_sync(tree->chunks, NULL);
+}
+
 static enum code make_round(struct tree *tree, struct failure *why)
 {
     struct dead_packs dead;
     enum code code;
+    store_ahead(tree);
     if (!collect(tree, &dead, &code, why))
         return code;
     bool lost = false;
@@ -334,7 +368,8 @@ enum code commit_wait(struct tree *tree, struct failure *why)
 
 void commit_hint(struct tree *tree)
 {
-    if (tree->dirty_bytes < TREE_DIRTY_BYTES_MAX / 2 && tree->dirty_node_count < TREE_DIRTY_NODES_MAX)
+    if (tree->dirty_pieces.bytes + tree->stored_pieces.bytes < TREE_DIRTY_BYTES_MAX / 2 &&
+        tree->stored_pieces.count < TREE_STORED_PIECES_MAX && tree->dirty_node_count < TREE_DIRTY_NODES_MAX)
         return;
     if (tree->commit.asked <= tree->commit.started) {
         tree->commit.asked = tree->commit.started + 1;
@@ -344,7 +379,7 @@ void commit_hint(struct tree *tree)
 
 enum code commit_make_room(struct tree *tree, struct failure *why)
 {
-    while (tree->dirty_bytes >= TREE_DIRTY_BYTES_MAX) {
+    while (tree->dirty_pieces.bytes + tree->stored_pieces.bytes >= TREE_DIRTY_BYTES_MAX) {
         enum code code = wait_for_round(tree, why);
         if (code != CODE_OK)
             return code;

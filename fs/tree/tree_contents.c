@@ -18,6 +18,7 @@
 #include "tree_piece.h"
 #include "tree_seal.h"
 #include "tree_space.h"
+#include "tree_storing.h"
 
 #define READ_CHUNKS_MAX 64 /* looked up at a time */
 
@@ -46,7 +47,9 @@ static enum code plan(struct tree *tree, struct node *node, uint64_t offset, uin
         uint32_t length = (uint32_t)smaller(TREE_CHUNK_BYTES - from, count - *planned);
         uint8_t *to = bytes + *planned;
         const struct piece *piece = piece_peek(tree, node, index);
-        if (piece) {
+        if (piece && !piece->data && piece->length) {
+            fetches[(*fetch_count)++] = (struct fetch){piece->row, from, length, to};
+        } else if (piece) {
             uint32_t have = piece->length > from ? (uint32_t)smaller(piece->length - from, length) : 0;
             memcpy(to, piece->data + from, have);
             memset(to + have, 0, length - have);
@@ -145,10 +148,65 @@ enum code contents_read(struct tree *tree, struct node *node, uint64_t offset, v
     return code;
 }
 
-/* Everything of a write that can fail: brings the pieces concerned into memory, with room. */
-static enum code prepare_write(struct tree *tree, struct node *node, uint64_t offset, uint64_t end, struct failure *why)
+/* Which chunks a write covers whole: *first and how many. */
+static uint64_t whole_chunks(uint64_t offset, size_t count, uint64_t *first)
 {
+    *first = (offset + TREE_CHUNK_BYTES - 1) / TREE_CHUNK_BYTES;
+    uint64_t end = (offset + count) / TREE_CHUNK_BYTES;
+    return end > *first ? end - *first : 0;
+}
+
+static enum code store_whole_chunks(struct tree *tree, const struct storing_place *place,
+                                    struct contents_write *write, struct failure *why)
+{
+    uint64_t first, count = whole_chunks(write->offset, write->count, &first);
+    const uint8_t *source = (const uint8_t *)write->bytes + (first * TREE_CHUNK_BYTES - write->offset);
+    enum code code = CODE_OK;
+    for (uint64_t i = 0; code == CODE_OK && i < count && write->stored < CONTENTS_STORED_MAX; i++) {
+        if (piece_is_zero(source + i * TREE_CHUNK_BYTES, TREE_CHUNK_BYTES))
+            continue;
+        code = storing_put(tree, place, first + i, source + i * TREE_CHUNK_BYTES, TREE_CHUNK_BYTES,
+                           &write->rows[write->stored], why);
+        write->stored += code == CODE_OK;
+    }
+    return code;
+}
+
+void contents_store(struct tree *tree, const struct node *node, struct contents_write *write)
+{
+    struct storing_place place;
+    uint64_t first;
+    if (write->offset > (uint64_t)TREE_FILE_BYTES_MAX || write->count > (uint64_t)TREE_FILE_BYTES_MAX - write->offset ||
+        whole_chunks(write->offset, write->count, &first) == 0 || storing_place_of(tree, node, &place, NULL) != CODE_OK)
+        return;
+    struct storing storing;
+    storing_begin(tree, &storing);
+    pthread_mutex_unlock(&tree->lock);
+    /* What cannot be stored now goes through memory, and the next commit tries again. */
+    (void)!store_whole_chunks(tree, &place, write, NULL);
+    pthread_mutex_lock(&tree->lock);
+    storing_end(tree, &storing, write->rows, write->stored);
+}
+
+static const struct catalog_chunk *stored_chunk(const struct contents_write *write, uint64_t index)
+{
+    for (size_t i = 0; i < write->stored; i++)
+        if (write->rows[i].index == index)
+            return &write->rows[i];
+    return NULL;
+}
+
+/* Everything of a write that can fail: brings the pieces concerned into memory, with room. */
+static enum code prepare_write(struct tree *tree, struct node *node, const struct contents_write *write,
+                               struct piece **reserved, struct failure *why)
+{
+    uint64_t offset = write->offset, end = offset + write->count;
+    for (size_t i = 0; i < write->stored; i++)
+        if (!(reserved[i] = piece_reserve(tree)))
+            return failure_set(why, CODE_NO_MEMORY, "keeping what was written: no memory");
     for (uint64_t index = offset / TREE_CHUNK_BYTES; index * TREE_CHUNK_BYTES < end; index++) {
+        if (stored_chunk(write, index))
+            continue;
         uint64_t start = index * TREE_CHUNK_BYTES;
         uint32_t to = (uint32_t)smaller(end - start, TREE_CHUNK_BYTES);
         bool overwritten = offset <= start && (to == TREE_CHUNK_BYTES || end >= node->row.size);
@@ -161,37 +219,49 @@ static enum code prepare_write(struct tree *tree, struct node *node, uint64_t of
     return CODE_OK;
 }
 
-enum code contents_write(struct tree *tree, struct node *node, uint64_t offset, const void *bytes, size_t count,
-                         struct failure *why)
+/* Puts what is not stored into the pieces that were prepared for it. */
+static void fill_pieces(struct tree *tree, struct node *node, const struct contents_write *write)
 {
-    if (count == 0)
+    uint64_t offset = write->offset, end = offset + write->count;
+    const uint8_t *source = write->bytes;
+    for (uint64_t index = offset / TREE_CHUNK_BYTES; index * TREE_CHUNK_BYTES < end; index++) {
+        uint64_t start = index * TREE_CHUNK_BYTES;
+        uint32_t from = offset > start ? (uint32_t)(offset - start) : 0;
+        uint32_t to = (uint32_t)smaller(end - start, TREE_CHUNK_BYTES);
+        if (!stored_chunk(write, index)) {
+            struct piece *piece = piece_peek(tree, node, index);
+            if (from > piece->length)
+                memset(piece->data + piece->length, 0, from - piece->length);
+            memcpy(piece->data + from, source, to - from);
+            if (to > piece->length)
+                piece->length = to;
+            piece->unfilled = false;
+        }
+        source += to - from;
+    }
+}
+
+enum code contents_write(struct tree *tree, struct node *node, const struct contents_write *write, struct failure *why)
+{
+    if (write->count == 0)
         return CODE_OK;
-    if (offset > (uint64_t)TREE_FILE_BYTES_MAX || count > (uint64_t)TREE_FILE_BYTES_MAX - offset)
+    if (write->offset > (uint64_t)TREE_FILE_BYTES_MAX || write->count > (uint64_t)TREE_FILE_BYTES_MAX - write->offset)
         return failure_set(why, CODE_TOO_LARGE, "a file cannot grow beyond %lld GiB",
                            (long long)(TREE_FILE_BYTES_MAX >> 30));
-    uint64_t end = offset + count, first = offset / TREE_CHUNK_BYTES, last = (end - 1) / TREE_CHUNK_BYTES;
-    enum code code = prepare_write(tree, node, offset, end, why);
+    struct piece *reserved[CONTENTS_STORED_MAX] = {0};
+    enum code code = prepare_write(tree, node, write, reserved, why);
     if (code != CODE_OK) {
+        for (size_t i = 0; i < write->stored; i++)
+            free(reserved[i]);
         piece_drop_unfilled(tree, node);
         node_settle(tree, node);
         return code;
     }
-    const uint8_t *source = bytes;
-    for (uint64_t index = first; index <= last; index++) {
-        uint64_t start = index * TREE_CHUNK_BYTES;
-        uint32_t from = offset > start ? (uint32_t)(offset - start) : 0;
-        uint32_t to = (uint32_t)smaller(end - start, TREE_CHUNK_BYTES);
-        struct piece *piece = piece_peek(tree, node, index);
-        if (from > piece->length)
-            memset(piece->data + piece->length, 0, from - piece->length);
-        memcpy(piece->data + from, source, to - from);
-        if (to > piece->length)
-            piece->length = to;
-        piece->unfilled = false;
-        source += to - from;
-    }
-    if (end > node->row.size)
-        node->row.size = end;
+    fill_pieces(tree, node, write);
+    for (size_t i = 0; i < write->stored; i++)
+        piece_install(tree, node, reserved[i], &write->rows[i]);
+    if (write->offset + write->count > node->row.size)
+        node->row.size = write->offset + write->count;
     return CODE_OK;
 }
 
@@ -259,7 +329,7 @@ enum code contents_zero(struct tree *tree, struct node *node, uint64_t offset, u
         enum code code = CODE_OK;
         if (!piece && part.to - part.from == TREE_CHUNK_BYTES)
             code = catalog_chunk_delete(tree->catalog, node->row.inode, part.index, why);
-        else if (!piece)
+        else
             code = piece_get(tree, node, part.index, 1, false, &piece, why);
         if (code != CODE_OK)
             return code;

@@ -22,6 +22,7 @@
 #include "tree_entry.h"
 #include "tree_names.h"
 #include "tree_operation.h"
+#include "tree_storing.h"
 #include "tree_watch.h"
 
 struct tree_file {
@@ -303,17 +304,22 @@ enum code tree_write(struct tree_file *file, uint64_t offset, const void *bytes,
         return write_command(file, bytes, count, why);
     struct tree *tree = file->tree;
     struct node *node = file->node;
+    struct contents_write write = {.offset = offset, .bytes = bytes, .count = count};
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
     enum code code = commit_make_room(tree, why);
     if (code == CODE_OK)
         code = file_check_writable(tree, node, why);
     if (code != CODE_OK || count == 0)
         return code;
+    if (!(file->flags & OPEN_APPEND) && !file->append_only)
+        contents_store(tree, node, &write);
     if (file->flags & OPEN_APPEND)
-        offset = node->row.size;
-    if (file->append_only && offset != node->row.size)
+        write.offset = node->row.size;
+    if (file->append_only && write.offset != node->row.size)
         return failure_set(why, CODE_NOT_PERMITTED, "this file can only be appended to");
-    code = contents_write(tree, node, offset, bytes, count, why);
+    code = file_check_writable(tree, node, why);
+    if (code == CODE_OK)
+        code = contents_write(tree, node, &write, why);
     if (code == CODE_OK)
         file_note_change(tree, node);
     return code;
@@ -417,6 +423,8 @@ void tree_release(struct tree_file *file)
     SCOPE_BUFFER path = {.max = TREE_PATH_MAX};
     bool settled, released;
     pthread_mutex_lock(&tree->lock);
+    if (file->flags & OPEN_WRITE && file->node->writers == 1 && file->node->row.links)
+        storing_store_fresh(tree, file->node); /* its last chunk, beside the others */
     leave_node(tree, file, &settled, &released, &path);
     pthread_mutex_unlock(&tree->lock);
     free(file);

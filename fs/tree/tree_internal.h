@@ -26,6 +26,7 @@
 
 #define TREE_CHUNK_BYTES        131072u              /* plaintext in one chunk */
 #define TREE_DIRTY_BYTES_MAX    ((uint64_t)64 << 20) /* unwritten contents in memory; then writers wait */
+#define TREE_STORED_PIECES_MAX  1024                 /* whole chunks that no row names; then a commit is started early */
 #define TREE_BLOCKS_KEPT        16
 #define TREE_CLEAN_BYTES_MAX    ((uint64_t)16 << 20) /* contents kept to be read or changed again */
 #define TREE_DIRTY_NODES_MAX    20000                /* then a commit is started early */
@@ -57,6 +58,7 @@ enum { SPACE_LAB = 1, SPACE_REGISTRY, SPACE_FIRST_FREE };
 
 struct node;
 struct piece;
+struct storing;
 struct space;
 struct derived;
 
@@ -64,6 +66,12 @@ struct tree_failure_note {
     int64_t wall_ms;
     char path[256];
     struct failure failure;
+};
+
+struct piece_list {
+    struct piece *first, *last;
+    size_t count;
+    uint64_t bytes; /* of memory: the sum of the capacities */
 };
 
 struct tree {
@@ -95,9 +103,12 @@ struct tree {
     uint64_t name_epoch; /* counts renames of folders: cached paths of an older epoch are stale */
 
     struct piece **piece_buckets; /* by (inode, index) */
-    struct piece *dirty_pieces;
-    struct piece *clean_first, *clean_last; /* least recently used first */
-    uint64_t dirty_bytes, clean_bytes;
+    struct piece_list dirty_pieces;  /* the oldest change first */
+    struct piece_list stored_pieces; /* dirty, and in the chunk store already */
+    struct piece_list clean_pieces;  /* least recently used first */
+    uint64_t piece_changes;          /* ever */
+    struct storing *storing;         /* chunks on their way into the store (tree_storing.h) */
+    uint32_t newest_pack;            /* that a chunk was put into */
 
     struct space **spaces; /* by number, ascending; heap objects that live until the tree is closed */
     size_t space_count;

@@ -271,7 +271,7 @@ enum code tree_path_write(struct tree *tree, const char *path, uint32_t mode, co
         return code;
     code = make_or_replace(tree, path, &what, &node, why);
     if (code == CODE_OK)
-        code = contents_write(tree, node, 0, bytes, count, why);
+        code = contents_write(tree, node, &(struct contents_write){.bytes = bytes, .count = count}, why);
     code = operation_end(tree, code, why);
     if (code == CODE_OK) {
         node_stamp(tree, node, timing_wall_ns());
@@ -307,7 +307,8 @@ enum code tree_path_append(struct tree *tree, const char *path, const void *byte
     if (code == CODE_OK)
         code = file_check_writable(tree, node, why);
     if (code == CODE_OK)
-        code = contents_write(tree, node, node->row.size, bytes, count, why);
+        code = contents_write(
+            tree, node, &(struct contents_write){.offset = node->row.size, .bytes = bytes, .count = count}, why);
     if (code == CODE_OK) {
         bool changed = node->changed;
         file_note_change(tree, node);

@@ -3,8 +3,13 @@
  * Invariants
  *  1. A piece in memory is the truth about its chunk; the row in the catalog is, where there is none.
  *  2. piece->length never reaches beyond the file's size (tree_contents.c cuts pieces when a file shrinks).
- *  3. dirty_bytes and clean_bytes are the sums of the capacities in the two lists.
- *  4. Clean pieces are dropped, least recently used first, beyond TREE_CLEAN_BYTES_MAX; dirty ones never.
+ *  3. Each piece is in the list of its state:
+ *
+ *         clean --changed--> dirty --sealed and put, by tree_storing.c--> stored --named by a row--> clean
+ *                              ^-------------------changed-------------------'
+ *
+ *     A whole chunk that is written at once is stored from the beginning, and its piece has no data.
+ *  4. Clean pieces are dropped, least recently used first, beyond TREE_CLEAN_BYTES_MAX; others never.
  */
 #include "tree_piece.h"
 
@@ -17,6 +22,7 @@
 #include "tree_node.h"
 #include "tree_seal.h"
 #include "tree_space.h"
+#include "tree_storing.h"
 
 #define BUCKETS 4096 /* dirty and clean pieces together are a few thousand at most unless files are tiny */
 
@@ -36,36 +42,32 @@ struct piece *piece_peek(struct tree *tree, const struct node *node, uint64_t in
     return piece;
 }
 
-/* Out of the list that it is in, with its bytes. */
+static struct piece_list *list_of(struct tree *tree, enum piece_state state)
+{
+    return state == PIECE_CLEAN   ? &tree->clean_pieces
+           : state == PIECE_DIRTY ? &tree->dirty_pieces
+                                  : &tree->stored_pieces;
+}
+
 static void leave_list(struct tree *tree, struct piece *piece)
 {
-    struct piece **first = piece->dirty ? &tree->dirty_pieces : &tree->clean_first;
-    *(piece->list_previous ? &piece->list_previous->list_next : first) = piece->list_next;
-    if (piece->list_next)
-        piece->list_next->list_previous = piece->list_previous;
-    else if (!piece->dirty)
-        tree->clean_last = piece->list_previous;
+    struct piece_list *list = list_of(tree, piece->state);
+    *(piece->list_previous ? &piece->list_previous->list_next : &list->first) = piece->list_next;
+    *(piece->list_next ? &piece->list_next->list_previous : &list->last) = piece->list_previous;
     piece->list_previous = piece->list_next = NULL;
-    *(piece->dirty ? &tree->dirty_bytes : &tree->clean_bytes) -= piece->capacity;
+    list->bytes -= piece->capacity;
+    list->count--;
 }
 
-static void enter_clean(struct tree *tree, struct piece *piece)
+static void enter_list(struct tree *tree, struct piece *piece, enum piece_state state)
 {
-    piece->dirty = false;
-    piece->list_previous = tree->clean_last;
-    *(tree->clean_last ? &tree->clean_last->list_next : &tree->clean_first) = piece;
-    tree->clean_last = piece;
-    tree->clean_bytes += piece->capacity;
-}
-
-static void enter_dirty(struct tree *tree, struct piece *piece)
-{
-    piece->dirty = true;
-    piece->list_next = tree->dirty_pieces;
-    if (tree->dirty_pieces)
-        tree->dirty_pieces->list_previous = piece;
-    tree->dirty_pieces = piece;
-    tree->dirty_bytes += piece->capacity;
+    struct piece_list *list = list_of(tree, state);
+    piece->state = state;
+    piece->list_previous = list->last;
+    *(list->last ? &list->last->list_next : &list->first) = piece;
+    list->last = piece;
+    list->bytes += piece->capacity;
+    list->count++;
 }
 
 static void drop(struct tree *tree, struct piece *piece)
@@ -104,8 +106,8 @@ void piece_drop_unfilled(struct tree *tree, struct node *node)
 /* Makes room by dropping clean pieces, but not `spare`. */
 static void trim_clean(struct tree *tree, const struct piece *spare)
 {
-    struct piece *piece = tree->clean_first;
-    while (piece && tree->clean_bytes > TREE_CLEAN_BYTES_MAX) {
+    struct piece *piece = tree->clean_pieces.first;
+    while (piece && tree->clean_pieces.bytes > TREE_CLEAN_BYTES_MAX) {
         struct piece *next = piece->list_next;
         if (piece != spare) {
             struct node *node = piece->node;
@@ -128,20 +130,15 @@ static enum code grow(struct tree *tree, struct piece *piece, uint32_t capacity,
     uint8_t *data = realloc(piece->data, wanted);
     if (!data)
         return failure_set(why, CODE_NO_MEMORY, "keeping what was written: no memory");
-    *(piece->dirty ? &tree->dirty_bytes : &tree->clean_bytes) += wanted - piece->capacity;
+    list_of(tree, piece->state)->bytes += wanted - piece->capacity;
     piece->data = data;
     piece->capacity = wanted;
     return CODE_OK;
 }
 
-/* A new, empty, clean piece. */
-static struct piece *make(struct tree *tree, struct node *node, uint64_t index)
+/* Makes a piece without contents the node's. */
+static void link_piece(struct tree *tree, struct node *node, uint64_t index, struct piece *piece)
 {
-    if (!tree->piece_buckets)
-        tree->piece_buckets = calloc(BUCKETS, sizeof *tree->piece_buckets);
-    struct piece *piece = tree->piece_buckets ? calloc(1, sizeof *piece) : NULL;
-    if (!piece)
-        return NULL;
     piece->node = node;
     piece->index = index;
     size_t bucket = bucket_of(node->row.inode, index);
@@ -151,9 +148,43 @@ static struct piece *make(struct tree *tree, struct node *node, uint64_t index)
     if (node->pieces)
         node->pieces->node_previous = piece;
     node->pieces = piece;
-    enter_clean(tree, piece);
+}
+
+static bool have_buckets(struct tree *tree)
+{
+    if (!tree->piece_buckets)
+        tree->piece_buckets = calloc(BUCKETS, sizeof(struct piece *));
+    return tree->piece_buckets != NULL;
+}
+
+/* A new, empty, clean piece. */
+static struct piece *make(struct tree *tree, struct node *node, uint64_t index)
+{
+    struct piece *piece = have_buckets(tree) ? calloc(1, sizeof *piece) : NULL;
+    if (!piece)
+        return NULL;
+    link_piece(tree, node, index, piece);
+    enter_list(tree, piece, PIECE_CLEAN);
     node_settle(tree, node);
     return piece;
+}
+
+struct piece *piece_reserve(struct tree *tree)
+{
+    return have_buckets(tree) ? calloc(1, sizeof(struct piece)) : NULL;
+}
+
+void piece_install(struct tree *tree, struct node *node, struct piece *reserved, const struct catalog_chunk *row)
+{
+    struct piece *old = piece_peek(tree, node, row->index);
+    if (old)
+        drop(tree, old);
+    link_piece(tree, node, row->index, reserved);
+    reserved->length = TREE_CHUNK_BYTES;
+    reserved->row = *row;
+    reserved->change = ++tree->piece_changes;
+    enter_list(tree, reserved, PIECE_STORED);
+    node_settle(tree, node);
 }
 
 enum code piece_read_chunk(struct tree *tree, const struct seal_place *place, const struct catalog_chunk *row,
@@ -205,7 +236,10 @@ enum code piece_get(struct tree *tree, struct node *node, uint64_t index, uint32
 {
     struct piece *piece = piece_peek(tree, node, index);
     if (piece) {
-        enum code code = grow(tree, piece, capacity, why);
+        bool had_data = piece->data != NULL || piece->length == 0;
+        enum code code = grow(tree, piece, piece->data ? capacity : TREE_CHUNK_BYTES, why);
+        if (code == CODE_OK && !had_data)
+            code = load(tree, piece, &piece->row, why);
         *out = piece;
         return code;
     }
@@ -228,6 +262,7 @@ enum code piece_get(struct tree *tree, struct node *node, uint64_t index, uint32
         return code;
     }
     piece->unfilled = overwritten;
+    piece->fresh = found == CODE_NO_DATA && index * TREE_CHUNK_BYTES >= node->row.size;
     trim_clean(tree, piece);
     *out = piece;
     return CODE_OK;
@@ -235,10 +270,17 @@ enum code piece_get(struct tree *tree, struct node *node, uint64_t index, uint32
 
 void piece_mark_dirty(struct tree *tree, struct piece *piece)
 {
-    if (piece->dirty)
-        return;
+    piece->change = ++tree->piece_changes;
     leave_list(tree, piece);
-    enter_dirty(tree, piece);
+    enter_list(tree, piece, PIECE_DIRTY);
+}
+
+void piece_mark_stored(struct tree *tree, struct piece *piece, const struct catalog_chunk *row)
+{
+    piece->row = *row;
+    piece->fresh = false;
+    leave_list(tree, piece);
+    enter_list(tree, piece, PIECE_STORED);
 }
 
 void piece_keep(struct tree *tree, struct node *node, uint64_t index, const void *bytes, uint32_t length)
@@ -258,48 +300,36 @@ void piece_keep(struct tree *tree, struct node *node, uint64_t index, const void
     trim_clean(tree, piece);
 }
 
-static bool all_zero(const uint8_t *bytes, size_t count)
+bool piece_is_zero(const uint8_t *bytes, size_t count)
 {
     return count == 0 || (bytes[0] == 0 && memcmp(bytes, bytes + 1, count - 1) == 0);
 }
 
-static enum code store_chunk(struct tree *tree, struct piece *piece, struct failure *why)
-{
-    struct node *node = piece->node;
-    struct seal_place place = {.origin = node->row.origin, .index = piece->index};
-    struct space *space;
-    enum code code = space_find(tree, node->row.space, &space, why);
-    if (code != CODE_OK)
-        return code;
-    place.space = space;
-    size_t sealed_bytes = piece->length + AEAD_OVERHEAD;
-    SCOPE_FREE uint8_t *sealed = malloc(sealed_bytes);
-    if (!sealed)
-        return failure_set(why, CODE_NO_MEMORY, "writing: no memory");
-    struct catalog_chunk row = {.inode = node->row.inode, .index = piece->index, .generation = 1};
-    struct chunk_address address;
-    code = seal_chunk(&place, piece->data, piece->length, sealed, row.nonce, why);
-    if (code == CODE_OK)
-        code = chunk_store_put(tree->chunks, sealed, sealed_bytes, &address, why);
-    if (code != CODE_OK)
-        return code;
-    row.pack = address.pack;
-    row.bytes = address.bytes;
-    row.offset = address.offset;
-    return catalog_chunk_put(tree->catalog, &row, why);
-}
-
 enum code piece_write_out(struct tree *tree, struct piece *piece, struct failure *why)
 {
-    if (all_zero(piece->data, piece->length))
-        return catalog_chunk_delete(tree->catalog, piece->node->row.inode, piece->index, why);
-    return store_chunk(tree, piece, why);
+    struct node *node = piece->node;
+    if (piece->state == PIECE_STORED)
+        return catalog_chunk_put(tree->catalog, &piece->row, why);
+    if (piece_is_zero(piece->data, piece->length))
+        return catalog_chunk_delete(tree->catalog, node->row.inode, piece->index, why);
+    struct storing_place place;
+    struct catalog_chunk row;
+    enum code code = storing_place_of(tree, node, &place, why);
+    if (code == CODE_OK)
+        code = storing_put(tree, &place, piece->index, piece->data, piece->length, &row, why);
+    return code == CODE_OK ? catalog_chunk_put(tree->catalog, &row, why) : code;
 }
 
 void piece_mark_clean(struct tree *tree, struct piece *piece)
 {
+    struct node *node = piece->node;
+    piece->fresh = false;
     leave_list(tree, piece);
-    enter_clean(tree, piece);
+    enter_list(tree, piece, PIECE_CLEAN);
+    if (!piece->data) {
+        drop(tree, piece);
+        node_settle(tree, node);
+    }
     trim_clean(tree, NULL);
 }
 

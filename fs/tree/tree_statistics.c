@@ -43,7 +43,7 @@ void tree_statistics(struct tree *tree, struct tree_statistics *out)
 {
     struct chunk_store_statistics chunks = {0};
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
-    uint64_t dirty_bytes = tree->dirty_bytes;
+    uint64_t dirty_bytes = tree->dirty_pieces.bytes;
     count_totals(tree);
     chunk_store_statistics(tree->chunks, &chunks);
     const struct catalog_totals *rows = &tree->totals.rows;

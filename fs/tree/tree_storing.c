@@ -1,0 +1,135 @@
+/* Storing: see tree_storing.h.
+ *
+ * Two ways lead into the store before a commit.  A write of whole chunks seals them straight from the writer's bytes
+ * (contents_store); they never are in memory as pieces.  Changed pieces are copied under the lock, sealed and put without it,
+ * and marked stored if nobody changed them meanwhile: piece->change tells.  Otherwise the chunk was put in vain, and is
+ * given back with its pack one day.
+ */
+#include "tree_storing.h"
+
+#include <string.h>
+
+#include "aead.h"
+#include "chunk_store.h"
+#include "tree_node.h"
+#include "tree_piece.h"
+#include "tree_seal.h"
+#include "tree_space.h"
+
+enum code storing_place_of(struct tree *tree, const struct node *node, struct storing_place *out, struct failure *why)
+{
+    out->inode = node->row.inode;
+    out->origin = node->row.origin;
+    return space_find(tree, node->row.space, &out->space, why);
+}
+
+enum code storing_put(struct tree *tree, const struct storing_place *place, uint64_t index, const void *plain,
+                      uint32_t length, struct catalog_chunk *row, struct failure *why)
+{
+    uint8_t *sealed = block_pool_take(&tree->chunk_blocks);
+    if (!sealed)
+        return failure_set(why, CODE_NO_MEMORY, "writing: no memory");
+    const struct seal_place seal = {.space = place->space, .origin = place->origin, .index = index};
+    struct chunk_address address;
+    *row = (struct catalog_chunk){.inode = place->inode, .index = index, .generation = 1};
+    enum code code = seal_chunk(&seal, plain, length, sealed, row->nonce, why);
+    if (code == CODE_OK)
+        code = chunk_store_put(tree->chunks, sealed, length + AEAD_OVERHEAD, &address, why);
+    block_pool_give(&tree->chunk_blocks, sealed);
+    if (code != CODE_OK)
+        return code;
+    row->pack = address.pack;
+    row->bytes = address.bytes;
+    row->offset = address.offset;
+    return CODE_OK;
+}
+
+void storing_begin(struct tree *tree, struct storing *storing)
+{
+    *storing = (struct storing){.floor = tree->newest_pack, .next = tree->storing};
+    if (tree->storing)
+        tree->storing->previous = storing;
+    tree->storing = storing;
+}
+
+void storing_end(struct tree *tree, struct storing *storing, const struct catalog_chunk *rows, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        tree->newest_pack = rows[i].pack > tree->newest_pack ? rows[i].pack : tree->newest_pack;
+    *(storing->previous ? &storing->previous->next : &tree->storing) = storing->next;
+    if (storing->next)
+        storing->next->previous = storing->previous;
+}
+
+uint32_t storing_floor(const struct tree *tree)
+{
+    uint32_t floor = UINT32_MAX;
+    for (const struct storing *storing = tree->storing; storing; storing = storing->next)
+        floor = storing->floor < floor ? storing->floor : floor;
+    for (const struct piece *piece = tree->stored_pieces.first; piece; piece = piece->list_next)
+        floor = piece->row.pack < floor ? piece->row.pack : floor;
+    return floor;
+}
+
+/* With the lock, which is released meanwhile.  False where it could not be stored. */
+static bool store(struct tree *tree, struct piece *piece)
+{
+    struct storing_place place;
+    uint64_t inode = piece->node->row.inode, index = piece->index, change = piece->change;
+    uint32_t length = piece->length;
+    uint8_t *copy = block_pool_take(&tree->chunk_blocks);
+    if (!copy || storing_place_of(tree, piece->node, &place, NULL) != CODE_OK) {
+        block_pool_give(&tree->chunk_blocks, copy);
+        return false;
+    }
+    memcpy(copy, piece->data, length);
+    struct storing storing;
+    struct catalog_chunk row;
+    storing_begin(tree, &storing);
+    pthread_mutex_unlock(&tree->lock);
+    enum code code = storing_put(tree, &place, index, copy, length, &row, NULL);
+    block_pool_give(&tree->chunk_blocks, copy);
+    pthread_mutex_lock(&tree->lock);
+    storing_end(tree, &storing, &row, code == CODE_OK ? 1 : 0);
+    if (code != CODE_OK)
+        return false;
+    struct node *node = node_peek(tree, inode);
+    piece = node ? piece_peek(tree, node, index) : NULL;
+    if (piece && piece->change == change && piece->state == PIECE_DIRTY)
+        piece_mark_stored(tree, piece, &row);
+    return true;
+}
+
+/* Holes are left to the commit. */
+static bool can_be_stored(const struct piece *piece)
+{
+    return piece->state == PIECE_DIRTY && !piece->unfilled && !piece_is_zero(piece->data, piece->length);
+}
+
+void storing_store_all(struct tree *tree)
+{
+    uint64_t until = tree->piece_changes, last = 0;
+    for (;;) {
+        struct piece *piece = tree->dirty_pieces.first;
+        while (piece && (piece->change <= last || !can_be_stored(piece)))
+            piece = piece->list_next;
+        if (!piece || piece->change > until)
+            return;
+        last = piece->change;
+        if (!store(tree, piece))
+            return;
+    }
+}
+
+void storing_store_fresh(struct tree *tree, struct node *node)
+{
+    uint64_t inode = node->row.inode, until = tree->piece_changes;
+    while (node) {
+        struct piece *piece = node->pieces;
+        while (piece && !(piece->fresh && piece->change <= until && can_be_stored(piece)))
+            piece = piece->node_next;
+        if (!piece || !store(tree, piece))
+            return;
+        node = node_peek(tree, inode);
+    }
+}
