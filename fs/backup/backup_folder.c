@@ -15,6 +15,7 @@
 #include "file.h"
 #include "hex.h"
 #include "scope.h"
+#include "timing.h"
 
 #define HEAD_FILE        "BACKUP"
 #define HEAD_MAGIC       "cytofs backup "
@@ -26,6 +27,8 @@
 #define POINT_FILE       "point"
 #define NEW_POINT        "new"
 #define OLD_POINT        "old"
+#define LOCK_PATIENCE_MS 2000
+#define LOCK_RETRY_US    50000
 #define NAMES_MAX        ((size_t)1 << 24)
 
 struct backup_folder {
@@ -62,6 +65,11 @@ static enum code take_lock(struct backup_folder *folder, bool shared, struct fai
     folder->lock_fd = open(path, (shared ? O_RDONLY : O_RDWR | O_CREAT) | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (folder->lock_fd < 0)
         return failure_set_errno(why, errno, "%s: cannot be opened", path);
+    /* A process that was killed a moment ago holds it until the kernel has done with it. */
+    int64_t deadline_ms = timing_monotonic_ms() + LOCK_PATIENCE_MS;
+    while (flock(folder->lock_fd, (shared ? LOCK_SH : LOCK_EX) | LOCK_NB) != 0 && errno == EWOULDBLOCK &&
+           timing_monotonic_ms() < deadline_ms)
+        usleep(LOCK_RETRY_US);
     if (flock(folder->lock_fd, (shared ? LOCK_SH : LOCK_EX) | LOCK_NB) == 0)
         return CODE_OK;
     if (errno != EWOULDBLOCK)

@@ -70,7 +70,8 @@ static enum code check_empty(const char *store, struct failure *why)
     struct file_names names;
     enum code code = file_list(store, NAMES_MAX, &names, why);
     for (size_t i = 0; code == CODE_OK && i < names.count; i++)
-        if (strcmp(names.names[i], LOCK_FILE) != 0)
+        if (strcmp(names.names[i], LOCK_FILE) != 0 &&
+            strncmp(names.names[i], MARK_FILE ".tmp-", sizeof MARK_FILE ".tmp-" - 1) != 0)
             code = failure_set(why, CODE_NOT_EMPTY, "%s: holds other files (%s): name an empty or a new folder", store,
                                names.names[i]);
     file_names_free(&names);
