@@ -71,7 +71,8 @@ enum code catalog_open(const struct catalog_options *options, struct catalog **o
     if (!catalog)
         return failure_set(why, CODE_NO_MEMORY, "opening the catalog: no memory");
     pthread_mutex_init(&catalog->mutex, NULL);
-    enum code code = database_open(options->path, options->read_only, &catalog->database, why);
+    const struct database_options database = {options->path, options->read_only, options->mirrors};
+    enum code code = database_open(&database, &catalog->database, why);
     if (code == CODE_OK)
         code = prepare_schema(catalog->database, options, why);
     if (code != CODE_OK) {

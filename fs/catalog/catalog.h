@@ -21,6 +21,7 @@
 #define CATALOG_FORMAT 2 /* the newest schema version known here */
 
 struct catalog;
+struct mirror_set;
 
 /* Opens the file at path, or a catalog in memory where path is NULL, and brings its schema up to CATALOG_FORMAT.
  * create: the file must not hold a catalog yet (CODE_EXISTS), else it must (CODE_NOT_FOUND).  CODE_BUSY where another
@@ -29,6 +30,7 @@ struct catalog_options {
     const char *path;
     bool create;
     bool read_only; /* nothing is written but what a crash left in the log */
+    struct mirror_set *mirrors; /* the folders that hold the file; NULL: only that of `path` */
 };
 MUST_CHECK enum code catalog_open(const struct catalog_options *options, struct catalog **out, struct failure *why);
 

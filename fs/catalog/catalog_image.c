@@ -91,7 +91,7 @@ static enum code copy_file(const char *from, uint64_t bytes, const char *to, str
 static enum code settle(const char *path, struct failure *why)
 {
     struct database *database;
-    enum code code = database_open(path, false, &database, why);
+    enum code code = database_open(&(struct database_options){.path = path}, &database, why);
     if (code != CODE_OK)
         return code;
     code = database_check_whole(database, why);

@@ -1,4 +1,4 @@
-/* The one file that includes sqlite3.h.
+/* The one file that talks SQL to SQLite; page_vfs.c is the other that includes its header.
  *
  * The database runs in WAL mode with synchronous=NORMAL: a COMMIT appends to the log file (path-wal) and syncs nothing
  * but around checkpoints, where SQLite itself keeps log and file in order.  Durability after a COMMIT is asked for
@@ -23,19 +23,20 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "log_format.h"
+#include "logging.h"
+#include "page_sum.h"
+#include "page_vfs.h"
 #include "scope.h"
 
 #define CHECKPOINT_FRAMES 4000 /* in the log; then it is brought into the file */
-#define LOG_HEADER_BYTES  32 /* of the log, and of each frame in it: the format of SQLite's WAL */
-#define FRAME_HEADER_BYTES 24
+#define SUMMED_SUFFIX     ".summed" /* an older file's copy that has checksums, until it takes its place */
 
 struct database {
     sqlite3 *connection;
     sqlite3_stmt **statements;
     size_t statement_count;
-    char *log_path;          /* NULL in memory */
-    char *folder_path;       /* holds the file */
-    int log_fd;              /* opened by the first sync; -1 */
+    struct page_vfs *vfs;    /* NULL in memory */
     uint64_t log_frames;     /* committed in the log and not all of them in the file yet */
     bool frozen;             /* no checkpoint meanwhile */
     uint64_t fail_countdown; /* statements until the injected failure; 0: none */
@@ -44,6 +45,8 @@ struct database {
 
 static enum code code_of(int sqlite_code)
 {
+    if (sqlite_code == SQLITE_IOERR_DATA)
+        return CODE_CORRUPT;
     switch (sqlite_code & 0xFF) {
     case SQLITE_FULL:
         return CODE_NO_SPACE;
@@ -70,6 +73,9 @@ static enum code describe(struct database *database, int sqlite_code, struct fai
 {
     if (sqlite_code == SQLITE_BUSY)
         return failure_set(why, CODE_BUSY, "the catalog is in use by another process (is this lab mounted already?)");
+    int extended = sqlite3_extended_errcode(database->connection);
+    if (extended == SQLITE_IOERR_DATA)
+        return failure_set(why, CODE_CORRUPT, "the catalog: %s", page_vfs_damage(database->vfs));
     return failure_set(why, code_of(sqlite_code), "the catalog: %s", sqlite3_errmsg(database->connection));
 }
 
@@ -101,45 +107,101 @@ static enum code empty_log(struct database *database, struct failure *why)
     return result == SQLITE_OK ? CODE_OK : describe(database, result, why);
 }
 
-/* Remembers where the log lies, and its folder. */
-static enum code name_log(struct database *database, const char *path, struct failure *why)
+static enum code connect(struct database *database, const struct database_options *options, struct failure *why)
 {
-    const char *slash = strrchr(path, '/');
-    database->folder_path = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
-    if (asprintf(&database->log_path, "%s-wal", path) < 0)
-        database->log_path = NULL;
-    if (!database->folder_path || !database->log_path)
-        return failure_set(why, CODE_NO_MEMORY, "opening the catalog: no memory");
-    return CODE_OK;
+    /* Read-only stores are opened for writing too: a log left by a crash has to be replayed. */
+    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | (options->read_only ? 0 : SQLITE_OPEN_CREATE);
+    int result = sqlite3_open_v2(options->path ? options->path : ":memory:", &database->connection, flags,
+                                 database->vfs ? page_vfs_name(database->vfs) : NULL);
+    if (result != SQLITE_OK)
+        return failure_set(why, code_of(result), "opening the catalog %s: %s",
+                           options->path ? options->path : "in memory", sqlite3_errstr(result));
+    int reserved = PAGE_SUM_BYTES; /* heeded in a new file; an old one keeps its own */
+    if (!database->vfs || page_vfs_is_summed(database->vfs))
+        sqlite3_file_control(database->connection, NULL, SQLITE_FCNTL_RESERVE_BYTES, &reserved);
+    enum code code = database_script(
+        database,
+        "PRAGMA locking_mode=EXCLUSIVE; PRAGMA page_size=4096; PRAGMA journal_mode=WAL;"
+        "PRAGMA synchronous=NORMAL; PRAGMA mmap_size=0; PRAGMA temp_store=MEMORY;"
+        "PRAGMA cache_size=-16384; PRAGMA wal_autocheckpoint=0; PRAGMA trusted_schema=OFF;"
+        "PRAGMA cell_size_check=ON; BEGIN IMMEDIATE; COMMIT;",
+        why);
+    return code == CODE_OK ? empty_log(database, why) : code;
 }
 
-enum code database_open(const char *path, bool read_only, struct database **out, struct failure *why)
+static enum code sync_path(const char *path, int flags, struct failure *why)
+{
+    SCOPE_CLOSE int fd = open(path, flags | O_CLOEXEC);
+    return fd >= 0 && fsync(fd) == 0 ? CODE_OK : failure_set_errno(why, errno, "%s: cannot be synced", path);
+}
+
+/* The copy takes the file's place.  The file must not have a log: that would be taken for the copy's. */
+static enum code replace_file(const char *path, const char *copy, struct failure *why)
+{
+    SCOPE_FREE char *log = NULL;
+    SCOPE_FREE char *folder = strdup(path);
+    if (!folder || asprintf(&log, "%s-wal", path) < 0)
+        return failure_set(why, CODE_NO_MEMORY, "no memory");
+    if (access(log, F_OK) == 0)
+        return failure_set(why, CODE_IO, "%s is still there", log);
+    enum code code = sync_path(copy, O_RDONLY, why);
+    if (code == CODE_OK && rename(copy, path) != 0)
+        code = failure_set_errno(why, errno, "%s: cannot be replaced", path);
+    char *slash = strrchr(folder, '/');
+    if (slash)
+        slash[slash == folder] = '\0';
+    return code == CODE_OK ? sync_path(slash ? folder : ".", O_RDONLY | O_DIRECTORY, why) : code;
+}
+
+/* Writes a copy of an older file that has checksums: VACUUM makes it with the reserved bytes that were asked for. */
+static enum code copy_summed(struct database *database, const char *copy, struct failure *why)
+{
+    int reserved = PAGE_SUM_BYTES;
+    sqlite3_file_control(database->connection, NULL, SQLITE_FCNTL_RESERVE_BYTES, &reserved);
+    sqlite3_stmt *vacuum = NULL;
+    int result = sqlite3_prepare_v2(database->connection, "VACUUM INTO ?1", -1, &vacuum, NULL);
+    if (result == SQLITE_OK)
+        result = sqlite3_bind_text(vacuum, 1, copy, -1, SQLITE_STATIC);
+    if (result == SQLITE_OK)
+        result = sqlite3_step(vacuum);
+    enum code code = result == SQLITE_DONE ? CODE_OK : describe(database, result, why);
+    sqlite3_finalize(vacuum);
+    return code;
+}
+
+/* Gives an older file, which is open, checksums, and opens it anew. */
+static enum code bring_over(struct database *database, const struct database_options *options, struct failure *why)
+{
+    SCOPE_FREE char *copy = NULL;
+    if (asprintf(&copy, "%s" SUMMED_SUFFIX, options->path) < 0) {
+        copy = NULL;
+        return failure_set(why, CODE_NO_MEMORY, "opening the catalog: no memory");
+    }
+    unlink(copy); /* of an earlier try */
+    enum code code = copy_summed(database, copy, why);
+    sqlite3_close(database->connection);
+    database->connection = NULL;
+    if (code == CODE_OK)
+        code = replace_file(options->path, copy, why);
+    if (code != CODE_OK) {
+        unlink(copy);
+        return failure_wrap(why, code, "giving the catalog checksums");
+    }
+    logging_info("%s: its pages have checksums now", options->path);
+    return connect(database, options, why);
+}
+
+enum code database_open(const struct database_options *options, struct database **out, struct failure *why)
 {
     *out = NULL;
     struct database *database = calloc(1, sizeof *database);
     if (!database)
         return failure_set(why, CODE_NO_MEMORY, "opening the catalog: no memory");
-    database->log_fd = -1;
-    enum code code = CODE_OK;
-    if (path)
-        code = name_log(database, path, why);
-    if (code == CODE_OK) {
-        /* Read-only stores are opened for writing too: a log left by a crash has to be replayed. */
-        int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | (read_only ? 0 : SQLITE_OPEN_CREATE);
-        int result = sqlite3_open_v2(path ? path : ":memory:", &database->connection, flags, NULL);
-        if (result != SQLITE_OK)
-            code = failure_set(why, code_of(result), "opening the catalog %s: %s", path ? path : "in memory",
-                               sqlite3_errstr(result));
-    }
+    enum code code = options->path ? page_vfs_create(options->path, options->mirrors, &database->vfs, why) : CODE_OK;
     if (code == CODE_OK)
-        code = database_script(database,
-                               "PRAGMA locking_mode=EXCLUSIVE; PRAGMA page_size=4096; PRAGMA journal_mode=WAL;"
-                               "PRAGMA synchronous=NORMAL; PRAGMA mmap_size=0; PRAGMA temp_store=MEMORY;"
-                               "PRAGMA cache_size=-16384; PRAGMA wal_autocheckpoint=0; PRAGMA trusted_schema=OFF;"
-                               "PRAGMA cell_size_check=ON; BEGIN IMMEDIATE; COMMIT;",
-                               why);
-    if (code == CODE_OK)
-        code = empty_log(database, why);
+        code = connect(database, options, why);
+    if (code == CODE_OK && options->path && !options->read_only && !page_vfs_is_summed(database->vfs))
+        code = bring_over(database, options, why);
     if (code != CODE_OK) {
         database_close(database);
         return code;
@@ -154,10 +216,7 @@ void database_close(struct database *database)
         return;
     database_unprepare(database);
     sqlite3_close(database->connection);
-    if (database->log_fd >= 0)
-        close(database->log_fd);
-    free(database->log_path);
-    free(database->folder_path);
+    page_vfs_destroy(database->vfs);
     free(database);
 }
 
@@ -272,37 +331,16 @@ bool database_in_transaction(struct database *database)
     return !sqlite3_get_autocommit(database->connection);
 }
 
-/* The log's first sync also makes its name durable. */
-static enum code open_log(struct database *database, struct failure *why)
-{
-    database->log_fd = open(database->log_path, O_RDWR | O_CLOEXEC);
-    if (database->log_fd < 0)
-        return failure_set_errno(why, errno, "opening %s", database->log_path);
-    SCOPE_CLOSE int folder = open(database->folder_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (folder < 0 || fsync(folder) != 0)
-        return failure_set_errno(why, errno, "syncing %s", database->folder_path);
-    return CODE_OK;
-}
-
 enum code database_sync(struct database *database, struct failure *why)
 {
-    if (!database->log_path)
-        return CODE_OK;
-    if (database->log_fd < 0) {
-        enum code code = open_log(database, why);
-        if (code != CODE_OK)
-            return code;
-    }
-    if (fdatasync(database->log_fd) != 0)
-        return failure_set_errno(why, errno, "syncing %s", database->log_path);
-    return CODE_OK;
+    return database->vfs ? page_vfs_sync_log(database->vfs, why) : CODE_OK;
 }
 
 void database_freeze(struct database *database, uint64_t *log_bytes)
 {
     database->frozen = true;
     *log_bytes = database->log_frames
-                     ? LOG_HEADER_BYTES + database->log_frames * (FRAME_HEADER_BYTES + DATABASE_PAGE_BYTES)
+                     ? LOG_HEADER_BYTES + database->log_frames * LOG_FRAME_BYTES
                      : 0;
 }
 
@@ -329,7 +367,24 @@ enum code database_read_file(struct database *database, uint64_t offset, void *b
 
 const char *database_log_path(const struct database *database)
 {
-    return database->log_path;
+    return database->vfs ? page_vfs_log_path(database->vfs) : NULL;
+}
+
+enum code database_read_side(struct database *database, size_t side, uint64_t offset, void *bytes, size_t count, size_t *got,
+                             struct failure *why)
+{
+    return page_vfs_read_raw(database->vfs, side, offset, bytes, count, got, why);
+}
+
+enum code database_write_side(struct database *database, size_t side, uint64_t offset, const void *bytes, size_t count,
+                              struct failure *why)
+{
+    return page_vfs_write_raw(database->vfs, side, offset, bytes, count, why);
+}
+
+enum code database_attach_side(struct database *database, size_t side, struct failure *why)
+{
+    return page_vfs_attach(database->vfs, side, why);
 }
 
 enum code database_check_whole(struct database *database, struct failure *why)

@@ -15,6 +15,7 @@
 #define DATABASE_PAGE_BYTES 4096
 
 struct database;
+struct mirror_set;
 
 /* A parameter: a number, or bytes where `bytes` is not NULL. */
 struct database_value {
@@ -34,9 +35,15 @@ struct database_value {
         sizeof((const struct database_value[]){__VA_ARGS__}) / sizeof(struct database_value)
 #define DATABASE_NO_PARAMETERS NULL, 0
 
-/* Opens the file at path (made where it is missing, unless read_only), or a database in memory where path is NULL.
- * The file is held exclusively: CODE_BUSY where another process has it open. */
-MUST_CHECK enum code database_open(const char *path, bool read_only, struct database **out, struct failure *why);
+struct database_options {
+    const char *path;           /* NULL: in memory */
+    bool read_only;
+    struct mirror_set *mirrors; /* folders that hold the file too, under the same base name; NULL: none */
+};
+
+/* Opens the file (made where it is missing, unless read_only).  It is held exclusively: CODE_BUSY where another process has
+ * it open.  One from before pages had checksums gets them now, unless read_only. */
+MUST_CHECK enum code database_open(const struct database_options *options, struct database **out, struct failure *why);
 void database_close(struct database *database);
 
 /* Runs statements that are not worth keeping (schema, pragmas). */
@@ -85,6 +92,14 @@ MUST_CHECK enum code database_read_file(struct database *database, uint64_t offs
 
 /* The file's path with "-wal" behind it; NULL in memory. */
 const char *database_log_path(const struct database *database);
+
+/* Reads whole pages of the file on one side of the mirrors (0 without any), whether good or not; writes them, to mend them;
+ * takes a side in whose files equal the others'. */
+MUST_CHECK enum code database_read_side(struct database *database, size_t side, uint64_t offset, void *bytes, size_t count,
+                                        size_t *got, struct failure *why);
+MUST_CHECK enum code database_write_side(struct database *database, size_t side, uint64_t offset, const void *bytes,
+                                         size_t count, struct failure *why);
+MUST_CHECK enum code database_attach_side(struct database *database, size_t side, struct failure *why);
 
 /* Reads every page: CODE_CORRUPT where the file's own structure is damaged. */
 MUST_CHECK enum code database_check_whole(struct database *database, struct failure *why);

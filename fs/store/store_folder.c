@@ -21,6 +21,7 @@
 #include "file.h"
 #include "hex.h"
 #include "scope.h"
+#include "summed_text.h"
 
 #define FORMAT_FILE      "FORMAT"
 #define LOCK_FILE        "lock"
@@ -101,29 +102,43 @@ static enum code take_lock(struct store_folder *folder, struct failure *why)
 
 /* FORMAT --------------------------------------------------------------------------------------- */
 
-static enum code parse_format(const struct buffer *text, struct store_id *id, struct failure *why)
+/* The line with the id, which ends the text. */
+static bool take_id(const char *line, size_t count, struct store_id *id)
+{
+    size_t digits = 2 * IDENTITY_BYTES;
+    return count == sizeof "id \n" - 1 + digits && memcmp(line, "id ", 3) == 0 && line[count - 1] == '\n' &&
+           hex_decode(line + 3, digits, id->bytes, IDENTITY_BYTES);
+}
+
+/* *older: it has the format from before it had a checksum. */
+static enum code parse_format(const struct buffer *text, struct store_id *id, bool *older, struct failure *why)
 {
     const char *at = buffer_text(text);
-    size_t magic = strlen(FORMAT_MAGIC);
+    size_t magic = strlen(FORMAT_MAGIC), body = text->length;
     if (text->length < magic || memcmp(at, FORMAT_MAGIC, magic) != 0)
         return failure_set(why, CODE_CORRUPT, "is no store of cytofs, or its FORMAT file is damaged");
     char *end;
     unsigned long format = strtoul(at + magic, &end, 10);
     if (end == at + magic || *end != '\n')
         return failure_set(why, CODE_CORRUPT, "its FORMAT file is damaged: no number of a format");
-    if (format != STORE_FOLDER_FORMAT)
-        return failure_set(why, CODE_NEWER_FORMAT,
-                           "was made by a newer cytofs (format %lu, this one knows %d): update cytofs",
+    *older = format == STORE_FOLDER_FORMAT_UNSUMMED;
+    if (!*older && !summed_text_check(at, text->length, &body))
+        return failure_set(why, format > STORE_FOLDER_FORMAT ? CODE_NEWER_FORMAT : CODE_CORRUPT,
+                           format > STORE_FOLDER_FORMAT
+                               ? "was made by a newer cytofs (format %lu, this one knows %d): update cytofs"
+                               : "its FORMAT file is damaged: its checksum is another (format %lu of %d)",
                            format, STORE_FOLDER_FORMAT);
-    const char *digits = end + 1;
-    if (strncmp(digits, "id ", 3) != 0 ||
-        text->length != (size_t)(digits + 3 - at) + 2 * IDENTITY_BYTES + 1 || at[text->length - 1] != '\n' ||
-        !hex_decode(digits + 3, 2 * IDENTITY_BYTES, id->bytes, IDENTITY_BYTES))
+    if (format > STORE_FOLDER_FORMAT)
+        return failure_set(why, CODE_NEWER_FORMAT,
+                           "was made by a newer cytofs (format %lu, this one knows %d): update cytofs", format,
+                           STORE_FOLDER_FORMAT);
+    const char *line = end + 1;
+    if (format == 0 || (size_t)(line - at) > body || !take_id(line, body - (size_t)(line - at), id))
         return failure_set(why, CODE_CORRUPT, "its FORMAT file is damaged: no id");
     return CODE_OK;
 }
 
-static enum code read_format(struct store_folder *folder, struct failure *why)
+static enum code read_format(struct store_folder *folder, bool *older, struct failure *why)
 {
     SCOPE_FREE char *path = file_join(folder->path, FORMAT_FILE);
     SCOPE_BUFFER text = {0};
@@ -134,7 +149,7 @@ static enum code read_format(struct store_folder *folder, struct failure *why)
         return failure_set(why, CODE_CORRUPT, "%s: its FORMAT file is damaged: too long", folder->path);
     if (code != CODE_OK)
         return code;
-    code = parse_format(&text, &folder->id, why);
+    code = parse_format(&text, &folder->id, older, why);
     return code == CODE_OK ? code : failure_wrap(why, code, "%s", folder->path);
 }
 
@@ -149,17 +164,18 @@ static enum code sync_folder(const char *path, struct failure *why)
 static enum code write_format(struct store_folder *folder, struct failure *why)
 {
     SCOPE_FREE char *path = file_join(folder->path, FORMAT_FILE);
-    char digits[HEX_TEXT_BYTES(IDENTITY_BYTES)], text[FORMAT_BYTES_MAX];
+    char digits[HEX_TEXT_BYTES(IDENTITY_BYTES)];
+    SCOPE_BUFFER text = {.max = FORMAT_BYTES_MAX};
     if (!path)
         return out_of_memory(folder->path, why);
-    enum code code = entropy_fill(folder->id.bytes, IDENTITY_BYTES, why);
-    if (code != CODE_OK)
-        return code;
     hex_encode(folder->id.bytes, IDENTITY_BYTES, digits);
-    int count = snprintf(text, sizeof text, FORMAT_MAGIC "%d\nid %s\n", STORE_FOLDER_FORMAT, digits);
-    code = sync_folder(folder->path, why); /* packs/ and lock first */
+    buffer_printf(&text, FORMAT_MAGIC "%d\nid %s\n", STORE_FOLDER_FORMAT, digits);
+    summed_text_finish(&text);
+    enum code code = buffer_check(&text, folder->path, why);
     if (code == CODE_OK)
-        code = file_replace(path, text, (size_t)count, why);
+        code = sync_folder(folder->path, why); /* packs/ and lock first */
+    if (code == CODE_OK)
+        code = file_replace(path, buffer_text(&text), text.length, why);
     return code == CODE_OK ? sync_folder(folder->path, why) : code;
 }
 
@@ -206,12 +222,10 @@ static enum code fill_folder(struct store_folder *folder, struct failure *why)
         code = check_unused(folder->path, why); /* again, now that nobody else can be making one */
     if (code == CODE_OK && mkdir(folder->packs, 0700) != 0 && errno != EEXIST)
         code = failure_set_errno(why, errno, "%s: the folder cannot be made", folder->packs);
-    if (code == CODE_OK)
-        code = check_no_packs(folder, why);
-    return code == CODE_OK ? write_format(folder, why) : code;
+    return code == CODE_OK ? check_no_packs(folder, why) : code;
 }
 
-enum code store_folder_create(const char *path, struct store_folder **out, struct failure *why)
+enum code store_folder_prepare(const char *path, const struct store_id *id, struct store_folder **out, struct failure *why)
 {
     enum code code = file_make_folders(path, why);
     if (code == CODE_OK)
@@ -221,7 +235,30 @@ enum code store_folder_create(const char *path, struct store_folder **out, struc
         code = make_paths(path, &folder, why);
     if (code != CODE_OK)
         return code;
+    folder->id = *id;
     code = fill_folder(folder, why);
+    if (code != CODE_OK)
+        store_folder_close(folder);
+    else
+        *out = folder;
+    return code;
+}
+
+enum code store_folder_finish(struct store_folder *folder, struct failure *why)
+{
+    return write_format(folder, why);
+}
+
+enum code store_folder_create(const char *path, struct store_folder **out, struct failure *why)
+{
+    struct store_id id;
+    struct store_folder *folder;
+    enum code code = entropy_fill(id.bytes, IDENTITY_BYTES, why);
+    if (code == CODE_OK)
+        code = store_folder_prepare(path, &id, &folder, why);
+    if (code != CODE_OK)
+        return code;
+    code = write_format(folder, why);
     if (code != CODE_OK)
         store_folder_close(folder);
     else
@@ -243,8 +280,11 @@ enum code store_folder_open(const char *path, bool read_only, struct store_folde
         return code;
     folder->read_only = read_only;
     code = take_lock(folder, why);
+    bool older = false;
     if (code == CODE_OK)
-        code = read_format(folder, why);
+        code = read_format(folder, &older, why);
+    if (code == CODE_OK && older && !read_only)
+        code = write_format(folder, why);
     if (code != CODE_OK)
         store_folder_close(folder);
     else

@@ -1,9 +1,10 @@
 /* A store's folder: what lies in it, whose it is, and that one process has it at a time.
  *
- *     STORE/FORMAT       "cytofs store 1" and the store's random id
+ *     STORE/FORMAT       "cytofs store 2", the store's random id, a checksum
  *     STORE/lock         flock(2)ed while in use; holds the process id of the holder
  *     STORE/packs/       chunks (chunk_store_packs.h)
  *     STORE/catalog.db   everything else; the catalog's own file, made by it
+ *     STORE/mirrors      where the store has mirrors: what it knows of them (mirror_file.h)
  */
 #ifndef CYTOFS_STORE_FOLDER_H
 #define CYTOFS_STORE_FOLDER_H
@@ -13,7 +14,8 @@
 #include "failure.h"
 #include "identity.h"
 
-#define STORE_FOLDER_FORMAT 1
+#define STORE_FOLDER_FORMAT          2
+#define STORE_FOLDER_FORMAT_UNSUMMED 1 /* without a checksum; gets one when it is opened for writing */
 
 struct store_folder;
 
@@ -21,6 +23,11 @@ struct store_folder;
  * or if it holds no more than what an interrupted create leaves.  CODE_EXISTS: there is a store already;
  * CODE_NOT_EMPTY: something else is in it. */
 MUST_CHECK enum code store_folder_create(const char *path, struct store_folder **out, struct failure *why);
+
+/* The same in two steps, for a folder that becomes a mirror: with the id of a store, and no store before finish. */
+MUST_CHECK enum code store_folder_prepare(const char *path, const struct store_id *id, struct store_folder **out,
+                                          struct failure *why);
+MUST_CHECK enum code store_folder_finish(struct store_folder *folder, struct failure *why);
 
 /* Opens and locks.  CODE_NOT_FOUND: no store there.  CODE_BUSY: another process has it, named in the text.
  * CODE_NEWER_FORMAT, CODE_CORRUPT.  read_only takes a shared lock: any number of readers, no writer. */

@@ -47,8 +47,8 @@ class Space:
 class Store:
     def __init__(self, folder, key_file):
         self.folder = pathlib.Path(folder)
-        first, second = (self.folder / "FORMAT").read_text().splitlines()
-        assert first == "cytofs store 1" and second.startswith("id ")
+        first, second, third = (self.folder / "FORMAT").read_text().splitlines()
+        assert first == "cytofs store 2" and second.startswith("id ") and third.startswith("sum ")
         self.id = bytes.fromhex(second[3:])
         self.catalog = sqlite3.connect("file:%s/catalog.db?mode=ro" % folder, uri=True)
         assert self.row("PRAGMA user_version") == (2,)

@@ -9,6 +9,7 @@ catalog = sqlite3.connect(sys.argv[1], isolation_level=None)
 catalog.execute("PRAGMA ignore_check_constraints = ON")
 catalog.executescript(sys.argv[2])
 PYTHON
+    "$CYTOFS_SUM_PAGES" "$1/catalog.db" # as somebody would who means harm
 }
 # refused WHAT SQL PATTERN: a copy of the store, edited, is refused by fsck with words that match
 refused() {

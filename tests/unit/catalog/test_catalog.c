@@ -16,6 +16,7 @@
 #include "catalog_snapshot.h"
 #include "catalog_space.h"
 #include "file.h"
+#include "resum.h"
 #include "scope.h"
 
 static int open_memory(void **state)
@@ -289,6 +290,8 @@ static void run_sql(const char *path, const char *sql)
     assert_int_equal(sqlite3_open(path, &connection), SQLITE_OK);
     assert_int_equal(sqlite3_exec(connection, sql, NULL, NULL, NULL), SQLITE_OK);
     sqlite3_close(connection);
+    struct failure why;
+    assert_code_ok(resum_file(path, &why), why);
 }
 
 static void newer_and_foreign_files_are_refused(void **state)

@@ -114,7 +114,8 @@ static void a_newer_or_damaged_format_is_refused_in_words(void **state)
         const char *text, *says;
         enum code code;
     } cases[] = {
-        {"cytofs store 2\nanything\n", "newer cytofs (format 2", CODE_NEWER_FORMAT},
+        {"cytofs store 3\nanything\n", "newer cytofs (format 3", CODE_NEWER_FORMAT},
+        {"cytofs store 2\nanything\n", "checksum", CODE_CORRUPT},
         {"", "is no store", CODE_CORRUPT},
         {"hello\n", "is no store", CODE_CORRUPT},
         {"cytofs store \n", "no number", CODE_CORRUPT},
@@ -138,6 +139,43 @@ static void a_newer_or_damaged_format_is_refused_in_words(void **state)
     hex_encode(store_folder_id(store)->bytes, IDENTITY_BYTES, digits);
     assert_string_equal(digits, "00112233445566778899aabbccddeeff");
     store_folder_close(store);
+}
+
+static void each_flipped_bit_of_the_format_file_is_found(void **state)
+{
+    const char *folder = *state;
+    store_folder_close(create(folder));
+    const char *path = path_in(folder, "FORMAT");
+    SCOPE_BUFFER text = {0};
+    assert_code_ok(file_read(path, 1000, &text, &why), why);
+    for (size_t bit = 0; bit < 8 * text.length; bit++) {
+        struct store_folder *store;
+        text.data[bit / 8] ^= (char)(1 << bit % 8);
+        assert_code_ok(file_write(path, text.data, text.length, &why), why);
+        enum code code = store_folder_open(folder, true, &store, &why);
+        assert_true(code == CODE_CORRUPT || code == CODE_NEWER_FORMAT);
+        text.data[bit / 8] ^= (char)(1 << bit % 8);
+    }
+}
+
+static void an_older_format_file_gets_its_checksum_when_it_is_opened_for_writing(void **state)
+{
+    const char *folder = *state;
+    struct store_folder *store;
+    static const char older[] = "cytofs store 1\nid 00112233445566778899aabbccddeeff\n";
+    SCOPE_BUFFER text = {0};
+    store_folder_close(create(folder));
+    const char *path = path_in(folder, "FORMAT");
+    write_text(path, older);
+    assert_code_ok(store_folder_open(folder, true, &store, &why), why);
+    store_folder_close(store);
+    assert_code_ok(file_read(path, 1000, &text, &why), why);
+    assert_string_equal(buffer_text(&text), older);
+    assert_code_ok(store_folder_open(folder, false, &store, &why), why);
+    store_folder_close(store);
+    buffer_clear(&text);
+    assert_code_ok(file_read(path, 1000, &text, &why), why);
+    assert_string_equal(buffer_text(&text), "cytofs store 2\nid 00112233445566778899aabbccddeeff\nsum eb6e9d2893a613a3\n");
 }
 
 static void a_key_is_looked_for_by_option_then_environment_then_home(void **state)
@@ -170,6 +208,8 @@ int main(void)
         in_folder(a_store_in_use_is_refused_with_the_number_of_its_process),
         in_folder(a_killed_process_leaves_no_lock_behind),
         in_folder(a_newer_or_damaged_format_is_refused_in_words),
+        in_folder(each_flipped_bit_of_the_format_file_is_found),
+        in_folder(an_older_format_file_gets_its_checksum_when_it_is_opened_for_writing),
         cmocka_unit_test(a_key_is_looked_for_by_option_then_environment_then_home),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
