@@ -65,7 +65,7 @@ enum code member_key_derive(const struct member_id *id, const uint8_t private_ke
 enum code member_key_restore(const struct member_public *public, const uint8_t private_key[MEMBER_KEY_BYTES],
                              struct member_key **out, struct failure *why)
 {
-    struct member_key *key;
+    struct member_key *key = NULL;
     enum code code = member_key_derive(&public->id, private_key, &key, why);
     if (code != CODE_OK)
         return code;
