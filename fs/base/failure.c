@@ -37,6 +37,8 @@ static const struct translation translations[CODE_COUNT] = {
     [CODE_NEWER_FORMAT] = {EIO, 1},
     [CODE_IO] = {EIO, 3},
     [CODE_INTERRUPTED] = {EINTR, 3},
+    [CODE_DEADLOCK] = {EDEADLK, 1},
+    [CODE_NO_LOCKS] = {ENOLCK, 3},
 };
 
 enum code failure_set(struct failure *why, enum code code, const char *format, ...)

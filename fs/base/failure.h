@@ -39,6 +39,8 @@ enum code {
     CODE_NEWER_FORMAT,  /* written by a newer version of this program                        EIO          */
     CODE_IO,            /* the system below failed                                           EIO          */
     CODE_INTERRUPTED,   /* cancelled by a signal or by the peer                              EINTR        */
+    CODE_DEADLOCK,      /* waiting for this lock would never end                             EDEADLK      */
+    CODE_NO_LOCKS,      /* no more locks can be held                                         ENOLCK       */
     CODE_COUNT
 };
 

@@ -43,6 +43,7 @@ static void on_init(void *session, struct fuse_conn_info *connection)
     connection->max_background = BACKGROUND_MAX;
     connection->congestion_threshold = BACKGROUND_MAX * 3 / 4;
     connection->time_gran = 1;
+    connection->want |= connection->capable & (FUSE_CAP_POSIX_LOCKS | FUSE_CAP_FLOCK_LOCKS);
     connection->want &= ~(unsigned)(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE |
                                     FUSE_CAP_WRITEBACK_CACHE);
 }
@@ -65,6 +66,7 @@ static enum code make_fuse_session(struct session *session, struct failure *why)
     struct fuse_lowlevel_ops operations = {.init = on_init};
     session_names_fill(&operations);
     session_files_fill(&operations);
+    session_locks_fill(&operations);
     session_folders_fill(&operations);
     session_xattrs_fill(&operations);
     char program[] = "cytofs";
@@ -82,6 +84,11 @@ static enum code make_fuse_session(struct session *session, struct failure *why)
 static void end_worker(struct session_worker *worker)
 {
     struct session *session = worker->session;
+    pthread_mutex_lock(&session->life);
+    bool last = --session->working == 0;
+    pthread_mutex_unlock(&session->life);
+    if (last)
+        session_locks_abandon(session); /* others need not wait until somebody destroys the session */
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&session->life);
     worker->done = true;
     session->ended = true;
@@ -99,6 +106,7 @@ static enum code start_worker(struct session *session, struct failure *why)
     if (error)
         return failure_set_errno(why, error, "starting a thread that answers requests");
     session->started++;
+    session->working++;
     return CODE_OK;
 }
 
@@ -185,6 +193,7 @@ static struct session *make_session(struct tree *tree, const struct session_opti
     session_nodes_init(&session->nodes, tree);
     session_handles_init(&session->handles);
     session_streams_init(&session->streams);
+    session_locks_init(&session->locks);
     return session;
 }
 
@@ -303,8 +312,10 @@ void session_destroy(struct session *session)
     for (int i = 0; i < session->started; i++)
         end_thread(&session->workers[i]);
     session_streams_stop(&session->streams);
+    session_locks_abandon(session);
     session_handles_destroy(&session->handles);
     session_streams_destroy(&session->streams);
+    session_locks_destroy(&session->locks);
     session_nodes_destroy(&session->nodes);
     block_pool_destroy(&session->blocks);
     if (session->fuse)

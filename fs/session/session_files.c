@@ -46,13 +46,6 @@ static struct session_handle *handle_of(fuse_req_t request, const struct fuse_fi
     return session_handles_get(&session_of(request)->handles, file->fh, false);
 }
 
-/* Makes the kernel ask for the size before it reads: else a file that has grown through another mount would still end, for as
- * long as attributes are kept, where it ended before.  Takes no page lock, so it cannot wait for a reader. */
-static void forget_attributes(struct session *session, struct node_id node)
-{
-    fuse_lowlevel_notify_inval_inode(session->fuse, node.value, -1, 0);
-}
-
 /* Puts an opened file into the table and says in *info how the kernel is to treat it. */
 static enum code add_handle(struct session *session, struct tree_file *file, unsigned flags, bool stream,
                             struct fuse_file_info *info, struct failure *why)
@@ -72,7 +65,7 @@ static enum code add_handle(struct session *session, struct tree_file *file, uns
     enum session_pages pages = session_nodes_open(&session->nodes, node, tree_file_version(file));
     info->keep_cache = !info->direct_io && pages == PAGES_CURRENT;
     if (pages == PAGES_OUTDATED)
-        forget_attributes(session, node);
+        session_reply_forget_attributes(session, node);
     return session_handles_add(&session->handles, &handle, &info->fh, why);
 }
 
@@ -214,6 +207,7 @@ static void on_flush(fuse_req_t request, fuse_ino_t node, struct fuse_file_info 
     }
     struct failure why;
     enum code code = handle->writes ? tree_flush(handle->file, &why) : CODE_OK;
+    session_locks_close(handle, info->lock_owner);
     finish(request, handle, code, &why);
 }
 

@@ -18,8 +18,10 @@ static void close_handle(struct session_handle *handle)
 {
     if (handle->kind == HANDLE_STREAM)
         session_streams_detach(handle);
-    if (handle->file)
+    if (handle->file) {
+        session_locks_leave(handle);
         tree_release(handle->file);
+    }
     if (handle->folder)
         tree_close_folder(handle->folder);
     pthread_mutex_destroy(&handle->listing_lock);
@@ -88,7 +90,7 @@ enum code session_handles_add(struct session_handles *handles, const struct sess
     struct session_handle_slot *slot = &handles->slots[index];
     handles->first_free = slot->next_free;
     slot->handle = copy;
-    *key = (uint64_t)slot->generation << 32 | index;
+    *key = copy->key = (uint64_t)slot->generation << 32 | index;
     return CODE_OK;
 }
 

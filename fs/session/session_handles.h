@@ -25,6 +25,7 @@ struct session_handle {
     struct session *session;
     enum session_handle_kind kind;
     struct node_id node;
+    uint64_t key;                 /* in the table */
     bool writes;                  /* opened for writing: close(2) wants an answer */
     struct tree_file *file;       /* HANDLE_FILE, HANDLE_STREAM */
     struct session_stream stream; /* HANDLE_STREAM; guarded by the lock of session_streams */

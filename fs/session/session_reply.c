@@ -86,6 +86,11 @@ void session_reply_fill_entry(const struct session *session, const struct node_a
     session_reply_fill_stat(session, attributes, &out->attr);
 }
 
+void session_reply_forget_attributes(struct session *session, struct node_id node)
+{
+    fuse_lowlevel_notify_inval_inode(session->fuse, node.value, -1, 0);
+}
+
 static void note(fuse_req_t request, const struct failure *why, struct node_id node, const char *name)
 {
     SCOPE_BUFFER path = {.max = 65536};

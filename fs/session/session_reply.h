@@ -21,6 +21,11 @@ void session_reply_fill_stat(const struct session *session, const struct node_at
 void session_reply_fill_entry(const struct session *session, const struct node_attributes *attributes,
                               struct fuse_entry_param *out);
 
+/* Makes the client ask for the attributes before it reads: else a file that was changed through another mount would, for as
+ * long as attributes are kept, still end where it ended before and show cached pages.  Takes no page lock, so it cannot wait
+ * for a reader. */
+void session_reply_forget_attributes(struct session *session, struct node_id node);
+
 /* Answers with the code's errno.  A text that a person should be able to find is noted under the path of the node (and,
  * unless NULL, the name in it). */
 void session_reply_failure(struct fuse_req *request, enum code code, const struct failure *why,

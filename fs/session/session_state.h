@@ -13,6 +13,7 @@
 #include "session.h"
 #include "session_channel.h"
 #include "session_handles.h"
+#include "session_locks.h"
 #include "session_nodes.h"
 #include "session_streams.h"
 #include "tree.h"
@@ -41,6 +42,7 @@ struct session {
     struct session_nodes nodes;
     struct session_handles handles;
     struct session_streams streams;
+    struct session_locks locks;
 
     pthread_mutex_t life; /* guards the fields below; no other lock is taken under it */
     pthread_cond_t life_changed;
@@ -48,6 +50,7 @@ struct session {
     bool stopping;  /* session_stop was called */
     bool ended;     /* stopped, or the channel is gone */
     int started;    /* workers that have a thread */
+    int working;    /* of them, those that still answer */
     struct session_worker workers[SESSION_THREADS_MAX];
 };
 

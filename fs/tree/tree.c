@@ -11,6 +11,7 @@
  *   rule.c            the table of rules             tree_path.c      the tree by path
  *   check.c           fsck                            tree_statistics.c  numbers about the whole
  *   tree_compact.c    giving space back, a little     tree_collect.c     all of it at once
+ *   lock_table.c      advisory locks
  */
 #include "tree.h"
 
@@ -23,6 +24,7 @@
 #include "catalog_space.h"
 #include "chunk_store.h"
 #include "logging.h"
+#include "lock_table.h"
 #include "member_key.h"
 #include "timing.h"
 #include "tree_commit.h"
@@ -46,7 +48,7 @@ static enum code init_locks(struct tree *tree, struct failure *why)
     result = result ? result : pthread_rwlock_init(&tree->packs_lock, NULL);
     result = result ? result : pthread_mutex_init(&tree->failures_lock, NULL);
     pthread_condattr_destroy(&monotonic);
-    return result ? failure_set_errno(why, result, "opening the lab") : CODE_OK;
+    return result ? failure_set_errno(why, result, "opening the lab") : lock_table_create(&tree->locks, why);
 }
 
 /* A tree without rows, keys or a committer. */
@@ -322,6 +324,7 @@ void tree_close(struct tree *tree)
     pthread_rwlock_destroy(&tree->packs_lock);
     block_pool_destroy(&tree->chunk_blocks);
     pthread_mutex_destroy(&tree->failures_lock);
+    lock_table_destroy(tree->locks);
     free(tree->failures);
     free(tree->member_name);
     free(tree->catalog_path);
@@ -329,6 +332,11 @@ void tree_close(struct tree *tree)
 }
 
 /* The whole -------------------------------------------------------------------------------------------------------- */
+
+struct lock_table *tree_locks(struct tree *tree)
+{
+    return tree->locks;
+}
 
 const char *tree_member_name(const struct tree *tree)
 {

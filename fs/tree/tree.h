@@ -159,6 +159,10 @@ MUST_CHECK enum code tree_allocate(struct tree_file *file, int mode, uint64_t of
  * NULL takes the registration back.  Returns whether it is readable right now. */
 bool tree_file_watch(struct tree_file *file, void (*wake)(void *context), void *context);
 
+/* The advisory locks on the tree's files, of all its clients (lock_table.h); lives as long as the tree. */
+struct lock_table;
+struct lock_table *tree_locks(struct tree *tree);
+
 /* Folders ---------------------------------------------------------------------------------------------------------- */
 
 struct tree_folder; /* an open folder: a stable listing */

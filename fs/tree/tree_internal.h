@@ -56,6 +56,7 @@ enum { SPACE_LAB = 1, SPACE_REGISTRY, SPACE_FIRST_FREE };
 #define TREE_SNAPSHOT_FOLDER ".snap"
 #define TREE_DERIVED_BIT     (UINT64_C(1) << 63)
 
+struct lock_table;
 struct node;
 struct piece;
 struct storing;
@@ -160,6 +161,8 @@ struct tree {
     pthread_rwlock_t packs_lock;
 
     struct block_pool chunk_blocks; /* each has room for a sealed chunk: for reading and writing without the lock */
+
+    struct lock_table *locks; /* advisory, of all clients */
 
     pthread_mutex_t failures_lock;
     struct tree_failure_note *failures; /* a ring */

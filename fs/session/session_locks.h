@@ -1,0 +1,33 @@
+/* flock(2) and fcntl(2) locks: requests for the tree's lock table, parked while another has the lock. */
+#ifndef CYTOFS_SESSION_LOCKS_H
+#define CYTOFS_SESSION_LOCKS_H
+
+#include <pthread.h>
+#include <stdint.h>
+
+struct fuse_lowlevel_ops;
+struct parked_lock;
+struct session;
+struct session_handle;
+
+/* Of one session. */
+struct session_locks {
+    pthread_mutex_t lock; /* guards this struct; the lock table's may be taken under it */
+    pthread_cond_t changed;
+    struct parked_lock *first;
+};
+
+void session_locks_init(struct session_locks *locks);
+void session_locks_destroy(struct session_locks *locks);
+void session_locks_fill(struct fuse_lowlevel_ops *operations);
+
+/* The client is gone: whoever still waits is told EINTR, and its locks end.  No worker answers requests any more. */
+void session_locks_abandon(struct session *session);
+
+/* A process closed the file: its fcntl(2) locks on it end. */
+void session_locks_close(struct session_handle *handle, uint64_t owner);
+
+/* The open file is gone, and with it what was locked by it. */
+void session_locks_leave(struct session_handle *handle);
+
+#endif
