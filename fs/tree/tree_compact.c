@@ -18,6 +18,7 @@
 #include "logging.h"
 #include "timing.h"
 #include "tree_operation.h"
+#include "tree_storing.h"
 
 #define COMPACT_RATIO             4 /* a pack is emptied when it is this many times larger than what lives in it */
 #define COMPACT_PACK_BYTES_MIN    ((uint64_t)1 << 20)
@@ -74,22 +75,36 @@ static enum code copy_chunk(struct tree *tree, const struct catalog_chunk *row, 
     return code == CODE_OK ? chunk_store_put(tree->chunks, sealed, row->bytes, to, why) : code;
 }
 
-/* Points the chunk's rows to the copy; those that were written anew meanwhile point elsewhere already. */
+/* Points the chunk's rows to the copy; those that were written anew meanwhile point elsewhere already.  With the lock. */
 static enum code move_rows(struct tree *tree, const struct catalog_chunk *row, const struct chunk_address *to,
                            struct failure *why)
 {
-    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
     const struct catalog_chunk_move move = {
         .from_pack = row->pack, .from_offset = row->offset, .to_pack = to->pack, .to_offset = to->offset};
     enum code code = operation_begin(tree, why);
     return code == CODE_OK ? operation_end(tree, catalog_chunk_move(tree->catalog, &move, why), why) : code;
 }
 
+/* From before the copy is put until rows name it, no round takes its pack for dead. */
+static enum code move_chunk(struct tree *tree, const struct catalog_chunk *row, struct failure *why)
+{
+    struct storing storing;
+    struct chunk_address to = {0};
+    pthread_mutex_lock(&tree->lock);
+    storing_begin(tree, &storing);
+    pthread_mutex_unlock(&tree->lock);
+    enum code code = copy_chunk(tree, row, &to, why);
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
+    if (code == CODE_OK)
+        code = move_rows(tree, row, &to, why);
+    storing_end(tree, &storing, &(struct catalog_chunk){.pack = to.pack}, to.pack ? 1 : 0);
+    return code;
+}
+
 enum code compact_pack(struct tree *tree, uint32_t pack, uint64_t bytes, bool *left, uint64_t *moved,
                        struct failure *why)
 {
     struct catalog_chunk row;
-    struct chunk_address to;
     *left = true;
     for (uint64_t done = 0; done < bytes; done += row.bytes, *moved += row.bytes) {
         size_t count;
@@ -97,9 +112,7 @@ enum code compact_pack(struct tree *tree, uint32_t pack, uint64_t bytes, bool *l
         *left = count > 0;
         if (code != CODE_OK || count == 0)
             return code;
-        code = copy_chunk(tree, &row, &to, why);
-        if (code == CODE_OK)
-            code = move_rows(tree, &row, &to, why);
+        code = move_chunk(tree, &row, why);
         if (code != CODE_OK)
             return code;
     }
