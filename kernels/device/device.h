@@ -1,8 +1,8 @@
 /* A device computes: the table of operations that the network is written over, and the list of devices.
  *
  * "ref" is plain loops in double precision, the truth that tests hold the others against.  "cpu" is oneDNN
- * with our own vectorised loops.  A CUDA device fits the same table: pointers are device memory, calls may be
- * queued in order, and only `download` and `synchronize` wait.
+ * with our own vectorised loops, "cuda" is cuDNN with our own kernels: there pointers are device memory, calls are
+ * queued in order, and only `upload`, `download` and `synchronize` wait.
  *
  * Rules for every operation
  * 1. Tensors are NHWC.  Shapes and types are the caller's duty (asserted).  Memory is allocated by `allocate`
@@ -159,8 +159,8 @@ struct device_options {
     int threads; /* 0: as many as this process may use */
 };
 
-/* Opens "cpu", "ref" or "auto" (the fastest there is).  options may be NULL.  An unknown name is CODE_INVALID
- * and lists the known ones. */
+/* Opens "cuda", "cpu", "ref" or "auto" (the fastest there is).  options may be NULL.  An unknown name is
+ * CODE_INVALID and lists the known ones; a device that this machine lacks is CODE_UNSUPPORTED. */
 MUST_CHECK enum code device_open(const char *name, const struct device_options *options, struct device **out,
                                  struct failure *why);
 void device_close(struct device *device); /* NULL is fine */

@@ -1,35 +1,70 @@
 #include "operands.h"
 
 #include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
 
+#include "scope.h"
 #include "testing.h"
+
+const char *operands_tested_name(void)
+{
+    const char *name = getenv("CYTOFS_TEST_DEVICE");
+    return name ? name : "cpu";
+}
+
+/* A machine without such a device skips the whole program. */
+static struct device *open_tested(void)
+{
+    struct device *device;
+    struct failure why;
+    enum code code = device_open(operands_tested_name(), &(struct device_options){.threads = 2}, &device, &why);
+    if (code == CODE_UNSUPPORTED) {
+        printf("skipped: device %s: %s\n", operands_tested_name(), why.text);
+        exit(77);
+    }
+    assert_code_ok(code, why);
+    return device;
+}
 
 void operands_open(struct operands *operands)
 {
     struct failure why;
-    assert_code_ok(device_open("cpu", &(struct device_options){.threads = 2}, &operands->cpu, &why), why);
+    operands->tested = open_tested();
     assert_code_ok(device_open("ref", NULL, &operands->ref, &why), why);
     operands->random = random_stream(7, 1);
 }
 
 void operands_close(struct operands *operands)
 {
-    device_close(operands->cpu);
+    device_close(operands->tested);
     device_close(operands->ref);
 }
 
 const struct device *operands_device(const struct operands *operands, int side)
 {
-    return side == 0 ? operands->cpu : operands->ref;
+    return side == 0 ? operands->tested : operands->ref;
 }
 
-static float get(const struct tensor *tensor, size_t index)
+void operands_fetch(const struct operands *operands, const struct pair *pair, int side, void *to)
 {
-    return tensor->dtype == DTYPE_F32 ? ((const float *)tensor->data)[index]
-                                      : bf16_to_f32(((const uint16_t *)tensor->data)[index]);
+    const struct device *device = operands_device(operands, side);
+    struct failure why;
+    device->operations->download(device, to, pair->on[side].data, tensor_bytes(&pair->on[side]));
+    assert_code_ok(device->operations->synchronize(device, &why), why);
 }
 
-/* Both devices compute in the host's memory, which these helpers use. */
+void operands_send(const struct operands *operands, const struct pair *pair, int side, const void *from)
+{
+    const struct device *device = operands_device(operands, side);
+    device->operations->upload(device, pair->on[side].data, from, tensor_bytes(&pair->on[side]));
+}
+
+static float get(enum dtype dtype, const void *values, size_t index)
+{
+    return dtype == DTYPE_F32 ? ((const float *)values)[index] : bf16_to_f32(((const uint16_t *)values)[index]);
+}
+
 struct pair operands_tensor(struct operands *operands, enum dtype dtype, const int shape[4], double low,
                             double high)
 {
@@ -40,14 +75,17 @@ struct pair operands_tensor(struct operands *operands, enum dtype dtype, const i
         pair.on[side].data = device->operations->allocate(device, tensor_bytes(&pair.on[side]));
         assert_non_null(pair.on[side].data);
     }
+    SCOPE_FREE void *values = malloc(tensor_bytes(&pair.on[0]));
+    assert_non_null(values);
     for (size_t i = 0; i < tensor_count(&pair.on[0]); i++) {
         float value = (float)random_between(&operands->random, low, high);
-        for (int side = 0; side < 2; side++)
-            if (dtype == DTYPE_F32)
-                ((float *)pair.on[side].data)[i] = value;
-            else
-                ((uint16_t *)pair.on[side].data)[i] = bf16_from_f32(value);
+        if (dtype == DTYPE_F32)
+            ((float *)values)[i] = value;
+        else
+            ((uint16_t *)values)[i] = bf16_from_f32(value);
     }
+    for (int side = 0; side < 2; side++)
+        operands_send(operands, &pair, side, values);
     return pair;
 }
 
@@ -63,11 +101,16 @@ void operands_release(struct operands *operands, struct pair *pair)
             ->operations->release(operands_device(operands, side), pair->on[side].data);
 }
 
-double operands_distance(const struct pair *pair)
+double operands_distance(const struct operands *operands, const struct pair *pair)
 {
     double largest = 1e-6, difference = 0;
+    enum dtype dtype = pair->on[0].dtype;
+    SCOPE_FREE void *tested = malloc(tensor_bytes(&pair->on[0])), *ref = malloc(tensor_bytes(&pair->on[1]));
+    assert_true(tested && ref);
+    operands_fetch(operands, pair, 0, tested);
+    operands_fetch(operands, pair, 1, ref);
     for (size_t i = 0; i < tensor_count(&pair->on[1]); i++) {
-        double plain = (double)get(&pair->on[1], i), other = (double)get(&pair->on[0], i);
+        double plain = (double)get(dtype, ref, i), other = (double)get(dtype, tested, i);
         if (!isfinite(plain) || !isfinite(other))
             return INFINITY;
         largest = fmax(largest, fabs(plain));

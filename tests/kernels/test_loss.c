@@ -141,9 +141,9 @@ static void losses_agree_between_devices_even_where_logits_saturate(void **state
             struct losing l = losing_open((enum dtype)dtype, (const int[3]){2, 9, 13}, 3, rays ? rays : 1);
             losing_run(&l, rays > 0);
             assert_terms_agree(&l);
-            assert_true(operands_distance(&l.dheat) <= operands_tolerance((enum dtype)dtype));
-            assert_true(operands_distance(&l.dbox) <= operands_tolerance((enum dtype)dtype));
-            assert_true(operands_distance(&l.drays) <= operands_tolerance((enum dtype)dtype));
+            assert_true(operands_distance(&operands, &l.dheat) <= operands_tolerance((enum dtype)dtype));
+            assert_true(operands_distance(&operands, &l.dbox) <= operands_tolerance((enum dtype)dtype));
+            assert_true(operands_distance(&operands, &l.drays) <= operands_tolerance((enum dtype)dtype));
             losing_close(&l);
         }
 }
@@ -242,10 +242,10 @@ static void steps_agree_on_slabs_of_any_length(void **state)
         size_t trained = (size_t)counts[i] - (size_t)counts[i] / 3;
         stepping_run(&s, 1, trained, trained / 2, (const float[4]){1e-2f, 1e-2f, 0, 0.5f});
         stepping_run(&s, 2, trained, trained / 2, (const float[4]){1e-2f, 1e-2f, 1, 0.5f});
-        assert_true(operands_distance(&s.weights) < 1e-6);
-        assert_true(operands_distance(&s.average) < 1e-6);
-        assert_true(operands_distance(&s.moment1) < 1e-6);
-        assert_true(operands_distance(&s.moment2) < 1e-5);
+        assert_true(operands_distance(&operands, &s.weights) < 1e-6);
+        assert_true(operands_distance(&operands, &s.average) < 1e-6);
+        assert_true(operands_distance(&operands, &s.moment1) < 1e-6);
+        assert_true(operands_distance(&operands, &s.moment2) < 1e-5);
         assert_true(fabs(s.norm[0] / s.norm[1] - 1) < 1e-6);
         stepping_close(&s);
     }

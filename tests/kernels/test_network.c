@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "network_fixture.h"
+#include "operands.h"
 #include "random.h"
 #include "scope.h"
 
@@ -27,11 +28,10 @@ static double distance(const struct network_parameter *parameter, const float *a
 
 static bool has_bf16(void)
 {
-    struct device *device;
-    struct failure why;
-    assert_code_ok(device_open("cpu", NULL, &device, &why), why);
-    bool bf16 = device->bf16;
-    device_close(device);
+    struct operands operands;
+    operands_open(&operands);
+    bool bf16 = operands.tested->bf16;
+    operands_close(&operands);
     return bf16;
 }
 
@@ -54,7 +54,7 @@ static void sizes_have_the_documented_number_of_parameters(void **state)
         struct network_architecture architecture = {
             .size = cases[i].size, .input_channels = 3, .classes = 3, .rays = cases[i].rays};
         struct network_fixture fixture;
-        network_fixture_open(&fixture, "cpu", 1, &architecture,
+        network_fixture_open(&fixture, operands_tested_name(), 1, &architecture,
                              &(struct network_plan){.batch = 1, .height = 32, .width = 32}, 1);
         size_t floats = 0;
         for (size_t k = 0; k < network_parameter_count(fixture.network); k++)
@@ -69,7 +69,7 @@ static void parameters_have_unique_names_and_places_of_their_own(void **state)
 {
     (void)state;
     struct network_fixture fixture;
-    network_fixture_open(&fixture, "cpu", 1, &small, &small_plan, 1);
+    network_fixture_open(&fixture, operands_tested_name(), 1, &small, &small_plan, 1);
     SCOPE_FREE char *taken = calloc(network_slab_floats(fixture.network), 1);
     assert_non_null(taken);
     for (size_t i = 0; i < network_parameter_count(fixture.network); i++) {
@@ -88,7 +88,7 @@ static void fresh_weights_have_the_documented_scale(void **state)
 {
     (void)state;
     struct network_fixture fixture;
-    network_fixture_open(&fixture, "cpu", 1, &small, &small_plan, 3);
+    network_fixture_open(&fixture, operands_tested_name(), 1, &small, &small_plan, 3);
     SCOPE_FREE float *weights = network_fixture_slab(&fixture, SLAB_WEIGHTS);
     SCOPE_FREE float *average = network_fixture_slab(&fixture, SLAB_EMA);
     assert_memory_equal(weights, average, network_slab_floats(fixture.network) * sizeof *weights);
@@ -119,7 +119,7 @@ static void fresh_weights_have_the_documented_scale(void **state)
 static void compare_with_ref(const struct network_architecture *architecture, const struct network_plan *plan)
 {
     struct network_fixture cpu, ref;
-    network_fixture_open(&cpu, "cpu", 2, architecture, plan, 5);
+    network_fixture_open(&cpu, operands_tested_name(), 2, architecture, plan, 5);
     network_fixture_open(&ref, "ref", 1, architecture, plan, 5);
     network_fixture_shake(&cpu, 6);
     network_fixture_shake(&ref, 6);
@@ -154,7 +154,7 @@ static void the_gradient_is_the_slope_of_the_loss(void **state)
 {
     (void)state;
     struct network_fixture fixture;
-    network_fixture_open(&fixture, "cpu", 1, &small,
+    network_fixture_open(&fixture, operands_tested_name(), 1, &small,
                          &(struct network_plan){.batch = 2, .height = 96, .width = 96, .training = true}, 9);
     network_fixture_shake(&fixture, 6);
     network_fixture_gradient(&fixture);
@@ -179,7 +179,7 @@ static void five_steps_on_the_cpu_follow_the_plain_ones(void **state)
 {
     (void)state;
     struct network_fixture cpu, ref;
-    network_fixture_open(&cpu, "cpu", 1, &small, &small_plan, 5);
+    network_fixture_open(&cpu, operands_tested_name(), 1, &small, &small_plan, 5);
     network_fixture_open(&ref, "ref", 1, &small, &small_plan, 5);
     for (int step = 1; step <= 5; step++) {
         double fast = network_fixture_gradient(&cpu).total, plain = network_fixture_gradient(&ref).total;
@@ -199,7 +199,7 @@ static float *train_four_steps(enum network_precision precision, double *first, 
     struct network_plan plan = small_plan;
     struct network_fixture fixture;
     plan.precision = precision;
-    network_fixture_open(&fixture, "cpu", 1, &small, &plan, 5);
+    network_fixture_open(&fixture, operands_tested_name(), 1, &small, &plan, 5);
     for (int step = 1; step <= 4; step++) {
         *last = network_fixture_gradient(&fixture).total;
         if (step == 1)
@@ -311,7 +311,7 @@ static void inference_equals_the_training_forward(const char *device, enum netwo
 static void inference_folds_the_norms_without_changing_the_result(void **state)
 {
     (void)state;
-    inference_equals_the_training_forward("cpu", PRECISION_F32, 1e-3);
+    inference_equals_the_training_forward(operands_tested_name(), PRECISION_F32, 1e-3);
     inference_equals_the_training_forward("ref", PRECISION_F32, 1e-3);
 }
 
@@ -322,7 +322,7 @@ static void inference_in_bf16_stays_near(void **state)
         print_message("bf16: not in this processor\n");
         skip();
     }
-    inference_equals_the_training_forward("cpu", PRECISION_BF16, 0.05);
+    inference_equals_the_training_forward(operands_tested_name(), PRECISION_BF16, 0.05);
 }
 
 static void two_images_at_once_equal_one_after_the_other(void **state)
@@ -331,9 +331,9 @@ static void two_images_at_once_equal_one_after_the_other(void **state)
     struct network_plan plan = {.batch = 2, .height = 64, .width = 64};
     struct network_fixture both, one;
     struct failure why;
-    network_fixture_open(&both, "cpu", 1, &small, &plan, 4);
+    network_fixture_open(&both, operands_tested_name(), 1, &small, &plan, 4);
     plan.batch = 1;
-    network_fixture_open(&one, "cpu", 1, &small, &plan, 4);
+    network_fixture_open(&one, operands_tested_name(), 1, &small, &plan, 4);
     enum { CELLS = 16 * 16 };
     static float together[2 * CELLS * 4], alone[CELLS * 4];
     assert_code_ok(network_forward(both.network, both.input, &why), why);

@@ -1,16 +1,18 @@
-/* Every operation of the CPU device against the plain loops of "ref", over shapes and element types. */
+/* Every operation of the tested device (operands.h) against the plain loops of "ref", over shapes and element types. */
 #include "testing.h"
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "operands.h"
+#include "scope.h"
 
 static struct operands operands;
 
 #define assert_close(pair, dtype, what)                                                                      \
     do {                                                                                                     \
-        double distance_ = operands_distance(pair);                                                          \
+        double distance_ = operands_distance(&operands, pair);                                               \
         if (!(distance_ <= operands_tolerance(dtype)))                                                       \
             fail_msg("%s: devices differ by %g", what, distance_);                                           \
     } while (0)
@@ -32,7 +34,7 @@ static int close_devices(void **state)
 /* f32, and bf16 where this processor has it. */
 static int dtype_count(void)
 {
-    return operands.cpu->bf16 ? 2 : 1;
+    return operands.tested->bf16 ? 2 : 1;
 }
 
 static const struct convolution_spec shapes[] = {
@@ -258,6 +260,14 @@ static void batch_norm_agrees_with_residual_and_relu(void **state)
             }
 }
 
+static void take_from_ref(const struct pair *pair)
+{
+    SCOPE_FREE void *values = malloc(tensor_bytes(&pair->on[1]));
+    assert_non_null(values);
+    operands_fetch(&operands, pair, 1, values);
+    operands_send(&operands, pair, 0, values);
+}
+
 static void batch_norm_gradients_agree_for_any_number_of_summands(void **state)
 {
     (void)state;
@@ -270,8 +280,7 @@ static void batch_norm_gradients_agree_for_any_number_of_summands(void **state)
                 normalizing_forward(&n, true,
                                     false); /* some y are negative even where the test calls for relu */
                 /* Both sides mask by the same y: near zero the two may differ in sign. */
-                void *own = n.y.on[0].data;
-                n.y.on[0].data = n.y.on[1].data;
+                take_from_ref(&n.y);
                 normalizing_backward(&n, kind / 4 + 1, relu, in_place);
                 assert_close(&n.gradients[0], (enum dtype)dtype,
                              in_place ? "dx in place" : "masked gradient");
@@ -279,7 +288,6 @@ static void batch_norm_gradients_agree_for_any_number_of_summands(void **state)
                 assert_close(&n.dgamma, (enum dtype)dtype,
                              "dgamma"); /* of the gradients before or after rounding */
                 assert_close(&n.dbeta, (enum dtype)dtype, "dbeta");
-                n.y.on[0].data = own;
                 normalizing_close(&n);
             }
 }
@@ -328,17 +336,23 @@ static void conversion_rounds_to_the_nearest_even(void **state)
     (void)state;
     struct pair wide = operands_tensor(&operands, DTYPE_F32, (const int[4]){3, 7, 11, 5}, -100, 100);
     struct pair narrow = operands_tensor(&operands, DTYPE_BF16, (const int[4]){3, 7, 11, 5}, 0, 0);
+    static float values[3 * 7 * 11 * 5], widened[2][3 * 7 * 11 * 5];
+    static uint16_t narrowed[2][3 * 7 * 11 * 5];
+    operands_fetch(&operands, &wide, 1, values);
+    values[0] = 1 + 0x1p-8f;     /* half way: down to the even 1 */
+    values[1] = 1 + 3 * 0x1p-8f; /* half way: up to the even 1 + 2^-6 */
     for (int side = 0; side < 2; side++) {
         const struct device *device = operands_device(&operands, side);
-        ((float *)wide.on[side].data)[0] = 1 + 0x1p-8f;     /* half way: down to the even 1 */
-        ((float *)wide.on[side].data)[1] = 1 + 3 * 0x1p-8f; /* half way: up to the even 1 + 2^-6 */
+        operands_send(&operands, &wide, side, values);
         device->operations->convert(device, &wide.on[side], &narrow.on[side]);
-        assert_int_equal(((const uint16_t *)narrow.on[side].data)[0], 0x3F80);
-        assert_int_equal(((const uint16_t *)narrow.on[side].data)[1], 0x3F82);
         device->operations->convert(device, &narrow.on[side], &wide.on[side]);
+        operands_fetch(&operands, &narrow, side, narrowed[side]);
+        operands_fetch(&operands, &wide, side, widened[side]);
+        assert_int_equal(narrowed[side][0], 0x3F80);
+        assert_int_equal(narrowed[side][1], 0x3F82);
     }
-    assert_memory_equal(narrow.on[0].data, narrow.on[1].data, tensor_bytes(&narrow.on[0]));
-    assert_memory_equal(wide.on[0].data, wide.on[1].data, tensor_bytes(&wide.on[0]));
+    assert_memory_equal(narrowed[0], narrowed[1], sizeof narrowed[0]);
+    assert_memory_equal(widened[0], widened[1], sizeof widened[0]);
     operands_release(&operands, &wide);
     operands_release(&operands, &narrow);
 }
