@@ -77,7 +77,7 @@ static enum code out_of_memory(struct failure *why)
 
 static void set_state(struct side *side, enum mirror_state state, const char *reason)
 {
-    snprintf(side->reason, sizeof side->reason, "%s", reason);
+    snprintf(side->reason, sizeof side->reason, "%.*s", (int)sizeof side->reason - 1, reason);
     side->since_ms = timing_wall_ms();
     atomic_store(&side->state, (int)state);
 }
@@ -459,7 +459,7 @@ enum code mirror_set_open(const char *path, const struct mirror_set_options *opt
                           struct failure *why)
 {
     struct store_folder *folder;
-    struct mirror_set *set;
+    struct mirror_set *set = NULL;
     enum code code = store_folder_open(path, options->read_only, &folder, why);
     if (code == CODE_OK)
         code = mirror_set_adopt(folder, &set, why);
@@ -476,7 +476,7 @@ enum code mirror_set_open(const char *path, const struct mirror_set_options *opt
 
 enum code mirror_set_adopt(struct store_folder *folder, struct mirror_set **out, struct failure *why)
 {
-    struct mirror_set *set;
+    struct mirror_set *set = NULL;
     enum code code = make_set(&set, why);
     if (code != CODE_OK)
         return code;
