@@ -22,6 +22,8 @@ const struct command command_table[] = {
      true},
     {"node", "LAB", "run a mounted lab's jobs on this machine", command_node_details, command_node, false},
     {"fsck", "STORE", "check a store", command_fsck_details, command_fsck, false},
+    {"snapshot", "DATASET [LABEL]", "keep a dataset of a mounted lab as it is now; list and drop snapshots",
+     command_snapshot_details, command_snapshot, false},
     {"backup", "STORE|LAB DIR", "save a store, or a lab in use, into a folder that keeps several points in time",
      command_backup_details, command_backup, false},
     {"gc", "STORE|LAB", "give back the space of what nothing needs any more", command_gc_details, command_gc, false},

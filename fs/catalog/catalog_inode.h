@@ -40,7 +40,7 @@ struct catalog_inode {
     uint64_t stamp;
     int64_t stamp_ns;
     int64_t uid, gid;    /* -1: whoever mounts */
-    uint64_t rdev;       /* of a device, as dev_t */
+    uint64_t rdev;       /* of a device, as dev_t; of a snapshot its number; of .snap the one given out last */
     uint32_t generation; /* the oldest key of its space that seals something of it, from 1 */
     /* What the tree proves the row with; opaque here.  `sealed` is false in rows of format 1. */
     bool sealed;

@@ -9,7 +9,6 @@
  *   names       a folder's entries: (parent, encrypted name) -> inode
  *   chunks      a file's 128 KiB pieces: (inode, index) -> place in the chunk store.  A missing row is zeros
  *   attributes  extended attributes, and under the empty name the target of a symbolic link
- *   snapshots   the numbers of a dataset's snapshots
  * Derived
  *   packs       how many chunk rows point into each pack, so that packs that nobody needs can be dropped
  *   names_by_inode, chunks_by_pack, inodes_orphaned, packs_dead   indices
@@ -104,13 +103,6 @@ static const char version_2[] =
                                                                                     of one space have equal ones */
     "CREATE INDEX chunks_by_print ON chunks(print) WHERE print IS NOT NULL;"
 
-    "CREATE TABLE snapshots("
-    "  inode INTEGER PRIMARY KEY," /* the image's topmost folder */
-    "  dataset INTEGER NOT NULL,"  /* inode */
-    "  number INTEGER NOT NULL,"   /* from 1 in each dataset, never reused */
-    "  made_ms INTEGER NOT NULL,"
-    "  UNIQUE(dataset, number)) STRICT;"
-
     "ALTER TABLE inodes RENAME TO inodes_1;"
     "DROP INDEX inodes_orphaned;"
     "CREATE TABLE inodes("
@@ -131,13 +123,20 @@ static const char version_2[] =
     "  stamp_ns INTEGER NOT NULL,"                /* when that was */
     "  uid INTEGER NOT NULL DEFAULT -1,"          /* -1: whoever mounts */
     "  gid INTEGER NOT NULL DEFAULT -1,"
-    "  rdev INTEGER NOT NULL DEFAULT 0,"          /* of a device, as dev_t */
+    "  rdev INTEGER NOT NULL DEFAULT 0,"          /* of a device, as dev_t; of a snapshot's topmost folder its number, from 1
+                                                     in each dataset; of a .snap folder the number given out last */
     "  generation INTEGER NOT NULL DEFAULT 1,"    /* the oldest key that seals something of it; of the digest, the one */
     "  digest BLOB NOT NULL DEFAULT x'') STRICT;" /* sum over what hangs on it (16) | proof of this row (16) */
     "INSERT INTO inodes(inode, kind, flags, space, mode, size, links, access_ns, modify_ns, change_ns, version, origin, "
     "stamp, stamp_ns) SELECT inode, kind, flags, space, mode, size, links, access_ns, modify_ns, change_ns, version, origin, "
     "stamp, stamp_ns FROM inodes_1;"
     "DROP TABLE inodes_1;"
+    /* Snapshots get the numbers that they would have had: 4 is CATALOG_INODE_SNAPSHOTS. */
+    "UPDATE inodes SET rdev = numbered.number FROM ("
+    "  SELECT names.inode AS image, row_number() OVER (PARTITION BY names.parent ORDER BY names.inode) AS number "
+    "  FROM inodes AS snap JOIN names ON names.parent = snap.inode WHERE snap.flags & 4) AS numbered "
+    "WHERE inodes.inode = numbered.image;"
+    "UPDATE inodes SET rdev = (SELECT count(*) FROM names WHERE parent = inodes.inode) WHERE flags & 4;"
     "CREATE INDEX inodes_orphaned ON inodes(inode) WHERE links = 0;";
 
 const char *const catalog_schema_migrations[] = {version_1, version_2};

@@ -10,7 +10,8 @@
  *   tree_commit.c     durability                     tree_watch.c     watching rules
  *   rule.c            the table of rules             tree_path.c      the tree by path
  *   check.c           fsck                            tree_statistics.c  numbers about the whole
- *   tree_compact.c    giving space back, a little     tree_collect.c     all of it at once
+ *   tree_compact.c    giving space back, a little     tree_collect.c    all of it at once
+ *   tree_alias.c      snapshots by number and date
  *   lock_table.c      advisory locks
  */
 #include "tree.h"

@@ -178,6 +178,8 @@ void tree_close_folder(struct tree_folder *folder);
 
 /* Extended attributes (user.* and the like; names and values are encrypted) ------------------------------------ */
 
+#define TREE_XATTR_SNAPSHOT_NUMBER "user.cytofs.number" /* of .snap/<label>: read only, not listed */
+
 enum { XATTR_CREATE_FLAG = 1, XATTR_REPLACE_FLAG = 2 };
 MUST_CHECK enum code tree_set_xattr(struct tree *tree, struct node_id node, const char *name, const void *value,
                                     size_t count, int flags, struct failure *why);
@@ -210,6 +212,10 @@ struct tree_statistics {
     uint64_t bytes_free;     /* on the device that holds the chunks */
 };
 void tree_statistics(struct tree *tree, struct tree_statistics *out);
+
+/* A snapshot is found by its label, by its number (from 1 in each dataset, never given out twice), and by a moment (when.h):
+ * the last one made at or before it.  .snap/<number> and .snap/<moment> are symbolic links to the label that are not listed;
+ * no label may look like one of them. */
 
 /* Makes folder/.snap/<label>, a read-only image of everything below `folder` as it is now, in time that does not grow
  * with bytes.  `mkdir folder/.snap/label` calls this too.  With reuse, a snapshot that already equals the present

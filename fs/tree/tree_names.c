@@ -9,6 +9,7 @@
 
 #include "catalog_attribute.h"
 #include "timing.h"
+#include "tree_alias.h"
 #include "tree_commit.h"
 #include "tree_derived.h"
 #include "tree_entry.h"
@@ -32,12 +33,14 @@ static enum code lookup_stored(struct tree *tree, struct node_id folder, const c
                                struct failure *why)
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
-    struct node *parent, *node;
+    struct node *parent = NULL, *node;
     enum code code = names_folder(tree, folder, &parent, why);
     if (code == CODE_OK)
         code = entry_find(tree, parent, name, &node, why);
     if (code == CODE_OK)
         *out = node_describe(node);
+    else if (code == CODE_NOT_FOUND && parent && parent->row.flags & CATALOG_INODE_SNAPSHOTS)
+        code = alias_find(tree, parent, name, out, why);
     return code;
 }
 
@@ -58,6 +61,8 @@ enum code tree_lookup(struct tree *tree, struct node_id folder, const char *name
 
 enum code tree_attributes(struct tree *tree, struct node_id id, struct node_attributes *out, struct failure *why)
 {
+    if (alias_is(id))
+        return alias_describe(tree, id, out, why);
     if (tree_is_derived(id)) {
         struct derived *entry;
         enum code code = derived_get(tree, id, &entry, why);
@@ -226,6 +231,8 @@ enum code names_read_target(struct tree *tree, uint64_t inode, struct buffer *ta
 
 enum code tree_read_link(struct tree *tree, struct node_id id, struct buffer *target, struct failure *why)
 {
+    if (alias_is(id))
+        return alias_target(tree, id, target, why);
     if (tree_is_derived(id))
         return failure_set(why, CODE_INVALID, "this is not a symbolic link");
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);

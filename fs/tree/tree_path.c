@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "timing.h"
+#include "tree_alias.h"
 #include "tree_commit.h"
 #include "tree_contents.h"
 #include "tree_derived.h"
@@ -447,6 +448,8 @@ enum code tree_path_snapshot(struct tree *tree, const char *path, bool reuse, ch
 
 enum code tree_node_path(struct tree *tree, struct node_id id, struct buffer *out, struct failure *why)
 {
+    if (alias_is(id))
+        return alias_target(tree, id, out, why);
     if (tree_is_derived(id)) {
         struct derived *entry;
         enum code code = derived_get(tree, id, &entry, why);

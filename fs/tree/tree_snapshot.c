@@ -15,6 +15,7 @@
 #include "catalog_name.h"
 #include "catalog_snapshot.h"
 #include "timing.h"
+#include "tree_alias.h"
 #include "tree_commit.h"
 #include "tree_entry.h"
 #include "tree_operation.h"
@@ -56,6 +57,8 @@ static enum code copy_dataset(struct tree *tree, struct node *dataset, struct no
         code = catalog_snapshot_copy(tree->catalog, &copy, &count, why);
     if (code != CODE_OK)
         return code;
+    node_change(tree, snapshots);
+    snapshots->row.rdev++; /* the number given out last */
     tree->next_inode += count; /* used up even if the operation fails */
     code = node_get(tree, copy.first_inode, &image, why);
     if (code != CODE_OK)
@@ -63,6 +66,7 @@ static enum code copy_dataset(struct tree *tree, struct node *dataset, struct no
     node_change(tree, image);
     tree->undo.gone[tree->undo.count - 1] = true; /* if the operation fails it never was */
     image->row.links = 0;
+    image->row.rdev = snapshots->row.rdev;
     *out = image;
     return entry_insert(tree, snapshots, label, image, why);
 }
@@ -73,6 +77,9 @@ static enum code make(struct tree *tree, struct node *dataset, struct node *snap
 {
     if (strncmp(label, TREE_STAGING_PREFIX, sizeof TREE_STAGING_PREFIX - 1) == 0)
         return failure_set(why, CODE_INVALID, "names that begin with %s are reserved", TREE_STAGING_PREFIX);
+    if (alias_is_reserved(label))
+        return failure_set(why, CODE_INVALID,
+                           "\"%s\" is a number or a moment, by which snapshots are found anyway: choose another label", label);
     enum code code = commit_bring_up_to_date(tree, why);
     if (code == CODE_OK)
         code = operation_begin(tree, why);

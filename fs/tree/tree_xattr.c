@@ -84,6 +84,16 @@ enum code tree_set_xattr(struct tree *tree, struct node_id id, const char *name,
     return code;
 }
 
+/* What only shows what the node is, and is no row: a snapshot's number.  It is not listed, so that no program copies it. */
+static bool get_shown(const struct node *node, const char *name, struct buffer *value)
+{
+    if (strcmp(name, TREE_XATTR_SNAPSHOT_NUMBER) != 0 || !(node->row.flags & CATALOG_INODE_FROZEN) ||
+        node->row.kind != CATALOG_INODE_FOLDER || !node->row.rdev)
+        return false;
+    buffer_printf(value, "%llu", (unsigned long long)node->row.rdev);
+    return true;
+}
+
 enum code tree_get_xattr(struct tree *tree, struct node_id id, const char *name, struct buffer *value,
                          struct failure *why)
 {
@@ -96,6 +106,8 @@ enum code tree_get_xattr(struct tree *tree, struct node_id id, const char *name,
     enum code code = find(tree, id, name, &node, &sealed_name, why);
     if (code != CODE_OK)
         return code;
+    if (get_shown(node, name, value))
+        return buffer_check(value, name, why);
     struct catalog_attribute row = {
         .inode = node->row.inode, .name = sealed_name.data, .name_count = sealed_name.length};
     code = catalog_attribute_get(tree->catalog, &row, &sealed, why);

@@ -67,14 +67,22 @@ static bool is_submitted(struct jobs *jobs, const struct jobs_spec *spec)
     return text.length == spec->text.length && memcmp(text.data, spec->text.data, text.length) == 0;
 }
 
-/* The exact snapshot that the run will see: the one named, or one of the dataset as it is now.  "" for no
+/* The exact snapshot that the run will see: the one named (by label, number or moment), or one of the dataset as it is now.  "" for no
  * dataset. */
 static enum code fix_dataset(struct jobs *jobs, const struct spec *spec, char out[JOBS_PATH_MAX],
                              struct failure *why)
 {
     snprintf(out, JOBS_PATH_MAX, "%s", spec->dataset);
-    if (!*spec->dataset || strstr(spec->dataset, "/.snap/"))
+    if (!*spec->dataset)
         return CODE_OK;
+    const char *snap = strstr(spec->dataset, "/.snap/");
+    if (snap) {
+        /* A number or a moment leads to a label by a link; the label is what is recorded. */
+        SCOPE_BUFFER found = {0};
+        if (tree_path_read_link(jobs->tree, spec->dataset, &found, NULL) == CODE_OK)
+            snprintf(out, JOBS_PATH_MAX, "%.*s/.snap/%s", (int)(snap - spec->dataset), spec->dataset, buffer_text(&found));
+        return CODE_OK;
+    }
     char label[TREE_NAME_MAX + 1] = "";
     enum code code = tree_path_snapshot(jobs->tree, spec->dataset, true, label, why);
     if (code == CODE_OK)

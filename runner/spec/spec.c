@@ -16,6 +16,7 @@
 #include "spec_tree.h"
 #include "spec_value.h"
 #include "suggest.h"
+#include "when.h"
 
 #define RUN_BYTES_MAX   16384
 #define FIELDS_MAX      16
@@ -311,7 +312,14 @@ static void read_run(struct checking *checking, const struct spec_node *node)
         checking->spec->run = strdup(node->text);
 }
 
-/* Which folder: datasets/<name> or datasets/<name>/.snap/<label>. */
+/* A snapshot's label or number, or a moment. */
+static bool is_snapshot(const char *text)
+{
+    int64_t moment_ms;
+    return spec_value_is_name(text, 255) || when_parse(text, &moment_ms);
+}
+
+/* Which folder: datasets/<name> or datasets/<name>/.snap/<label, number or moment>. */
 static void read_dataset(struct checking *checking, const struct spec_node *node)
 {
     static const char advice[] = "datasets/NAME or datasets/NAME/.snap/LABEL";
@@ -331,7 +339,7 @@ static void read_dataset(struct checking *checking, const struct spec_node *node
     if (rest)
         *rest++ = 0;
     const char *label = rest && !strncmp(rest, ".snap/", 6) ? rest + 6 : NULL;
-    if (!spec_value_is_name(name, SPEC_NAME_MAX) || (rest && (!label || !spec_value_is_name(label, 255)))) {
+    if (!spec_value_is_name(name, SPEC_NAME_MAX) || (rest && (!label || !is_snapshot(label)))) {
         refuse_value(checking, node, "is not the path of a dataset", advice);
         return;
     }

@@ -121,6 +121,14 @@ static void an_unchanged_dataset_is_snapshotted_once(void **state)
         lab_save(lab, "jobs/d.yaml", "dataset: datasets/cells/.snap/auto-1\nrun: ls\nexperiment: a\n"),
         lab->why);
     assert_string_equal(lab_summary(lab, "experiments/a/004").dataset, "datasets/cells/.snap/auto-1");
+    /* By number and by moment; what is recorded is the label. */
+    assert_int_equal(
+        lab_save(lab, "jobs/e.yaml", "dataset: datasets/cells/.snap/1\nrun: ls\nexperiment: a\n"), CODE_OK);
+    assert_string_equal(lab_summary(lab, "experiments/a/005").dataset, "datasets/cells/.snap/auto-1");
+    assert_int_equal(
+        lab_save(lab, "jobs/f.yaml", "dataset: datasets/cells/.snap/2999-12-31T23:59\nrun: ls\nexperiment: a\n"),
+        CODE_OK);
+    assert_string_equal(lab_summary(lab, "experiments/a/006").dataset, "datasets/cells/.snap/auto-2");
 }
 
 /* Refusing ------------------------------------------------------------------------------------- */

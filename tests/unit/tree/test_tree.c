@@ -152,10 +152,60 @@ static void a_snapshot_shows_what_was(void **state)
     lab_expect(lab, "datasets/d/images/1.png", "changed");
 }
 
+static struct failure why;
+
+static void expect_alias(struct lab *lab, const char *path, const char *label)
+{
+    SCOPE_BUFFER target = {0};
+    struct node_attributes attributes;
+    assert_code_ok(tree_path_read_link(lab->tree, path, &target, &why), why);
+    assert_string_equal(buffer_text(&target), label);
+    assert_code_ok(tree_path_attributes(lab->tree, path, &attributes, &why), why); /* through the link */
+    assert_int_equal(attributes.kind, NODE_FOLDER);
+}
+
+static void snapshots_are_found_by_number_and_moment_and_no_number_comes_twice(void **state)
+{
+    struct lab *lab = *state;
+    struct node_attributes attributes;
+    lab_make_folder(lab, "datasets/d");
+    lab_make_folder(lab, "datasets/e");
+    struct node_id snapshots = lab_node(lab, "datasets/d/.snap");
+    lab_make_folder(lab, "datasets/d/.snap/first");
+    lab_make_folder(lab, "datasets/d/.snap/second");
+    lab_make_folder(lab, "datasets/e/.snap/other");
+    expect_alias(lab, "datasets/d/.snap/1", "first");
+    expect_alias(lab, "datasets/d/.snap/2", "second");
+    expect_alias(lab, "datasets/e/.snap/1", "other");
+    expect_alias(lab, "datasets/d/.snap/2999-01-01", "second");
+    expect_alias(lab, "datasets/d/.snap/2262-01-01T10:30", "second");
+    assert_false(tree_path_exists(lab->tree, "datasets/d/.snap/3"));
+    assert_false(tree_path_exists(lab->tree, "datasets/d/.snap/0"));
+    assert_false(tree_path_exists(lab->tree, "datasets/d/.snap/2001-01-01"));
+    assert_false(tree_path_exists(lab->tree, "datasets/d/2"));
+    SCOPE_BUFFER names = {0};
+    lab_list(lab, "datasets/d/.snap", &names);
+    assert_string_equal(buffer_text(&names), "first second");
+    assert_int_equal(tree_make_folder(lab->tree, snapshots, "7", 0755, &attributes, &why), CODE_INVALID);
+    assert_int_equal(tree_make_folder(lab->tree, snapshots, "2026-11-22", 0755, &attributes, &why), CODE_INVALID);
+
+    assert_code_ok(tree_remove_folder(lab->tree, snapshots, "second", &why), why);
+    assert_false(tree_path_exists(lab->tree, "datasets/d/.snap/2"));
+    lab_reopen(lab);
+    lab_make_folder(lab, "datasets/d/.snap/third");
+    expect_alias(lab, "datasets/d/.snap/3", "third");
+    expect_alias(lab, "datasets/d/.snap/1", "first");
+    SCOPE_BUFFER number = {0};
+    assert_code_ok(tree_get_xattr(lab->tree, lab_node(lab, "datasets/d/.snap/third"), TREE_XATTR_SNAPSHOT_NUMBER, &number,
+                                  &why),
+                   why);
+    assert_string_equal(buffer_text(&number), "3");
+    lab_check(lab);
+}
+
 static void an_unchanged_dataset_reuses_its_snapshot(void **state)
 {
     struct lab *lab = *state;
-    struct failure why;
     lab_make_folder(lab, "datasets/d");
     lab_write(lab, "datasets/d/x", "1");
     char first[TREE_NAME_MAX + 1] = "", second[TREE_NAME_MAX + 1] = "", third[TREE_NAME_MAX + 1] = "";
@@ -178,6 +228,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(moving_between_key_spaces_is_refused, open_memory, destroy),
         cmocka_unit_test_setup_teardown(an_unlinked_file_lives_until_it_is_closed, open_memory, destroy),
         cmocka_unit_test_setup_teardown(a_snapshot_shows_what_was, create, destroy),
+        cmocka_unit_test_setup_teardown(snapshots_are_found_by_number_and_moment_and_no_number_comes_twice, create,
+                                        destroy),
         cmocka_unit_test_setup_teardown(an_unchanged_dataset_reuses_its_snapshot, open_memory, destroy),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
