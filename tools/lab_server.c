@@ -236,6 +236,7 @@ static enum code start(struct lab_server *server, struct lab_store *store, struc
         return code;
     struct session_options options = {.mountpoint = server->options->mountpoint,
                                       .allow_other = server->options->allow_other,
+                                      .keep_owners = server->options->allow_other && geteuid() == 0,
                                       .label = "cytofs"};
     code = session_start(store->tree, &options, &server->user_session, why);
     if (code != CODE_OK)

@@ -130,8 +130,8 @@ enum code catalog_inode_totals(struct catalog *catalog, struct catalog_totals *o
             out->bytes = (uint64_t)database_integer(database, SQL_INODE_TOTALS, 2);
         } else if (kind == CATALOG_INODE_FOLDER) {
             out->folders = count;
-        } else if (kind == CATALOG_INODE_LINK) {
-            out->links = count;
+        } else {
+            out->links += count; /* and pipes, sockets, devices */
         }
     }
     return code == CODE_NO_DATA ? CODE_OK : code;

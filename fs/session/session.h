@@ -19,6 +19,8 @@ struct session_options {
     int socket;  /* the session's end of a socketpair, owned by the session; used when mountpoint is NULL */
     int threads; /* workers, 1 .. 64; 0 for a default by the cores */
     bool allow_other;  /* let other local users in (needs user_allow_other or root) */
+    bool keep_owners;  /* show the owners that files have, give new ones to whoever asks, let chown(2) change them: for
+                          root with allow_other.  Else everything is shown as belonging to this process's user */
     const char *label; /* shown by df and mount, e.g. "cytofs" */
 };
 

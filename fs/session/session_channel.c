@@ -3,8 +3,10 @@
  * The end of a channel is told to libfuse as ENODEV, as the kernel does after an unmount.  A socket peer may send messages
  * longer than our buffer; such a message is cut by the kernel, so it is answered by ending the session.
  *
- * libfuse 3.14 speaks protocol 7.31 but never asks for parallel operations in one folder, which the kernel offers since
- * 7.25 and the tree allows; so that flag is set in the answer to INIT as it passes. */
+ * libfuse 3.14 speaks protocol 7.31 but never asks for two things that kernels offer, so their flags are set in the answer to
+ * INIT as it passes: parallel operations in one folder (since 7.25), which the tree allows; and that we take the set-uid and
+ * set-gid bits of a file that somebody without privilege changes (7.33; older kernels ignore it), without which the
+ * kernel asks for the attribute security.capability before each write. */
 #include "session_channel.h"
 
 #include <errno.h>
@@ -50,25 +52,25 @@ static ssize_t read_socket(int fd, void *bytes, size_t size, void *session)
     return got;
 }
 
-static void add_parallel_folders(struct session_channel *channel, const struct iovec *parts, int count)
+static void ask_for_more(struct session_channel *channel, const struct iovec *parts, int count)
 {
     if (atomic_exchange(&channel->greeted, true) || count < 2 ||
         parts[1].iov_len < sizeof(struct fuse_init_out))
         return;
     struct fuse_init_out *answer = parts[1].iov_base;
-    answer->flags |= FUSE_PARALLEL_DIROPS;
+    answer->flags |= FUSE_PARALLEL_DIROPS | FUSE_HANDLE_KILLPRIV_V2;
 }
 
 static ssize_t write_device(int fd, struct iovec *parts, int count, void *session)
 {
-    add_parallel_folders(&((struct session *)session)->channel, parts, count);
+    ask_for_more(&((struct session *)session)->channel, parts, count);
     trace_reply(parts[0].iov_base);
     return writev(fd, parts, count);
 }
 
 static ssize_t write_socket(int fd, struct iovec *parts, int count, void *session)
 {
-    add_parallel_folders(&((struct session *)session)->channel, parts, count);
+    ask_for_more(&((struct session *)session)->channel, parts, count);
     trace_reply(parts[0].iov_base);
     struct msghdr message = {.msg_iov = parts, .msg_iovlen = (size_t)count};
     return sendmsg(fd, &message, MSG_NOSIGNAL);

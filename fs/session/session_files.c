@@ -24,7 +24,7 @@
 
 #define DERIVED_NODE_BIT (UINT64_C(1) << 63) /* tree.h: struct node_id */
 
-static unsigned decode_flags(int flags)
+static unsigned decode_flags(fuse_req_t request, int flags)
 {
     unsigned decoded = 0;
     int access = flags & O_ACCMODE;
@@ -38,6 +38,8 @@ static unsigned decode_flags(int flags)
         decoded |= OPEN_TRUNCATE;
     if (flags & O_EXCL)
         decoded |= OPEN_EXCLUSIVE;
+    if (fuse_req_ctx(request)->uid != 0)
+        decoded |= OPEN_DROPS_SET_ID;
     return decoded;
 }
 
@@ -76,9 +78,10 @@ static void on_create(fuse_req_t request, fuse_ino_t folder, const char *name, m
     struct failure why;
     struct node_attributes attributes;
     struct tree_file *file;
-    unsigned flags = decode_flags(info->flags);
-    enum code code = tree_create_file(session->tree, session_node(folder), name, mode & 07777, flags,
-                                      &attributes, &file, &why);
+    unsigned flags = decode_flags(request, info->flags);
+    const struct tree_new what = session_new(request, NODE_FILE, mode);
+    enum code code =
+        tree_make_file(session->tree, session_node(folder), name, &what, flags, &attributes, &file, &why);
     if (code != CODE_OK) {
         session_reply_failure(request, code, &why, session_node(folder), name);
         return;
@@ -121,7 +124,7 @@ static void on_open(fuse_req_t request, fuse_ino_t number, struct fuse_file_info
     struct failure why;
     struct node_id node = session_node(number);
     struct tree_file *file;
-    unsigned flags = decode_flags(info->flags);
+    unsigned flags = decode_flags(request, info->flags);
     bool stream;
     enum code code = find_out_stream(session->tree, node, &stream, &why);
     if (code == CODE_OK)

@@ -50,9 +50,24 @@ static int64_t to_ns(const struct timespec *time)
     return (int64_t)time->tv_sec * 1000000000 + time->tv_nsec;
 }
 
-static struct attribute_change decode_change(const struct stat *wanted, int which)
+/* Who changes the owner takes the set-uid and set-gid bits, and so does who changes the size without being root.  The kernel
+ * leaves that to us (FUSE_HANDLE_KILLPRIV_V2).  A change of nothing is chown(2) with -1 for both. */
+static bool drops_set_id(int which, uid_t caller)
+{
+    return which & (FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID) || which == 0 || (which & FUSE_SET_ATTR_SIZE && caller != 0);
+}
+
+static struct attribute_change decode_change(const struct session *session, const struct stat *wanted, int which)
 {
     struct attribute_change change = {0};
+    if (session->keeps_owners && which & FUSE_SET_ATTR_UID) {
+        change.which |= CHANGE_OWNER;
+        change.owner = wanted->st_uid;
+    }
+    if (session->keeps_owners && which & FUSE_SET_ATTR_GID) {
+        change.which |= CHANGE_GROUP;
+        change.group = wanted->st_gid;
+    }
     if (which & FUSE_SET_ATTR_MODE) {
         change.which |= CHANGE_MODE;
         change.mode = wanted->st_mode & 07777;
@@ -75,13 +90,13 @@ static struct attribute_change decode_change(const struct stat *wanted, int whic
 static enum code check_owner(const struct session *session, const struct stat *wanted, int which,
                              struct failure *why)
 {
-    if ((!(which & FUSE_SET_ATTR_UID) || wanted->st_uid == session->owner) &&
-        (!(which & FUSE_SET_ATTR_GID) || wanted->st_gid == session->group))
+    if (session->keeps_owners || ((!(which & FUSE_SET_ATTR_UID) || wanted->st_uid == session->owner) &&
+                                  (!(which & FUSE_SET_ATTR_GID) || wanted->st_gid == session->group)))
         return CODE_OK;
     return failure_set(
         why, CODE_NOT_PERMITTED,
         "changing the owner: every file here is shown as belonging to whoever mounted (with tar use "
-        "--no-same-owner, with rsync --no-owner --no-group)");
+        "--no-same-owner, with rsync --no-owner --no-group; root keeps owners by mounting with --allow-other)");
 }
 
 static void on_setattr(fuse_req_t request, fuse_ino_t node, struct stat *wanted, int which,
@@ -90,7 +105,9 @@ static void on_setattr(fuse_req_t request, fuse_ino_t node, struct stat *wanted,
     (void)file;
     struct failure why;
     struct node_attributes attributes;
-    struct attribute_change change = decode_change(wanted, which);
+    struct attribute_change change = decode_change(session_of(request), wanted, which);
+    if (drops_set_id(which, fuse_req_ctx(request)->uid))
+        change.which |= CHANGE_DROPS_SET_ID;
     enum code code = check_owner(session_of(request), wanted, which, &why);
     if (code == CODE_OK)
         code = tree_change(session_tree_of(request), session_node(node), &change, &attributes, &why);
@@ -120,41 +137,61 @@ static void reply_made(fuse_req_t request, enum code code, const struct failure 
         session_reply_failure(request, code, why, session_node(folder), name);
 }
 
-static void on_mknod(fuse_req_t request, fuse_ino_t folder, const char *name, mode_t mode, dev_t device)
+static void make(fuse_req_t request, fuse_ino_t folder, const char *name, const struct tree_new *what)
 {
-    (void)device;
     struct failure why;
     struct node_attributes attributes;
-    enum code code;
-    if (!S_ISREG(mode)) {
-        code =
-            failure_set(&why, CODE_NOT_PERMITTED, "%s: devices, pipes and sockets cannot be kept here", name);
-    } else {
-        struct tree_file *file;
-        code = tree_create_file(session_tree_of(request), session_node(folder), name, mode & 07777,
-                                OPEN_READ | OPEN_EXCLUSIVE, &attributes, &file, &why);
-        if (code == CODE_OK)
-            tree_release(file);
+    enum code code = tree_make(session_tree_of(request), session_node(folder), name, what, &attributes, &why);
+    reply_made(request, code, &why, folder, name, &attributes);
+}
+
+static enum node_kind kind_of(mode_t mode)
+{
+    switch (mode & S_IFMT) {
+    case S_IFIFO:
+        return NODE_FIFO;
+    case S_IFSOCK:
+        return NODE_SOCKET;
+    case S_IFCHR:
+        return NODE_CHARACTER;
+    case S_IFBLK:
+        return NODE_BLOCK;
+    default:
+        return NODE_FILE;
     }
+}
+
+/* Pipes and sockets are the kernel's: only their names and attributes are kept here, and so it is with devices, which a
+ * mount shows but does not open (nodev). */
+static void on_mknod(fuse_req_t request, fuse_ino_t folder, const char *name, mode_t mode, dev_t device)
+{
+    struct tree_new what = session_new(request, kind_of(mode), mode);
+    what.device = device;
+    if (what.kind != NODE_FILE) {
+        make(request, folder, name, &what);
+        return;
+    }
+    struct failure why;
+    struct node_attributes attributes;
+    struct tree_file *file;
+    enum code code = tree_make_file(session_tree_of(request), session_node(folder), name, &what,
+                                    OPEN_READ | OPEN_EXCLUSIVE, &attributes, &file, &why);
+    if (code == CODE_OK)
+        tree_release(file);
     reply_made(request, code, &why, folder, name, &attributes);
 }
 
 static void on_mkdir(fuse_req_t request, fuse_ino_t folder, const char *name, mode_t mode)
 {
-    struct failure why;
-    struct node_attributes attributes;
-    enum code code = tree_make_folder(session_tree_of(request), session_node(folder), name, mode & 07777,
-                                      &attributes, &why);
-    reply_made(request, code, &why, folder, name, &attributes);
+    struct tree_new what = session_new(request, NODE_FOLDER, mode);
+    make(request, folder, name, &what);
 }
 
 static void on_symlink(fuse_req_t request, const char *target, fuse_ino_t folder, const char *name)
 {
-    struct failure why;
-    struct node_attributes attributes;
-    enum code code =
-        tree_make_link(session_tree_of(request), session_node(folder), name, target, &attributes, &why);
-    reply_made(request, code, &why, folder, name, &attributes);
+    struct tree_new what = session_new(request, NODE_LINK, 0777);
+    what.target = target;
+    make(request, folder, name, &what);
 }
 
 static void on_link(fuse_req_t request, fuse_ino_t node, fuse_ino_t folder, const char *name)

@@ -46,6 +46,14 @@ static mode_t kind_bits(enum node_kind kind)
         return S_IFDIR;
     case NODE_LINK:
         return S_IFLNK;
+    case NODE_FIFO:
+        return S_IFIFO;
+    case NODE_SOCKET:
+        return S_IFSOCK;
+    case NODE_CHARACTER:
+        return S_IFCHR;
+    case NODE_BLOCK:
+        return S_IFBLK;
     case NODE_FILE:
         break;
     }
@@ -59,8 +67,9 @@ void session_reply_fill_stat(const struct session *session, const struct node_at
         .st_ino = attributes->id.value,
         .st_mode = kind_bits(attributes->kind) | (attributes->mode & 07777),
         .st_nlink = attributes->links,
-        .st_uid = session->owner,
-        .st_gid = session->group,
+        .st_uid = session->keeps_owners && attributes->owner >= 0 ? (uid_t)attributes->owner : session->owner,
+        .st_gid = session->keeps_owners && attributes->group >= 0 ? (gid_t)attributes->group : session->group,
+        .st_rdev = attributes->device,
         .st_size = (off_t)attributes->size,
         .st_blocks = (blkcnt_t)attributes->blocks,
         .st_blksize = 4096,

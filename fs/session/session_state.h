@@ -33,8 +33,9 @@ struct session {
     struct tree *tree;
     struct fuse_session *fuse;
     struct session_channel channel;
-    uid_t owner; /* shown as the owner of everything */
+    uid_t owner; /* shown as the owner of all that has none of its own */
     gid_t group;
+    bool keeps_owners; /* what is made belongs to whoever asked, and chown changes it; else no file has an owner of its own */
     int worker_count;
 
     struct block_pool blocks; /* of SESSION_WRITE_MAX bytes: answers on their way */
@@ -68,6 +69,19 @@ static inline struct tree *session_tree_of(fuse_req_t request)
 static inline struct node_id session_node(fuse_ino_t number)
 {
     return (struct node_id){number};
+}
+
+/* What a request makes: of that kind, with the permission bits of `mode`. */
+static inline struct tree_new session_new(fuse_req_t request, enum node_kind kind, mode_t mode)
+{
+    const struct fuse_ctx *caller = fuse_req_ctx(request);
+    bool owned = session_of(request)->keeps_owners;
+    return (struct tree_new){
+        .kind = kind,
+        .mode = mode & 07777,
+        .owner = owned ? (int64_t)caller->uid : TREE_MOUNTER,
+        .group = owned ? (int64_t)caller->gid : TREE_MOUNTER,
+    };
 }
 
 #endif

@@ -98,7 +98,7 @@ static void count_kind(struct check *check, const struct catalog_inode *row)
     struct check_summary *summary = check->summary;
     *(row->kind == CATALOG_INODE_FILE     ? &summary->files
       : row->kind == CATALOG_INODE_FOLDER ? &summary->folders
-                                          : &summary->links) += 1;
+                                          : &summary->links) += 1; /* or a pipe, a socket, a device: a name and little else */
     summary->snapshots_and_frozen += (row->flags & CATALOG_INODE_FROZEN) != 0;
     summary->orphans += row->links == 0;
 }

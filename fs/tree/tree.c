@@ -121,7 +121,8 @@ static const struct frame_folder frame[] = {
 static enum code make_frame_folder(struct tree *tree, const struct frame_folder *what, struct failure *why)
 {
     struct catalog_inode row = {
-        .kind = CATALOG_INODE_FOLDER, .flags = CATALOG_INODE_FIXED, .space = what->space, .mode = 0755};
+        .kind = CATALOG_INODE_FOLDER, .flags = CATALOG_INODE_FIXED, .space = what->space, .mode = 0755,
+        .uid = TREE_MOUNTER, .gid = TREE_MOUNTER};
     struct node *node, *parent;
     tree->next_inode = what->inode;
     enum code code = node_make(tree, &row, &node, why);

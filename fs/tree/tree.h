@@ -39,12 +39,18 @@ struct node_id {
 };
 #define TREE_ROOT ((struct node_id){1})
 
-enum node_kind { NODE_FILE, NODE_FOLDER, NODE_LINK };
+enum node_kind { NODE_FILE, NODE_FOLDER, NODE_LINK, NODE_FIFO, NODE_SOCKET, NODE_CHARACTER, NODE_BLOCK };
+
+/* The owner or group of what belongs to whoever mounts. */
+#define TREE_MOUNTER (-1)
+
 
 struct node_attributes {
     struct node_id id;
     enum node_kind kind;
     uint32_t mode;   /* permission bits only */
+    int64_t owner, group; /* numbers, or TREE_MOUNTER */
+    uint64_t device; /* of a device: the number that it stands for, as the kernel writes it */
     uint64_t size;   /* bytes; derived files have their true size */
     uint64_t blocks; /* 512-byte units */
     uint32_t links;
@@ -80,16 +86,41 @@ MUST_CHECK enum code tree_lookup(struct tree *tree, struct node_id folder, const
 MUST_CHECK enum code tree_attributes(struct tree *tree, struct node_id node, struct node_attributes *out,
                                      struct failure *why);
 
-enum { CHANGE_MODE = 1, CHANGE_SIZE = 2, CHANGE_ACCESS = 4, CHANGE_MODIFY = 8 };
+enum {
+    CHANGE_MODE = 1,
+    CHANGE_SIZE = 2,
+    CHANGE_ACCESS = 4,
+    CHANGE_MODIFY = 8,
+    CHANGE_OWNER = 16,
+    CHANGE_GROUP = 32,
+    CHANGE_DROPS_SET_ID = 64 /* takes the set-uid and set-gid bits of anything but a folder, before a mode is set */
+};
 struct attribute_change {
     unsigned which;      /* CHANGE_* */
     uint32_t mode;
+    int64_t owner, group; /* numbers, or TREE_MOUNTER */
     uint64_t size;
     int64_t access_ns, modify_ns;
 };
+
+/* Changes all of it or nothing.  The time of the change is always set. */
 MUST_CHECK enum code tree_change(struct tree *tree, struct node_id node, const struct attribute_change *change,
                                  struct node_attributes *out, struct failure *why);
 
+/* What to make: its kind, and whom it belongs to. */
+struct tree_new {
+    enum node_kind kind;
+    uint32_t mode;
+    int64_t owner, group; /* numbers, or TREE_MOUNTER; in a folder with the set-gid bit the group is the folder's */
+    uint64_t device;      /* of a device */
+    const char *target;   /* of a symbolic link */
+};
+
+/* Makes anything but a file's contents: CODE_EXISTS where the name is taken. */
+MUST_CHECK enum code tree_make(struct tree *tree, struct node_id folder, const char *name, const struct tree_new *what,
+                               struct node_attributes *out, struct failure *why);
+
+/* The same for what belongs to whoever mounts. */
 MUST_CHECK enum code tree_make_folder(struct tree *tree, struct node_id folder, const char *name, uint32_t mode,
                                       struct node_attributes *out, struct failure *why);
 MUST_CHECK enum code tree_make_link(struct tree *tree, struct node_id folder, const char *name, const char *target,
@@ -119,9 +150,21 @@ void tree_forget(struct tree *tree, struct node_id node, uint64_t count);
 
 struct tree_file; /* an open file */
 
-enum { OPEN_READ = 1, OPEN_WRITE = 2, OPEN_APPEND = 4, OPEN_TRUNCATE = 8, OPEN_EXCLUSIVE = 16 };
+enum {
+    OPEN_READ = 1,
+    OPEN_WRITE = 2,
+    OPEN_APPEND = 4,
+    OPEN_TRUNCATE = 8,
+    OPEN_EXCLUSIVE = 16,
+    OPEN_DROPS_SET_ID = 32 /* whoever writes has no right to keep the file's set-uid and set-gid bits */
+};
 
 /* Creates (or, without OPEN_EXCLUSIVE, opens an existing) file. */
+MUST_CHECK enum code tree_make_file(struct tree *tree, struct node_id folder, const char *name,
+                                    const struct tree_new *what, unsigned flags, struct node_attributes *attributes,
+                                    struct tree_file **out, struct failure *why);
+
+/* The same for what belongs to whoever mounts. */
 MUST_CHECK enum code tree_create_file(struct tree *tree, struct node_id folder, const char *name, uint32_t mode,
                                       unsigned flags, struct node_attributes *attributes, struct tree_file **out,
                                       struct failure *why);

@@ -1,4 +1,4 @@
-/* Changing attributes: mode, size, times. */
+/* Changing attributes: owner, mode, size, times. */
 #include "timing.h"
 #include "tree_derived.h"
 #include "tree_entry.h"
@@ -31,10 +31,16 @@ static enum code change_size(struct tree *tree, struct node *node, uint64_t size
     return code == CODE_OK ? file_resize(tree, node, size, why) : code;
 }
 
-/* Mode and times.  With the lock. */
+/* Owner, mode and times.  With the lock. */
 static void change_row(struct tree *tree, struct node *node, const struct attribute_change *change)
 {
     int64_t now_ns = timing_wall_ns();
+    if (change->which & CHANGE_OWNER)
+        node->row.uid = change->owner;
+    if (change->which & CHANGE_GROUP)
+        node->row.gid = change->group;
+    if (change->which & CHANGE_DROPS_SET_ID)
+        node_drop_set_id(node);
     if (change->which & CHANGE_MODE)
         node->row.mode = change->mode & 07777;
     if (change->which & CHANGE_ACCESS)
@@ -42,7 +48,7 @@ static void change_row(struct tree *tree, struct node *node, const struct attrib
     if (change->which & CHANGE_MODIFY)
         node->row.modify_ns = change->modify_ns;
     node->row.change_ns = now_ns;
-    if (change->which & (CHANGE_MODE | CHANGE_MODIFY))
+    if (change->which & ~(unsigned)CHANGE_ACCESS)
         node_stamp(tree, node, now_ns);
     else
         node_mark_dirty(tree, node); /* that something was read changes nothing that anybody derives from it */
@@ -56,7 +62,7 @@ static enum code change_node(struct tree *tree, struct node *node, const struct 
         code = failure_set(why, CODE_READ_ONLY, "a snapshot never changes");
     if (code == CODE_OK && change->which & CHANGE_SIZE)
         code = change_size(tree, node, change->size, why);
-    if (code == CODE_OK && change->which & (CHANGE_MODE | CHANGE_ACCESS | CHANGE_MODIFY))
+    if (code == CODE_OK && change->which & ~(unsigned)CHANGE_SIZE)
         change_row(tree, node, change);
     return code;
 }

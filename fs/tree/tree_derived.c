@@ -302,6 +302,8 @@ struct node_attributes derived_describe(struct tree *tree, const struct derived 
     return (struct node_attributes){.id = {entry->id},
                                     .kind = NODE_FILE,
                                     .mode = mode & 07777,
+                                    .owner = TREE_MOUNTER,
+                                    .group = TREE_MOUNTER,
                                     .size = size,
                                     .blocks = (size + 511) / 512,
                                     .links = 1,

@@ -47,12 +47,25 @@ void file_note_change(struct tree *tree, struct node *node)
     commit_hint(tree);
 }
 
+static enum code check_has_contents(const struct node *node, struct failure *why)
+{
+    switch (node->row.kind) {
+    case CATALOG_INODE_FILE:
+        return CODE_OK;
+    case CATALOG_INODE_FOLDER:
+        return failure_set(why, CODE_IS_DIRECTORY, "this is a folder");
+    case CATALOG_INODE_LINK:
+        return failure_set(why, CODE_INVALID, "this is a symbolic link");
+    default:
+        return failure_set(why, CODE_INVALID, "this is a pipe, a socket or a device: it has no contents here");
+    }
+}
+
 enum code file_check_writable(struct tree *tree, const struct node *node, struct failure *why)
 {
-    if (node->row.kind == CATALOG_INODE_FOLDER)
-        return failure_set(why, CODE_IS_DIRECTORY, "this is a folder");
-    if (node->row.kind == CATALOG_INODE_LINK)
-        return failure_set(why, CODE_INVALID, "this is a symbolic link");
+    enum code code = check_has_contents(node, why);
+    if (code != CODE_OK)
+        return code;
     if (node->row.flags & CATALOG_INODE_FROZEN)
         return failure_set(why, CODE_READ_ONLY, "a snapshot never changes");
     return operation_allowed(tree, why);
@@ -128,15 +141,9 @@ static struct tree_file *make_handle(struct tree *tree, struct node *node, unsig
 static enum code open_node(struct tree *tree, struct node *node, unsigned flags, struct tree_file **out,
                            struct failure *why)
 {
-    if (node->row.kind == CATALOG_INODE_FOLDER)
-        return failure_set(why, CODE_IS_DIRECTORY, "this is a folder");
-    if (node->row.kind == CATALOG_INODE_LINK)
-        return failure_set(why, CODE_INVALID, "this is a symbolic link");
-    if (flags & OPEN_WRITE) {
-        enum code code = file_check_writable(tree, node, why);
-        if (code != CODE_OK)
-            return code;
-    }
+    enum code code = flags & OPEN_WRITE ? file_check_writable(tree, node, why) : check_has_contents(node, why);
+    if (code != CODE_OK)
+        return code;
     struct tree_file *file = make_handle(tree, node, flags);
     if (!file)
         return failure_set(why, CODE_NO_MEMORY, "opening a file: no memory");
@@ -174,7 +181,9 @@ static enum code open_stored(struct tree *tree, uint64_t inode, unsigned flags, 
         else if (node->row.size)
             code = file_resize(tree, node, 0, why);
         else
-            node->changed = true;
+            file_note_change(tree, node);
+        if (code == CODE_OK && flags & OPEN_DROPS_SET_ID)
+            node_drop_set_id(node);
     }
     pthread_mutex_unlock(&tree->lock);
     if (code == CODE_OK)
@@ -212,19 +221,18 @@ static enum code open_existing(struct tree *tree, struct node_id folder, const c
     return code;
 }
 
-static enum code create_stored(struct tree *tree, struct node_id folder, const char *name, uint32_t mode,
-                               unsigned flags, struct node_attributes *attributes, struct tree_file **out,
-                               struct failure *why)
+static enum code create_stored(struct tree *tree, struct node_id folder, const char *name,
+                               const struct names_new *what, unsigned flags, struct node_attributes *attributes,
+                               struct tree_file **out, struct failure *why)
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
-    struct names_new what = {.kind = CATALOG_INODE_FILE, .mode = mode};
     struct node *parent, *node = NULL;
     enum code code = operation_begin(tree, why);
     if (code != CODE_OK)
         return code;
     code = names_folder(tree, folder, &parent, why);
     if (code == CODE_OK)
-        code = names_make(tree, parent, name, &what, &node, why);
+        code = names_make(tree, parent, name, what, &node, why);
     code = operation_end(tree, code, why);
     if (code != CODE_OK)
         return code;
@@ -235,8 +243,9 @@ static enum code create_stored(struct tree *tree, struct node_id folder, const c
     return open_node(tree, node, flags, out, why);
 }
 
-enum code tree_create_file(struct tree *tree, struct node_id folder, const char *name, uint32_t mode, unsigned flags,
-                           struct node_attributes *attributes, struct tree_file **out, struct failure *why)
+static enum code create(struct tree *tree, struct node_id folder, const char *name, const struct names_new *what,
+                        unsigned flags, struct node_attributes *attributes, struct tree_file **out,
+                        struct failure *why)
 {
     for (int attempt = 0; attempt < 3; attempt++) {
         enum code code = open_existing(tree, folder, name, flags, attributes, out, why);
@@ -250,12 +259,27 @@ enum code tree_create_file(struct tree *tree, struct node_id folder, const char 
             if (code != CODE_OK)
                 return code;
         }
-        code = create_stored(tree, folder, name, mode, flags, attributes, out, why);
+        code = create_stored(tree, folder, name, what, flags, attributes, out, why);
         if (code != CODE_EXISTS || flags & OPEN_EXCLUSIVE)
             return code;
         /* Somebody else made it between the two: open that one. */
     }
     return failure_set(why, CODE_AGAIN, "\"%s\" is made and removed all the time", name);
+}
+
+enum code tree_make_file(struct tree *tree, struct node_id folder, const char *name, const struct tree_new *what,
+                         unsigned flags, struct node_attributes *attributes, struct tree_file **out,
+                         struct failure *why)
+{
+    struct names_new translated = names_translate(what);
+    return create(tree, folder, name, &translated, flags, attributes, out, why);
+}
+
+enum code tree_create_file(struct tree *tree, struct node_id folder, const char *name, uint32_t mode, unsigned flags,
+                           struct node_attributes *attributes, struct tree_file **out, struct failure *why)
+{
+    struct names_new what = {.kind = CATALOG_INODE_FILE, .mode = mode};
+    return create(tree, folder, name, &what, flags, attributes, out, why);
 }
 
 /* Reading and writing ---------------------------------------------------------------------------------------------- */
@@ -320,8 +344,11 @@ enum code tree_write(struct tree_file *file, uint64_t offset, const void *bytes,
     code = file_check_writable(tree, node, why);
     if (code == CODE_OK)
         code = contents_write(tree, node, &write, why);
-    if (code == CODE_OK)
+    if (code == CODE_OK) {
+        if (file->flags & OPEN_DROPS_SET_ID)
+            node_drop_set_id(node);
         file_note_change(tree, node);
+    }
     return code;
 }
 

@@ -6,6 +6,7 @@
 #include "tree_names.h"
 
 #include <string.h>
+#include <sys/stat.h>
 
 #include "catalog_attribute.h"
 #include "timing.h"
@@ -125,10 +126,29 @@ static enum code keep_target(struct tree *tree, struct node *link, const char *t
         why);
 }
 
+/* What belongs to somebody takes the group of a folder with the set-group bit; folders take on the bit as well. */
+static struct catalog_inode make_row(const struct node *folder, const struct names_new *what)
+{
+    struct catalog_inode row = {
+        .kind = what->kind,
+        .mode = what->mode & 07777,
+        .uid = what->owned ? what->owner : TREE_MOUNTER,
+        .gid = what->owned ? what->group : TREE_MOUNTER,
+        .rdev = what->kind == CATALOG_INODE_CHARACTER || what->kind == CATALOG_INODE_BLOCK ? what->device : 0,
+    };
+    if (!(folder->row.mode & S_ISGID))
+        return row;
+    if (what->owned)
+        row.gid = folder->row.gid;
+    if (what->kind == CATALOG_INODE_FOLDER)
+        row.mode |= S_ISGID;
+    return row;
+}
+
 enum code names_make(struct tree *tree, struct node *folder, const char *name, const struct names_new *what,
                      struct node **out, struct failure *why)
 {
-    struct catalog_inode row = {.kind = what->kind, .mode = what->mode & 07777};
+    struct catalog_inode row = make_row(folder, what);
     struct node *node, *existing;
     enum code code = entry_check_folder(folder, what->server, why);
     if (code == CODE_OK)
@@ -171,16 +191,13 @@ static enum code make_node(struct tree *tree, struct node_id folder, const char 
     return CODE_OK;
 }
 
-enum code tree_make_folder(struct tree *tree, struct node_id folder, const char *name, uint32_t mode,
-                           struct node_attributes *out, struct failure *why)
+static enum code make_folder(struct tree *tree, struct node_id folder, const char *name, const struct names_new *what,
+                             struct node_attributes *out, struct failure *why)
 {
     if (snapshot_is_folder(tree, folder))
         return snapshot_make(tree, folder, name, out, why);
     enum code code = names_check_underived(tree, folder, name, CODE_EXISTS, why);
-    if (code != CODE_OK)
-        return code;
-    struct names_new what = {.kind = CATALOG_INODE_FOLDER, .mode = mode};
-    return make_node(tree, folder, name, &what, out, why);
+    return code == CODE_OK ? make_node(tree, folder, name, what, out, why) : code;
 }
 
 /* What rules say before a name is made; then *path is the name's path, "" where no rule follows it. */
@@ -197,21 +214,61 @@ static enum code ask_rules(struct tree *tree, struct node_id folder, const char 
     return watch_admit(tree, path->data, target, why);
 }
 
-enum code tree_make_link(struct tree *tree, struct node_id folder, const char *name, const char *target,
-                         struct node_attributes *out, struct failure *why)
+/* A link, a pipe, a socket, a device, or a file without contents. */
+static enum code make_other(struct tree *tree, struct node_id folder, const char *name, const struct names_new *what,
+                            struct node_attributes *out, struct failure *why)
 {
     SCOPE_BUFFER path = {.max = TREE_PATH_MAX};
     struct node_attributes existing;
     if (lookup_stored(tree, folder, name, &existing, NULL) == CODE_OK)
         return failure_set(why, CODE_EXISTS, "there is a \"%s\" already", name);
-    enum code code = ask_rules(tree, folder, name, target, &path, why);
-    if (code != CODE_OK)
-        return code;
-    struct names_new what = {.kind = CATALOG_INODE_LINK, .mode = 0777, .target = target};
-    code = make_node(tree, folder, name, &what, out, why);
+    enum code code = ask_rules(tree, folder, name, what->target, &path, why);
+    if (code == CODE_OK)
+        code = make_node(tree, folder, name, what, out, why);
     if (code == CODE_OK && path.length)
         watch_settled(tree, path.data);
     return code;
+}
+
+struct names_new names_translate(const struct tree_new *what)
+{
+    static const enum catalog_inode_kind kinds[] = {
+        [NODE_FILE] = CATALOG_INODE_FILE,           [NODE_FOLDER] = CATALOG_INODE_FOLDER,
+        [NODE_LINK] = CATALOG_INODE_LINK,           [NODE_FIFO] = CATALOG_INODE_FIFO,
+        [NODE_SOCKET] = CATALOG_INODE_SOCKET,       [NODE_CHARACTER] = CATALOG_INODE_CHARACTER,
+        [NODE_BLOCK] = CATALOG_INODE_BLOCK,
+    };
+    return (struct names_new){
+        .kind = kinds[what->kind],
+        .mode = what->kind == NODE_LINK ? 0777 : what->mode,
+        .owned = true,
+        .owner = what->owner,
+        .group = what->group,
+        .device = what->device,
+        .target = what->kind == NODE_LINK ? what->target : NULL,
+    };
+}
+
+enum code tree_make(struct tree *tree, struct node_id folder, const char *name, const struct tree_new *what,
+                    struct node_attributes *out, struct failure *why)
+{
+    struct names_new translated = names_translate(what);
+    return what->kind == NODE_FOLDER ? make_folder(tree, folder, name, &translated, out, why)
+                                     : make_other(tree, folder, name, &translated, out, why);
+}
+
+enum code tree_make_folder(struct tree *tree, struct node_id folder, const char *name, uint32_t mode,
+                           struct node_attributes *out, struct failure *why)
+{
+    struct names_new what = {.kind = CATALOG_INODE_FOLDER, .mode = mode};
+    return make_folder(tree, folder, name, &what, out, why);
+}
+
+enum code tree_make_link(struct tree *tree, struct node_id folder, const char *name, const char *target,
+                         struct node_attributes *out, struct failure *why)
+{
+    struct names_new what = {.kind = CATALOG_INODE_LINK, .mode = 0777, .target = target};
+    return make_other(tree, folder, name, &what, out, why);
 }
 
 enum code names_read_target(struct tree *tree, uint64_t inode, struct buffer *target, struct failure *why)

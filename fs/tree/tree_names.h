@@ -8,9 +8,14 @@
 struct names_new {
     enum catalog_inode_kind kind;
     uint32_t mode;
-    const char *target; /* of a link */
-    bool server;        /* made by the file server itself */
+    bool owned;           /* it has an owner and a group of its own, else it belongs to whoever mounts */
+    int64_t owner, group; /* numbers, or TREE_MOUNTER */
+    uint64_t device;      /* of a device */
+    const char *target;   /* of a link */
+    bool server;          /* made by the file server itself */
 };
+
+struct names_new names_translate(const struct tree_new *what);
 
 /* Makes a node and names it; with the lock, inside an operation.  A folder made directly in datasets/ gets a space and a
  * .snap folder. */

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "catalog_name.h"
 #include "timing.h"
@@ -164,7 +165,6 @@ enum code node_make(struct tree *tree, const struct catalog_inode *row, struct n
 {
     struct catalog_inode fresh = *row;
     fresh.inode = fresh.origin = tree->next_inode;
-    fresh.uid = fresh.gid = -1;
     fresh.generation = 1;
     fresh.access_ns = fresh.modify_ns = fresh.change_ns = fresh.stamp_ns = timing_wall_ns();
     fresh.stamp = tree->last_stamp; /* node_stamp gives it a new one, and to the folders above */
@@ -390,15 +390,36 @@ enum code node_path(struct tree *tree, struct node *node, struct buffer *out, st
     return buffer_check(out, "a path", why);
 }
 
+void node_drop_set_id(struct node *node)
+{
+    if (node->row.kind == CATALOG_INODE_FOLDER)
+        return;
+    node->row.mode &= ~(uint32_t)S_ISUID;
+    if (node->row.mode & S_IXGRP)
+        node->row.mode &= ~(uint32_t)S_ISGID;
+}
+
+static enum node_kind kind_of(const struct catalog_inode *row)
+{
+    static const enum node_kind kinds[] = {
+        [CATALOG_INODE_FILE] = NODE_FILE,           [CATALOG_INODE_FOLDER] = NODE_FOLDER,
+        [CATALOG_INODE_LINK] = NODE_LINK,           [CATALOG_INODE_FIFO] = NODE_FIFO,
+        [CATALOG_INODE_SOCKET] = NODE_SOCKET,       [CATALOG_INODE_CHARACTER] = NODE_CHARACTER,
+        [CATALOG_INODE_BLOCK] = NODE_BLOCK,
+    };
+    return kinds[row->kind];
+}
+
 struct node_attributes node_describe(const struct node *node)
 {
     const struct catalog_inode *row = &node->row;
     return (struct node_attributes){
         .id = {row->inode},
-        .kind = row->kind == CATALOG_INODE_FOLDER ? NODE_FOLDER
-                : row->kind == CATALOG_INODE_LINK ? NODE_LINK
-                                                  : NODE_FILE,
+        .kind = kind_of(row),
         .mode = row->mode,
+        .owner = row->uid,
+        .group = row->gid,
+        .device = row->rdev,
         .size = row->size,
         .blocks = row->kind == CATALOG_INODE_FILE ? (row->size + 511) / 512 : 0,
         .links = row->links,

@@ -63,6 +63,10 @@ MUST_CHECK enum code node_folder_path(struct tree *tree, struct node *node, cons
 /* Appends a node's path, by one of its names. */
 MUST_CHECK enum code node_path(struct tree *tree, struct node *node, struct buffer *out, struct failure *why);
 
+/* What a write or a change of owner by somebody without privilege does to a file's mode: no set-uid bit, and no set-gid bit
+ * where it means a group to run as.  Folders keep theirs.  The caller marks the row. */
+void node_drop_set_id(struct node *node);
+
 struct node_attributes node_describe(const struct node *node);
 
 /* Frees all nodes, when the tree is closed. */

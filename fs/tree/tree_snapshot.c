@@ -25,7 +25,8 @@
 enum code snapshot_prepare(struct tree *tree, struct node *dataset, struct failure *why)
 {
     struct catalog_inode row = {
-        .kind = CATALOG_INODE_FOLDER, .flags = CATALOG_INODE_SNAPSHOTS, .space = dataset->row.space, .mode = 0755};
+        .kind = CATALOG_INODE_FOLDER, .flags = CATALOG_INODE_SNAPSHOTS, .space = dataset->row.space, .mode = 0755,
+        .uid = TREE_MOUNTER, .gid = TREE_MOUNTER};
     struct node *snapshots;
     enum code code = node_make(tree, &row, &snapshots, why);
     return code == CODE_OK ? entry_insert(tree, dataset, TREE_SNAPSHOT_FOLDER, snapshots, why) : code;

@@ -31,8 +31,8 @@ uint64_t fuse_client_send(struct fuse_client *client, const struct fuse_client_r
         .opcode = request->opcode,
         .unique = client->last_unique += 2, /* the kernel's numbers are even, too */
         .nodeid = request->node,
-        .uid = getuid(),
-        .gid = getgid(),
+        .uid = client->user,
+        .gid = client->group,
         .pid = (uint32_t)getpid(),
     };
     struct iovec parts[] = {
@@ -161,19 +161,29 @@ static bool greet(struct fuse_client *client)
     return fuse_client_call(client, &request, &client->greeting, sizeof client->greeting, NULL) == 0;
 }
 
-bool fuse_client_start(struct fuse_client *client, struct tree *tree, int threads)
+static bool start(struct fuse_client *client, struct tree *tree, int threads, bool keep_owners)
 {
     int pair[2];
-    *client = (struct fuse_client){.socket = -1};
+    *client = (struct fuse_client){.socket = -1, .user = getuid(), .group = getgid()};
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
         return false;
     client->socket = pair[0];
     client->message = malloc(FUSE_CLIENT_MESSAGE_MAX);
-    const struct session_options options = {.socket = pair[1], .threads = threads};
+    const struct session_options options = {.socket = pair[1], .threads = threads, .keep_owners = keep_owners};
     struct failure why;
     if (!client->message || session_start(tree, &options, &client->session, &why) != CODE_OK)
         return false;
     return greet(client);
+}
+
+bool fuse_client_start(struct fuse_client *client, struct tree *tree, int threads)
+{
+    return start(client, tree, threads, false);
+}
+
+bool fuse_client_start_with_owners(struct fuse_client *client, struct tree *tree, int threads)
+{
+    return start(client, tree, threads, true);
 }
 
 void fuse_client_stop(struct fuse_client *client)

@@ -23,6 +23,7 @@ struct fuse_client {
     struct session *session;
     int socket;
     uint64_t last_unique;
+    uint32_t user, group; /* who asks; at first this process's */
     struct fuse_init_out greeting; /* what INIT was answered with */
     char *message;                 /* the last one received */
     size_t message_bytes;
@@ -31,6 +32,9 @@ struct fuse_client {
 
 /* Starts a session of the tree on a new socketpair and greets it.  False where that fails. */
 bool fuse_client_start(struct fuse_client *client, struct tree *tree, int threads);
+
+/* The same for a session in which files have owners of their own. */
+bool fuse_client_start_with_owners(struct fuse_client *client, struct tree *tree, int threads);
 
 /* Ends the session by closing the socket, as a kernel does. */
 void fuse_client_stop(struct fuse_client *client);

@@ -216,21 +216,6 @@ static void a_name_of_255_bytes_fits_and_one_more_does_not(void **state)
     assert_int_equal(fuse_call_mkdir(&fixture->client, datasets, name, &entry), 0);
 }
 
-static void a_device_is_refused(void **state)
-{
-    struct session_fixture *fixture = *state;
-    const struct fuse_mknod_in in = {.mode = S_IFIFO | 0644};
-    const struct fuse_client_request request = {
-        .opcode = FUSE_MKNOD,
-        .node = session_fixture_node(fixture, "datasets"),
-        .fixed = &in,
-        .fixed_bytes = sizeof in,
-        .first = "pipe",
-        .first_bytes = 5,
-    };
-    assert_int_equal(fuse_client_call(&fixture->client, &request, NULL, 0, NULL), EPERM);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -247,7 +232,6 @@ int main(void)
         session_test(an_unlinked_file_lives_while_it_is_open),
         session_test(extended_attributes_can_be_set_listed_replaced_and_removed),
         session_test(a_name_of_255_bytes_fits_and_one_more_does_not),
-        session_test(a_device_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
