@@ -103,27 +103,46 @@ enum code catalog_chunk_delete(struct catalog *catalog, uint64_t inode, uint64_t
     return code;
 }
 
-enum code catalog_chunk_delete_from(struct catalog *catalog, uint64_t inode, uint64_t index, struct failure *why)
+enum code catalog_chunk_delete_range(struct catalog *catalog, uint64_t inode, uint64_t from, uint64_t to,
+                                     struct failure *why)
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&catalog->mutex);
     struct database *database = catalog->database;
+    const struct database_value range[] = {DATABASE_INTEGER(inode), DATABASE_INTEGER(from), DATABASE_INTEGER(to)};
     /* The statement stays open while the counts change: they are in another table. */
-    enum code code = database_first(database, SQL_CHUNK_LIVE_FROM,
-                                    DATABASE_BIND(DATABASE_INTEGER(inode), DATABASE_INTEGER(index)), why);
+    enum code code = database_first(database, SQL_CHUNK_LIVE_IN, range, 3, why);
     while (code == CODE_OK) {
-        uint32_t pack = (uint32_t)database_integer(database, SQL_CHUNK_LIVE_FROM, 0);
-        int64_t chunks = database_integer(database, SQL_CHUNK_LIVE_FROM, 1);
-        int64_t bytes = database_integer(database, SQL_CHUNK_LIVE_FROM, 2);
+        uint32_t pack = (uint32_t)database_integer(database, SQL_CHUNK_LIVE_IN, 0);
+        int64_t chunks = database_integer(database, SQL_CHUNK_LIVE_IN, 1);
+        int64_t bytes = database_integer(database, SQL_CHUNK_LIVE_IN, 2);
         code = count_in_pack(catalog, pack, -chunks, -bytes, why);
         if (code != CODE_OK)
-            database_done(database, SQL_CHUNK_LIVE_FROM);
+            database_done(database, SQL_CHUNK_LIVE_IN);
         else
-            code = database_next(database, SQL_CHUNK_LIVE_FROM, why);
+            code = database_next(database, SQL_CHUNK_LIVE_IN, why);
     }
-    if (code != CODE_NO_DATA)
-        return code;
-    return database_run(database, SQL_CHUNK_DELETE_FROM,
-                        DATABASE_BIND(DATABASE_INTEGER(inode), DATABASE_INTEGER(index)), why);
+    return code == CODE_NO_DATA ? database_run(database, SQL_CHUNK_DELETE_IN, range, 3, why) : code;
+}
+
+enum code catalog_chunk_delete_from(struct catalog *catalog, uint64_t inode, uint64_t index, struct failure *why)
+{
+    return catalog_chunk_delete_range(catalog, inode, index, INT64_MAX, why);
+}
+
+enum code catalog_chunk_indices(struct catalog *catalog, uint64_t inode, uint64_t from, uint64_t *indices, size_t max,
+                                size_t *count, struct failure *why)
+{
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&catalog->mutex);
+    struct database *database = catalog->database;
+    *count = 0;
+    enum code code =
+        database_first(database, SQL_CHUNK_INDICES,
+                       DATABASE_BIND(DATABASE_INTEGER(inode), DATABASE_INTEGER(from), DATABASE_INTEGER(max)), why);
+    while (code == CODE_OK) {
+        indices[(*count)++] = (uint64_t)database_integer(database, SQL_CHUNK_INDICES, 0);
+        code = database_next(database, SQL_CHUNK_INDICES, why);
+    }
+    return code == CODE_NO_DATA ? CODE_OK : code;
 }
 
 /* Takes the rows of a statement whose columns are inode, idx and those of take_row.  With the mutex held. */

@@ -29,10 +29,17 @@ MUST_CHECK enum code catalog_chunk_get(struct catalog *catalog, uint64_t inode, 
 /* Makes or replaces the row, and counts in its pack (and no more in the old row's). */
 MUST_CHECK enum code catalog_chunk_put(struct catalog *catalog, const struct catalog_chunk *chunk, struct failure *why);
 
-/* Removes one row (a missing one is fine), or those from `index` on. */
+/* Removes one row (a missing one is fine), or those from `index` on, or those in [from, to). */
 MUST_CHECK enum code catalog_chunk_delete(struct catalog *catalog, uint64_t inode, uint64_t index, struct failure *why);
 MUST_CHECK enum code catalog_chunk_delete_from(struct catalog *catalog, uint64_t inode, uint64_t index,
                                                struct failure *why);
+
+MUST_CHECK enum code catalog_chunk_delete_range(struct catalog *catalog, uint64_t inode, uint64_t from, uint64_t to,
+                                                struct failure *why);
+
+/* The indices of up to max of the file's rows, from `from` on, in order. */
+MUST_CHECK enum code catalog_chunk_indices(struct catalog *catalog, uint64_t inode, uint64_t from, uint64_t *indices,
+                                           size_t max, size_t *count, struct failure *why);
 
 /* Up to max rows behind (inode, index), in order; for checking. */
 MUST_CHECK enum code catalog_chunk_walk(struct catalog *catalog, uint64_t inode, int64_t index,

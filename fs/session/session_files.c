@@ -249,6 +249,66 @@ static void on_fallocate(fuse_req_t request, fuse_ino_t node, int mode, off_t of
     finish(request, handle, code, &why);
 }
 
+static void on_lseek(fuse_req_t request, fuse_ino_t node, off_t offset, int whence, struct fuse_file_info *info)
+{
+    (void)node;
+    struct session_handle *handle = handle_of(request, info);
+    if (!handle) {
+        fuse_reply_err(request, EBADF);
+        return;
+    }
+    struct failure why;
+    uint64_t found;
+    enum code code = whence != SEEK_DATA && whence != SEEK_HOLE
+                         ? failure_set(&why, CODE_INVALID, "this kind of seeking is the client's own")
+                         : tree_seek(handle->file, (uint64_t)offset, whence == SEEK_DATA ? SEEK_TO_DATA : SEEK_TO_HOLE,
+                                     &found, &why);
+    if (code != CODE_OK) {
+        finish(request, handle, code, &why);
+        return;
+    }
+    session_handles_put(handle);
+    fuse_reply_lseek(request, (off_t)found);
+}
+
+static void copy_range(fuse_req_t request, const struct tree_copy *copy, struct session_handle *from,
+                       struct session_handle *to)
+{
+    struct failure why;
+    uint64_t copied;
+    enum code code = tree_copy(copy, &copied, &why);
+    session_handles_put(from);
+    if (code != CODE_OK) {
+        finish(request, to, code, &why);
+        return;
+    }
+    session_handles_put(to);
+    fuse_reply_write(request, copied);
+}
+
+static void on_copy_file_range(fuse_req_t request, fuse_ino_t from_node, off_t from_offset,
+                               struct fuse_file_info *from_info, fuse_ino_t to_node, off_t to_offset,
+                               struct fuse_file_info *to_info, size_t count, int flags)
+{
+    (void)from_node;
+    (void)to_node;
+    struct session_handle *from = handle_of(request, from_info), *to = handle_of(request, to_info);
+    if (from && to && !flags && from_offset >= 0 && to_offset >= 0) {
+        const struct tree_copy copy = {.from = from->file,
+                                       .to = to->file,
+                                       .from_offset = (uint64_t)from_offset,
+                                       .to_offset = (uint64_t)to_offset,
+                                       .count = count};
+        copy_range(request, &copy, from, to);
+        return;
+    }
+    if (from)
+        session_handles_put(from);
+    if (to)
+        session_handles_put(to);
+    fuse_reply_err(request, from && to ? EINVAL : EBADF);
+}
+
 static void on_poll(fuse_req_t request, fuse_ino_t node, struct fuse_file_info *info,
                     struct fuse_pollhandle *poll)
 {
@@ -278,5 +338,7 @@ void session_files_fill(struct fuse_lowlevel_ops *operations)
     operations->fsync = on_fsync;
     operations->release = on_release;
     operations->fallocate = on_fallocate;
+    operations->lseek = on_lseek;
+    operations->copy_file_range = on_copy_file_range;
     operations->poll = on_poll;
 }

@@ -12,7 +12,7 @@
  *   check.c           fsck                            tree_statistics.c  numbers about the whole
  *   tree_compact.c    giving space back, a little     tree_collect.c    all of it at once
  *   tree_alias.c      snapshots by number and date
- *   lock_table.c      advisory locks
+ *   lock_table.c      advisory locks                tree_range.c      holes, preallocating, copying
  */
 #include "tree.h"
 

@@ -198,6 +198,20 @@ uint64_t tree_file_version(const struct tree_file *file);
 MUST_CHECK enum code tree_allocate(struct tree_file *file, int mode, uint64_t offset, uint64_t count,
                                    struct failure *why);
 
+/* The next data (or hole) at `offset` or behind it, as lseek(2)'s SEEK_DATA (SEEK_HOLE); the end of the file counts as a hole.
+ * In steps of whole chunks.  CODE_NO_OFFSET at and behind the end, and where no data follows. */
+enum tree_seek { SEEK_TO_DATA, SEEK_TO_HOLE };
+MUST_CHECK enum code tree_seek(struct tree_file *file, uint64_t offset, enum tree_seek to, uint64_t *found,
+                               struct failure *why);
+
+/* Copies a range from one file to another, or to elsewhere in the same, as copy_file_range(2): *copied is less than count at
+ * the end of `from`, and may be less anywhere, but is 0 only there.  Holes stay holes. */
+struct tree_copy {
+    struct tree_file *from, *to;
+    uint64_t from_offset, to_offset, count;
+};
+MUST_CHECK enum code tree_copy(const struct tree_copy *copy, uint64_t *copied, struct failure *why);
+
 /* Registers interest in a stream: `wake(context)` is called once, from any thread, when a read would give something.
  * NULL takes the registration back.  Returns whether it is readable right now. */
 bool tree_file_watch(struct tree_file *file, void (*wake)(void *context), void *context);

@@ -298,57 +298,67 @@ void contents_finish_resize(struct tree *tree, struct node *node)
     node_settle(tree, node);
 }
 
-/* The part of a range that lies in the chunk at *position, which moves on to the next. */
-struct part {
-    uint64_t index;
-    uint32_t from, to; /* in the chunk */
+/* A range that is to become zeros: chunks that go, and at most two of which a part stays. */
+struct zeroing {
+    uint64_t whole_from, whole_to; /* indices, half-open; empty where whole_from >= whole_to */
+    struct cut {
+        uint64_t index;
+        uint32_t from, to; /* in the chunk; empty where from >= to */
+    } cuts[2];
 };
 
-static bool next_part(uint64_t *position, uint64_t end, struct part *part)
+static struct zeroing plan_zeroing(const struct node *node, uint64_t offset, uint64_t count)
 {
-    if (*position >= end)
-        return false;
-    part->index = *position / TREE_CHUNK_BYTES;
-    part->from = (uint32_t)(*position % TREE_CHUNK_BYTES);
-    part->to = (uint32_t)smaller(TREE_CHUNK_BYTES, end - part->index * TREE_CHUNK_BYTES);
-    *position = part->index * TREE_CHUNK_BYTES + part->to;
-    return true;
-}
-
-static uint64_t end_of_range(const struct node *node, uint64_t offset, uint64_t count)
-{
-    return offset + smaller(count, node->row.size > offset ? node->row.size - offset : 0);
+    uint64_t end = offset + smaller(count, node->row.size > offset ? node->row.size - offset : 0);
+    uint64_t first = offset / TREE_CHUNK_BYTES, last = end / TREE_CHUNK_BYTES;
+    uint32_t from = (uint32_t)(offset % TREE_CHUNK_BYTES), to = (uint32_t)(end % TREE_CHUNK_BYTES);
+    if (offset >= end)
+        return (struct zeroing){.whole_to = 0};
+    struct zeroing zeroing = {.whole_from = first, .whole_to = last};
+    if (to && end == node->row.size && (from == 0 || last > first)) {
+        zeroing.whole_to = last + 1; /* behind the end there is nothing to keep */
+        to = 0;
+    }
+    if (from) {
+        bool ends_here = first == last && to;
+        zeroing.cuts[0] = (struct cut){first, from, ends_here ? to : TREE_CHUNK_BYTES};
+        zeroing.whole_from = first + 1;
+        to = ends_here ? 0 : to;
+    }
+    if (to)
+        zeroing.cuts[1] = (struct cut){last, 0, to};
+    return zeroing;
 }
 
 enum code contents_zero(struct tree *tree, struct node *node, uint64_t offset, uint64_t count, struct failure *why)
 {
-    uint64_t end = end_of_range(node, offset, count);
-    struct part part;
-    for (uint64_t position = offset; next_part(&position, end, &part);) {
-        struct piece *piece = piece_peek(tree, node, part.index);
-        enum code code = CODE_OK;
-        if (!piece && part.to - part.from == TREE_CHUNK_BYTES)
-            code = catalog_chunk_delete(tree->catalog, node->row.inode, part.index, why);
-        else
-            code = piece_get(tree, node, part.index, 1, false, &piece, why);
-        if (code != CODE_OK)
-            return code;
-        if (piece)
+    const struct zeroing zeroing = plan_zeroing(node, offset, count);
+    enum code code = CODE_OK;
+    if (zeroing.whole_from < zeroing.whole_to)
+        code = catalog_chunk_delete_range(tree->catalog, node->row.inode, zeroing.whole_from, zeroing.whole_to, why);
+    for (int i = 0; i < 2; i++) {
+        const struct cut *cut = &zeroing.cuts[i];
+        struct piece *piece = NULL;
+        if (code == CODE_OK && cut->from < cut->to)
+            code = piece_get(tree, node, cut->index, 1, false, &piece, why);
+        if (code == CODE_OK && piece)
             piece_mark_dirty(tree, piece); /* stays in memory for contents_finish_zero */
     }
-    return CODE_OK;
+    return code;
 }
 
 void contents_finish_zero(struct tree *tree, struct node *node, uint64_t offset, uint64_t count)
 {
-    uint64_t end = end_of_range(node, offset, count);
-    struct part part;
-    for (uint64_t position = offset; next_part(&position, end, &part);) {
-        struct piece *piece = piece_peek(tree, node, part.index);
-        if (!piece || piece->length <= part.from)
+    const struct zeroing zeroing = plan_zeroing(node, offset, count);
+    piece_drop_range(tree, node, zeroing.whole_from, zeroing.whole_to);
+    for (int i = 0; i < 2; i++) {
+        const struct cut *cut = &zeroing.cuts[i];
+        struct piece *piece = cut->from < cut->to ? piece_peek(tree, node, cut->index) : NULL;
+        if (!piece || piece->length <= cut->from)
             continue;
-        memset(piece->data + part.from, 0, smaller(part.to, piece->length) - part.from);
-        if (part.to >= piece->length)
-            piece->length = part.from;
+        memset(piece->data + cut->from, 0, smaller(cut->to, piece->length) - cut->from);
+        if (cut->to >= piece->length)
+            piece->length = cut->from;
     }
+    node_settle(tree, node);
 }

@@ -11,7 +11,6 @@
  */
 #include "tree_file.h"
 
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,18 +23,6 @@
 #include "tree_operation.h"
 #include "tree_storing.h"
 #include "tree_watch.h"
-
-struct tree_file {
-    struct tree *tree;
-    unsigned flags; /* OPEN_* */
-
-    struct node *node; /* stored; else NULL */
-    bool append_only;  /* a rule lets it only grow */
-
-    struct derived *entry;       /* derived; else NULL */
-    struct rendering *rendering; /* NULL for a stream */
-    struct stream *stream;       /* NULL for anything else */
-};
 
 void file_note_change(struct tree *tree, struct node *node)
 {
@@ -349,38 +336,6 @@ enum code tree_write(struct tree_file *file, uint64_t offset, const void *bytes,
             node_drop_set_id(node);
         file_note_change(tree, node);
     }
-    return code;
-}
-
-enum code tree_allocate(struct tree_file *file, int mode, uint64_t offset, uint64_t count, struct failure *why)
-{
-    bool keep_size = mode & FALLOC_FL_KEEP_SIZE, punch = mode & FALLOC_FL_PUNCH_HOLE,
-         zero = mode & FALLOC_FL_ZERO_RANGE;
-    if (mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE) || (punch && (zero || !keep_size)))
-        return failure_set(why, CODE_UNSUPPORTED, "this kind of preallocation is not supported");
-    if (!file->node || !(file->flags & OPEN_WRITE))
-        return failure_set(why, CODE_DENIED, "the file was not opened for writing");
-    if (count == 0 || offset > (uint64_t)TREE_FILE_BYTES_MAX || count > (uint64_t)TREE_FILE_BYTES_MAX - offset)
-        return failure_set(why, count ? CODE_TOO_LARGE : CODE_INVALID, "this range cannot be preallocated");
-    struct tree *tree = file->tree;
-    struct node *node = file->node;
-    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
-    enum code code = file_check_writable(tree, node, why);
-    if (code == CODE_OK && file->append_only && mode != 0)
-        code = failure_set(why, CODE_NOT_PERMITTED, "this file can only be appended to");
-    if (code == CODE_OK && (punch || zero)) {
-        code = operation_begin(tree, why);
-        if (code == CODE_OK) {
-            node_change(tree, node);
-            code = operation_end(tree, contents_zero(tree, node, offset, count, why), why);
-        }
-        if (code == CODE_OK) {
-            contents_finish_zero(tree, node, offset, count);
-            file_note_change(tree, node);
-        }
-    }
-    if (code == CODE_OK && !keep_size && offset + count > node->row.size)
-        code = file_resize(tree, node, offset + count, why);
     return code;
 }
 

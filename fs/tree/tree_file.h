@@ -7,6 +7,18 @@
 /* A flag for tree_open_file: the server's own look at a file, which rules do not hear of. */
 enum { OPEN_UNSEEN = 1 << 16 };
 
+struct tree_file {
+    struct tree *tree;
+    unsigned flags; /* OPEN_* */
+
+    struct node *node; /* stored; else NULL */
+    bool append_only;  /* a rule lets it only grow */
+
+    struct derived *entry;       /* derived; else NULL */
+    struct rendering *rendering; /* NULL for a stream */
+    struct stream *stream;       /* NULL for anything else */
+};
+
 /* Contents of a node changed: times, version, stamp.  With the lock. */
 void file_note_change(struct tree *tree, struct node *node);
 

@@ -85,13 +85,18 @@ static void drop(struct tree *tree, struct piece *piece)
     free(piece);
 }
 
-void piece_drop_from(struct tree *tree, struct node *node, uint64_t index)
+void piece_drop_range(struct tree *tree, struct node *node, uint64_t from, uint64_t to)
 {
     for (struct piece *piece = node->pieces, *next; piece; piece = next) {
         next = piece->node_next;
-        if (piece->index >= index)
+        if (piece->index >= from && piece->index < to)
             drop(tree, piece);
     }
+}
+
+void piece_drop_from(struct tree *tree, struct node *node, uint64_t index)
+{
+    piece_drop_range(tree, node, index, UINT64_MAX);
 }
 
 void piece_drop_unfilled(struct tree *tree, struct node *node)

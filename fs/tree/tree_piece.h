@@ -59,6 +59,9 @@ void piece_drop_unfilled(struct tree *tree, struct node *node);
 /* Forgets the node's pieces from `index` on, changed or not; the caller settles the node. */
 void piece_drop_from(struct tree *tree, struct node *node, uint64_t index);
 
+/* The same for those with from <= index < to. */
+void piece_drop_range(struct tree *tree, struct node *node, uint64_t from, uint64_t to);
+
 /* Reads and opens a chunk into TREE_CHUNK_BYTES of plain; *length is what it holds.  Without the lock, but with
  * tree->packs_lock for reading. */
 struct seal_place;

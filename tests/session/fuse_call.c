@@ -199,6 +199,30 @@ int fuse_call_write(struct fuse_client *client, uint64_t node, uint64_t handle, 
     return error == 0 && answer.size != count ? EIO : error;
 }
 
+int fuse_call_fallocate(struct fuse_client *client, uint64_t node, const struct fuse_fallocate_in *range)
+{
+    return call_fixed(client, FUSE_FALLOCATE, node, range, sizeof *range, NULL, 0);
+}
+
+int fuse_call_lseek(struct fuse_client *client, uint64_t node, uint64_t handle, uint64_t offset, uint32_t whence,
+                    uint64_t *found)
+{
+    const struct fuse_lseek_in in = {.fh = handle, .offset = offset, .whence = whence};
+    struct fuse_lseek_out answer = {0};
+    int error = call_fixed(client, FUSE_LSEEK, node, &in, sizeof in, &answer, sizeof answer);
+    *found = answer.offset;
+    return error;
+}
+
+int fuse_call_copy(struct fuse_client *client, uint64_t node, const struct fuse_copy_file_range_in *range,
+                   uint32_t *copied)
+{
+    struct fuse_write_out answer = {0};
+    int error = call_fixed(client, FUSE_COPY_FILE_RANGE, node, range, sizeof *range, &answer, sizeof answer);
+    *copied = answer.size;
+    return error;
+}
+
 int fuse_call_flush(struct fuse_client *client, uint64_t node, uint64_t handle)
 {
     const struct fuse_flush_in in = {.fh = handle};

@@ -41,6 +41,11 @@ uint64_t fuse_call_send_read(struct fuse_client *client, uint64_t node, uint64_t
                              uint32_t flags);
 int fuse_call_write(struct fuse_client *client, uint64_t node, uint64_t handle, uint64_t offset,
                     const void *bytes, uint32_t count);
+int fuse_call_fallocate(struct fuse_client *client, uint64_t node, const struct fuse_fallocate_in *range);
+int fuse_call_lseek(struct fuse_client *client, uint64_t node, uint64_t handle, uint64_t offset, uint32_t whence,
+                    uint64_t *found);
+int fuse_call_copy(struct fuse_client *client, uint64_t node, const struct fuse_copy_file_range_in *range,
+                   uint32_t *copied);
 int fuse_call_flush(struct fuse_client *client, uint64_t node, uint64_t handle);
 int fuse_call_fsync(struct fuse_client *client, uint64_t node, uint64_t handle);
 int fuse_call_release(struct fuse_client *client, uint64_t node, uint64_t handle);
