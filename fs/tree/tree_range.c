@@ -20,6 +20,11 @@
 #define COPY_STEP_BYTES ((size_t)1 << 20)
 #define COPY_BYTES_MAX  ((uint64_t)64 << 20) /* in one call: it keeps a worker busy, and nobody can interrupt it */
 
+static inline uint64_t smaller(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
 static enum code check_room(const struct tree *tree, const struct node *node, uint64_t end, struct failure *why)
 {
     uint64_t more = end > node->row.size ? end - node->row.size : 0;
@@ -203,18 +208,18 @@ static enum code copy_step(const struct tree_copy *copy, void *bytes, uint64_t *
     *done = 0;
     if (offset >= size || count == 0)
         return CODE_OK;
-    count = count < size - offset ? count : size - offset;
+    count = smaller(count, size - offset);
     enum code code = tree_seek(copy->from, offset, SEEK_TO_DATA, &data, why);
     if (code == CODE_NO_OFFSET)
         data = size;
     else if (code != CODE_OK)
         return code;
     if (data > offset) {
-        *done = count < data - offset ? count : data - offset;
+        *done = smaller(count, data - offset);
         return tree_allocate(copy->to, FALLOC_FL_ZERO_RANGE, copy->to_offset, *done, why);
     }
     size_t got;
-    code = tree_read(copy->from, offset, bytes, count < COPY_STEP_BYTES ? (size_t)count : COPY_STEP_BYTES, &got, why);
+    code = tree_read(copy->from, offset, bytes, (size_t)smaller(count, COPY_STEP_BYTES), &got, why);
     if (code == CODE_OK)
         code = tree_write(copy->to, copy->to_offset, bytes, got, why);
     *done = got;
@@ -231,7 +236,8 @@ enum code tree_copy(const struct tree_copy *copy, uint64_t *copied, struct failu
     if (!bytes)
         return failure_set(why, CODE_NO_MEMORY, "copying: no memory");
     struct tree_copy left = *copy;
-    left.count = copy->count < COPY_BYTES_MAX ? copy->count : COPY_BYTES_MAX;
+    uint64_t size = size_of(copy->from); /* now: where both are one file, copying can make it longer */
+    left.count = smaller(smaller(copy->count, COPY_BYTES_MAX), size > copy->from_offset ? size - copy->from_offset : 0);
     for (uint64_t done = 1; code == CODE_OK && done; *copied += done) {
         code = copy_step(&left, bytes, &done, why);
         if (code != CODE_OK)
