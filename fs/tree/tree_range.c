@@ -34,6 +34,21 @@ static enum code check_room(const struct tree *tree, const struct node *node, ui
                        (unsigned long long)(more / 1000000));
 }
 
+/* With the lock. */
+static enum code zero_range(struct tree *tree, struct node *node, uint64_t offset, uint64_t count, struct failure *why)
+{
+    enum code code = operation_begin(tree, why);
+    if (code != CODE_OK)
+        return code;
+    node_change(tree, node);
+    code = operation_end(tree, contents_zero(tree, node, offset, count, why), why);
+    if (code == CODE_OK) {
+        contents_finish_zero(tree, node, offset, count);
+        file_note_change(tree, node);
+    }
+    return code;
+}
+
 enum code tree_allocate(struct tree_file *file, int mode, uint64_t offset, uint64_t count, struct failure *why)
 {
     bool keep_size = mode & FALLOC_FL_KEEP_SIZE, punch = mode & FALLOC_FL_PUNCH_HOLE,
@@ -52,19 +67,14 @@ enum code tree_allocate(struct tree_file *file, int mode, uint64_t offset, uint6
         code = failure_set(why, CODE_NOT_PERMITTED, "this file can only be appended to");
     if (code == CODE_OK && !punch)
         code = check_room(tree, node, offset + count, why);
-    if (code == CODE_OK && (punch || zero)) {
-        code = operation_begin(tree, why);
-        if (code == CODE_OK) {
-            node_change(tree, node);
-            code = operation_end(tree, contents_zero(tree, node, offset, count, why), why);
-        }
-        if (code == CODE_OK) {
-            contents_finish_zero(tree, node, offset, count);
-            file_note_change(tree, node);
-        }
-    }
+    if (code == CODE_OK && (punch || zero))
+        code = zero_range(tree, node, offset, count, why);
     if (code == CODE_OK && !keep_size && offset + count > node->row.size)
         code = file_resize(tree, node, offset + count, why);
+    if (code == CODE_OK && file->flags & OPEN_DROPS_SET_ID) {
+        node_drop_set_id(node);
+        node_mark_dirty(tree, node);
+    }
     return code;
 }
 
