@@ -56,6 +56,7 @@ enum catalog_number {
     CATALOG_NEXT_SPACE,
     CATALOG_LAST_STAMP, /* the highest change stamp given out */
     CATALOG_CREATED_MS, /* since 1970 */
+    CATALOG_COMMIT,     /* counts commits: tells whether the log of recent writes follows this one */
     CATALOG_NUMBER_COUNT
 };
 MUST_CHECK enum code catalog_get_number(struct catalog *catalog, enum catalog_number which, uint64_t *out,

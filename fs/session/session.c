@@ -29,7 +29,7 @@
 #include "session_state.h"
 #include "session_xattrs.h"
 
-#define WORKERS_MIN        4 /* a worker that renders or checks leaves others for quick answers */
+#define WORKERS_MIN        8 /* a worker that renders or checks leaves others for quick answers */
 #define WORKERS_BY_CORES   16
 #define BACKGROUND_MAX     64 /* read-ahead requests that the kernel may have under way */
 #define LIBRARY_LINE_BYTES 512

@@ -214,6 +214,19 @@ static void on_flush(fuse_req_t request, fuse_ino_t node, struct fuse_file_info 
     finish(request, handle, code, &why);
 }
 
+/* No worker waits for the disk: the request is answered by whoever has made the file durable. */
+struct parked_fsync {
+    fuse_req_t request;
+    struct session_handle *handle; /* borrowed */
+};
+
+static void answer_fsync(void *context, enum code code, const struct failure *why)
+{
+    struct parked_fsync parked = *(struct parked_fsync *)context;
+    free(context);
+    finish(parked.request, parked.handle, code, why);
+}
+
 static void on_fsync(fuse_req_t request, fuse_ino_t node, int data_only, struct fuse_file_info *info)
 {
     (void)node;
@@ -223,9 +236,14 @@ static void on_fsync(fuse_req_t request, fuse_ino_t node, int data_only, struct 
         fuse_reply_err(request, EBADF);
         return;
     }
-    struct failure why;
-    enum code code = tree_fsync(handle->file, &why);
-    finish(request, handle, code, &why);
+    struct parked_fsync *parked = malloc(sizeof *parked);
+    if (!parked) {
+        session_handles_put(handle);
+        fuse_reply_err(request, ENOMEM);
+        return;
+    }
+    *parked = (struct parked_fsync){request, handle};
+    tree_fsync_start(handle->file, answer_fsync, parked);
 }
 
 static void on_release(fuse_req_t request, fuse_ino_t node, struct fuse_file_info *info)

@@ -34,6 +34,7 @@
 #include "tree_node.h"
 #include "tree_operation.h"
 #include "tree_piece.h"
+#include "tree_recent.h"
 #include "tree_space.h"
 
 #define ORPHANS_AT_ONCE 256
@@ -63,6 +64,7 @@ static enum code make_tree(const struct tree_open_options *options, struct tree 
         return failure_set(why, CODE_NO_MEMORY, "opening the lab: no memory");
     }
     tree->failures = failures;
+    tree->recent.fd = -1;
     block_pool_init(&tree->chunk_blocks, TREE_CHUNK_BYTES + AEAD_OVERHEAD, TREE_BLOCKS_KEPT);
     tree->chunks = options->chunks;
     tree->member = options->member;
@@ -218,6 +220,8 @@ static enum code read_numbers(struct tree *tree, struct failure *why)
         code = catalog_get_number(tree->catalog, CATALOG_NEXT_SPACE, &tree->next_space, why);
     if (code == CODE_OK)
         code = catalog_get_number(tree->catalog, CATALOG_LAST_STAMP, &tree->last_stamp, why);
+    if (code == CODE_OK)
+        code = catalog_get_number(tree->catalog, CATALOG_COMMIT, &tree->commit.number, why);
     if (code == CODE_OK && (tree->next_inode < INODE_FIRST_FREE || tree->next_space < SPACE_FIRST_FREE))
         return failure_set(why, CODE_CORRUPT, "the catalog's counters are lost (run: cytofs fsck)");
     return code;
@@ -283,6 +287,8 @@ static enum code open_existing(const struct tree_open_options *options, struct t
         code = collect_orphans(tree, why);
     if (code == CODE_OK && !options->read_only)
         code = drop_unknown_packs(tree, why);
+    if (code == CODE_OK)
+        code = recent_open(tree, why);
     if (code != CODE_OK) {
         tree_close(tree);
         return code;
@@ -319,6 +325,7 @@ void tree_close(struct tree *tree)
     node_free_all(tree);
     space_free_all(tree);
     catalog_close(tree->catalog);
+    recent_close(tree);
     member_key_destroy(tree->own_member);
     pthread_mutex_destroy(&tree->lock);
     pthread_cond_destroy(&tree->commit.wanted);

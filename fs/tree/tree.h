@@ -184,6 +184,11 @@ MUST_CHECK enum code tree_write(struct tree_file *file, uint64_t offset, const v
 MUST_CHECK enum code tree_flush(struct tree_file *file, struct failure *why);
 MUST_CHECK enum code tree_fsync(struct tree_file *file, struct failure *why);
 
+/* The same without waiting: done(context, code, why) is called once, from any thread, maybe before this returns.  The handle
+ * must not be released before. */
+typedef void tree_fsync_done(void *context, enum code code, const struct failure *why);
+void tree_fsync_start(struct tree_file *file, tree_fsync_done *done, void *context);
+
 /* The handle is gone afterwards; rules act now. */
 void tree_release(struct tree_file *file);
 

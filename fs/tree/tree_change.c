@@ -1,5 +1,6 @@
 /* Changing attributes: owner, mode, size, times. */
 #include "timing.h"
+#include "tree_commit.h"
 #include "tree_derived.h"
 #include "tree_entry.h"
 #include "tree_file.h"
@@ -48,6 +49,7 @@ static void change_row(struct tree *tree, struct node *node, const struct attrib
     if (change->which & CHANGE_MODIFY)
         node->row.modify_ns = change->modify_ns;
     node->row.change_ns = now_ns;
+    node->changed_in = commit_round_of_changes(tree);
     if (change->which & ~(unsigned)CHANGE_ACCESS)
         node_stamp(tree, node, now_ns);
     else

@@ -29,6 +29,7 @@
 #include "tree_piece.h"
 #include "tree_statistics.h"
 #include "tree_storing.h"
+#include "tree_waiting.h"
 
 #define DEAD_PACKS_MAX      64                  /* dropped in one round */
 #define PIECES_AT_ONCE      64                  /* named in one operation of the catalog */
@@ -81,7 +82,8 @@ static enum code put_rows(struct tree *tree, struct failure *why)
         uint64_t value;
     } numbers[] = {{CATALOG_NEXT_INODE, tree->next_inode},
                    {CATALOG_NEXT_SPACE, tree->next_space},
-                   {CATALOG_LAST_STAMP, tree->last_stamp}};
+                   {CATALOG_LAST_STAMP, tree->last_stamp},
+                   {CATALOG_COMMIT, tree->commit.number + 1}};
     for (size_t i = 0; code == CODE_OK && i < sizeof numbers / sizeof *numbers; i++)
         code = catalog_set_number(tree->catalog, numbers[i].which, numbers[i].value, why);
     return code;
@@ -218,10 +220,13 @@ static bool collect(struct tree *tree, struct dead_packs *dead, enum code *code,
     *code = operation_allowed(tree, why);
     if (*code == CODE_OK)
         *code = check_room(tree, why);
+    tree->commit.collecting = true;
     if (*code == CODE_OK)
         *code = write_out(tree, why);
+    tree->commit.collecting = false;
     if (*code != CODE_OK)
         return false;
+    tree->commit.inodes_collected = tree->next_inode;
     find_dead_packs(tree, dead);
     tree->commit.committing = true;
     return true;
@@ -255,6 +260,9 @@ static enum code make_round(struct tree *tree, struct failure *why)
     pthread_mutex_lock(&tree->lock);
     tree->commit.committing = false;
     tree->commit.count += code == CODE_OK;
+    tree->commit.number += code == CODE_OK;
+    if (code == CODE_OK)
+        tree->commit.inodes_durable = tree->commit.inodes_collected;
     pthread_cond_broadcast(&tree->commit.finished);
     pthread_mutex_unlock(&tree->lock);
     if (code == CODE_OK) {
@@ -271,6 +279,9 @@ static enum code make_round(struct tree *tree, struct failure *why)
 static void finish_round(struct tree *tree, enum code code, const struct failure *why)
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
+    tree->commit.leading = false;
+    if (code == CODE_OK)
+        tree->commit.durable = tree->commit.started;
     if (code != CODE_OK && tree->commit.last.code == CODE_OK)
         logging_warning("changes could not be made durable and are kept in memory: %s", why->text);
     if (code != CODE_OK)
@@ -279,6 +290,14 @@ static void finish_round(struct tree *tree, enum code code, const struct failure
         tree->commit.last.code = CODE_OK;
     tree->commit.done = tree->commit.started;
     pthread_cond_broadcast(&tree->commit.finished);
+}
+
+enum code commit_round(struct tree *tree, struct failure *why)
+{
+    why->code = CODE_OK;
+    enum code code = make_round(tree, why);
+    finish_round(tree, code, why);
+    return code;
 }
 
 /* Until somebody asks, or the interval is over.  With the lock.  False when the tree is being closed. */
@@ -297,14 +316,14 @@ static void *run(void *context)
     struct tree *tree = context;
     pthread_mutex_lock(&tree->lock);
     while (wait_for_work(tree)) {
+        while (tree->commit.leading)
+            pthread_cond_wait(&tree->commit.finished, &tree->lock);
         bool needed = tree->commit.asked > tree->commit.started || has_changes(tree);
+        tree->commit.leading = needed;
         pthread_mutex_unlock(&tree->lock);
-        struct failure why = {.code = CODE_OK};
-        enum code code = CODE_OK;
-        if (needed) {
-            code = make_round(tree, &why);
-            finish_round(tree, code, &why);
-        }
+        struct failure why;
+        enum code code = needed ? commit_round(tree, &why) : CODE_OK;
+        waiting_lead(tree);
         if (code == CODE_OK)
             compact_some(tree);
         pthread_mutex_lock(&tree->lock);
@@ -337,9 +356,9 @@ void commit_stop(struct tree *tree)
     pthread_mutex_unlock(&tree->lock);
     pthread_join(tree->commit.thread, NULL);
     tree->commit.running = false;
-    struct failure why = {.code = CODE_OK};
-    enum code code = make_round(tree, &why);
-    finish_round(tree, code, &why);
+    struct failure why;
+    tree->commit.leading = true;
+    (void)!commit_round(tree, &why); /* it has been logged */
 }
 
 /* With the lock. */

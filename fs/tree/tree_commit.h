@@ -12,6 +12,15 @@ void commit_stop(struct tree *tree);
 /* Makes everything that happened before the call durable.  Without the lock.  Calls that overlap share a commit. */
 MUST_CHECK enum code commit_wait(struct tree *tree, struct failure *why);
 
+/* The round that makes durable what is changed now.  With the lock. */
+static inline uint64_t commit_round_of_changes(const struct tree *tree)
+{
+    return tree->commit.started + (tree->commit.collecting ? 0 : 1);
+}
+
+/* Makes a round now, in the caller's thread, which has set commit.leading; takes that back.  Without the lock. */
+MUST_CHECK enum code commit_round(struct tree *tree, struct failure *why);
+
 /* Asks for a commit soon, where so much has changed that waiting would cost memory.  With the lock. */
 void commit_hint(struct tree *tree);
 

@@ -21,7 +21,9 @@
 #include "tree_entry.h"
 #include "tree_names.h"
 #include "tree_operation.h"
+#include "tree_recent.h"
 #include "tree_storing.h"
+#include "tree_waiting.h"
 #include "tree_watch.h"
 
 void file_note_change(struct tree *tree, struct node *node)
@@ -30,6 +32,7 @@ void file_note_change(struct tree *tree, struct node *node)
     node->row.modify_ns = node->row.change_ns = now_ns;
     node->row.version++;
     node->changed = true;
+    node->changed_in = commit_round_of_changes(tree);
     node_stamp(tree, node, now_ns);
     commit_hint(tree);
 }
@@ -331,12 +334,16 @@ enum code tree_write(struct tree_file *file, uint64_t offset, const void *bytes,
     code = file_check_writable(tree, node, why);
     if (code == CODE_OK)
         code = contents_write(tree, node, &write, why);
-    if (code == CODE_OK) {
-        if (file->flags & OPEN_DROPS_SET_ID)
-            node_drop_set_id(node);
-        file_note_change(tree, node);
-    }
-    return code;
+    if (code != CODE_OK)
+        return code;
+    uint64_t before = node->changed_in;
+    uint32_t mode = node->row.mode;
+    if (file->flags & OPEN_DROPS_SET_ID)
+        node_drop_set_id(node);
+    file_note_change(tree, node);
+    if (node->row.mode == mode)
+        recent_note_write(tree, node, before, &write);
+    return CODE_OK;
 }
 
 /* Closing ---------------------------------------------------------------------------------------------------------- */
@@ -364,7 +371,16 @@ enum code tree_flush(struct tree_file *file, struct failure *why)
 
 enum code tree_fsync(struct tree_file *file, struct failure *why)
 {
-    return file->node ? commit_wait(file->tree, why) : CODE_OK;
+    return file->node && !file->tree->read_only ? waiting_sync(file->tree, file->node, why) : CODE_OK;
+}
+
+void tree_fsync_start(struct tree_file *file, tree_fsync_done *done, void *context)
+{
+    struct failure why = {.code = CODE_OK};
+    if (file->node && !file->tree->read_only)
+        waiting_add(file->tree, file->node, done, context);
+    else
+        done(context, CODE_OK, &why);
 }
 
 static void release_derived(struct tree_file *file)

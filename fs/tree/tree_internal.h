@@ -60,6 +60,7 @@ struct lock_table;
 struct node;
 struct piece;
 struct storing;
+struct commit_waiter;
 struct space;
 struct derived;
 
@@ -129,6 +130,13 @@ struct tree {
         pthread_cond_t finished; /* those who asked wait here, and those at the gate */
         uint64_t asked;          /* the highest round that somebody waits for */
         uint64_t started, done;  /* rounds */
+        uint64_t durable;        /* the last round that was made durable */
+        uint64_t number;         /* of the catalog's last commit, kept in the catalog */
+        uint64_t inodes_durable; /* inodes below are in it, or were deleted */
+        uint64_t inodes_collected;
+        bool collecting;         /* a round takes what is dirty; under the lock throughout */
+        bool leading;            /* somebody makes a round or writes the log of recent writes */
+        struct commit_waiter *waiters_first, **waiters_end; /* tree_waiting.c */
         bool committing;         /* the gate is closed */
         struct failure last;     /* of the round that ended last; CODE_OK where it went well */
         struct failure broken;   /* not CODE_OK: nobody can say what the disk holds, so nothing may change any more */
@@ -150,6 +158,14 @@ struct tree {
         struct catalog_totals rows;
         int64_t counted_ns, cost_ns; /* monotonic: when, and how long it took */
     } totals;                        /* tree_statistics.c */
+
+    struct {
+        int fd;            /* of the log; -1: none */
+        bool ready;        /* it has its whole size */
+        uint64_t end;      /* where the next record goes */
+        uint64_t sequence; /* of the next record */
+        uint64_t follows;  /* the commit number of the records before it */
+    } recent;              /* the leader's own while the tree is served (tree_recent.h) */
 
     struct {
         uint32_t pack;        /* being emptied; 0: none */

@@ -19,6 +19,8 @@
 
 #include "catalog_name.h"
 #include "timing.h"
+#include "tree_commit.h"
+#include "tree_recent.h"
 #include "tree_seal.h"
 
 
@@ -68,6 +70,7 @@ static void destroy(struct tree *tree, struct node *node)
         link = &(*link)->hash_next;
     *link = node->hash_next;
     tree->node_count--;
+    recent_forget(node);
     free(node->path);
     free(node);
 }
@@ -203,6 +206,9 @@ void node_mark_clean(struct tree *tree, struct node *node)
     node->dirty_previous = node->dirty_next = NULL;
     node->dirty = false;
     tree->dirty_node_count--;
+    if (node->recent)
+        node->changed_in = commit_round_of_changes(tree);
+    recent_forget(node);
 }
 
 void node_change(struct tree *tree, struct node *node)
@@ -221,6 +227,7 @@ void node_change(struct tree *tree, struct node *node)
             tree->undo.count++;
         }
     }
+    node->changed_in = commit_round_of_changes(tree);
     node_mark_dirty(tree, node);
 }
 
@@ -434,6 +441,7 @@ void node_free_all(struct tree *tree)
     for (size_t i = 0; i < tree->node_bucket_count; i++)
         for (struct node *node = tree->node_buckets[i], *next; node; node = next) {
             next = node->hash_next;
+            recent_forget(node);
             free(node->path);
             free(node);
         }

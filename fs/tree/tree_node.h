@@ -6,6 +6,8 @@
 
 #include "tree_internal.h"
 
+struct recent_writes;
+
 struct node {
     struct catalog_inode row;
     struct node *hash_next;
@@ -20,6 +22,8 @@ struct node {
     uint32_t opened;      /* of them, opened by clients: the last of these to go is what rules call released */
     bool changed;         /* contents changed since rules were last told */
     struct piece *pieces; /* contents in memory (tree_piece.h) */
+    uint64_t changed_in;  /* the commit round that makes its last change durable, but for those in `recent` */
+    struct recent_writes *recent; /* small writes that the log could hold (tree_recent.h), or NULL */
 
     uint64_t parent; /* a folder that holds it; 0: not looked up.  The only one where links == 1 */
     char *path;      /* of a folder, from the root; valid while path_epoch is the tree's */

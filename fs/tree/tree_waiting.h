@@ -1,0 +1,21 @@
+/* Those who wait for an fsync, without a thread each.  Whoever comes while nobody leads becomes the leader: he takes all who
+ * wait, makes their changes durable at one go, with a line in the log of recent writes if that does (tree_recent.h), else
+ * with a commit, and tells them. */
+#ifndef CYTOFS_TREE_WAITING_H
+#define CYTOFS_TREE_WAITING_H
+
+#include "tree_node.h"
+
+typedef void commit_told(void *context, enum code code, const struct failure *why);
+
+/* Makes all changes of the node durable and calls told(context, ...) then, once, from any thread, maybe before this returns,
+ * and without any lock.  The node is kept by a handle of the caller's until then.  Without the lock. */
+void waiting_add(struct tree *tree, struct node *node, commit_told *told, void *context);
+
+/* Takes care of those who came while the caller led.  Without the lock. */
+void waiting_lead(struct tree *tree);
+
+/* As waiting_add, waiting. */
+MUST_CHECK enum code waiting_sync(struct tree *tree, struct node *node, struct failure *why);
+
+#endif
