@@ -1,0 +1,286 @@
+/* The log of recent writes: what was fsynced without a commit is there after a crash, in all states that a crash or an
+ * attacker can give the log.  A crash is a copy of the living lab's folder, opened beside it. */
+#include "testing.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "file.h"
+#include "lab_fixture.h"
+#include "scope.h"
+
+static int set_up(void **state)
+{
+    static struct lab lab;
+    lab_create(&lab);
+    lab_make_folder(&lab, "experiments/e");
+    lab_write(&lab, "experiments/e/log", "one\n");
+    lab_write(&lab, "experiments/e/other", "a\n");
+    *state = &lab;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    lab_destroy(*state);
+    return 0;
+}
+
+static void log_path(const struct lab *lab, char path[128])
+{
+    snprintf(path, 128, "%s/recent.log", lab->folder);
+}
+
+static struct tree_file *open_to_append(struct lab *lab, const char *path)
+{
+    struct failure why;
+    struct tree_file *file;
+    assert_code_ok(tree_open_file(lab->tree, lab_node(lab, path), OPEN_WRITE | OPEN_APPEND, &file, &why), why);
+    return file;
+}
+
+static void append(struct tree_file *file, const char *text)
+{
+    struct failure why;
+    assert_code_ok(tree_write(file, 0, text, strlen(text), &why), why);
+}
+
+static void append_and_sync(struct tree_file *file, const char *text)
+{
+    struct failure why;
+    append(file, text);
+    assert_code_ok(tree_fsync(file, &why), why);
+}
+
+/* The lab as it would lie on the disk, had the program died now; opened.  Its log can be damaged before. */
+static void crash(const struct lab *lab, struct lab *copy, void (*damage)(const struct lab *copy))
+{
+    char command[256];
+    *copy = *lab;
+    snprintf(copy->folder, sizeof copy->folder, "/tmp/cytofs-tree-XXXXXX");
+    assert_non_null(mkdtemp(copy->folder));
+    snprintf(command, sizeof command, "cp -a %s/. %s/", lab->folder, copy->folder);
+    assert_int_equal(system(command), 0);
+    if (damage)
+        damage(copy);
+    lab_open(copy);
+    lab_check(copy);
+}
+
+static void end_copy(struct lab *copy)
+{
+    struct failure why;
+    lab_close(copy);
+    assert_code_ok(file_remove_tree(copy->folder, &why), why);
+}
+
+static uint64_t commits(struct lab *lab)
+{
+    struct tree_statistics numbers;
+    tree_statistics(lab->tree, &numbers);
+    return numbers.commits;
+}
+
+static void commit(struct lab *lab)
+{
+    struct failure why;
+    assert_code_ok(tree_sync(lab->tree, &why), why);
+}
+
+static void a_small_write_is_durable_without_a_commit(void **state)
+{
+    struct lab *lab = *state, copy;
+    commit(lab);
+    uint64_t before = commits(lab);
+    struct tree_file *file = open_to_append(lab, "experiments/e/log");
+    append_and_sync(file, "two\n");
+    append_and_sync(file, "three\n");
+    append(file, "never synced\n");
+    crash(lab, &copy, NULL);
+    assert_true(commits(lab) <= before + 2); /* but for the one each second */
+    lab_expect(&copy, "experiments/e/log", "one\ntwo\nthree\n");
+    lab_reopen(&copy); /* and stays */
+    lab_expect(&copy, "experiments/e/log", "one\ntwo\nthree\n");
+    end_copy(&copy);
+    tree_release(file);
+}
+
+static void writes_of_several_files_and_in_the_middle_are_kept_in_their_order(void **state)
+{
+    struct lab *lab = *state, copy;
+    struct failure why;
+    commit(lab);
+    struct tree_file *log = open_to_append(lab, "experiments/e/log"), *other;
+    assert_code_ok(
+        tree_open_file(lab->tree, lab_node(lab, "experiments/e/other"), OPEN_WRITE, &other, &why), why);
+    assert_code_ok(tree_write(other, 0, "bcd", 3, &why), why);
+    append_and_sync(log, "two\n");
+    assert_code_ok(tree_write(other, 1, "X", 1, &why), why);
+    assert_code_ok(tree_fsync(other, &why), why);
+    crash(lab, &copy, NULL);
+    lab_expect(&copy, "experiments/e/log", "one\ntwo\n");
+    lab_expect(&copy, "experiments/e/other", "bXd");
+    end_copy(&copy);
+    tree_release(log);
+    tree_release(other);
+}
+
+static void what_is_no_small_write_is_committed(void **state)
+{
+    struct lab *lab = *state, copy;
+    struct failure why;
+    commit(lab);
+    struct tree_file *file = open_to_append(lab, "experiments/e/log");
+    append(file, "two\n");
+    struct node_attributes attributes;
+    const struct attribute_change change = {.which = CHANGE_SIZE, .size = 5};
+    assert_code_ok(tree_change(lab->tree, tree_file_node(file), &change, &attributes, &why), why);
+    append_and_sync(file, "|\n");
+    crash(lab, &copy, NULL);
+    lab_expect(&copy, "experiments/e/log", "one\nt|\n");
+    end_copy(&copy);
+    tree_release(file);
+}
+
+static void a_new_file_is_committed_with_its_name(void **state)
+{
+    struct lab *lab = *state, copy;
+    struct failure why;
+    struct node_attributes attributes;
+    struct tree_file *file;
+    commit(lab);
+    assert_code_ok(tree_create_file(lab->tree, lab_node(lab, "experiments/e"), "new", 0644,
+                                    OPEN_WRITE | OPEN_APPEND, &attributes, &file, &why),
+                   why);
+    append_and_sync(file, "a\n");
+    append_and_sync(file, "b\n");
+    crash(lab, &copy, NULL);
+    lab_expect(&copy, "experiments/e/new", "a\nb\n");
+    end_copy(&copy);
+    tree_release(file);
+}
+
+static void a_commit_makes_the_log_void(void **state)
+{
+    struct lab *lab = *state, copy;
+    commit(lab);
+    struct tree_file *file = open_to_append(lab, "experiments/e/log");
+    append_and_sync(file, "two\n");
+    commit(lab);
+    lab_write(lab, "experiments/e/log", "anew\n");
+    commit(lab);
+    crash(lab, &copy, NULL);
+    lab_expect(&copy, "experiments/e/log", "anew\n");
+    end_copy(&copy);
+    tree_release(file);
+}
+
+static void tear_last_record(const struct lab *copy)
+{
+    char path[128];
+    log_path(copy, path);
+    SCOPE_CLOSE int fd = open(path, O_RDWR);
+    uint8_t byte = 0xFF;
+    assert_int_equal(pwrite(fd, &byte, 1, 64 + 28 + 4 + 64 + 10), 1); /* within the second record */
+}
+
+static void a_torn_record_ends_the_log(void **state)
+{
+    struct lab *lab = *state, copy;
+    commit(lab);
+    struct tree_file *file = open_to_append(lab, "experiments/e/log");
+    append_and_sync(file, "two\n");
+    append_and_sync(file, "three\n");
+    crash(lab, &copy, tear_last_record);
+    lab_expect(&copy, "experiments/e/log", "one\ntwo\n");
+    end_copy(&copy);
+    tree_release(file);
+}
+
+static void empty_log(const struct lab *copy)
+{
+    char path[128];
+    log_path(copy, path);
+    assert_int_equal(truncate(path, 0), 0);
+}
+
+static void remove_log(const struct lab *copy)
+{
+    char path[128];
+    log_path(copy, path);
+    assert_int_equal(unlink(path), 0);
+}
+
+static void forge_head(const struct lab *copy)
+{
+    char path[128];
+    log_path(copy, path);
+    SCOPE_CLOSE int fd = open(path, O_RDWR);
+    uint8_t count[4] = {0xFF, 0xFF, 0xFF, 0x7F};
+    assert_int_equal(pwrite(fd, count, 4, 4), 4);
+}
+
+static void move_to_other_offset(const struct lab *copy)
+{
+    char path[128];
+    log_path(copy, path);
+    SCOPE_CLOSE int fd = open(path, O_RDWR);
+    uint8_t offset = 0;
+    assert_int_equal(pwrite(fd, &offset, 1, 32), 1);
+}
+
+static void a_log_that_somebody_changed_adds_nothing(void **state)
+{
+    void (*const damages[])(const struct lab *) = {empty_log, remove_log, forge_head, move_to_other_offset};
+    struct lab *lab = *state, copy;
+    commit(lab);
+    struct tree_file *file = open_to_append(lab, "experiments/e/log");
+    append_and_sync(file, "two\n");
+    for (size_t i = 0; i < sizeof damages / sizeof *damages; i++) {
+        crash(lab, &copy, damages[i]);
+        lab_expect(&copy, "experiments/e/log", "one\n");
+        end_copy(&copy);
+    }
+    tree_release(file);
+}
+
+static void a_full_log_is_followed_by_a_commit(void **state)
+{
+    enum { LINES = 1500, LINE = 4000 };
+    struct lab *lab = *state, copy;
+    struct failure why;
+    SCOPE_BUFFER contents = {0};
+    static char line[LINE];
+    memset(line, 'x', LINE);
+    commit(lab);
+    struct tree_file *file = open_to_append(lab, "experiments/e/log");
+    for (int i = 0; i < LINES; i++) {
+        assert_code_ok(tree_write(file, 0, line, LINE, &why), why);
+        assert_code_ok(tree_fsync(file, &why), why);
+    }
+    crash(lab, &copy, NULL);
+    assert_code_ok(tree_path_read(copy.tree, "experiments/e/log", (size_t)16 << 20, &contents, &why), why);
+    assert_int_equal(contents.length, 4 + LINES * LINE);
+    end_copy(&copy);
+    tree_release(file);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_small_write_is_durable_without_a_commit, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(writes_of_several_files_and_in_the_middle_are_kept_in_their_order, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(what_is_no_small_write_is_committed, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_new_file_is_committed_with_its_name, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_commit_makes_the_log_void, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_torn_record_ends_the_log, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_log_that_somebody_changed_adds_nothing, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_full_log_is_followed_by_a_commit, set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
