@@ -286,3 +286,16 @@ enum code catalog_chunk_pack_use(struct catalog *catalog, uint32_t pack, uint64_
     database_done(catalog->database, SQL_PACK_KNOWN);
     return CODE_OK;
 }
+
+enum code catalog_chunk_pack_has_older(struct catalog *catalog, uint32_t pack, uint64_t space, uint32_t generation,
+                                       bool *has, struct failure *why)
+{
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&catalog->mutex);
+    enum code code = database_first(
+        catalog->database, SQL_CHUNK_PACK_OLDER,
+        DATABASE_BIND(DATABASE_INTEGER(pack), DATABASE_INTEGER(space), DATABASE_INTEGER(generation)), why);
+    *has = code == CODE_OK;
+    if (code == CODE_OK)
+        database_done(catalog->database, SQL_CHUNK_PACK_OLDER);
+    return code == CODE_NO_DATA ? CODE_OK : code;
+}

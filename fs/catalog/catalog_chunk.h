@@ -87,4 +87,8 @@ MUST_CHECK enum code catalog_chunk_forget_pack(struct catalog *catalog, uint32_t
 MUST_CHECK enum code catalog_chunk_pack_use(struct catalog *catalog, uint32_t pack, uint64_t *chunks, uint64_t *bytes,
                                             struct failure *why);
 
+/* Whether a chunk of the space lies in the pack that a lower generation of its key than this one sealed. */
+MUST_CHECK enum code catalog_chunk_pack_has_older(struct catalog *catalog, uint32_t pack, uint64_t space,
+                                                  uint32_t generation, bool *has, struct failure *why);
+
 #endif

@@ -136,3 +136,20 @@ enum code catalog_inode_totals(struct catalog *catalog, struct catalog_totals *o
     }
     return code == CODE_NO_DATA ? CODE_OK : code;
 }
+
+enum code catalog_inode_older(struct catalog *catalog, const struct catalog_older *older, uint64_t *inodes, size_t max,
+                              size_t *count, struct failure *why)
+{
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&catalog->mutex);
+    struct database *database = catalog->database;
+    *count = 0;
+    enum code code =
+        database_first(database, SQL_INODE_OLDER,
+                       DATABASE_BIND(DATABASE_INTEGER(older->after), DATABASE_INTEGER(older->until),
+                                     DATABASE_INTEGER(older->space), DATABASE_INTEGER(older->generation),
+                                     DATABASE_INTEGER(max)),
+                       why);
+    for (; code == CODE_OK; code = database_next(database, SQL_INODE_OLDER, why))
+        inodes[(*count)++] = (uint64_t)database_integer(database, SQL_INODE_OLDER, 0);
+    return code == CODE_NO_DATA ? CODE_OK : code;
+}

@@ -65,6 +65,15 @@ MUST_CHECK enum code catalog_inode_orphans(struct catalog *catalog, uint64_t *in
 MUST_CHECK enum code catalog_inode_walk(struct catalog *catalog, uint64_t after, struct catalog_inode *rows, size_t max,
                                         size_t *count, struct failure *why);
 
+/* Up to max inodes of a space that an older generation of its key still seals, with numbers in (after, until]. */
+struct catalog_older {
+    uint64_t space;
+    uint32_t generation; /* rows of lower ones are wanted */
+    uint64_t after, until;
+};
+MUST_CHECK enum code catalog_inode_older(struct catalog *catalog, const struct catalog_older *older, uint64_t *inodes,
+                                         size_t max, size_t *count, struct failure *why);
+
 struct catalog_totals {
     uint64_t files, folders, links;
     uint64_t bytes; /* sum of the sizes of files */

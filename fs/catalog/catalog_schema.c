@@ -150,6 +150,8 @@ const char *const catalog_schema_temporary =
     "inode, kind, flags, space, mode, size, links, access_ns, modify_ns, change_ns, version, origin, stamp, stamp_ns, "  \
     "uid, gid, rdev, generation, digest"
 
+#define MEMBER_COLUMNS "member, id, public_key, name, added_ms, flags, removed_ms"
+
 const char *const catalog_schema_statements[SQL_COUNT] = {
     [SQL_BEGIN] = "BEGIN IMMEDIATE",
     [SQL_SAVEPOINT] = "SAVEPOINT operation",
@@ -168,6 +170,9 @@ const char *const catalog_schema_statements[SQL_COUNT] = {
     [SQL_INODE_ORPHANS] = "SELECT inode FROM inodes WHERE links = 0 LIMIT ?1",
     [SQL_INODE_TOTALS] = "SELECT kind, count(*), sum(size) FROM inodes GROUP BY kind",
     [SQL_INODE_WALK] = "SELECT " INODE_COLUMNS " FROM inodes WHERE inode > ?1 ORDER BY inode LIMIT ?2",
+
+    [SQL_INODE_OLDER] = "SELECT inode FROM inodes WHERE inode > ?1 AND inode <= ?2 AND space = ?3 AND generation < ?4 "
+                        "ORDER BY inode LIMIT ?5",
 
     [SQL_NAME_FIND] = "SELECT inode FROM names WHERE parent = ?1 AND name = ?2",
     [SQL_NAME_INSERT] = "INSERT INTO names(parent, name, inode) VALUES(?1, ?2, ?3)",
@@ -194,6 +199,8 @@ const char *const catalog_schema_statements[SQL_COUNT] = {
                            "WHERE pack = ?1 AND offset >= ?2 AND offset < ?3 ORDER BY offset LIMIT ?4",
     [SQL_CHUNK_NEXT_PACK] = "SELECT pack FROM chunks WHERE pack > ?1 ORDER BY pack LIMIT 1",
     [SQL_CHUNK_LAST] = "SELECT offset, bytes FROM chunks WHERE pack = ?1 ORDER BY offset DESC LIMIT 1",
+    [SQL_CHUNK_PACK_OLDER] = "SELECT 1 FROM chunks CROSS JOIN inodes USING(inode) "
+                             "WHERE pack = ?1 AND inodes.space = ?2 AND chunks.generation < ?3 LIMIT 1",
     [SQL_CHUNK_AT] = "SELECT count(*), sum(bytes) FROM chunks WHERE pack = ?1 AND offset = ?2",
     [SQL_CHUNK_MOVE] = "UPDATE chunks SET pack = ?3, offset = ?4 WHERE pack = ?1 AND offset = ?2",
     [SQL_CHUNK_ALIVE] = "SELECT count(*), sum(bytes) FROM "
@@ -211,16 +218,23 @@ const char *const catalog_schema_statements[SQL_COUNT] = {
     [SQL_ATTRIBUTE_LIST] = "SELECT name, value FROM attributes WHERE inode = ?1 AND name != x''",
     [SQL_ATTRIBUTE_DELETE_ALL] = "DELETE FROM attributes WHERE inode = ?1",
 
-    [SQL_SPACE_PUT] = "INSERT INTO spaces(space, id, generation) VALUES(?1, ?2, ?3)",
-    [SQL_SPACE_LIST] = "SELECT space, id, generation FROM spaces WHERE space > ?1 ORDER BY space LIMIT 1",
+    [SQL_SPACE_PUT] = "INSERT INTO spaces(space, id, generation, oldest, shared) VALUES(?1, ?2, ?3, ?4, ?5)",
+    [SQL_SPACE_SET] = "UPDATE spaces SET generation = ?2, oldest = ?3, shared = ?4 WHERE space = ?1",
+    [SQL_SPACE_LIST] = "SELECT space, id, generation, oldest, shared FROM spaces WHERE space > ?1 ORDER BY space LIMIT 1",
+    [SQL_SPACE_GET_READERS] = "SELECT readers FROM spaces WHERE space = ?1",
+    [SQL_SPACE_SET_READERS] = "UPDATE spaces SET readers = ?2 WHERE space = ?1",
     [SQL_SPACE_DELETE] = "DELETE FROM spaces WHERE space = ?1",
-    [SQL_WRAP_PUT] = "INSERT INTO wraps(space, member, sender, generation, wrapped) VALUES(?1, ?2, ?3, ?4, ?5)",
+    [SQL_WRAP_PUT] = "REPLACE INTO wraps(space, member, sender, generation, wrapped) VALUES(?1, ?2, ?3, ?4, ?5)",
     [SQL_WRAP_GET] = "SELECT sender, wrapped FROM wraps WHERE space = ?1 AND member = ?2 AND generation = ?3",
     [SQL_WRAP_DELETE_SPACE] = "DELETE FROM wraps WHERE space = ?1",
-    [SQL_MEMBER_PUT] = "INSERT INTO members(id, public_key, name, added_ms) VALUES(?1, ?2, CAST(?3 AS TEXT), ?4) "
-                       "RETURNING member",
-    [SQL_MEMBER_FIND] = "SELECT member, id, public_key, name FROM members WHERE id = ?1",
-    [SQL_MEMBER_GET] = "SELECT member, id, public_key, name FROM members WHERE member = ?1",
+    [SQL_WRAP_DELETE_OLD] = "DELETE FROM wraps WHERE space = ?1 AND generation < ?2",
+    [SQL_WRAP_DELETE_MEMBER] = "DELETE FROM wraps WHERE space = ?1 AND member = ?2",
+    [SQL_WRAP_NEXT_MEMBER] = "SELECT member FROM wraps WHERE space = ?1 AND member > ?2 ORDER BY member LIMIT 1",
+    [SQL_MEMBER_PUT] = "INSERT INTO members(id, public_key, name, added_ms, flags) "
+                       "VALUES(?1, ?2, CAST(?3 AS TEXT), ?4, ?5) RETURNING member",
+    [SQL_MEMBER_FIND] = "SELECT " MEMBER_COLUMNS " FROM members WHERE id = ?1",
+    [SQL_MEMBER_LIST] = "SELECT " MEMBER_COLUMNS " FROM members WHERE member > ?1 ORDER BY member LIMIT 1",
+    [SQL_MEMBER_REMOVE] = "UPDATE members SET removed_ms = ?2 WHERE member = ?1",
 
     [SQL_COPY_CLEAR] = "DELETE FROM copy",
     [SQL_COPY_SEED] = "INSERT INTO copy(old, new, kind) VALUES(?1, ?2, 1)",

@@ -1,4 +1,4 @@
-/* Inside fs/crypto: texts of a few lines ("word value"), taken apart line by line.  Takes any bytes; nothing is copied. */
+/* Texts of a few lines ("word value"), taken apart line by line.  Takes any bytes; nothing is copied. */
 #ifndef CYTOFS_KEY_LINES_H
 #define CYTOFS_KEY_LINES_H
 

@@ -10,8 +10,10 @@
  *   tree_commit.c     durability                     tree_watch.c     watching rules
  *   rule.c            the table of rules             tree_path.c      the tree by path
  *   check.c           fsck                            tree_statistics.c  numbers about the whole
- *   tree_compact.c    giving space back, a little     tree_collect.c    all of it at once
- *   tree_alias.c      snapshots by number and date
+ *   tree_frame.c      the fixed folders, homes          tree_members.c   members, sharing
+ *   tree_share.c      changes of who may read           tree_roster.c    lists of readers
+ *   tree_compact.c    giving space back, a little     tree_collect.c     all of it at once
+ *   tree_alias.c      snapshots by number and date    tree_reseal.c      sealing anew after a rotation
  *   lock_table.c      advisory locks                tree_range.c      holes, preallocating, copying
  */
 #include "tree.h"
@@ -30,7 +32,7 @@
 #include "timing.h"
 #include "tree_commit.h"
 #include "tree_derived.h"
-#include "tree_entry.h"
+#include "tree_frame.h"
 #include "tree_node.h"
 #include "tree_operation.h"
 #include "tree_piece.h"
@@ -92,76 +94,13 @@ static enum code make_tree(const struct tree_open_options *options, struct tree 
 
 /* Making ----------------------------------------------------------------------------------------------------------- */
 
-static enum code add_first_member(struct tree *tree, const char *name, struct failure *why)
-{
-    const struct member_public *public = member_key_public(tree->member);
-    struct catalog_member member = {.member = 0};
-    memcpy(member.id, public->id.bytes, sizeof member.id);
-    memcpy(member.public_key, public->key, sizeof member.public_key);
-    strncpy(member.name, name && *name ? name : "me", CATALOG_MEMBER_NAME_MAX);
-    enum code code = catalog_space_add_member(tree->catalog, &member, why);
-    tree->member_number = member.member;
-    return code;
-}
-
-struct frame_folder {
-    uint64_t inode, parent;
-    const char *name;
-    uint64_t space;
-};
-
-static const struct frame_folder frame[] = {
-    {INODE_DATASETS, INODE_ROOT, "datasets", SPACE_LAB},
-    {INODE_JOBS, INODE_ROOT, "jobs", SPACE_LAB},
-    {INODE_EXPERIMENTS, INODE_ROOT, "experiments", SPACE_LAB},
-    {INODE_MODELS, INODE_ROOT, "models", SPACE_REGISTRY},
-    {INODE_LAB, INODE_ROOT, "lab", SPACE_LAB},
-    {INODE_LAB_NODES, INODE_LAB, "nodes", SPACE_LAB},
-};
-
-/* A folder of the frame, with a number of its own choosing. */
-static enum code make_frame_folder(struct tree *tree, const struct frame_folder *what, struct failure *why)
-{
-    struct catalog_inode row = {
-        .kind = CATALOG_INODE_FOLDER, .flags = CATALOG_INODE_FIXED, .space = what->space, .mode = 0755,
-        .uid = TREE_MOUNTER, .gid = TREE_MOUNTER};
-    struct node *node, *parent;
-    tree->next_inode = what->inode;
-    enum code code = node_make(tree, &row, &node, why);
-    if (code == CODE_OK && !what->parent) {
-        node->row.links = 1; /* the root has no name, and is not an orphan */
-        return CODE_OK;
-    }
-    if (code == CODE_OK)
-        code = node_get(tree, what->parent, &parent, why);
-    return code == CODE_OK ? entry_insert(tree, parent, what->name, node, why) : code;
-}
-
-static enum code make_frame(struct tree *tree, const char *member_name, struct failure *why)
-{
-    enum code code = add_first_member(tree, member_name, why);
-    if (code == CODE_OK)
-        code = space_make(tree, SPACE_LAB, why);
-    if (code == CODE_OK)
-        code = space_make(tree, SPACE_REGISTRY, why);
-    if (code == CODE_OK)
-        code = make_frame_folder(tree, &(struct frame_folder){INODE_ROOT, 0, "", SPACE_LAB}, why);
-    for (size_t i = 0; code == CODE_OK && i < sizeof frame / sizeof *frame; i++)
-        code = make_frame_folder(tree, &frame[i], why);
-    tree->next_inode = INODE_FIRST_FREE;
-    tree->last_stamp = 1; /* which node_make gave to the whole frame */
-    if (code == CODE_OK)
-        code = catalog_set_number(tree->catalog, CATALOG_CREATED_MS, (uint64_t)timing_wall_ms(), why);
-    return code;
-}
-
 /* Fills a new catalog, in one operation. */
-static enum code fill(struct tree *tree, const char *member_name, struct failure *why)
+static enum code fill(struct tree *tree, const struct tree_open_options *options, struct failure *why)
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
     enum code code = operation_begin(tree, why);
     if (code == CODE_OK)
-        code = operation_end(tree, make_frame(tree, member_name, why), why);
+        code = operation_end(tree, frame_make(tree, options, why), why);
     return code == CODE_OK ? commit_bring_up_to_date(tree, why) : code;
 }
 
@@ -175,7 +114,7 @@ static enum code create(const struct tree_open_options *options, struct tree **o
     bool lost;
     code = catalog_open(&(struct catalog_options){.path = options->catalog_path, .create = true}, &tree->catalog, why);
     if (code == CODE_OK)
-        code = fill(tree, options->member_name, why);
+        code = fill(tree, options, why);
     if (code == CODE_OK)
         code = catalog_commit(tree->catalog, &lost, why);
     if (code == CODE_OK)
@@ -208,6 +147,8 @@ static enum code find_member(struct tree *tree, struct failure *why)
                            "this key belongs to nobody in this lab: use the key of one of its members");
     if (code != CODE_OK)
         return code;
+    if (member.removed_ms)
+        return failure_set(why, CODE_DENIED, "you (%s) were removed from this lab: ask a member of it", member.name);
     tree->member_number = member.member;
     tree->member_name = strdup(member.name);
     return tree->member_name ? CODE_OK : failure_set(why, CODE_NO_MEMORY, "opening the lab: no memory");
@@ -268,6 +209,12 @@ static enum code drop_unknown_packs(struct tree *tree, struct failure *why)
     return CODE_OK;
 }
 
+static enum code complete_frame(struct tree *tree, struct failure *why)
+{
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
+    return frame_complete(tree, why);
+}
+
 static enum code open_existing(const struct tree_open_options *options, struct tree **out, struct failure *why)
 {
     struct tree *tree;
@@ -283,6 +230,8 @@ static enum code open_existing(const struct tree_open_options *options, struct t
         code = read_numbers(tree, why);
     if (code == CODE_OK)
         code = space_find(tree, SPACE_LAB, &space, why); /* says at once if the key does not fit */
+    if (code == CODE_OK && !options->read_only)
+        code = complete_frame(tree, why);
     if (code == CODE_OK && !options->read_only)
         code = collect_orphans(tree, why);
     if (code == CODE_OK && !options->read_only)

@@ -31,6 +31,7 @@
 struct tree;
 struct chunk_store; /* chunk_store.h */
 struct member_key;  /* member_key.h */
+struct member_public;
 struct store_id;    /* identity.h */
 
 /* What FUSE calls a node id.  Stored nodes: the inode number, never reused.  Derived nodes: bit 63 is set. */
@@ -66,6 +67,7 @@ struct tree_open_options {
                                         makes a throw-away member */
     const struct store_id *store;    /* the store's id, for the wraps; NULL with an in-memory catalog */
     const char *member_name;         /* tree_create: recorded with the member's key.  Ignored by tree_open */
+    const struct member_public *recovery; /* tree_create: a key that lies on paper; NULL for none */
     bool read_only;
 };
 

@@ -7,6 +7,7 @@
  *     commit     ... then COMMIT, which names them; open the gate; sync the catalog's log.
  *     drop       packs that nothing named at the moment of `collect`
  *     compact    a little of it (tree_compact.c)
+ *     reseal     a little of it (tree_reseal.c)
  *
  * While the gate is closed, operations that would change the catalog wait: their changes belong to the next round.
  * Writes into files go on: they change pieces and nodes in memory, which the next round collects.
@@ -27,6 +28,7 @@
 #include "tree_node.h"
 #include "tree_operation.h"
 #include "tree_piece.h"
+#include "tree_reseal.h"
 #include "tree_statistics.h"
 #include "tree_storing.h"
 #include "tree_waiting.h"
@@ -324,8 +326,10 @@ static void *run(void *context)
         struct failure why;
         enum code code = needed ? commit_round(tree, &why) : CODE_OK;
         waiting_lead(tree);
-        if (code == CODE_OK)
+        if (code == CODE_OK) {
             compact_some(tree);
+            reseal_some(tree);
+        }
         pthread_mutex_lock(&tree->lock);
     }
     pthread_mutex_unlock(&tree->lock);
@@ -383,6 +387,14 @@ enum code commit_wait(struct tree *tree, struct failure *why)
     if (tree->read_only)
         return CODE_OK;
     return wait_for_round(tree, why);
+}
+
+void commit_ask(struct tree *tree)
+{
+    if (tree->commit.asked <= tree->commit.started) {
+        tree->commit.asked = tree->commit.started + 1;
+        pthread_cond_signal(&tree->commit.wanted);
+    }
 }
 
 void commit_hint(struct tree *tree)

@@ -21,7 +21,10 @@ static inline uint64_t commit_round_of_changes(const struct tree *tree)
 /* Makes a round now, in the caller's thread, which has set commit.leading; takes that back.  Without the lock. */
 MUST_CHECK enum code commit_round(struct tree *tree, struct failure *why);
 
-/* Asks for a commit soon, where so much has changed that waiting would cost memory.  With the lock. */
+/* Asks for a round soon.  With the lock. */
+void commit_ask(struct tree *tree);
+
+/* The same, where so much has changed that waiting would cost memory.  With the lock. */
 void commit_hint(struct tree *tree);
 
 /* Waits until there is room for more unwritten contents.  With the lock, which is released meanwhile. */

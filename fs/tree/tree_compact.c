@@ -119,7 +119,7 @@ enum code compact_pack(struct tree *tree, uint32_t pack, uint64_t bytes, bool *l
     return CODE_OK;
 }
 
-static bool try_enter(struct tree *tree)
+bool compact_try_enter(struct tree *tree)
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
     if (tree->compact.busy)
@@ -169,7 +169,7 @@ static void step(struct tree *tree)
 
 void compact_some(struct tree *tree)
 {
-    if (!try_enter(tree))
+    if (!compact_try_enter(tree))
         return;
     step(tree);
     compact_leave(tree);

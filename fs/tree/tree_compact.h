@@ -7,6 +7,9 @@
 /* Does a little of it; the committer calls this after its rounds.  Without the lock. */
 void compact_some(struct tree *tree);
 
+/* False where somebody else moves chunks right now; else compact_leave ends it. */
+bool compact_try_enter(struct tree *tree);
+
 /* For who wants more of it (tree_collect.c): between the two nobody else moves chunks. */
 void compact_enter(struct tree *tree);
 void compact_leave(struct tree *tree);

@@ -9,19 +9,39 @@
 #include "tree_seal.h"
 #include "tree_space.h"
 
-enum code entry_find(struct tree *tree, struct node *folder, const char *name, struct node **out, struct failure *why)
-{
+/* A name as the catalog has it. */
+struct found {
     uint8_t sealed[SEAL_NAME_BYTES_MAX];
-    struct catalog_name row = {.parent = folder->row.inode, .bytes = sealed};
-    enum code code = seal_name(tree, folder, name, sealed, &row.count, why);
+    struct catalog_name row;
     uint64_t inode;
-    if (code == CODE_OK)
-        code = catalog_name_find(tree->catalog, &row, &inode, why);
-    if (code == CODE_NOT_FOUND)
-        return failure_set(why, CODE_NOT_FOUND, "there is no \"%s\"", name);
+};
+
+/* Looks for the name as each key that the folder's entries may be sealed with would have sealed it. */
+static enum code find_row(struct tree *tree, const struct node *folder, const char *name, struct found *found,
+                          struct failure *why)
+{
+    struct seal_generations range;
+    enum code code = seal_generations(tree, folder, &range, why);
     if (code != CODE_OK)
         return code;
-    code = node_get(tree, inode, out, why);
+    code = CODE_NOT_FOUND;
+    for (uint32_t generation = range.newest; code == CODE_NOT_FOUND && generation && generation >= range.oldest;
+         generation--) {
+        found->row = (struct catalog_name){.parent = folder->row.inode, .bytes = found->sealed};
+        code = seal_name(tree, folder, generation, name, found->sealed, &found->row.count, why);
+        if (code == CODE_OK)
+            code = catalog_name_find(tree->catalog, &found->row, &found->inode, why);
+    }
+    return code == CODE_NOT_FOUND ? failure_set(why, CODE_NOT_FOUND, "there is no \"%s\"", name) : code;
+}
+
+enum code entry_find(struct tree *tree, struct node *folder, const char *name, struct node **out, struct failure *why)
+{
+    struct found found;
+    enum code code = find_row(tree, folder, name, &found, why);
+    if (code != CODE_OK)
+        return code;
+    code = node_get(tree, found.inode, out, why);
     if (code == CODE_NOT_FOUND)
         return failure_set(why, CODE_CORRUPT, "\"%s\" leads nowhere (run: cytofs fsck)", name);
     if (code == CODE_OK && (*out)->row.links == 1)
@@ -35,7 +55,7 @@ enum code entry_insert(struct tree *tree, struct node *folder, const char *name,
         return failure_set(why, CODE_LINK_LIMIT, "the file has %u names already", node->row.links);
     uint8_t sealed[SEAL_NAME_BYTES_MAX];
     struct catalog_name row = {.parent = folder->row.inode, .bytes = sealed};
-    enum code code = seal_name(tree, folder, name, sealed, &row.count, why);
+    enum code code = seal_name(tree, folder, SEAL_NEWEST, name, sealed, &row.count, why);
     if (code == CODE_OK)
         code = catalog_name_insert(tree->catalog, &row, node->row.inode, why);
     if (code == CODE_EXISTS)
@@ -51,12 +71,11 @@ enum code entry_insert(struct tree *tree, struct node *folder, const char *name,
     return CODE_OK;
 }
 
-static enum code delete_name(struct tree *tree, struct node *folder, const char *name, struct failure *why)
+enum code entry_delete_name(struct tree *tree, struct node *folder, const char *name, struct failure *why)
 {
-    uint8_t sealed[SEAL_NAME_BYTES_MAX];
-    struct catalog_name row = {.parent = folder->row.inode, .bytes = sealed};
-    enum code code = seal_name(tree, folder, name, sealed, &row.count, why);
-    return code == CODE_OK ? catalog_name_delete(tree->catalog, &row, why) : code;
+    struct found found;
+    enum code code = find_row(tree, folder, name, &found, why);
+    return code == CODE_OK ? catalog_name_delete(tree->catalog, &found.row, why) : code;
 }
 
 enum code entry_collect(struct tree *tree, struct node *node, struct failure *why)
@@ -75,7 +94,7 @@ enum code entry_delete(struct tree *tree, struct node *folder, const char *name,
 {
     if (node->row.links == 0)
         return failure_set(why, CODE_CORRUPT, "\"%s\" is one name more than the file has (run: cytofs fsck)", name);
-    enum code code = delete_name(tree, folder, name, why);
+    enum code code = entry_delete_name(tree, folder, name, why);
     if (code != CODE_OK)
         return code;
     int64_t now_ns = timing_wall_ns();
@@ -90,11 +109,11 @@ enum code entry_delete(struct tree *tree, struct node *folder, const char *name,
 enum code entry_move(struct tree *tree, struct node *from, const char *from_name, struct node *to, const char *to_name,
                      struct node *node, struct failure *why)
 {
-    enum code code = delete_name(tree, from, from_name, why);
+    enum code code = entry_delete_name(tree, from, from_name, why);
     uint8_t sealed[SEAL_NAME_BYTES_MAX];
     struct catalog_name row = {.parent = to->row.inode, .bytes = sealed};
     if (code == CODE_OK)
-        code = seal_name(tree, to, to_name, sealed, &row.count, why);
+        code = seal_name(tree, to, SEAL_NEWEST, to_name, sealed, &row.count, why);
     if (code == CODE_OK)
         code = catalog_name_insert(tree->catalog, &row, node->row.inode, why);
     if (code != CODE_OK)
@@ -166,6 +185,11 @@ enum code entry_check_folder(const struct node *folder, bool server, struct fail
     if (folder->row.flags & CATALOG_INODE_SNAPSHOTS)
         return failure_set(why, CODE_NOT_PERMITTED,
                            ".snap holds snapshots only: mkdir makes one of the dataset, rmdir drops one");
+    bool made_by_lab = folder->row.inode == INODE_HOME || folder->row.inode == INODE_LAB_MEMBERS ||
+                       folder->row.inode == INODE_LAB_SPACES;
+    if (made_by_lab && !server)
+        return failure_set(why, CODE_NOT_PERMITTED, "what lies here is made by the lab: home/ has a folder a member, lab/members "
+                                                    "and lab/spaces a file each");
     if (folder->row.inode == INODE_ROOT && !server)
         return failure_set(why, CODE_NOT_PERMITTED,
                            "nothing can be made or removed beside the lab's own folders: use datasets, jobs, "

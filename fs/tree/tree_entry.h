@@ -16,6 +16,9 @@ MUST_CHECK enum code entry_insert(struct tree *tree, struct node *folder, const 
 MUST_CHECK enum code entry_delete(struct tree *tree, struct node *folder, const char *name, struct node *node,
                                   struct failure *why);
 
+/* Only takes the name out of the catalog. */
+MUST_CHECK enum code entry_delete_name(struct tree *tree, struct node *folder, const char *name, struct failure *why);
+
 /* Moves a name without counting. */
 MUST_CHECK enum code entry_move(struct tree *tree, struct node *from, const char *from_name, struct node *to,
                                 const char *to_name, struct node *node, struct failure *why);

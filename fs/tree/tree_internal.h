@@ -49,6 +49,9 @@ enum {
     INODE_MODELS,
     INODE_LAB,
     INODE_LAB_NODES,
+    INODE_HOME,
+    INODE_LAB_MEMBERS,
+    INODE_LAB_SPACES,
     INODE_FIRST_FREE = 16
 };
 enum { SPACE_LAB = 1, SPACE_REGISTRY, SPACE_FIRST_FREE };
@@ -115,6 +118,7 @@ struct tree {
     struct space **spaces; /* by number, ascending; heap objects that live until the tree is closed */
     size_t space_count;
     struct space *retired_spaces;
+    uint64_t rotations; /* of keys, since the tree was opened */
     uint64_t next_space;
 
     struct derived **derived_buckets; /* by (folder, name) */
@@ -173,6 +177,19 @@ struct tree {
         uint64_t bytes_moved; /* ever */
         bool busy;            /* somebody moves chunks; waited for on commit.finished.  Under the lock, the rest is his */
     } compact;                /* tree_compact.c */
+
+    struct {
+        uint64_t space;       /* being sealed anew; 0: none */
+        int64_t next_look_ns; /* monotonic: when to look for one */
+        enum { RESEAL_NODES, RESEAL_CHUNKS } phase;
+        uint64_t inode;              /* nodes up to here are done */
+        uint32_t pack, last_pack;    /* the one at hand; the last one when it began */
+        uint32_t last_emptied, damaged;
+        uint64_t offset, bytes;      /* in the pack; moved */
+        bool emptying, found;        /* the pack at hand; the pass has found something */
+        bool counts;                 /* the pass began with nothing in flight: if it finds nothing, it is the last */
+        unsigned passes;
+    } reseal; /* tree_reseal.c: the committer's own, changed with the lock */
 
     pthread_rwlock_t packs_lock;
 

@@ -16,6 +16,7 @@
 #include "tree_entry.h"
 #include "tree_operation.h"
 #include "tree_seal.h"
+#include "tree_share.h"
 #include "tree_snapshot.h"
 #include "tree_space.h"
 #include "tree_watch.h"
@@ -30,6 +31,16 @@ enum code names_folder(struct tree *tree, struct node_id id, struct node **out, 
     return code;
 }
 
+/* A space's folder that one has no key for shows that one may do nothing with it. */
+static struct node_attributes describe(struct tree *tree, const struct node *node)
+{
+    struct node_attributes attributes = node_describe(node);
+    struct space *space;
+    if (node->row.flags & CATALOG_INODE_SPACE_ROOT && space_find(tree, node->row.space, &space, NULL) == CODE_DENIED)
+        attributes.mode = 0;
+    return attributes;
+}
+
 static enum code lookup_stored(struct tree *tree, struct node_id folder, const char *name, struct node_attributes *out,
                                struct failure *why)
 {
@@ -39,7 +50,7 @@ static enum code lookup_stored(struct tree *tree, struct node_id folder, const c
     if (code == CODE_OK)
         code = entry_find(tree, parent, name, &node, why);
     if (code == CODE_OK)
-        *out = node_describe(node);
+        *out = describe(tree, node);
     else if (code == CODE_NOT_FOUND && parent && parent->row.flags & CATALOG_INODE_SNAPSHOTS)
         code = alias_find(tree, parent, name, out, why);
     return code;
@@ -77,7 +88,7 @@ enum code tree_attributes(struct tree *tree, struct node_id id, struct node_attr
     struct node *node;
     enum code code = node_get(tree, id.value, &node, why);
     if (code == CODE_OK)
-        *out = node_describe(node);
+        *out = describe(tree, node);
     return code;
 }
 
@@ -103,7 +114,9 @@ static enum code choose_space(struct tree *tree, const struct node *folder, stru
         return CODE_OK;
     row->space = tree->next_space++; /* never reused, even if this fails */
     row->flags |= CATALOG_INODE_SPACE_ROOT;
-    return space_make(tree, row->space, why);
+    SCOPE_ROSTER everyone = {.everyone = true};
+    enum code code = share_new_roster(tree, true, &everyone, why);
+    return code == CODE_OK ? space_make(tree, row->space, &everyone, why) : code;
 }
 
 static enum code keep_target(struct tree *tree, struct node *link, const char *target, struct failure *why)

@@ -22,6 +22,7 @@
 #include "tree_commit.h"
 #include "tree_recent.h"
 #include "tree_seal.h"
+#include "tree_space.h"
 
 
 static size_t bucket_of(const struct tree *tree, uint64_t inode)
@@ -167,8 +168,12 @@ enum code node_get(struct tree *tree, uint64_t inode, struct node **out, struct 
 enum code node_make(struct tree *tree, const struct catalog_inode *row, struct node **out, struct failure *why)
 {
     struct catalog_inode fresh = *row;
+    struct space *space;
+    enum code code = space_find(tree, row->space, &space, why);
+    if (code != CODE_OK)
+        return code;
     fresh.inode = fresh.origin = tree->next_inode;
-    fresh.generation = 1;
+    fresh.generation = space->generation;
     fresh.access_ns = fresh.modify_ns = fresh.change_ns = fresh.stamp_ns = timing_wall_ns();
     fresh.stamp = tree->last_stamp; /* node_stamp gives it a new one, and to the folders above */
     struct node *node = insert(tree, &fresh);

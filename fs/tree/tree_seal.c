@@ -32,20 +32,73 @@ static enum code check_name(const char *name, size_t length, struct failure *why
     return CODE_OK;
 }
 
-enum code seal_name(struct tree *tree, const struct node *folder, const char *name, uint8_t sealed[SEAL_NAME_BYTES_MAX],
-                    size_t *count, struct failure *why)
+enum code seal_generations(struct tree *tree, const struct node *node, struct seal_generations *out,
+                           struct failure *why)
+{
+    struct space *space;
+    enum code code = space_find(tree, node->row.space, &space, why);
+    if (code == CODE_OK)
+        *out = (struct seal_generations){space->generation, node->row.generation};
+    return code;
+}
+
+/* The keys of one generation of the node's space. */
+static enum code find_keys(struct tree *tree, const struct node *node, uint32_t generation,
+                           const struct space_keys **out, struct failure *why)
+{
+    struct space *space;
+    enum code code = space_find(tree, node->row.space, &space, why);
+    if (code != CODE_OK)
+        return code;
+    *out = space_keys_of(space, generation == SEAL_NEWEST ? space->generation : generation);
+    return *out ? CODE_OK : failure_set(why, CODE_DENIED, "this was sealed with a key that you were not given");
+}
+
+/* Tries the generations that the node's things may be sealed with: `open` gives CODE_CORRUPT where it is another's. */
+typedef enum code open_with(const struct space_keys *keys, const void *message, void *plain, struct failure *why);
+
+static enum code open_siv(const struct space_keys *keys, const void *message, void *plain, struct failure *why)
+{
+    return siv_open(keys->names, message, plain, why);
+}
+
+static enum code open_xattr(const struct space_keys *keys, const void *message, void *plain, struct failure *why)
+{
+    return aead_open(keys->xattrs, message, plain, why);
+}
+
+static enum code try_generations(struct tree *tree, const struct node *node, open_with *open, const void *message,
+                                 void *plain, struct failure *why)
+{
+    struct seal_generations range;
+    enum code code = seal_generations(tree, node, &range, why);
+    if (code != CODE_OK)
+        return code;
+    code = failure_set(why, CODE_CORRUPT, "its key is of a generation that does not exist");
+    for (uint32_t generation = range.newest; code == CODE_CORRUPT && generation && generation >= range.oldest;
+         generation--) {
+        const struct space_keys *keys;
+        code = find_keys(tree, node, generation, &keys, why);
+        if (code == CODE_OK)
+            code = open(keys, message, plain, why);
+    }
+    return code;
+}
+
+enum code seal_name(struct tree *tree, const struct node *folder, uint32_t generation, const char *name,
+                    uint8_t sealed[SEAL_NAME_BYTES_MAX], size_t *count, struct failure *why)
 {
     size_t length = strlen(name);
-    struct space *space;
+    const struct space_keys *keys;
     enum code code = check_name(name, length, why);
     if (code == CODE_OK)
-        code = space_find(tree, folder->row.space, &space, why);
+        code = find_keys(tree, folder, generation, &keys, why);
     if (code != CODE_OK)
         return code;
     uint8_t place[PLACE_BYTES];
     put_place(place, LABEL_NAME, folder->row.origin);
     *count = length + SIV_OVERHEAD;
-    return siv_seal(space->keys.names, &(struct siv_message){place, sizeof place, name, length}, sealed, why);
+    return siv_seal(keys->names, &(struct siv_message){place, sizeof place, name, length}, sealed, why);
 }
 
 enum code seal_open_name(struct tree *tree, const struct node *folder, const void *sealed, size_t count,
@@ -53,25 +106,22 @@ enum code seal_open_name(struct tree *tree, const struct node *folder, const voi
 {
     if (count <= SIV_OVERHEAD || count > SEAL_NAME_BYTES_MAX)
         return failure_set(why, CODE_CORRUPT, "the catalog: a name has %zu bytes", count);
-    struct space *space;
-    enum code code = space_find(tree, folder->row.space, &space, why);
-    if (code != CODE_OK)
-        return code;
     uint8_t place[PLACE_BYTES];
     put_place(place, LABEL_NAME, folder->row.origin);
-    code = siv_open(space->keys.names, &(struct siv_message){place, sizeof place, sealed, count}, name, why);
+    enum code code = try_generations(tree, folder, open_siv,
+                                     &(struct siv_message){place, sizeof place, sealed, count}, name, why);
     if (code != CODE_OK)
-        return failure_wrap(why, code, "the catalog: a name");
+        return code == CODE_CORRUPT ? failure_wrap(why, code, "the catalog: a name") : code;
     name[count - SIV_OVERHEAD] = 0;
     return CODE_OK;
 }
 
-/* Seals a text of 1 .. SIV_PLAIN_MAX bytes with the space's key for names. */
-static enum code seal_text(struct tree *tree, const struct node *node, uint8_t label, const char *text,
-                           struct buffer *out, struct failure *why)
+/* Seals a text of 1 .. SIV_PLAIN_MAX bytes with a key for names. */
+static enum code seal_text(struct tree *tree, const struct node *node, uint32_t generation, uint8_t label,
+                           const char *text, struct buffer *out, struct failure *why)
 {
-    struct space *space;
-    enum code code = space_find(tree, node->row.space, &space, why);
+    const struct space_keys *keys;
+    enum code code = find_keys(tree, node, generation, &keys, why);
     if (code != CODE_OK)
         return code;
     size_t length = strlen(text);
@@ -80,7 +130,7 @@ static enum code seal_text(struct tree *tree, const struct node *node, uint8_t l
     void *sealed = buffer_reserve(out, length + SIV_OVERHEAD);
     if (!sealed)
         return failure_set(why, CODE_NO_MEMORY, "sealing a text: no memory");
-    code = siv_seal(space->keys.names, &(struct siv_message){place, sizeof place, text, length}, sealed, why);
+    code = siv_seal(keys->names, &(struct siv_message){place, sizeof place, text, length}, sealed, why);
     if (code == CODE_OK)
         out->length += length + SIV_OVERHEAD;
     return code;
@@ -89,10 +139,6 @@ static enum code seal_text(struct tree *tree, const struct node *node, uint8_t l
 static enum code open_text(struct tree *tree, const struct node *node, uint8_t label, const void *sealed, size_t count,
                            struct buffer *out, struct failure *why)
 {
-    struct space *space;
-    enum code code = space_find(tree, node->row.space, &space, why);
-    if (code != CODE_OK)
-        return code;
     if (count <= SIV_OVERHEAD || count > SIV_PLAIN_MAX)
         return failure_set(why, CODE_CORRUPT, "the catalog: a sealed text has %zu bytes", count);
     uint8_t place[PLACE_BYTES];
@@ -100,10 +146,11 @@ static enum code open_text(struct tree *tree, const struct node *node, uint8_t l
     char *plain = buffer_reserve(out, count - SIV_OVERHEAD);
     if (!plain)
         return failure_set(why, CODE_NO_MEMORY, "opening a text: no memory");
-    code = siv_open(space->keys.names, &(struct siv_message){place, sizeof place, sealed, count}, plain, why);
+    enum code code =
+        try_generations(tree, node, open_siv, &(struct siv_message){place, sizeof place, sealed, count}, plain, why);
     if (code != CODE_OK) {
         plain[0] = 0;
-        return failure_wrap(why, code, "the catalog: a sealed text");
+        return code == CODE_CORRUPT ? failure_wrap(why, code, "the catalog: a sealed text") : code;
     }
     out->length += count - SIV_OVERHEAD;
     out->data[out->length] = 0;
@@ -113,7 +160,7 @@ static enum code open_text(struct tree *tree, const struct node *node, uint8_t l
 enum code seal_target(struct tree *tree, const struct node *link, const char *target, struct buffer *out,
                       struct failure *why)
 {
-    return seal_text(tree, link, LABEL_TARGET, target, out, why);
+    return seal_text(tree, link, SEAL_NEWEST, LABEL_TARGET, target, out, why);
 }
 
 enum code seal_open_target(struct tree *tree, const struct node *link, const struct buffer *sealed, struct buffer *out,
@@ -122,10 +169,10 @@ enum code seal_open_target(struct tree *tree, const struct node *link, const str
     return open_text(tree, link, LABEL_TARGET, sealed->data, sealed->length, out, why);
 }
 
-enum code seal_xattr_name(struct tree *tree, const struct node *node, const char *name, struct buffer *out,
-                          struct failure *why)
+enum code seal_xattr_name(struct tree *tree, const struct node *node, uint32_t generation, const char *name,
+                          struct buffer *out, struct failure *why)
 {
-    return seal_text(tree, node, LABEL_XATTR_NAME, name, out, why);
+    return seal_text(tree, node, generation, LABEL_XATTR_NAME, name, out, why);
 }
 
 enum code seal_open_xattr_name(struct tree *tree, const struct node *node, const void *sealed, size_t count,
@@ -149,8 +196,8 @@ enum code seal_xattr(struct tree *tree, const struct node *node, const struct bu
                      size_t count, struct buffer *out, struct failure *why)
 {
     SCOPE_BUFFER place = {0};
-    struct space *space;
-    enum code code = space_find(tree, node->row.space, &space, why);
+    const struct space_keys *keys;
+    enum code code = find_keys(tree, node, SEAL_NEWEST, &keys, why);
     if (code == CODE_OK)
         code = value_place(node, sealed_name, &place, why);
     if (code != CODE_OK)
@@ -159,7 +206,7 @@ enum code seal_xattr(struct tree *tree, const struct node *node, const struct bu
     if (!sealed)
         return failure_set(why, CODE_NO_MEMORY, "sealing an attribute: no memory");
     struct aead_message message = {place.data, place.length, value, count};
-    code = aead_seal(space->keys.xattrs, &message, sealed, why);
+    code = aead_seal(keys->xattrs, &message, sealed, why);
     if (code == CODE_OK)
         out->length += count + AEAD_OVERHEAD;
     return code;
@@ -169,10 +216,7 @@ enum code seal_open_xattr(struct tree *tree, const struct node *node, const stru
                           const struct buffer *sealed, struct buffer *out, struct failure *why)
 {
     SCOPE_BUFFER place = {0};
-    struct space *space;
-    enum code code = space_find(tree, node->row.space, &space, why);
-    if (code == CODE_OK)
-        code = value_place(node, sealed_name, &place, why);
+    enum code code = value_place(node, sealed_name, &place, why);
     if (code != CODE_OK)
         return code;
     if (sealed->length < AEAD_OVERHEAD)
@@ -182,9 +226,9 @@ enum code seal_open_xattr(struct tree *tree, const struct node *node, const stru
     if (!plain)
         return failure_set(why, CODE_NO_MEMORY, "opening an attribute: no memory");
     struct aead_message message = {place.data, place.length, sealed->data, sealed->length};
-    code = aead_open(space->keys.xattrs, &message, plain, why);
+    code = try_generations(tree, node, open_xattr, &message, plain, why);
     if (code != CODE_OK)
-        return failure_wrap(why, code, "the catalog: an attribute");
+        return code == CODE_CORRUPT ? failure_wrap(why, code, "the catalog: an attribute") : code;
     out->length += count;
     out->data[out->length] = 0;
     return CODE_OK;
@@ -219,10 +263,14 @@ enum code seal_open_chunk(const struct seal_place *place, const struct catalog_c
     if (row->bytes < AEAD_OVERHEAD || memcmp(sealed, row->nonce, AEAD_NONCE_BYTES) != 0)
         return failure_set(why, CODE_CORRUPT, "part %llu of the file is not the one that was written last",
                            (unsigned long long)place->index + 1);
+    const struct space_keys *keys = space_keys_of(place->space, row->generation);
+    if (!keys)
+        return failure_set(why, CODE_DENIED, "part %llu of the file was sealed with a key that you were not given",
+                           (unsigned long long)place->index + 1);
     uint8_t associated[CHUNK_PLACE_BYTES];
     put_chunk_place(associated, place);
     struct aead_message message = {associated, sizeof associated, sealed, row->bytes};
-    enum code code = aead_open(place->space->keys.contents, &message, plain, why);
+    enum code code = aead_open(keys->contents, &message, plain, why);
     return code == CODE_OK ? code
                            : failure_wrap(why, code, "part %llu of the file", (unsigned long long)place->index + 1);
 }

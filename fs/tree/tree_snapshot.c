@@ -240,11 +240,7 @@ static enum code drop(struct tree *tree, struct node *snapshots, const char *lab
         return code;
     if (is_in_use(tree))
         return failure_set(why, CODE_BUSY, "the snapshot \"%s\" is being read", label);
-    uint8_t sealed[SEAL_NAME_BYTES_MAX];
-    struct catalog_name name = {.parent = snapshots->row.inode, .bytes = sealed};
-    code = seal_name(tree, snapshots, label, sealed, &name.count, why);
-    if (code == CODE_OK)
-        code = catalog_name_delete(tree->catalog, &name, why);
+    code = entry_delete_name(tree, snapshots, label, why);
     if (code == CODE_OK)
         code = catalog_snapshot_delete(tree->catalog, why);
     entry_touch(tree, snapshots, timing_wall_ns());

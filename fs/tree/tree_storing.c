@@ -31,7 +31,7 @@ enum code storing_put(struct tree *tree, const struct storing_place *place, uint
         return failure_set(why, CODE_NO_MEMORY, "writing: no memory");
     const struct seal_place seal = {.space = place->space, .origin = place->origin, .index = index};
     struct chunk_address address;
-    *row = (struct catalog_chunk){.inode = place->inode, .index = index, .generation = 1};
+    *row = (struct catalog_chunk){.inode = place->inode, .index = index, .generation = place->space->generation};
     enum code code = seal_chunk(&seal, plain, length, sealed, row->nonce, why);
     if (code == CODE_OK)
         code = chunk_store_put(tree->chunks, sealed, length + AEAD_OVERHEAD, &address, why);
@@ -46,7 +46,7 @@ enum code storing_put(struct tree *tree, const struct storing_place *place, uint
 
 void storing_begin(struct tree *tree, struct storing *storing)
 {
-    *storing = (struct storing){.floor = tree->newest_pack, .next = tree->storing};
+    *storing = (struct storing){.floor = tree->newest_pack, .rotations = tree->rotations, .next = tree->storing};
     if (tree->storing)
         tree->storing->previous = storing;
     tree->storing = storing;

@@ -25,7 +25,8 @@ MUST_CHECK enum code storing_put(struct tree *tree, const struct storing_place *
 /* A thread that puts chunks without the lock.  From begin to end, both with the lock, no pack is taken for dead that one of
  * them may lie in; they are to be in pieces before the lock is released after the end.  rows: those that were put. */
 struct storing {
-    uint32_t floor; /* no lower pack can hold one of them */
+    uint32_t floor;     /* no lower pack can hold one of them */
+    uint64_t rotations; /* tree->rotations when it began: newer keys are not used */
     struct storing *previous, *next;
 };
 void storing_begin(struct tree *tree, struct storing *storing);

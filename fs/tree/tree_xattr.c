@@ -19,37 +19,64 @@ static enum code check_name(const char *name, struct failure *why)
     return CODE_OK;
 }
 
-/* The node and the sealed name of an attribute; with the lock. */
+/* The node, and the attribute's name as it is sealed: as the catalog has it, else as it would get it.  With the lock; *found
+ * tells which. */
 static enum code find(struct tree *tree, struct node_id id, const char *name, struct node **node,
-                      struct buffer *sealed_name, struct failure *why)
+                      struct buffer *sealed_name, bool *found, struct failure *why)
 {
+    struct seal_generations range;
+    *found = false;
     if (tree_is_derived(id))
         return failure_set(why, CODE_UNSUPPORTED, "a derived file has no extended attributes");
     enum code code = check_name(name, why);
     if (code == CODE_OK)
         code = node_get(tree, id.value, node, why);
-    return code == CODE_OK ? seal_xattr_name(tree, *node, name, sealed_name, why) : code;
+    if (code == CODE_OK)
+        code = seal_generations(tree, *node, &range, why);
+    for (uint32_t generation = range.newest; code == CODE_OK && generation && generation >= range.oldest; generation--) {
+        SCOPE_BUFFER ignored = {0};
+        buffer_clear(sealed_name);
+        code = seal_xattr_name(tree, *node, generation, name, sealed_name, why);
+        if (code != CODE_OK)
+            return code;
+        struct catalog_attribute row = {
+            .inode = (*node)->row.inode, .name = sealed_name->data, .name_count = sealed_name->length};
+        code = catalog_attribute_get(tree->catalog, &row, &ignored, why);
+        *found = code == CODE_OK;
+        if (code != CODE_NO_DATA)
+            return code;
+        code = CODE_OK;
+    }
+    if (code != CODE_OK)
+        return code;
+    buffer_clear(sealed_name);
+    return seal_xattr_name(tree, *node, SEAL_NEWEST, name, sealed_name, why);
 }
 
-static enum code set(struct tree *tree, struct node *node, const struct buffer *sealed_name, const struct buffer *value,
-                     int flags, struct failure *why)
+/* Puts the value under the name's newest form; an older form goes. */
+static enum code set(struct tree *tree, struct node *node, const char *name, const struct buffer *old_name,
+                     const struct buffer *value, struct failure *why)
 {
-    struct catalog_attribute row = {.inode = node->row.inode,
-                                    .name = sealed_name->data,
-                                    .name_count = sealed_name->length,
-                                    .value = value->data,
-                                    .value_count = value->length};
-    SCOPE_BUFFER old = {0};
-    enum code code = catalog_attribute_get(tree->catalog, &row, &old, why);
-    if (code == CODE_OK && flags & XATTR_CREATE_FLAG)
-        return failure_set(why, CODE_EXISTS, "the file has such an attribute already");
-    if (code == CODE_NO_DATA && flags & XATTR_REPLACE_FLAG)
-        return failure_set(why, CODE_NO_DATA, "the file has no such attribute");
-    if (code != CODE_OK && code != CODE_NO_DATA)
+    SCOPE_BUFFER new_name = {0};
+    SCOPE_BUFFER sealed = {0};
+    struct catalog_attribute old = {
+        .inode = node->row.inode, .name = old_name->data, .name_count = old_name->length};
+    enum code code = seal_xattr_name(tree, node, SEAL_NEWEST, name, &new_name, why);
+    if (code == CODE_OK)
+        code = seal_xattr(tree, node, &new_name, buffer_text(value), value->length, &sealed, why);
+    if (code != CODE_OK)
         return code;
+    struct catalog_attribute row = {.inode = node->row.inode,
+                                    .name = new_name.data,
+                                    .name_count = new_name.length,
+                                    .value = sealed.data,
+                                    .value_count = sealed.length};
     node_change(tree, node);
     node->row.change_ns = timing_wall_ns();
-    return catalog_attribute_put(tree->catalog, &row, why);
+    bool same = old.name_count == row.name_count && memcmp(old.name, row.name, row.name_count) == 0;
+    if (!same)
+        code = catalog_attribute_delete(tree->catalog, &old, why);
+    return code == CODE_OK || code == CODE_NO_DATA ? catalog_attribute_put(tree->catalog, &row, why) : code;
 }
 
 static enum code check_frozen(const struct node *node, struct failure *why)
@@ -66,18 +93,24 @@ enum code tree_set_xattr(struct tree *tree, struct node_id id, const char *name,
                            TREE_XATTR_BYTES_MAX);
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
     SCOPE_BUFFER sealed_name = {0};
-    SCOPE_BUFFER sealed = {0};
+    SCOPE_BUFFER plain = {0};
     struct node *node = NULL;
-    enum code code = operation_begin(tree, why);
+    bool found;
+    buffer_append(&plain, value, count);
+    enum code code = buffer_check(&plain, "an attribute", why);
+    if (code == CODE_OK)
+        code = operation_begin(tree, why);
     if (code != CODE_OK)
         return code;
-    code = find(tree, id, name, &node, &sealed_name, why);
+    code = find(tree, id, name, &node, &sealed_name, &found, why);
     if (code == CODE_OK)
         code = check_frozen(node, why);
+    if (code == CODE_OK && found && flags & XATTR_CREATE_FLAG)
+        code = failure_set(why, CODE_EXISTS, "the file has such an attribute already");
+    if (code == CODE_OK && !found && flags & XATTR_REPLACE_FLAG)
+        code = failure_set(why, CODE_NO_DATA, "the file has no such attribute");
     if (code == CODE_OK)
-        code = seal_xattr(tree, node, &sealed_name, value, count, &sealed, why);
-    if (code == CODE_OK)
-        code = set(tree, node, &sealed_name, &sealed, flags, why);
+        code = set(tree, node, name, &sealed_name, &plain, why);
     code = operation_end(tree, code, why);
     if (code == CODE_OK)
         node_stamp(tree, node, timing_wall_ns());
@@ -101,9 +134,10 @@ enum code tree_get_xattr(struct tree *tree, struct node_id id, const char *name,
     SCOPE_BUFFER sealed_name = {0};
     SCOPE_BUFFER sealed = {0};
     struct node *node;
+    bool found;
     if (tree_is_derived(id))
         return failure_set(why, CODE_NO_DATA, "a derived file has no extended attributes");
-    enum code code = find(tree, id, name, &node, &sealed_name, why);
+    enum code code = find(tree, id, name, &node, &sealed_name, &found, why);
     if (code != CODE_OK)
         return code;
     if (get_shown(node, name, value))
@@ -159,10 +193,11 @@ enum code tree_remove_xattr(struct tree *tree, struct node_id id, const char *na
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
     SCOPE_BUFFER sealed_name = {0};
     struct node *node = NULL;
+    bool found;
     enum code code = operation_begin(tree, why);
     if (code != CODE_OK)
         return code;
-    code = find(tree, id, name, &node, &sealed_name, why);
+    code = find(tree, id, name, &node, &sealed_name, &found, why);
     if (code == CODE_OK)
         code = check_frozen(node, why);
     if (code == CODE_OK) {

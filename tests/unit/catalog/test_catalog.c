@@ -223,7 +223,7 @@ static void spaces_wraps_and_members_come_back(void **state)
     struct catalog *catalog = *state;
     struct failure why;
     struct catalog_member member = {.id = {1, 2}, .public_key = {3}, .name = "ada"}, found;
-    struct catalog_space space = {.space = 4, .id = {9}, .generation = 1}, got;
+    struct catalog_space space = {.space = 4, .id = {9}, .generation = 1, .oldest = 1}, got;
     assert_code_ok(catalog_space_add_member(catalog, &member, &why), why);
     assert_code_ok(catalog_space_find_member(catalog, member.id, &found, &why), why);
     assert_string_equal(found.name, "ada");
@@ -239,6 +239,60 @@ static void spaces_wraps_and_members_come_back(void **state)
     assert_int_equal(got.space, 4);
     assert_code_ok(catalog_space_delete(catalog, 4, &why), why);
     assert_int_equal(catalog_space_get_wrap(catalog, &wrap, &why), CODE_NO_DATA);
+}
+
+static void a_rotated_space_loses_old_wraps_and_those_of_who_left(void **state)
+{
+    struct catalog *catalog = *state;
+    struct failure why;
+    struct catalog_member members[2] = {{.id = {1}, .name = "ada"}, {.id = {2}, .name = "bob", .flags = 1}}, found;
+    struct catalog_space space = {.space = 4, .id = {9}, .generation = 1, .oldest = 1}, got;
+    assert_code_ok(catalog_space_put(catalog, &space, &why), why);
+    for (int i = 0; i < 2; i++) {
+        assert_code_ok(catalog_space_add_member(catalog, &members[i], &why), why);
+        for (uint32_t generation = 1; generation <= 2; generation++) {
+            struct catalog_wrap wrap = {.space = 4,
+                                        .member = members[i].member,
+                                        .sender = members[0].member,
+                                        .generation = generation,
+                                        .count = 1};
+            assert_code_ok(catalog_space_put_wrap(catalog, &wrap, &why), why);
+        }
+    }
+    space.generation = 2;
+    space.shared = true;
+    assert_code_ok(catalog_space_set(catalog, &space, &why), why);
+    assert_code_ok(catalog_space_next(catalog, 3, &got, &why), why);
+    assert_true(got.generation == 2 && got.oldest == 1 && got.shared);
+    uint64_t holder;
+    assert_code_ok(catalog_space_delete_wraps_of(catalog, 4, members[0].member, &why), why);
+    assert_code_ok(catalog_space_next_holder(catalog, 4, 0, &holder, &why), why);
+    assert_int_equal(holder, members[1].member);
+    assert_int_equal(catalog_space_next_holder(catalog, 4, holder, &holder, &why), CODE_NO_DATA);
+    assert_code_ok(catalog_space_delete_old_wraps(catalog, 4, 2, &why), why);
+    struct catalog_wrap wrap = {.space = 4, .member = members[1].member, .generation = 1};
+    assert_int_equal(catalog_space_get_wrap(catalog, &wrap, &why), CODE_NO_DATA);
+    wrap.generation = 2;
+    assert_code_ok(catalog_space_get_wrap(catalog, &wrap, &why), why);
+    assert_code_ok(catalog_space_remove_member(catalog, members[1].member, &why), why);
+    assert_code_ok(catalog_space_next_member(catalog, members[0].member, &found, &why), why);
+    assert_true(found.flags == 1 && found.added_ms > 0 && found.removed_ms >= found.added_ms);
+
+    SCOPE_BUFFER readers = {0};
+    assert_code_ok(catalog_space_get_readers(catalog, 4, &readers, &why), why);
+    assert_int_equal(readers.length, 0);
+    assert_code_ok(catalog_space_set_readers(catalog, 4, "sealed", 6, &why), why);
+    assert_code_ok(catalog_space_get_readers(catalog, 4, &readers, &why), why);
+    assert_string_equal(buffer_text(&readers), "sealed");
+}
+
+static void impossible_generations_are_refused(void **state)
+{
+    struct catalog *catalog = *state;
+    struct failure why;
+    struct catalog_space space = {.space = 4, .id = {9}, .generation = 1, .oldest = 2}, got;
+    assert_code_ok(catalog_space_put(catalog, &space, &why), why);
+    assert_int_equal(catalog_space_next(catalog, 3, &got, &why), CODE_CORRUPT);
 }
 
 struct file_lab {
@@ -365,6 +419,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_copy_has_everything_but_what_is_left_out, open_memory, close_catalog),
         cmocka_unit_test_setup_teardown(attributes_come_and_go, open_memory, close_catalog),
         cmocka_unit_test_setup_teardown(spaces_wraps_and_members_come_back, open_memory, close_catalog),
+        cmocka_unit_test_setup_teardown(a_rotated_space_loses_old_wraps_and_those_of_who_left, open_memory,
+                                        close_catalog),
+        cmocka_unit_test_setup_teardown(impossible_generations_are_refused, open_memory, close_catalog),
         cmocka_unit_test(what_was_not_committed_is_gone_after_closing),
         cmocka_unit_test(newer_and_foreign_files_are_refused),
         cmocka_unit_test(no_statement_reads_a_growing_table_from_end_to_end),

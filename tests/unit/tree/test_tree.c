@@ -37,7 +37,7 @@ static void a_new_lab_has_its_folders(void **state)
     struct lab *lab = *state;
     SCOPE_BUFFER names = {0};
     lab_list(lab, "", &names);
-    assert_string_equal(buffer_text(&names), "datasets experiments jobs lab models");
+    assert_string_equal(buffer_text(&names), "datasets experiments home jobs lab models");
     assert_string_equal(tree_member_name(lab->tree), "ada");
 }
 

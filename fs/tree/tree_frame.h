@@ -1,0 +1,15 @@
+/* The lab's frame: the root, its fixed folders, the first spaces, each member's home. */
+#ifndef CYTOFS_TREE_FRAME_H
+#define CYTOFS_TREE_FRAME_H
+
+#include "tree_internal.h"
+
+/* Fills a new catalog: the first member (and the recovery key, where there is one), spaces, folders, home.  With the lock,
+ * inside an operation. */
+MUST_CHECK enum code frame_make(struct tree *tree, const struct tree_open_options *options, struct failure *why);
+
+/* Adds what a lab lacks: folders that came with later versions, lists of readers, the home of a member who opens it for the
+ * first time.  With the lock. */
+MUST_CHECK enum code frame_complete(struct tree *tree, struct failure *why);
+
+#endif

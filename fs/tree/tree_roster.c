@@ -1,0 +1,144 @@
+/* Lists of readers: see tree_roster.h. */
+#include "tree_roster.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "hex.h"
+#include "key_lines.h"
+
+#define MAGIC     "cytofs readers 1"
+#define ID_DIGITS (2 * IDENTITY_BYTES)
+#define KEY_DIGITS (2 * MEMBER_KEY_BYTES)
+
+void roster_free(struct roster *roster)
+{
+    free(roster->readers);
+    *roster = (struct roster){0};
+}
+
+enum code roster_copy(const struct roster *from, struct roster *out, struct failure *why)
+{
+    *out = (struct roster){.everyone = from->everyone, .due = from->due};
+    for (size_t i = 0; i < from->count; i++) {
+        enum code code = roster_add(out, &from->readers[i], why);
+        if (code != CODE_OK) {
+            roster_free(out);
+            return code;
+        }
+    }
+    return CODE_OK;
+}
+
+struct reader *roster_find(const struct roster *roster, const struct member_id *id)
+{
+    for (size_t i = 0; i < roster->count; i++)
+        if (memcmp(roster->readers[i].public.id.bytes, id->bytes, IDENTITY_BYTES) == 0)
+            return &roster->readers[i];
+    return NULL;
+}
+
+struct reader *roster_find_name(const struct roster *roster, const char *name)
+{
+    struct reader *found = NULL;
+    for (size_t i = 0; i < roster->count; i++)
+        if (strcmp(roster->readers[i].name, name) == 0 && (!found || found->former))
+            found = &roster->readers[i];
+    return found;
+}
+
+enum code roster_add(struct roster *roster, const struct reader *reader, struct failure *why)
+{
+    struct reader *same = roster_find(roster, &reader->public.id);
+    if (same) {
+        *same = *reader;
+        return CODE_OK;
+    }
+    if (roster->count == ROSTER_READERS_MAX)
+        return failure_set(why, CODE_TOO_LARGE, "there are %d members already, with those that have left",
+                           ROSTER_READERS_MAX);
+    struct reader *readers = realloc(roster->readers, (roster->count + 1) * sizeof *readers);
+    if (!readers)
+        return failure_set(why, CODE_NO_MEMORY, "listing who may read: no memory");
+    roster->readers = readers;
+    readers[roster->count++] = *reader;
+    return CODE_OK;
+}
+
+void roster_remove(struct roster *roster, const struct member_id *id)
+{
+    struct reader *reader = roster_find(roster, id);
+    if (!reader)
+        return;
+    size_t behind = roster->count - (size_t)(reader - roster->readers) - 1;
+    memmove(reader, reader + 1, behind * sizeof *reader);
+    roster->count--;
+}
+
+void roster_print(const struct roster *roster, struct buffer *out)
+{
+    buffer_printf(out, MAGIC "\neveryone %s\ndue %s\n", roster->everyone ? "yes" : "no", roster->due ? "yes" : "no");
+    for (size_t i = 0; i < roster->count; i++) {
+        const struct reader *reader = &roster->readers[i];
+        char id[HEX_TEXT_BYTES(IDENTITY_BYTES)], key[HEX_TEXT_BYTES(MEMBER_KEY_BYTES)];
+        hex_encode(reader->public.id.bytes, IDENTITY_BYTES, id);
+        hex_encode(reader->public.key, MEMBER_KEY_BYTES, key);
+        buffer_printf(out, "%s %s %s %u %s\n", reader->former ? "former" : "reader", id, key, reader->flags,
+                      reader->name);
+    }
+}
+
+static bool take_answer(struct key_lines *lines, const char *question, bool *answer)
+{
+    struct key_text line;
+    if (!key_lines_take(lines, &line) || !key_lines_skip(&line, question))
+        return false;
+    *answer = key_lines_skip(&line, "yes");
+    return (*answer || key_lines_skip(&line, "no")) && line.count == 0;
+}
+
+static bool take_digits(struct key_text *line, void *bytes, size_t digits)
+{
+    if (line->count <= digits || line->bytes[digits] != ' ' || !hex_decode(line->bytes, digits, bytes, digits / 2))
+        return false;
+    line->bytes += digits + 1;
+    line->count -= digits + 1;
+    return true;
+}
+
+static bool parse_reader(struct key_text line, struct reader *out)
+{
+    *out = (struct reader){0};
+    out->former = key_lines_skip(&line, "former ");
+    if (!out->former && !key_lines_skip(&line, "reader "))
+        return false;
+    if (!take_digits(&line, out->public.id.bytes, ID_DIGITS) || !take_digits(&line, out->public.key, KEY_DIGITS))
+        return false;
+    if (line.count < 3 || line.bytes[0] < '0' || line.bytes[0] > '9' || line.bytes[1] != ' ' ||
+        line.count - 2 > MEMBER_NAME_MAX)
+        return false;
+    out->flags = (uint32_t)(line.bytes[0] - '0');
+    memcpy(out->name, line.bytes + 2, line.count - 2);
+    return true;
+}
+
+enum code roster_parse(const void *text, size_t count, struct roster *out, struct failure *why)
+{
+    *out = (struct roster){0};
+    struct key_lines lines = {.at = text, .end = (const char *)text + count};
+    struct key_text line;
+    bool fine = key_lines_take(&lines, &line) && key_lines_skip(&line, MAGIC) && line.count == 0 &&
+                take_answer(&lines, "everyone ", &out->everyone) && take_answer(&lines, "due ", &out->due);
+    while (fine && lines.at != lines.end) {
+        struct reader reader;
+        fine = key_lines_take(&lines, &line) && parse_reader(line, &reader);
+        if (fine && roster_add(out, &reader, why) != CODE_OK) {
+            roster_free(out);
+            return CODE_NO_MEMORY;
+        }
+    }
+    if (fine)
+        return CODE_OK;
+    roster_free(out);
+    return failure_set(why, CODE_CORRUPT, "the list of who may read is damaged in line %u", lines.line);
+}
