@@ -42,7 +42,7 @@ static void show_progress(void *context, int64_t done, int64_t total, double ste
 
 struct train_arguments {
     const char *dataset, *output, *spec, *reproduce, *network, *precision, *device;
-    int64_t steps, batch, image_size, rays, seed, threads;
+    int64_t steps, batch, image_size, rays, seed, threads, validations, patience;
     double epochs, lr, weight_decay, scale;
 };
 
@@ -101,6 +101,10 @@ static enum code take_spec(struct train_arguments *arguments, struct spec **out,
         arguments->weight_decay = train->weight_decay;
     if (arguments->seed < 0)
         arguments->seed = train->seed;
+    if (arguments->validations < 0 && train->validations > 0)
+        arguments->validations = train->validations;
+    if (arguments->patience == 0)
+        arguments->patience = train->patience;
     if (arguments->threads == 0)
         arguments->threads = (*out)->cpus;
     return CODE_OK;
@@ -141,7 +145,8 @@ static enum code take_lineage(struct train_arguments *arguments, struct lineage 
     if (code != CODE_OK)
         return code;
     if (lineage->batch > TRAINER_BATCH_MAX || lineage->image_size > TRAINER_IMAGE_SIDE_MAX ||
-        lineage->steps > TRAINER_STEPS_MAX || lineage->rays > NETWORK_RAYS_MAX || lineage->threads > 4096 || lineage->seed < 0)
+        lineage->steps > TRAINER_STEPS_MAX || lineage->rays > NETWORK_RAYS_MAX || lineage->threads > 4096 || lineage->seed < 0 ||
+        lineage->validations > TRAINER_LOOKS_MAX || lineage->patience > TRAINER_LOOKS_MAX)
         return failure_set(why, CODE_INVALID, "%s: holds numbers that no training has", path);
     arguments->network = lineage->network;
     arguments->precision = lineage->precision;
@@ -154,6 +159,8 @@ static enum code take_lineage(struct train_arguments *arguments, struct lineage 
     arguments->lr = lineage->lr;
     arguments->weight_decay = lineage->weight_decay;
     arguments->seed = lineage->seed;
+    arguments->validations = lineage->validations;
+    arguments->patience = lineage->patience;
     arguments->threads = lineage->threads;
     if (!arguments->dataset)
         arguments->dataset = *dataset = lineage_dataset(arguments, lineage);
@@ -205,6 +212,9 @@ static enum code train(const struct train_arguments *arguments, const struct spe
     options.weight_decay = arguments->weight_decay;
     options.scale = arguments->scale;
     options.threads = (int)arguments->threads;
+    options.patience = (int)arguments->patience;
+    if (arguments->validations >= 0)
+        options.validations = (int)arguments->validations;
     options.stop = &stop_requested;
     options.on_progress = show_progress;
     options.context = &bar;
@@ -225,7 +235,7 @@ static enum code train(const struct train_arguments *arguments, const struct spe
 
 int command_train(const struct command *command, int argc, char **argv)
 {
-    struct train_arguments train_arguments = {.weight_decay = -1, .seed = -1, .rays = -1};
+    struct train_arguments train_arguments = {.weight_decay = -1, .seed = -1, .rays = -1, .validations = -1};
     struct train_arguments *a = &train_arguments;
     const struct command_option options[] = {
         {"output", 'o', OPTION_TEXT, &a->output, "DIR", "where everything goes (needed)", 0, 0},
@@ -240,6 +250,10 @@ int command_train(const struct command *command, int argc, char **argv)
          TRAINER_IMAGE_SIDE_MAX},
         {"lr", 'l', OPTION_NUMBER, &a->lr, "X", "peak learning rate", 1e-9, 1},
         {"weight-decay", 'w', OPTION_NUMBER, &a->weight_decay, "X", "of AdamW (default: 1e-2)", 0, 1},
+        {"validations", 'v', OPTION_INTEGER, &a->validations, "N", "looks at validation images on the way (default: 3)", 0,
+         TRAINER_LOOKS_MAX},
+        {"patience", 'a', OPTION_INTEGER, &a->patience, "N", "end early when N looks in a row found no better weights", 1,
+         TRAINER_LOOKS_MAX},
         {"scale", 'x', OPTION_NUMBER, &a->scale, "X", "working pixels per image pixel (default: by the objects' size)",
          PREPROCESSING_SCALE_MIN, PREPROCESSING_SCALE_MAX},
         {"seed", 's', OPTION_INTEGER, &a->seed, "N", "of everything random", 0, 9e15},

@@ -1,7 +1,9 @@
 /* Checkpoints: see checkpoint.h.  A safetensors file with one flat tensor for each slab; metadata
- * cytofs.checkpoint (version), step, digest.  FORMAT.md draws it. */
+ * cytofs.checkpoint (version), step, digest, best_step, best_ap50.  kernels/detector/FORMAT.md draws it. */
 #include "checkpoint.h"
 
+#include <math.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +20,7 @@ static const struct {
 } slabs[SLABS] = {
     {SLAB_WEIGHTS, "weights"}, {SLAB_EMA, "ema"}, {SLAB_MOMENT1, "moment1"}, {SLAB_MOMENT2, "moment2"}};
 
-enum code checkpoint_write(const char *path, const struct network *network, int64_t step, const char *digest,
+enum code checkpoint_write(const char *path, const struct network *network, const struct checkpoint *checkpoint,
                            struct failure *why)
 {
     size_t floats = network_slab_floats(network);
@@ -33,28 +35,40 @@ enum code checkpoint_write(const char *path, const struct network *network, int6
                                                 .shape = {(int64_t)floats},
                                                 .values = values + (size_t)i * floats};
     }
-    char version[16], step_text[24];
+    char version[16], step[24], best_step[24], best_ap50[40];
     snprintf(version, sizeof version, "%d", CHECKPOINT_VERSION);
-    snprintf(step_text, sizeof step_text, "%lld", (long long)step);
-    const struct safetensors_note notes[] = {
-        {"cytofs.checkpoint", version}, {"step", step_text}, {"digest", digest}};
+    snprintf(step, sizeof step, "%lld", (long long)checkpoint->step);
+    snprintf(best_step, sizeof best_step, "%lld", (long long)checkpoint->best.step);
+    snprintf(best_ap50, sizeof best_ap50, "%.17g", checkpoint->best.ap50);
+    const struct safetensors_note notes[] = {{"cytofs.checkpoint", version},
+                                             {"step", step},
+                                             {"digest", checkpoint->digest},
+                                             {"best_step", best_step},
+                                             {"best_ap50", best_ap50}};
     struct safetensors_content content = {entries, SLABS, notes, sizeof notes / sizeof *notes};
     enum code code = safetensors_write(path, &content, why);
     return code == CODE_OK ? code : failure_wrap(why, code, "writing a checkpoint");
 }
 
-static enum code check_notes(const struct safetensors *file, const char *path, const char *digest,
-                             int64_t *step, struct failure *why)
+static enum code check_notes(const struct safetensors *file, const char *path, struct checkpoint *checkpoint,
+                             struct failure *why)
 {
     const char *version = safetensors_metadata(file, "cytofs.checkpoint");
     const char *step_text = safetensors_metadata(file, "step");
     const char *found = safetensors_metadata(file, "digest");
+    const char *best_step = safetensors_metadata(file, "best_step");
+    const char *best_ap50 = safetensors_metadata(file, "best_ap50");
     if (!version || !step_text || !found)
         return failure_set(why, CODE_CORRUPT, "%s: not a checkpoint", path);
-    if (strtol(version, NULL, 10) != CHECKPOINT_VERSION || strcmp(found, digest) != 0)
-        return failure_set(why, CODE_INVALID, "%s: belongs to a training with other data or options", path);
-    *step = strtoll(step_text, NULL, 10);
-    return *step > 0 ? CODE_OK : failure_set(why, CODE_CORRUPT, "%s: names no step", path);
+    if (strtol(version, NULL, 10) != CHECKPOINT_VERSION || strcmp(found, checkpoint->digest) != 0)
+        return failure_set(why, CODE_INVALID, "%s: belongs to a training with other data, options or program", path);
+    if (!best_step || !best_ap50)
+        return failure_set(why, CODE_CORRUPT, "%s: does not say how good its training was", path);
+    checkpoint->step = strtoll(step_text, NULL, 10);
+    checkpoint->best = (struct best){strtoll(best_step, NULL, 10), strtod(best_ap50, NULL)};
+    bool sane = checkpoint->step > 0 && checkpoint->best.step >= 0 && checkpoint->best.step <= checkpoint->step &&
+                isfinite(checkpoint->best.ap50);
+    return sane ? CODE_OK : failure_set(why, CODE_CORRUPT, "%s: names no step", path);
 }
 
 static enum code restore(const struct safetensors *file, const char *path, struct network *network,
@@ -77,8 +91,7 @@ static enum code restore(const struct safetensors *file, const char *path, struc
     return CODE_OK;
 }
 
-enum code checkpoint_read(const char *path, struct network *network, const char *digest, int64_t *step,
-                          struct failure *why)
+enum code checkpoint_read(const char *path, struct network *network, struct checkpoint *checkpoint, struct failure *why)
 {
     SCOPE_BUFFER bytes = {.max = SAFETENSORS_FILE_MAX};
     enum code code = file_read(path, SAFETENSORS_FILE_MAX - 1, &bytes, why);
@@ -88,7 +101,7 @@ enum code checkpoint_read(const char *path, struct network *network, const char 
     code = safetensors_parse(bytes.data, bytes.length, path, &file, why);
     if (code != CODE_OK)
         return code;
-    code = check_notes(file, path, digest, step, why);
+    code = check_notes(file, path, checkpoint, why);
     if (code == CODE_OK)
         code = restore(file, path, network, why);
     safetensors_destroy(file);

@@ -4,19 +4,28 @@
 
 #include <stdint.h>
 
+#include "best.h"
 #include "failure.h"
 #include "network.h"
 
-#define CHECKPOINT_VERSION 1
+#define CHECKPOINT_VERSION 2
 
-/* Replaces the file atomically.  `digest` says what is being trained (training_plan.h). */
-MUST_CHECK enum code checkpoint_write(const char *path, const struct network *network, int64_t step,
-                                      const char *digest, struct failure *why);
+/* What a checkpoint says beside the slabs. */
+struct checkpoint {
+    const char *digest; /* what is being trained (training_plan.h) */
+    int64_t step;       /* done so far */
+    struct best best;   /* of the looks up to this step; its weights are in a file of their own */
+};
 
-/* Puts the network where the checkpoint stands and sets *step.  CODE_NOT_FOUND: there is none; CODE_INVALID:
+/* Replaces the file atomically. */
+MUST_CHECK enum code checkpoint_write(const char *path, const struct network *network,
+                                      const struct checkpoint *checkpoint, struct failure *why);
+
+/* Puts the network where the checkpoint stands and fills in all of *checkpoint but the digest, which is given.
+ * CODE_NOT_FOUND: there is none; CODE_INVALID:
  * it belongs to another training; other failures: it cannot be read.  In all of them the network is
  * unchanged. */
-MUST_CHECK enum code checkpoint_read(const char *path, struct network *network, const char *digest,
-                                     int64_t *step, struct failure *why);
+MUST_CHECK enum code checkpoint_read(const char *path, struct network *network, struct checkpoint *checkpoint,
+                                     struct failure *why);
 
 #endif

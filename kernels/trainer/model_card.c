@@ -141,6 +141,7 @@ void model_card_append_lineage(const struct training *training, const struct mod
                   (long long)plan->steps, plan->batch, plan->side, plan->preprocessing.scale);
     buffer_printf(out, "  lr: %.17g\n  weight_decay: %.17g\n  seed: %llu\n", plan->lr, plan->weight_decay,
                   (unsigned long long)plan->seed);
+    buffer_printf(out, "  validations: %d\n  patience: %d\n", plan->validations, plan->patience);
     append_yaml_text(out, "  precision", training->report->precision);
     append_yaml_text(out, "  device", training->device->name);
     append_yaml_text(out, "  device_description", training->device->description);

@@ -190,14 +190,14 @@ static enum code record_tags(struct training *training, struct failure *why)
 static enum code resume(struct training *training, struct failure *why)
 {
     struct failure unusable;
-    int64_t step = 0;
-    enum code code = checkpoint_read(training->checkpoint_path, training->network, training->plan.digest,
-                                     &step, &unusable);
+    struct checkpoint checkpoint = {.digest = training->plan.digest};
+    enum code code = checkpoint_read(training->checkpoint_path, training->network, &checkpoint, &unusable);
     if (code == CODE_NO_MEMORY || code == CODE_IO)
         return failure_set(why, code, "%s", unusable.text);
     if (code == CODE_OK) {
-        training->step = training->report->resumed_at = step;
-        training_say(training, "going on from the checkpoint at step %lld", (long long)step);
+        training->step = training->report->resumed_at = checkpoint.step;
+        training->best = checkpoint.best;
+        training_say(training, "going on from the checkpoint at step %lld", (long long)checkpoint.step);
     } else {
         network_initialize(training->network, training->plan.seed);
         if (code != CODE_NOT_FOUND)
@@ -231,7 +231,8 @@ static enum code run(struct training *training, struct failure *why)
 {
     training->checkpoint_path =
         file_join(training->options->output_folder, "artifacts/checkpoint.safetensors");
-    if (!training->checkpoint_path)
+    training->best_path = file_join(training->options->output_folder, "artifacts/best.safetensors");
+    if (!training->checkpoint_path || !training->best_path)
         return failure_set(why, CODE_NO_MEMORY, "training: out of memory");
     enum code code = read_spec(training, why);
     if (code == CODE_OK)
@@ -262,6 +263,7 @@ static void release(struct training *training)
     run_files_destroy(training->files);
     buffer_free(&training->spec);
     free(training->checkpoint_path);
+    free(training->best_path);
 }
 
 enum code trainer_run(const struct trainer_options *options, struct trainer_report *report,

@@ -5,6 +5,8 @@
  * - metrics/train/<key>, metrics/val/<key>, metrics/test/<key>: lines "<ms since 1970> <value> <step>\n"
  * - params/<key>, tags/<key>: one value a file
  * - artifacts/checkpoint.safetensors: where to go on from after an interruption; it stays when all is done
+ * - artifacts/best.safetensors: the weights that did best at a look at validation images on the way; where they
+ *   beat the last ones by more than TRAINER_BEST_MARGIN of AP50 they become the model
  * - artifacts/detections/<split>.csv, artifacts/counts.csv, artifacts/overlays/<image>.png
  * - model/model.safetensors, model/card.md, model/lineage.yaml: after the last step
  *
@@ -30,6 +32,8 @@ enum trainer_precision { TRAINER_PRECISION_AUTO, TRAINER_PRECISION_F32, TRAINER_
 #define TRAINER_STEPS_MAX      1000000
 #define TRAINER_BATCH_MAX      256
 #define TRAINER_IMAGE_SIDE_MAX 2048
+#define TRAINER_LOOKS_MAX      1000
+#define TRAINER_BEST_MARGIN    0.005 /* less is the noise of a hundred images */
 
 /* Initialise with trainer_defaults(); texts are borrowed.  "0: chosen" means: from the data, as params/
  * tells. */
@@ -52,6 +56,7 @@ struct trainer_options {
     int64_t checkpoint_interval_ms; /* 20000, growing to 1/30 of the time since the start;
                                          0: after every step */
     int validations;                /* looks at the validation images on the way, beside the last: 3 */
+    int patience;                   /* ends early when so many looks in a row found no better weights; 0: never */
 
     /* For the model's lineage; NULL where unknown. */
     const char *dataset_name;     /* e.g. "datasets/nuclei" */

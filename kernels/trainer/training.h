@@ -2,6 +2,7 @@
 #ifndef CYTOFS_TRAINING_H
 #define CYTOFS_TRAINING_H
 
+#include "best.h"
 #include "buffer.h"
 #include "image_store.h"
 #include "run_files.h"
@@ -24,7 +25,10 @@ struct training {
     struct sampler *sampler;
     struct network *network;
     struct run_files *files;
-    char *checkpoint_path;
+    char *checkpoint_path, *best_path;
+    struct best best;   /* of the looks so far */
+    bool ended_early;   /* for want of progress */
+    bool best_is_model; /* decided after the last step */
     struct buffer spec; /* the text of options->spec_path, empty for none */
     int64_t step;       /* done so far */
 };
@@ -45,9 +49,11 @@ MUST_CHECK enum code training_loop_run(struct training *training, struct failure
 /* training_outputs.c: thresholds, the model, scores of validation and test images, files for people. */
 MUST_CHECK enum code training_outputs_write(struct training *training, struct failure *why);
 
-/* training_outputs.c: scores the averaged weights as they are now on at most images_max images of a split,
- * and records metrics under "<split>/".  *ap50 is NAN where the split is empty. */
-MUST_CHECK enum code training_outputs_look(struct training *training, enum dataset_split split,
-                                           size_t images_max, double *ap50, struct failure *why);
+/* training_outputs.c: scores the averaged weights as they are now on some validation images, always the same
+ * ones, and records the metric.  *ap50 is NAN where there are none. */
+MUST_CHECK enum code training_outputs_look(struct training *training, double *ap50, struct failure *why);
+
+/* training_outputs.c: keeps the averaged weights as they are now as the best ones. */
+MUST_CHECK enum code training_outputs_keep(struct training *training, double ap50, struct failure *why);
 
 #endif

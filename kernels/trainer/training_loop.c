@@ -16,7 +16,6 @@
 #define METRIC_POINTS      500 /* about so many lines per training metric */
 #define PROGRESS_MS        1000
 #define LINE_MS            15000
-#define LOOK_IMAGES_MAX    64
 #define DIVERGED_STEPS_MAX 20 /* in a row without a finite loss */
 
 static const float gradient_norm_max = 10;
@@ -138,8 +137,8 @@ static enum code write_checkpoint(struct loop *loop, struct failure *why)
     enum code code = run_files_flush(training->files, true, why);
     if (code != CODE_OK)
         return code;
-    return checkpoint_write(training->checkpoint_path, training->network, training->step,
-                            training->plan.digest, why);
+    return checkpoint_write(training->checkpoint_path, training->network,
+                            &(struct checkpoint){training->plan.digest, training->step, training->best}, why);
 }
 
 /* A long training keeps fewer checkpoints, since each is written whole; what a crash can cost stays about 3 %
@@ -156,7 +155,7 @@ static bool is_checkpoint_due(const struct loop *loop)
 static enum code checkpoint_when_due(struct loop *loop, struct failure *why)
 {
     struct training *training = loop->training;
-    bool is_last = training->step == training->plan.steps, is_stopped = training_is_stopped(training);
+    bool is_last = training->step == training->plan.steps || training->ended_early, is_stopped = training_is_stopped(training);
     if (is_last || is_stopped || is_checkpoint_due(loop)) {
         enum code code = write_checkpoint(loop, why);
         if (code != CODE_OK)
@@ -170,35 +169,63 @@ static enum code checkpoint_when_due(struct loop *loop, struct failure *why)
     return CODE_OK;
 }
 
-static bool is_time_to_look(const struct training *training)
+/* How many looks are due in (after, step].  They lie evenly before the last step. */
+static int64_t looks_between(const struct training *training, int64_t after, int64_t step)
 {
-    int64_t total = training->plan.steps, looks = training->options->validations;
-    for (int64_t k = 1; k <= looks; k++)
-        if (training->step == total * k / (looks + 1))
-            return training->step > 0;
-    return false;
+    int64_t total = training->plan.steps, looks = training->plan.validations, count = 0;
+    for (int64_t k = 1; k <= looks; k++) {
+        int64_t at = total * k / (looks + 1);
+        count += at > after && at <= step;
+    }
+    return count;
+}
+
+/* Early stopping.  That the looks are where they are makes a resumed training end at the same step. */
+static void end_early_when_due(struct training *training)
+{
+    int patience = training->plan.patience;
+    if (patience == 0 || looks_between(training, training->best.step, training->step) < patience)
+        return;
+    training->ended_early = true;
+    training_say(training, "no better since step %lld: ended early at step %lld of %lld", (long long)training->best.step,
+                 (long long)training->step, (long long)training->plan.steps);
 }
 
 static enum code look_when_due(struct loop *loop, struct failure *why)
 {
     struct training *training = loop->training;
-    if (!is_time_to_look(training))
+    if (looks_between(training, training->step - 1, training->step) == 0 || training->step == training->plan.steps)
         return CODE_OK;
     int64_t began_ns = timing_monotonic_ns();
     double ap50;
-    enum code code = training_outputs_look(training, SPLIT_VAL, LOOK_IMAGES_MAX, &ap50, why);
-    if (code == CODE_OK && isfinite(ap50))
+    enum code code = training_outputs_look(training, &ap50, why);
+    if (code == CODE_OK && isfinite(ap50)) {
         training_say(training, "step %lld: validation AP50 %.3f", (long long)training->step, ap50);
+        if (training->best.step == 0 || ap50 > training->best.ap50)
+            code = training_outputs_keep(training, ap50, why);
+        end_early_when_due(training);
+    }
     int64_t took_ns = timing_monotonic_ns() - began_ns;
     loop->looking_ns += took_ns;
     loop->tally.began_ns += took_ns;
     return code;
 }
 
+/* A look that was due at the checkpoint's step may have been cut short, or be in the checkpoint already: asked again, it
+ * says the same. */
+static enum code look_again(struct loop *loop, struct failure *why)
+{
+    struct training *training = loop->training;
+    if (training->step == 0)
+        return CODE_OK;
+    enum code code = run_files_rewind(training->files, "val", training->step - 1, why);
+    return code == CODE_OK ? look_when_due(loop, why) : code;
+}
+
 static enum code run_steps(struct loop *loop, struct failure *why)
 {
     struct training *training = loop->training;
-    while (training->step < training->plan.steps) {
+    while (training->step < training->plan.steps && !training->ended_early) {
         struct network_loss loss;
         float gradient_norm;
         enum code code = take_step(loop, &loss, &gradient_norm, why);
@@ -240,7 +267,9 @@ enum code training_loop_run(struct training *training, struct failure *why)
     enum code code = prefetch_create(&source, training->step + 1, training->plan.steps, &loop.prefetch, why);
     if (code != CODE_OK)
         return code;
-    code = run_steps(&loop, why);
+    code = look_again(&loop, why);
+    if (code == CODE_OK)
+        code = run_steps(&loop, why);
     prefetch_destroy(loop.prefetch);
     training->report->training_seconds =
         (double)(timing_monotonic_ns() - loop.began_ns - loop.looking_ns) / 1e9;

@@ -22,6 +22,7 @@
 #include "scope.h"
 
 #define OVERLAYS_MAX   6
+#define LOOK_IMAGES_MAX 64
 #define DETECTION_ROOM ((size_t)1 << 30) /* bytes of one CSV file */
 
 static const char *const split_names[SPLIT_COUNT] = {"train", "val", "test", "none"};
@@ -31,13 +32,17 @@ static struct detector_options detector_options_of(const struct training *traini
     return (struct detector_options){.device = training->device, .precision = training->plan.precision};
 }
 
-/* The averaged weights, to be freed in any case.  Those of a training that ran away are refused. */
+/* The averaged weights, the last or the best ones, to be freed in any case.  Those of a training that ran away are
+ * refused. */
 static enum code read_averaged(const struct training *training, float **weights, struct failure *why)
 {
     size_t floats = network_slab_floats(training->network);
     *weights = malloc(floats * sizeof **weights);
     if (!*weights)
         return failure_set(why, CODE_NO_MEMORY, "reading the trained weights: out of memory");
+    struct best best;
+    if (training->best_is_model)
+        return best_read(training->best_path, training->plan.digest, &best, *weights, floats, why);
     network_read_slab(training->network, SLAB_EMA, *weights);
     for (size_t i = 0; i < floats; i++)
         if (!isfinite((*weights)[i]))
@@ -115,16 +120,28 @@ static void record_scores(struct training *training, const char *split, const st
         record_class(training, split, k, &scores->classes[k]);
 }
 
-enum code training_outputs_look(struct training *training, enum dataset_split split, size_t images_max,
-                                double *ap50, struct failure *why)
+enum code training_outputs_keep(struct training *training, double ap50, struct failure *why)
+{
+    SCOPE_FREE float *weights = NULL;
+    const struct best best = {training->step, ap50};
+    enum code code = read_averaged(training, &weights, why);
+    if (code == CODE_OK)
+        code = best_write(training->best_path, &best, training->plan.digest, weights, network_slab_floats(training->network),
+                          why);
+    if (code == CODE_OK)
+        training->best = best;
+    return code;
+}
+
+enum code training_outputs_look(struct training *training, double *ap50, struct failure *why)
 {
     *ap50 = NAN;
-    if (training->survey.images[split] == 0)
+    if (training->survey.images[SPLIT_VAL] == 0)
         return CODE_OK;
     struct detector *detector = NULL;
     struct scoring scoring = {0};
     struct scoring_options options = {
-        .split = split, .images_max = images_max, .stop = training->options->stop};
+        .split = SPLIT_VAL, .images_max = LOOK_IMAGES_MAX, .stop = training->options->stop};
     enum code code = averaged_detector(training, &detector, why);
     if (code == CODE_OK)
         code = scoring_run(detector, training->dataset, &options, &scoring, why);
@@ -140,9 +157,22 @@ enum code training_outputs_look(struct training *training, enum dataset_split sp
     if (code != CODE_OK)
         return code;
     *ap50 = scores.ap50;
-    char key[32];
-    snprintf(key, sizeof key, "%s/ap50", split_names[split]);
-    run_files_metric(training->files, key, scores.ap50, training->step);
+    run_files_metric(training->files, "val/ap50", scores.ap50, training->step);
+    return CODE_OK;
+}
+
+/* Whether the model is to be made of weights from on the way: asked with the same images as they were. */
+static enum code choose_weights(struct training *training, struct failure *why)
+{
+    if (training->best.step == 0 || training->best.step == training->step)
+        return CODE_OK;
+    double last;
+    enum code code = training_outputs_look(training, &last, why);
+    if (code != CODE_OK || !isfinite(last) || !(training->best.ap50 > last + TRAINER_BEST_MARGIN))
+        return code;
+    training->best_is_model = true;
+    training_say(training, "the weights of step %lld did better on validation images (AP50 %.3f, now %.3f): they are the model",
+                 (long long)training->best.step, training->best.ap50, last);
     return CODE_OK;
 }
 
@@ -349,6 +379,8 @@ static enum code finish(struct training *training, struct scoring *val, struct s
     if (!model_path)
         return failure_set(why, CODE_NO_MEMORY, "writing the model: out of memory");
     enum code code = make_folders(training, why);
+    if (code == CODE_OK)
+        code = choose_weights(training, why);
     if (code == CODE_OK)
         code = choose_thresholds(training, val, &scores.val, why);
     if (code == CODE_OK)

@@ -55,6 +55,10 @@ static enum code check_options(const struct trainer_options *options, struct fai
         code = check_range("lr", options->lr, 0, 1, why);
     if (code == CODE_OK)
         code = check_range("weight_decay", options->weight_decay, -1, 1, why);
+    if (code == CODE_OK)
+        code = check_range("validations", options->validations, 0, TRAINER_LOOKS_MAX, why);
+    if (code == CODE_OK)
+        code = check_range("patience", options->patience, 0, TRAINER_LOOKS_MAX, why);
     if (code == CODE_OK && options->scale != 0)
         code = check_range("scale", options->scale, PREPROCESSING_SCALE_MIN, PREPROCESSING_SCALE_MAX, why);
     if (code == CODE_OK && options->rays > 0)
@@ -139,7 +143,7 @@ static void make_digest(struct training_plan *plan, const struct dataset *datase
     struct digest digest;
     uint8_t result[DIGEST_BYTES];
     digest_begin(&digest);
-    digest_add_text(&digest, "cytofs training 1");
+    digest_add_text(&digest, "cytofs training 2");
     digest_add(&digest, dataset->digest, sizeof dataset->digest);
     digest_add_text(&digest, device->name);
     const int64_t numbers[] = {device->threads,
@@ -152,6 +156,8 @@ static void make_digest(struct training_plan *plan, const struct dataset *datase
                                plan->batch,
                                plan->side,
                                plan->steps,
+                               plan->validations,
+                               plan->patience,
                                (int64_t)plan->seed};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         digest_add_number(&digest, (uint64_t)numbers[i]);
@@ -194,6 +200,8 @@ enum code training_plan_make(const struct trainer_options *options, const struct
     out->lr = options->lr > 0 ? options->lr : lr_per_root_batch * sqrt(out->batch / 8.0);
     out->weight_decay = options->weight_decay >= 0 ? options->weight_decay : weight_decay_default;
     out->seed = options->seed;
+    out->validations = options->validations;
+    out->patience = options->patience;
     make_digest(out, dataset, facts->device);
     return CODE_OK;
 }

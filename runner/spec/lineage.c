@@ -32,6 +32,8 @@ static const struct {
     {"training", "lr", NUMBER, offsetof(struct lineage, lr)},
     {"training", "weight_decay", NUMBER, offsetof(struct lineage, weight_decay)},
     {"training", "seed", INTEGER, offsetof(struct lineage, seed)},
+    {"training", "validations", INTEGER, offsetof(struct lineage, validations)},
+    {"training", "patience", INTEGER, offsetof(struct lineage, patience)},
     {"training", "precision", TEXT, offsetof(struct lineage, precision)},
     {"training", "device", TEXT, offsetof(struct lineage, device)},
     {"training", "device_description", TEXT, offsetof(struct lineage, device_description)},

@@ -27,6 +27,8 @@ struct spec_train {
     int image_size;      /* 64 .. 2048 px, a multiple of 32 */
     double lr;           /* (0, 1] */
     double weight_decay; /* [0, 1]; -1 not given */
+    int validations;     /* 1 .. 1000 looks at validation images on the way */
+    int patience;        /* 1 .. 1000 looks without progress end the training */
     int64_t seed;        /* >= 0 */
     char precision[8];   /* "f32", "bf16", "auto" */
 };

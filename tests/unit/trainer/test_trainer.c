@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "best.h"
 #include "file.h"
 #include "model_file.h"
 #include "scope.h"
@@ -224,6 +225,59 @@ static void a_finished_training_can_be_finished_again(void **state)
     assert_same_file(first, output, "model/model.safetensors");
 }
 
+/* A rate at which nothing is learnt: the first look stays the best. */
+static struct trainer_options hopeless_options(const char *cells, const char *output)
+{
+    struct trainer_options options = small_options(cells, output);
+    options.steps = 40;
+    options.lr = 1e-9;
+    options.validations = 19;
+    options.patience = 3;
+    return options;
+}
+
+static void a_training_without_progress_ends_early_and_no_sooner(void **state)
+{
+    (void)state;
+    SCOPE_FREE char *cells = in_folder("cells");
+    SCOPE_FREE char *output = in_folder("hopeless");
+    SCOPE_FREE char *model = file_join(output, "model/model.safetensors");
+    struct trainer_options options = hopeless_options(cells, output);
+    struct trainer_report report;
+    struct failure why;
+    assert_code_ok(trainer_run(&options, &report, &why), why);
+    assert_int_equal(report.steps, 8); /* looks at 2, 4, 6 and 8 */
+    assert_true(file_exists(model));
+    struct best best;
+    SCOPE_FREE char *path = file_join(output, "artifacts/best.safetensors");
+    struct failure unread;
+    assert_int_equal(best_read(path, "another training", &best, NULL, 0, &unread), CODE_INVALID);
+}
+
+static void one_that_was_stopped_on_the_way_ends_at_the_same_step_with_the_same_bits(void **state)
+{
+    (void)state;
+    SCOPE_FREE char *cells = in_folder("cells");
+    SCOPE_FREE char *output = in_folder("hopeless, stopped");
+    SCOPE_FREE char *whole = in_folder("hopeless");
+    struct trainer_options options = hopeless_options(cells, output);
+    struct trainer_report report = {0};
+    atomic_bool stop = true;
+    options.stop = &stop;
+    options.checkpoint_interval_ms = 0;
+    struct failure why;
+    for (int stops = 0; stops < 8; stops++) { /* after every step, also amid looks */
+        enum code code = trainer_run(&options, &report, &why);
+        if (code == CODE_OK)
+            break;
+        assert_int_equal(code, CODE_INTERRUPTED);
+    }
+    atomic_store(&stop, false);
+    assert_code_ok(trainer_run(&options, &report, &why), why);
+    assert_int_equal(report.steps, 8);
+    assert_same_file(whole, output, "model/model.safetensors");
+}
+
 static void the_lineage_holds_the_spec_as_it_was_written(void **state)
 {
     (void)state;
@@ -342,6 +396,8 @@ int main(void)
         cmocka_unit_test(the_model_file_says_how_to_use_the_weights),
         cmocka_unit_test(the_same_options_make_the_same_model),
         cmocka_unit_test(a_finished_training_can_be_finished_again),
+        cmocka_unit_test(a_training_without_progress_ends_early_and_no_sooner),
+        cmocka_unit_test(one_that_was_stopped_on_the_way_ends_at_the_same_step_with_the_same_bits),
         cmocka_unit_test(the_lineage_holds_the_spec_as_it_was_written),
         cmocka_unit_test(a_killed_training_ends_with_the_same_bits),
         cmocka_unit_test(a_stopped_training_keeps_a_checkpoint_and_goes_on),
