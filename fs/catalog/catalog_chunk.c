@@ -145,6 +145,18 @@ enum code catalog_chunk_indices(struct catalog *catalog, uint64_t inode, uint64_
     return code == CODE_NO_DATA ? CODE_OK : code;
 }
 
+enum code catalog_chunk_count(struct catalog *catalog, uint64_t inode, uint64_t *count, struct failure *why)
+{
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&catalog->mutex);
+    struct database *database = catalog->database;
+    enum code code = database_first(database, SQL_CHUNK_COUNT, DATABASE_BIND(DATABASE_INTEGER(inode)), why);
+    if (code != CODE_OK)
+        return code;
+    *count = (uint64_t)database_integer(database, SQL_CHUNK_COUNT, 0);
+    database_done(database, SQL_CHUNK_COUNT);
+    return CODE_OK;
+}
+
 /* Takes the rows of a statement whose columns are inode, idx and those of take_row.  With the mutex held. */
 static enum code take_rows(struct database *database, int statement, const struct database_value *values, size_t bound,
                            struct catalog_chunk *rows, size_t *count, struct failure *why)

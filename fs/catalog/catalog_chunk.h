@@ -41,6 +41,10 @@ MUST_CHECK enum code catalog_chunk_delete_range(struct catalog *catalog, uint64_
 MUST_CHECK enum code catalog_chunk_indices(struct catalog *catalog, uint64_t inode, uint64_t from, uint64_t *indices,
                                            size_t max, size_t *count, struct failure *why);
 
+/* How many rows the file has; reads each. */
+MUST_CHECK enum code catalog_chunk_count(struct catalog *catalog, uint64_t inode, uint64_t *count,
+                                         struct failure *why);
+
 /* Up to max rows behind (inode, index), in order; for checking. */
 MUST_CHECK enum code catalog_chunk_walk(struct catalog *catalog, uint64_t inode, int64_t index,
                                         struct catalog_chunk *rows, size_t max, size_t *count, struct failure *why);

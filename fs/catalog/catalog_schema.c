@@ -189,6 +189,7 @@ const char *const catalog_schema_statements[SQL_COUNT] = {
     [SQL_CHUNK_LIVE_IN] = "SELECT pack, count(*), sum(bytes) FROM chunks WHERE inode = ?1 AND idx >= ?2 AND idx < ?3 "
                           "GROUP BY pack",
     [SQL_CHUNK_DELETE_IN] = "DELETE FROM chunks WHERE inode = ?1 AND idx >= ?2 AND idx < ?3",
+    [SQL_CHUNK_COUNT] = "SELECT count(*) FROM chunks WHERE inode = ?1",
     [SQL_CHUNK_INDICES] = "SELECT idx FROM chunks WHERE inode = ?1 AND idx >= ?2 ORDER BY idx LIMIT ?3",
     [SQL_CHUNK_WALK] = "SELECT inode, idx, " CHUNK_COLUMNS " FROM chunks WHERE (inode, idx) > (?1, ?2) "
                        "ORDER BY inode, idx LIMIT ?3",

@@ -3,10 +3,11 @@
  * The end of a channel is told to libfuse as ENODEV, as the kernel does after an unmount.  A socket peer may send messages
  * longer than our buffer; such a message is cut by the kernel, so it is answered by ending the session.
  *
- * libfuse 3.14 speaks protocol 7.31 but never asks for two things that kernels offer, so their flags are set in the answer to
- * INIT as it passes: parallel operations in one folder (since 7.25), which the tree allows; and that we take the set-uid and
- * set-gid bits of a file that somebody without privilege changes (7.33; older kernels ignore it), without which the
- * kernel asks for the attribute security.capability before each write. */
+ * libfuse 3.14 speaks protocol 7.31 but never asks for three things that kernels offer, so their flags are set in the answer to
+ * INIT as it passes (older kernels ignore what they do not know): parallel operations in one folder (since 7.25), which the
+ * tree allows; that we take the set-uid and set-gid bits of a file that somebody without privilege changes (7.33), without
+ * which the kernel asks for the attribute security.capability before each write; and shared maps of files that are open for
+ * direct I/O, as those opened with O_APPEND are (7.39). */
 #include "session_channel.h"
 
 #include <errno.h>
@@ -17,6 +18,8 @@
 
 #include "logging.h"
 #include "session_state.h"
+
+#define FLAGS2_DIRECT_IO_ALLOW_MMAP (1u << 4) /* FUSE_DIRECT_IO_ALLOW_MMAP >> 32, of newer headers */
 
 static void trace_request(const struct fuse_in_header *header, ssize_t length)
 {
@@ -58,7 +61,8 @@ static void ask_for_more(struct session_channel *channel, const struct iovec *pa
         parts[1].iov_len < sizeof(struct fuse_init_out))
         return;
     struct fuse_init_out *answer = parts[1].iov_base;
-    answer->flags |= FUSE_PARALLEL_DIROPS | FUSE_HANDLE_KILLPRIV_V2;
+    answer->flags |= FUSE_PARALLEL_DIROPS | FUSE_HANDLE_KILLPRIV_V2 | FUSE_INIT_EXT;
+    answer->flags2 |= FLAGS2_DIRECT_IO_ALLOW_MMAP;
 }
 
 static ssize_t write_device(int fd, struct iovec *parts, int count, void *session)

@@ -182,6 +182,11 @@ MUST_CHECK enum code tree_read(struct tree_file *file, uint64_t offset, void *by
 MUST_CHECK enum code tree_write(struct tree_file *file, uint64_t offset, const void *bytes, size_t count,
                                 struct failure *why);
 
+/* The same for a page that a client changed through a map: it has its place, also where the handle by which it comes was
+ * opened with OPEN_APPEND. */
+MUST_CHECK enum code tree_write_page(struct tree_file *file, uint64_t offset, const void *bytes, size_t count,
+                                     struct failure *why);
+
 /* What close(2) answers: asks the rules that check contents (rule.h). */
 MUST_CHECK enum code tree_flush(struct tree_file *file, struct failure *why);
 MUST_CHECK enum code tree_fsync(struct tree_file *file, struct failure *why);

@@ -310,7 +310,9 @@ static enum code write_command(struct tree_file *file, const char *text, size_t 
     return code == CODE_OK ? rule->command(rule->context, path.data, text, count, why) : code;
 }
 
-enum code tree_write(struct tree_file *file, uint64_t offset, const void *bytes, size_t count, struct failure *why)
+/* append: to the end, wherever that is. */
+static enum code write_to(struct tree_file *file, uint64_t offset, bool append, const void *bytes, size_t count,
+                          struct failure *why)
 {
     if (!(file->flags & OPEN_WRITE))
         return failure_set(why, CODE_DENIED, "the file was not opened for writing");
@@ -325,9 +327,9 @@ enum code tree_write(struct tree_file *file, uint64_t offset, const void *bytes,
         code = file_check_writable(tree, node, why);
     if (code != CODE_OK || count == 0)
         return code;
-    if (!(file->flags & OPEN_APPEND) && !file->append_only)
+    if (!append && !file->append_only)
         contents_store(tree, node, &write);
-    if (file->flags & OPEN_APPEND)
+    if (append)
         write.offset = node->row.size;
     if (file->append_only && write.offset != node->row.size)
         return failure_set(why, CODE_NOT_PERMITTED, "this file can only be appended to");
@@ -344,6 +346,17 @@ enum code tree_write(struct tree_file *file, uint64_t offset, const void *bytes,
     if (node->row.mode == mode)
         recent_note_write(tree, node, before, &write);
     return CODE_OK;
+}
+
+enum code tree_write(struct tree_file *file, uint64_t offset, const void *bytes, size_t count, struct failure *why)
+{
+    return write_to(file, offset, file->flags & OPEN_APPEND, bytes, count, why);
+}
+
+enum code tree_write_page(struct tree_file *file, uint64_t offset, const void *bytes, size_t count,
+                          struct failure *why)
+{
+    return write_to(file, offset, false, bytes, count, why);
 }
 
 /* Closing ---------------------------------------------------------------------------------------------------------- */

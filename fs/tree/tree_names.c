@@ -15,6 +15,7 @@
 #include "tree_derived.h"
 #include "tree_entry.h"
 #include "tree_operation.h"
+#include "tree_range.h"
 #include "tree_seal.h"
 #include "tree_share.h"
 #include "tree_snapshot.h"
@@ -32,9 +33,11 @@ enum code names_folder(struct tree *tree, struct node_id id, struct node **out, 
 }
 
 /* A space's folder that one has no key for shows that one may do nothing with it. */
-static struct node_attributes describe(struct tree *tree, const struct node *node)
+static struct node_attributes describe(struct tree *tree, struct node *node)
 {
     struct node_attributes attributes = node_describe(node);
+    if (attributes.kind == NODE_FILE)
+        attributes.blocks = range_blocks(tree, node);
     struct space *space;
     if (node->row.flags & CATALOG_INODE_SPACE_ROOT && space_find(tree, node->row.space, &space, NULL) == CODE_DENIED)
         attributes.mode = 0;

@@ -22,6 +22,11 @@ struct node {
     uint32_t opened;      /* of them, opened by clients: the last of these to go is what rules call released */
     bool changed;         /* contents changed since rules were last told */
     struct piece *pieces; /* contents in memory (tree_piece.h) */
+
+    struct {
+        uint64_t chunks, version; /* those that it has, not counting holes, when it had this version */
+        int64_t counted_ns;       /* monotonic; 0: never */
+    } full;                       /* tree_range.h */
     uint64_t changed_in;  /* the commit round that makes its last change durable, but for those in `recent` */
     struct recent_writes *recent; /* small writes that the log could hold (tree_recent.h), or NULL */
 

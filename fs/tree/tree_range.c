@@ -5,10 +5,13 @@
  * anyway; but where the disk has no room for the range now, preallocating says so.
  *
  * Copying goes in steps, each of which is one write and as atomic as that; between them others may write. */
+#include "tree_range.h"
+
 #include <fcntl.h>
 #include <stdlib.h>
 
 #include "catalog_chunk.h"
+#include "timing.h"
 #include "tree_contents.h"
 #include "tree_derived.h"
 #include "tree_file.h"
@@ -17,6 +20,10 @@
 #include "tree_statistics.h"
 
 #define INDICES_AT_ONCE 128
+#define BLOCKS_PER_CHUNK (TREE_CHUNK_BYTES / 512)
+#define SMALL_FILE_BYTES ((uint64_t)8 * TREE_CHUNK_BYTES)
+#define COUNT_EVERY_NS   1000000000 /* counting reads a row for each chunk */
+
 #define COPY_STEP_BYTES ((size_t)1 << 20)
 #define COPY_BYTES_MAX  ((uint64_t)64 << 20) /* in one call: it keeps a worker busy, and nobody can interrupt it */
 
@@ -73,7 +80,7 @@ enum code tree_allocate(struct tree_file *file, int mode, uint64_t offset, uint6
         code = file_resize(tree, node, offset + count, why);
     if (code == CODE_OK && file->flags & OPEN_DROPS_SET_ID) {
         node_drop_set_id(node);
-        node_mark_dirty(tree, node);
+        file_note_change(tree, node);
     }
     return code;
 }
@@ -187,6 +194,30 @@ enum code tree_seek(struct tree_file *file, uint64_t offset, enum tree_seek to, 
         return no_offset(why);
     *found = to == SEEK_TO_DATA ? offset : file->rendering->size;
     return CODE_OK;
+}
+
+static void count_chunks(struct tree *tree, struct node *node)
+{
+    uint64_t chunks;
+    if (catalog_chunk_count(tree->catalog, node->row.inode, &chunks, NULL) != CODE_OK)
+        chunks = UINT32_MAX;
+    for (const struct piece *piece = node->pieces; piece; piece = piece->node_next)
+        chunks += piece->fresh && piece->length && piece->state != PIECE_CLEAN;
+    node->full.chunks = chunks;
+    node->full.version = node->row.version;
+    node->full.counted_ns = timing_monotonic_ns();
+}
+
+uint64_t range_blocks(struct tree *tree, struct node *node)
+{
+    uint64_t most = (node->row.size + 511) / 512;
+    if (node->row.size <= SMALL_FILE_BYTES)
+        return most;
+    bool counted = node->full.counted_ns && (node->full.version == node->row.version ||
+                                             timing_monotonic_ns() - node->full.counted_ns < COUNT_EVERY_NS);
+    if (!counted)
+        count_chunks(tree, node);
+    return smaller(most, node->full.chunks * BLOCKS_PER_CHUNK);
 }
 
 /* Copying ---------------------------------------------------------------------------------------------------------- */

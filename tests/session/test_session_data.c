@@ -357,6 +357,24 @@ static void what_cannot_be_done_to_ranges_is_refused_cleanly(void **state)
     session_fixture_expect(fixture, "datasets/file", "contents");
 }
 
+/* The kernel sends a map's page by any handle of the inode that may write. */
+static void a_page_that_comes_by_an_appending_handle_goes_to_its_place(void **state)
+{
+    struct session_fixture *fixture = *state;
+    struct fuse_client *client = &fixture->client;
+    struct fuse_open_out open;
+    assert_int_equal(fuse_path_put(client, "datasets/a", "0123456789"), 0);
+    uint64_t node = session_fixture_node(fixture, "datasets/a");
+    assert_int_equal(fuse_call_open(client, node, O_WRONLY | O_APPEND, &open), 0);
+    const struct fuse_write_in in = {.fh = open.fh, .offset = 2, .size = 4, .write_flags = FUSE_WRITE_CACHE};
+    const struct fuse_client_request request = {
+        .opcode = FUSE_WRITE, .node = node, .fixed = &in, .fixed_bytes = sizeof in, .first = "page", .first_bytes = 4};
+    assert_int_equal(fuse_client_call(client, &request, NULL, 0, NULL), 0);
+    assert_int_equal(fuse_call_write(client, node, open.fh, 0, "end", 3), 0);
+    assert_int_equal(fuse_call_release(client, node, open.fh), 0);
+    session_fixture_expect(fixture, "datasets/a", "01page6789end");
+}
+
 int main(int count, char **arguments)
 {
     if (count > 1)
@@ -367,6 +385,7 @@ int main(int count, char **arguments)
         session_test(random_operations_give_the_bytes_of_the_model),
         session_test(punching_terabytes_of_nothing_is_quick_and_keeps_the_ends),
         session_test(a_file_does_not_grow_beyond_its_limit),
+        session_test(a_page_that_comes_by_an_appending_handle_goes_to_its_place),
         session_test(what_cannot_be_done_to_ranges_is_refused_cleanly),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
