@@ -9,6 +9,7 @@
 #include "chunk_store.h"
 #include "chunk_store_memory.h"
 #include "chunk_store_packs.h"
+#include "entropy.h"
 #include "hex.h"
 #include "key_location.h"
 #include "member_key_file.h"
@@ -48,10 +49,14 @@ static enum code open_chunks(struct lab_store *store, const char *key_option, st
     return chunk_store_packs_open(store_folder_packs_path(store->folder), &packs, &store->chunks, why);
 }
 
+/* Everything but the catalog.  The folder is no store before it is finished: what an interruption leaves can be made anew. */
 static enum code create_parts(struct lab_store *store, const char *path, const char *key_option,
                               const char *passphrase, struct failure *why)
 {
-    enum code code = store_folder_create(path, &store->folder, why);
+    struct store_id id;
+    enum code code = entropy_fill(id.bytes, sizeof id.bytes, why);
+    if (code == CODE_OK)
+        code = store_folder_prepare(path, &id, &store->folder, why);
     if (code == CODE_OK)
         code = open_chunks(store, key_option, why);
     if (code == CODE_OK)
@@ -72,6 +77,8 @@ enum code lab_store_create(const char *path, const char *member, const char *key
             options.member_name = member;
         code = tree_create(&options, why);
     }
+    if (code == CODE_OK)
+        code = store_folder_finish(store.folder, why);
     if (code == CODE_OK)
         buffer_append_text(key_path, buffer_text(&store.key_path));
     lab_store_close(&store);

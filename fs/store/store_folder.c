@@ -27,6 +27,7 @@
 #define LOCK_FILE        "lock"
 #define PACKS_FOLDER     "packs"
 #define CATALOG_FILE     "catalog.db"
+#define RECENT_FILE      "recent.log"
 #define FORMAT_MAGIC     "cytofs store "
 #define FORMAT_BYTES_MAX 256
 #define FOLDER_NAMES_MAX 1000 /* more than any store's folder holds */
@@ -181,6 +182,17 @@ static enum code write_format(struct store_folder *folder, struct failure *why)
 
 /* Creating and opening ------------------------------------------------------------------------- */
 
+static bool begins_with(const char *name, const char *beginning)
+{
+    return strncmp(name, beginning, strlen(beginning)) == 0;
+}
+
+/* What a create that was interrupted may have left beside an empty packs/, which it has made durable before. */
+static bool is_left_over(const char *name)
+{
+    return begins_with(name, CATALOG_FILE) || strcmp(name, RECENT_FILE) == 0;
+}
+
 /* Whether the folder holds nothing but what an interrupted create may have left. */
 static enum code check_unused(const char *path, struct failure *why)
 {
@@ -191,12 +203,15 @@ static enum code check_unused(const char *path, struct failure *why)
                            path);
     if (code != CODE_OK)
         return code;
+    bool packs = false;
+    for (size_t i = 0; i < names.count; i++)
+        packs |= strcmp(names.names[i], PACKS_FOLDER) == 0;
     for (size_t i = 0; code == CODE_OK && i < names.count; i++) {
         const char *name = names.names[i];
         if (strcmp(name, FORMAT_FILE) == 0)
             code = failure_set(why, CODE_EXISTS, "%s: is a store already", path);
         else if (strcmp(name, LOCK_FILE) != 0 && strcmp(name, PACKS_FOLDER) != 0 &&
-                 strncmp(name, FORMAT_FILE ".tmp-", strlen(FORMAT_FILE ".tmp-")) != 0)
+                 !begins_with(name, FORMAT_FILE ".tmp-") && !(packs && is_left_over(name)))
             code = failure_set(why, CODE_NOT_EMPTY,
                                "%s: holds other files (%s): name an empty or a new folder", path, name);
     }
@@ -215,6 +230,20 @@ static enum code check_no_packs(const struct store_folder *folder, struct failur
     return code;
 }
 
+/* With the lock, and after check_unused and check_no_packs. */
+static enum code remove_left_overs(const struct store_folder *folder, struct failure *why)
+{
+    struct file_names names;
+    enum code code = file_list(folder->path, FOLDER_NAMES_MAX, &names, why);
+    for (size_t i = 0; code == CODE_OK && i < names.count; i++) {
+        SCOPE_FREE char *path = is_left_over(names.names[i]) ? file_join(folder->path, names.names[i]) : NULL;
+        if (path)
+            code = file_remove_tree(path, why);
+    }
+    file_names_free(&names);
+    return code;
+}
+
 static enum code fill_folder(struct store_folder *folder, struct failure *why)
 {
     enum code code = take_lock(folder, why);
@@ -222,7 +251,11 @@ static enum code fill_folder(struct store_folder *folder, struct failure *why)
         code = check_unused(folder->path, why); /* again, now that nobody else can be making one */
     if (code == CODE_OK && mkdir(folder->packs, 0700) != 0 && errno != EEXIST)
         code = failure_set_errno(why, errno, "%s: the folder cannot be made", folder->packs);
-    return code == CODE_OK ? check_no_packs(folder, why) : code;
+    if (code == CODE_OK)
+        code = check_no_packs(folder, why);
+    if (code == CODE_OK)
+        code = remove_left_overs(folder, why);
+    return code == CODE_OK ? sync_folder(folder->path, why) : code;
 }
 
 enum code store_folder_prepare(const char *path, const struct store_id *id, struct store_folder **out, struct failure *why)

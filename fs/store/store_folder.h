@@ -24,7 +24,8 @@ struct store_folder;
  * CODE_NOT_EMPTY: something else is in it. */
 MUST_CHECK enum code store_folder_create(const char *path, struct store_folder **out, struct failure *why);
 
-/* The same in two steps, for a folder that becomes a mirror: with the id of a store, and no store before finish. */
+/* The same in two steps: with the id of a store, and no store before finish.  So what an interruption leaves behind (a
+ * catalog too, but no packs) is taken for nothing, and prepare removes it. */
 MUST_CHECK enum code store_folder_prepare(const char *path, const struct store_id *id, struct store_folder **out,
                                           struct failure *why);
 MUST_CHECK enum code store_folder_finish(struct store_folder *folder, struct failure *why);

@@ -159,7 +159,7 @@ static void make_room(struct contents *contents, uint64_t end)
 static void set_size(struct contents *contents, uint64_t size)
 {
     make_room(contents, size);
-    if (size < contents->size)
+    if (size < contents->size && contents->room > size)
         memset(contents->bytes + size, 0, contents->room - size);
     contents->size = size;
 }
@@ -167,6 +167,8 @@ static void set_size(struct contents *contents, uint64_t size)
 static void put_bytes(struct contents *contents, uint64_t offset, const uint8_t *bytes, uint64_t count)
 {
     make_room(contents, offset + count);
+    if (count == 0)
+        return;
     if (bytes)
         memcpy(contents->bytes + offset, bytes, count);
     else

@@ -33,7 +33,7 @@
 #include "scope.h"
 #include "timing.h"
 
-#define STATES_SHORT     40
+#define STATES_SHORT     10
 #define EXHAUSTIVE_LOOSE 6  /* up to so many loose changes all of their subsets are made */
 #define SAMPLES          8  /* states by chance, a moment and kind */
 #define WRITE_ON_EACH    8  /* one in so many states is gone on with */
@@ -292,9 +292,11 @@ static void make_again(const struct crash_window *window, const char *store, con
 {
     struct failure why;
     SCOPE_BUFFER made = {0};
+    char another[112]; /* a key is never overwritten */
+    snprintf(another, sizeof another, "%s.again", key);
     if (window->newest > 0)
         buffer_printf(wrong, "does not open: %s", refused->text);
-    else if (lab_store_create(store, "ada", key, NULL, &made, &why) != CODE_OK)
+    else if (lab_store_create(store, "ada", another, NULL, &made, &why) != CODE_OK)
         buffer_printf(wrong, "neither opens (%s) nor can it be made again (%s)", refused->text, why.text);
 }
 
@@ -435,7 +437,7 @@ static void tell(const struct job *job, int status)
 {
     const struct outcome *outcome = job->outcome;
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
-        printf("violation %s: the program died (status %d) at %s\n", job->workload->name, status, outcome->doing);
+        printf("violation %s: the program died (status %d) at %s (--keep shows why)\n", job->workload->name, status, outcome->doing);
         job->outcome->violations++;
     }
     printf("workload %s %s changes %llu loose %llu possible %llu states %llu distinct %llu by-file %llu violations %llu seconds %.1f\n",

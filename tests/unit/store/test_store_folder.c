@@ -60,14 +60,26 @@ static void a_folder_with_other_files_is_refused_and_left_as_it_was(void **state
     file_names_free(&names);
 }
 
+static void somebody_elses_catalog_is_not_taken_for_an_interrupted_create(void **state)
+{
+    const char *folder = *state;
+    struct store_folder *store;
+    write_text(path_in(folder, "catalog.db"), "books");
+    assert_int_equal(store_folder_create(folder, &store, &why), CODE_NOT_EMPTY);
+    assert_true(file_exists(path_in(folder, "catalog.db")));
+}
+
 static void an_interrupted_create_can_be_repeated(void **state)
 {
     const char *folder = *state;
     write_text(path_in(folder, "lock"), "");
     assert_int_equal(mkdir(path_in(folder, "packs"), 0700), 0);
+    write_text(path_in(folder, "catalog.db"), "half made");
+    write_text(path_in(folder, "catalog.db-wal"), "");
     struct store_folder *store;
     assert_int_equal(store_folder_open(folder, false, &store, &why), CODE_NOT_FOUND);
     store_folder_close(create(folder));
+    assert_false(file_exists(path_in(folder, "catalog.db")));
     assert_code_ok(store_folder_open(folder, false, &store, &why), why);
     store_folder_close(store);
 }
@@ -204,6 +216,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         in_folder(a_created_store_opens_again_with_its_id),
         in_folder(a_folder_with_other_files_is_refused_and_left_as_it_was),
+        in_folder(somebody_elses_catalog_is_not_taken_for_an_interrupted_create),
         in_folder(an_interrupted_create_can_be_repeated),
         in_folder(a_store_in_use_is_refused_with_the_number_of_its_process),
         in_folder(a_killed_process_leaves_no_lock_behind),
