@@ -38,7 +38,8 @@ int command_fsck(const struct command *command, int argc, char **argv)
 
     struct failure why;
     struct lab_store store;
-    if (lab_store_open(arguments.positional[0], key, true, &store, &why) != CODE_OK)
+    const struct lab_store_options how = {.key = key, .read_only = true, .accept_older = true, .accept_damage = true};
+    if (lab_store_open(arguments.positional[0], &how, &store, &why) != CODE_OK)
         return command_fail(command, &why);
     SCOPE_BUFFER report = {0};
     struct check_summary summary = {0};

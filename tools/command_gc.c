@@ -27,7 +27,7 @@ static int collect_store(const struct command *command, const char *path, const 
     struct progress_bar bar;
     struct tree_collect_summary summary;
     SCOPE_BUFFER text = {0};
-    if (lab_store_open(path, key, false, &store, &why) != CODE_OK)
+    if (lab_store_open(path, &(struct lab_store_options){.key = key}, &store, &why) != CODE_OK)
         return command_fail(command, &why);
     const struct tree_collect_options options = {.dead_percent = percent, .progress = show_progress, .context = &bar};
     progress_bar_start(&bar);

@@ -19,7 +19,7 @@ const char command_mount_details[] =
 
 struct mount_arguments {
     const char *store, *directory, *key;
-    bool foreground, no_node, memory, allow_other;
+    bool foreground, no_node, memory, allow_other, accept_older;
     int64_t cpus;
 };
 
@@ -110,6 +110,14 @@ static int serve(const struct command *command, const struct mount_arguments *ar
     return code == CODE_OK ? EXIT_DONE : command_fail(command, &why);
 }
 
+static enum code open_store(const struct mount_arguments *arguments, struct lab_store *store, struct failure *why)
+{
+    if (arguments->memory)
+        return lab_store_open_memory(store, why);
+    const struct lab_store_options options = {.key = arguments->key, .accept_older = arguments->accept_older};
+    return lab_store_open(arguments->store, &options, store, why);
+}
+
 /* Forks before anything has threads.  The child opens the store itself, since locks and databases do not survive a fork; a
  * passphrase is asked for while it still has the terminal. */
 static int serve_in_background(const struct command *command, const struct mount_arguments *arguments)
@@ -133,8 +141,7 @@ static int serve_in_background(const struct command *command, const struct mount
     struct readiness readiness = {ends[1], arguments->directory};
     struct lab_store store;
     lab_server_block_signals();
-    enum code code = arguments->memory ? lab_store_open_memory(&store, &why)
-                                       : lab_store_open(arguments->store, arguments->key, false, &store, &why);
+    enum code code = open_store(arguments, &store, &why);
     if (code == CODE_OK && (code = redirect_to_log(store.id, &why)) != CODE_OK)
         lab_store_close(&store);
     if (code != CODE_OK) {
@@ -152,8 +159,7 @@ static int serve_in_foreground(const struct command *command, const struct mount
     struct failure why;
     struct lab_store store;
     lab_server_block_signals();
-    enum code code = arguments->memory ? lab_store_open_memory(&store, &why)
-                                       : lab_store_open(arguments->store, arguments->key, false, &store, &why);
+    enum code code = open_store(arguments, &store, &why);
     if (code != CODE_OK)
         return command_fail(command, &why);
     struct readiness readiness = {-1, arguments->directory};
@@ -177,6 +183,7 @@ int command_mount(const struct command *command, int argc, char **argv)
         {"no-node", 'n', OPTION_FLAG, &mount.no_node, NULL, "run no jobs", 0, 0},
         {"cpus", 'c', OPTION_INTEGER, &mount.cpus, "N", "CPU cores that jobs may use (default: all)", 1, 4096},
         {"key", 'k', OPTION_TEXT, &mount.key, "FILE", "the member's key", 0, 0},
+        {"accept-older", 'o', OPTION_FLAG, &mount.accept_older, NULL, "the store was put back from a copy: take it as it is", 0, 0},
         {"memory", 'M', OPTION_FLAG, &mount.memory, NULL, "a lab in memory, gone after unmounting (no STORE)", 0, 0},
         {"allow-other", 'o', OPTION_FLAG, &mount.allow_other, NULL, "let other users of this machine in", 0, 0},
         {0},

@@ -4,6 +4,7 @@
 
 #include "backup_restore.h"
 #include "commands.h"
+#include "lab_store.h"
 #include "progress_bar.h"
 
 const char command_restore_details[] =
@@ -47,6 +48,7 @@ int command_restore(const struct command *command, int argc, char **argv)
     progress_bar_end(&bar);
     if (code != CODE_OK)
         return command_fail(command, &why);
+    lab_store_forget_seen(store);
     printf("restored point %u to %s: %u packs, %.1f MB\n", options.point, store, summary.packs,
            (double)summary.bytes / 1e6);
     if (!summary.damages)

@@ -119,17 +119,45 @@ static enum code open_parts(const char *path, const char *key_option, struct lab
     return code == CODE_OK ? load_key(out, why) : code;
 }
 
-enum code lab_store_open(const char *path, const char *key_option, bool read_only, struct lab_store *out,
+enum code lab_store_seen_path(const char *key_path, const char *store_id, struct buffer *out, struct failure *why)
+{
+    const char *slash = strrchr(key_path, '/');
+    buffer_printf(out, "%.*s%s.seen", slash ? (int)(slash + 1 - key_path) : 0, key_path, store_id);
+    return buffer_check(out, "a path", why);
+}
+
+enum code lab_store_open(const char *path, const struct lab_store_options *options, struct lab_store *out,
                          struct failure *why)
 {
-    enum code code = open_parts(path, key_option, out, why);
-    struct tree_open_options options = tree_options(out);
-    options.read_only = read_only;
+    SCOPE_BUFFER seen = {0};
+    enum code code = open_parts(path, options->key, out, why);
     if (code == CODE_OK)
-        code = tree_open(&options, &out->tree, why);
+        code = lab_store_seen_path(buffer_text(&out->key_path), out->id, &seen, why);
+    struct tree_open_options tree = tree_options(out);
+    tree.read_only = options->read_only;
+    tree.seen_path = buffer_text(&seen);
+    tree.accept_older = options->accept_older;
+    tree.accept_damage = options->accept_damage;
+    if (code == CODE_OK)
+        code = tree_open(&tree, &out->tree, why);
     if (code != CODE_OK)
         lab_store_close(out);
     return code;
+}
+
+void lab_store_forget_seen(const char *path)
+{
+    struct store_folder *folder;
+    SCOPE_BUFFER key = {0};
+    SCOPE_BUFFER seen = {0};
+    char id[HEX_TEXT_BYTES(IDENTITY_BYTES)];
+    if (store_folder_open(path, true, &folder, NULL) != CODE_OK)
+        return;
+    hex_encode(store_folder_id(folder)->bytes, IDENTITY_BYTES, id);
+    if (key_location_find(store_folder_id(folder), NULL, &key, NULL) == CODE_OK &&
+        lab_store_seen_path(buffer_text(&key), id, &seen, NULL) == CODE_OK)
+        (void)!unlink(buffer_text(&seen));
+    store_folder_close(folder);
 }
 
 enum code lab_store_open_memory(struct lab_store *out, struct failure *why)

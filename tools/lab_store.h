@@ -26,9 +26,21 @@ struct lab_store {
 MUST_CHECK enum code lab_store_create(const char *path, const char *member, const char *key_option,
                                       const char *passphrase, struct buffer *key_path, struct failure *why);
 
-/* Opens; asks for the passphrase if the key is protected.  A tree that is opened read_only changes nothing. */
-MUST_CHECK enum code lab_store_open(const char *path, const char *key_option, bool read_only, struct lab_store *out,
+/* Opens; asks for the passphrase if the key is protected.  A tree that is opened read_only changes nothing.  accept_older
+ * and accept_damage as in tree.h; what was seen last is kept beside the key file. */
+struct lab_store_options {
+    const char *key; /* NULL: the default place */
+    bool read_only, accept_older, accept_damage;
+};
+MUST_CHECK enum code lab_store_open(const char *path, const struct lab_store_options *options, struct lab_store *out,
                                     struct failure *why);
+
+/* Puts the place of the file that remembers a store's last commit into *out: beside the key file. */
+MUST_CHECK enum code lab_store_seen_path(const char *key_path, const char *store_id, struct buffer *out,
+                                         struct failure *why);
+
+/* Forgets which commit of the store at path was seen last, because it was put back on purpose.  Best effort. */
+void lab_store_forget_seen(const char *path);
 
 /* A lab that is gone when it is closed. */
 MUST_CHECK enum code lab_store_open_memory(struct lab_store *out, struct failure *why);

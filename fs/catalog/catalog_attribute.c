@@ -47,20 +47,34 @@ enum code catalog_attribute_delete_all(struct catalog *catalog, uint64_t inode, 
     return database_run(catalog->database, SQL_ATTRIBUTE_DELETE_ALL, DATABASE_BIND(DATABASE_INTEGER(inode)), why);
 }
 
-enum code catalog_attribute_list(struct catalog *catalog, uint64_t inode, catalog_attribute_visit *visit, void *context,
-                                 struct failure *why)
+/* With the mutex held. */
+static enum code list(struct catalog *catalog, int statement, uint64_t inode, catalog_attribute_visit *visit,
+                      void *context, struct failure *why)
 {
-    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&catalog->mutex);
     struct database *database = catalog->database;
-    enum code code = database_first(database, SQL_ATTRIBUTE_LIST, DATABASE_BIND(DATABASE_INTEGER(inode)), why);
-    for (; code == CODE_OK; code = database_next(database, SQL_ATTRIBUTE_LIST, why)) {
+    enum code code = database_first(database, statement, DATABASE_BIND(DATABASE_INTEGER(inode)), why);
+    for (; code == CODE_OK; code = database_next(database, statement, why)) {
         struct catalog_attribute attribute = {.inode = inode};
-        attribute.name = database_bytes(database, SQL_ATTRIBUTE_LIST, 0, &attribute.name_count);
-        attribute.value = database_bytes(database, SQL_ATTRIBUTE_LIST, 1, &attribute.value_count);
+        attribute.name = database_bytes(database, statement, 0, &attribute.name_count);
+        attribute.value = database_bytes(database, statement, 1, &attribute.value_count);
         if (!visit(context, &attribute)) {
-            database_done(database, SQL_ATTRIBUTE_LIST);
+            database_done(database, statement);
             return CODE_OK;
         }
     }
     return code == CODE_NO_DATA ? CODE_OK : code;
+}
+
+enum code catalog_attribute_list(struct catalog *catalog, uint64_t inode, catalog_attribute_visit *visit, void *context,
+                                 struct failure *why)
+{
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&catalog->mutex);
+    return list(catalog, SQL_ATTRIBUTE_LIST, inode, visit, context, why);
+}
+
+enum code catalog_attribute_list_all(struct catalog *catalog, uint64_t inode, catalog_attribute_visit *visit,
+                                     void *context, struct failure *why)
+{
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&catalog->mutex);
+    return list(catalog, SQL_ATTRIBUTE_LIST_ALL, inode, visit, context, why);
 }

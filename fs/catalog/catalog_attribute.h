@@ -31,4 +31,8 @@ typedef bool catalog_attribute_visit(void *context, const struct catalog_attribu
 MUST_CHECK enum code catalog_attribute_list(struct catalog *catalog, uint64_t inode, catalog_attribute_visit *visit,
                                             void *context, struct failure *why);
 
+/* The same, and about a link's target. */
+MUST_CHECK enum code catalog_attribute_list_all(struct catalog *catalog, uint64_t inode, catalog_attribute_visit *visit,
+                                                void *context, struct failure *why);
+
 #endif

@@ -21,7 +21,7 @@ static enum code take_row(struct database *database, int statement, int column, 
     size_t print_bytes;
     const void *print = database_bytes(database, statement, column + 5, &print_bytes);
     if (pack <= 0 || pack > UINT32_MAX || offset < 0 || bytes <= 0 || bytes > UINT32_MAX ||
-        nonce_bytes != CATALOG_CHUNK_NONCE_BYTES || generation < 1 || generation > UINT32_MAX ||
+        nonce_bytes != CATALOG_CHUNK_NONCE_BYTES || generation < 0 || generation > UINT32_MAX ||
         (print_bytes != 0 && print_bytes != CATALOG_CHUNK_PRINT_BYTES))
         return failure_set(why, CODE_CORRUPT, "the catalog: a chunk has impossible values (run: cytofs fsck)");
     out->pack = (uint32_t)pack;
@@ -183,6 +183,24 @@ enum code catalog_chunk_walk(struct catalog *catalog, uint64_t inode, int64_t in
     return take_rows(catalog->database, SQL_CHUNK_WALK,
                      DATABASE_BIND(DATABASE_INTEGER(inode), DATABASE_INTEGER(index), DATABASE_INTEGER(max)), rows,
                      count, why);
+}
+
+enum code catalog_chunk_of_inode(struct catalog *catalog, uint64_t inode, int64_t index, struct catalog_chunk *rows,
+                                 size_t max, size_t *count, struct failure *why)
+{
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&catalog->mutex);
+    return take_rows(catalog->database, SQL_CHUNK_OF_INODE,
+                     DATABASE_BIND(DATABASE_INTEGER(inode), DATABASE_INTEGER(index), DATABASE_INTEGER(max)), rows,
+                     count, why);
+}
+
+enum code catalog_chunk_printed(struct catalog *catalog, const uint8_t print[CATALOG_CHUNK_PRINT_BYTES],
+                                struct catalog_chunk *rows, size_t max, size_t *count, struct failure *why)
+{
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&catalog->mutex);
+    return take_rows(catalog->database, SQL_CHUNK_PRINTED,
+                     DATABASE_BIND(DATABASE_BYTES(print, CATALOG_CHUNK_PRINT_BYTES), DATABASE_INTEGER(max)), rows, count,
+                     why);
 }
 
 enum code catalog_chunk_of_pack(struct catalog *catalog, uint32_t pack, struct catalog_chunk *rows, size_t max,

@@ -17,7 +17,7 @@ struct catalog_chunk {
     uint32_t bytes; /* sealed */
     uint64_t offset;
     uint8_t nonce[CATALOG_CHUNK_NONCE_BYTES];
-    uint32_t generation; /* of the space's key that sealed it, from 1 */
+    uint32_t generation; /* of the space's key that sealed it, from 1; 0: sealed by format 1 */
     bool printed;        /* has a print: chunks of one space with equal contents have equal ones */
     uint8_t print[CATALOG_CHUNK_PRINT_BYTES];
 };
@@ -48,6 +48,15 @@ MUST_CHECK enum code catalog_chunk_count(struct catalog *catalog, uint64_t inode
 /* Up to max rows behind (inode, index), in order; for checking. */
 MUST_CHECK enum code catalog_chunk_walk(struct catalog *catalog, uint64_t inode, int64_t index,
                                         struct catalog_chunk *rows, size_t max, size_t *count, struct failure *why);
+
+/* Up to max rows of one file behind `index` (-1: from the first), in order. */
+MUST_CHECK enum code catalog_chunk_of_inode(struct catalog *catalog, uint64_t inode, int64_t index,
+                                            struct catalog_chunk *rows, size_t max, size_t *count,
+                                            struct failure *why);
+
+/* Up to max rows with that print, in no order. */
+MUST_CHECK enum code catalog_chunk_printed(struct catalog *catalog, const uint8_t print[CATALOG_CHUNK_PRINT_BYTES],
+                                           struct catalog_chunk *rows, size_t max, size_t *count, struct failure *why);
 
 /* Up to max rows that point into a pack, in the order of their offsets. */
 MUST_CHECK enum code catalog_chunk_of_pack(struct catalog *catalog, uint32_t pack, struct catalog_chunk *rows,

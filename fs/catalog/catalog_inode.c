@@ -88,12 +88,13 @@ enum code catalog_inode_delete(struct catalog *catalog, uint64_t inode, struct f
     return database_run(catalog->database, SQL_INODE_DELETE, DATABASE_BIND(DATABASE_INTEGER(inode)), why);
 }
 
-enum code catalog_inode_orphans(struct catalog *catalog, uint64_t *inodes, size_t max, size_t *count,
+enum code catalog_inode_orphans(struct catalog *catalog, uint64_t after, uint64_t *inodes, size_t max, size_t *count,
                                 struct failure *why)
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&catalog->mutex);
     *count = 0;
-    enum code code = database_first(catalog->database, SQL_INODE_ORPHANS, DATABASE_BIND(DATABASE_INTEGER(max)), why);
+    enum code code = database_first(catalog->database, SQL_INODE_ORPHANS,
+                                    DATABASE_BIND(DATABASE_INTEGER(after), DATABASE_INTEGER(max)), why);
     for (; code == CODE_OK; code = database_next(catalog->database, SQL_INODE_ORPHANS, why))
         inodes[(*count)++] = (uint64_t)database_integer(catalog->database, SQL_INODE_ORPHANS, 0);
     return code == CODE_NO_DATA ? CODE_OK : code;

@@ -57,9 +57,9 @@ MUST_CHECK enum code catalog_inode_put(struct catalog *catalog, const struct cat
 /* Removes the row with its chunks and attributes. */
 MUST_CHECK enum code catalog_inode_delete(struct catalog *catalog, uint64_t inode, struct failure *why);
 
-/* Up to max inodes without a name. */
-MUST_CHECK enum code catalog_inode_orphans(struct catalog *catalog, uint64_t *inodes, size_t max, size_t *count,
-                                           struct failure *why);
+/* Up to max inodes without a name and with numbers above `after`, in order. */
+MUST_CHECK enum code catalog_inode_orphans(struct catalog *catalog, uint64_t after, uint64_t *inodes, size_t max,
+                                           size_t *count, struct failure *why);
 
 /* Up to max rows with numbers above `after`, in order; for checking. */
 MUST_CHECK enum code catalog_inode_walk(struct catalog *catalog, uint64_t after, struct catalog_inode *rows, size_t max,

@@ -98,7 +98,8 @@ static const char version_2[] =
     "ALTER TABLE spaces ADD COLUMN readers BLOB NOT NULL DEFAULT x'';" /* sealed list of who may read */
     "ALTER TABLE spaces ADD COLUMN digest BLOB NOT NULL DEFAULT x'';"  /* sealed sum over its inodes */
 
-    "ALTER TABLE chunks ADD COLUMN generation INTEGER NOT NULL DEFAULT 1;" /* of the key that sealed it */
+    "ALTER TABLE chunks ADD COLUMN generation INTEGER NOT NULL DEFAULT 0;" /* of the key that sealed it; 0: sealed by format
+                                                                                  1, with that of generation 1 */
     "ALTER TABLE chunks ADD COLUMN print BLOB CHECK(print IS NULL OR length(print) = 16);" /* keyed; equal contents
                                                                                     of one space have equal ones */
     "CREATE INDEX chunks_by_print ON chunks(print) WHERE print IS NOT NULL;"
@@ -167,7 +168,7 @@ const char *const catalog_schema_statements[SQL_COUNT] = {
         "REPLACE INTO inodes(" INODE_COLUMNS ") VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, "
         "?16, ?17, ?18, ?19)",
     [SQL_INODE_DELETE] = "DELETE FROM inodes WHERE inode = ?1",
-    [SQL_INODE_ORPHANS] = "SELECT inode FROM inodes WHERE links = 0 LIMIT ?1",
+    [SQL_INODE_ORPHANS] = "SELECT inode FROM inodes WHERE links = 0 AND inode > ?1 ORDER BY inode LIMIT ?2",
     [SQL_INODE_TOTALS] = "SELECT kind, count(*), sum(size) FROM inodes GROUP BY kind",
     [SQL_INODE_WALK] = "SELECT " INODE_COLUMNS " FROM inodes WHERE inode > ?1 ORDER BY inode LIMIT ?2",
 
@@ -191,6 +192,9 @@ const char *const catalog_schema_statements[SQL_COUNT] = {
     [SQL_CHUNK_DELETE_IN] = "DELETE FROM chunks WHERE inode = ?1 AND idx >= ?2 AND idx < ?3",
     [SQL_CHUNK_COUNT] = "SELECT count(*) FROM chunks WHERE inode = ?1",
     [SQL_CHUNK_INDICES] = "SELECT idx FROM chunks WHERE inode = ?1 AND idx >= ?2 ORDER BY idx LIMIT ?3",
+    [SQL_CHUNK_OF_INODE] = "SELECT inode, idx, " CHUNK_COLUMNS " FROM chunks WHERE inode = ?1 AND idx > ?2 ORDER BY idx "
+                           "LIMIT ?3",
+    [SQL_CHUNK_PRINTED] = "SELECT inode, idx, " CHUNK_COLUMNS " FROM chunks WHERE print = ?1 LIMIT ?2",
     [SQL_CHUNK_WALK] = "SELECT inode, idx, " CHUNK_COLUMNS " FROM chunks WHERE (inode, idx) > (?1, ?2) "
                        "ORDER BY inode, idx LIMIT ?3",
 
@@ -209,7 +213,9 @@ const char *const catalog_schema_statements[SQL_COUNT] = {
 
     [SQL_PACK_COUNT] = "UPDATE packs SET live_chunks = live_chunks + ?2, live_bytes = live_bytes + ?3 WHERE pack = ?1",
     [SQL_PACK_ADD] = "INSERT INTO packs(pack, live_chunks, live_bytes) VALUES(?1, ?2, ?3)",
-    [SQL_PACK_DEAD] = "SELECT pack FROM packs WHERE live_chunks = 0 AND pack > ?1 ORDER BY pack LIMIT 1",
+    /* The count is derived, and may have been tampered with: what a row names is not dead. */
+    [SQL_PACK_DEAD] = "SELECT pack FROM packs WHERE live_chunks = 0 AND pack > ?1 "
+                      "AND NOT EXISTS(SELECT 1 FROM chunks WHERE chunks.pack = packs.pack) ORDER BY pack LIMIT 1",
     [SQL_PACK_FORGET] = "DELETE FROM packs WHERE pack = ?1 AND live_chunks = 0",
     [SQL_PACK_KNOWN] = "SELECT live_chunks, live_bytes FROM packs WHERE pack = ?1",
 
@@ -217,6 +223,7 @@ const char *const catalog_schema_statements[SQL_COUNT] = {
     [SQL_ATTRIBUTE_PUT] = "REPLACE INTO attributes(inode, name, value) VALUES(?1, ?2, ?3)",
     [SQL_ATTRIBUTE_DELETE] = "DELETE FROM attributes WHERE inode = ?1 AND name = ?2",
     [SQL_ATTRIBUTE_LIST] = "SELECT name, value FROM attributes WHERE inode = ?1 AND name != x''",
+    [SQL_ATTRIBUTE_LIST_ALL] = "SELECT name, value FROM attributes WHERE inode = ?1",
     [SQL_ATTRIBUTE_DELETE_ALL] = "DELETE FROM attributes WHERE inode = ?1",
 
     [SQL_SPACE_PUT] = "INSERT INTO spaces(space, id, generation, oldest, shared) VALUES(?1, ?2, ?3, ?4, ?5)",
@@ -225,6 +232,12 @@ const char *const catalog_schema_statements[SQL_COUNT] = {
     [SQL_SPACE_GET_READERS] = "SELECT readers FROM spaces WHERE space = ?1",
     [SQL_SPACE_SET_READERS] = "UPDATE spaces SET readers = ?2 WHERE space = ?1",
     [SQL_SPACE_DELETE] = "DELETE FROM spaces WHERE space = ?1",
+    [SQL_DIGEST_GET] = "SELECT digest FROM spaces WHERE space = ?1",
+    [SQL_DIGEST_PUT] = "UPDATE spaces SET digest = ?2 WHERE space = ?1",
+    /* Everything that is few and that the lab's own key vouches for, as numbered columns of bytes and integers. */
+    [SQL_DIGEST_SPACES] = "SELECT space, id, generation, oldest, shared, readers, "
+                          "CASE space WHEN 1 THEN x'' ELSE digest END FROM spaces ORDER BY space",
+    [SQL_DIGEST_MEMBERS] = "SELECT member, id, public_key, name, added_ms, flags, removed_ms FROM members ORDER BY member",
     [SQL_WRAP_PUT] = "REPLACE INTO wraps(space, member, sender, generation, wrapped) VALUES(?1, ?2, ?3, ?4, ?5)",
     [SQL_WRAP_GET] = "SELECT sender, wrapped FROM wraps WHERE space = ?1 AND member = ?2 AND generation = ?3",
     [SQL_WRAP_DELETE_SPACE] = "DELETE FROM wraps WHERE space = ?1",
@@ -266,6 +279,7 @@ const char *const catalog_schema_statements[SQL_COUNT] = {
     /* A file that has names outside of the copied part too has fewer of them in the copy. */
     [SQL_COPY_LINKS] = "UPDATE inodes SET links = (SELECT count(*) FROM names WHERE names.inode = inodes.inode) "
                        "WHERE kind != 1 AND links != 1 AND inode IN (SELECT new FROM copy)",
+    [SQL_COPY_NEXT] = "SELECT old, new FROM copy WHERE old > ?1 ORDER BY old LIMIT 1",
     [SQL_COPY_CONTAINS] = "SELECT 1 FROM copy WHERE old = ?1",
     [SQL_COPY_DROP_PACKS] =
         "UPDATE packs SET live_chunks = live_chunks - gone.chunks, "

@@ -39,7 +39,7 @@ enum code catalog_snapshot_copy(struct catalog *catalog, const struct catalog_co
                                 struct failure *why)
 {
     static const int steps[] = {SQL_COPY_NAMES,      SQL_COPY_CHUNKS, SQL_COPY_PACKS,
-                                SQL_COPY_ATTRIBUTES, SQL_COPY_LINKS,  SQL_COPY_CLEAR};
+                                SQL_COPY_ATTRIBUTES, SQL_COPY_LINKS};
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&catalog->mutex);
     struct database *database = catalog->database;
     enum code code = fill_map(database, copy, count, why);
@@ -54,6 +54,19 @@ enum code catalog_snapshot_select(struct catalog *catalog, uint64_t folder, stru
     uint64_t count;
     struct catalog_copy everything = {.folder = folder, .first_inode = 1};
     return fill_map(catalog->database, &everything, &count, why);
+}
+
+enum code catalog_snapshot_next(struct catalog *catalog, uint64_t after, uint64_t *old, uint64_t *copy,
+                                struct failure *why)
+{
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&catalog->mutex);
+    enum code code = database_first(catalog->database, SQL_COPY_NEXT, DATABASE_BIND(DATABASE_INTEGER(after)), why);
+    if (code != CODE_OK)
+        return code;
+    *old = (uint64_t)database_integer(catalog->database, SQL_COPY_NEXT, 0);
+    *copy = (uint64_t)database_integer(catalog->database, SQL_COPY_NEXT, 1);
+    database_done(catalog->database, SQL_COPY_NEXT);
+    return CODE_OK;
 }
 
 bool catalog_snapshot_contains(struct catalog *catalog, uint64_t inode)

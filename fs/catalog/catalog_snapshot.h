@@ -16,6 +16,11 @@ struct catalog_copy {
 MUST_CHECK enum code catalog_snapshot_copy(struct catalog *catalog, const struct catalog_copy *copy, uint64_t *count,
                                            struct failure *why);
 
+/* The inode above `after` that was copied or selected last, in ascending order, and the number of its copy; CODE_NO_DATA
+ * behind the last. */
+MUST_CHECK enum code catalog_snapshot_next(struct catalog *catalog, uint64_t after, uint64_t *old, uint64_t *copy,
+                                           struct failure *why);
+
 /* Dropping a whole subtree, in one operation: _select remembers which inodes it has, _contains asks whether one is among
  * them (also after _delete, until the next copy or selection), _delete removes their rows with everything that hangs on
  * them.  The name of `folder` itself is the caller's. */

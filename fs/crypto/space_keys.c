@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "aead.h"
+#include "cmac.h"
 #include "entropy.h"
 #include "kdf.h"
 #include "secret.h"
@@ -54,6 +55,14 @@ static enum code derive_all(const struct derivation *from, struct space_keys *ou
         code = derive(from, "cytofs 1 xattrs", AEAD_KEY_BYTES, why);
     if (code == CODE_OK)
         code = aead_key_create(from->derived, &out->xattrs, why);
+    if (code == CODE_OK)
+        code = derive(from, "cytofs 2 catalog", CMAC_KEY_BYTES, why);
+    if (code == CODE_OK)
+        code = cmac_key_create(from->derived, &out->catalog, why);
+    if (code == CODE_OK)
+        code = derive(from, "cytofs 2 prints", CMAC_KEY_BYTES, why);
+    if (code == CODE_OK)
+        code = cmac_key_create(from->derived, &out->prints, why);
     return code;
 }
 
@@ -75,5 +84,7 @@ void space_keys_clear(struct space_keys *keys)
     aead_key_destroy(keys->contents);
     siv_key_destroy(keys->names);
     aead_key_destroy(keys->xattrs);
+    cmac_key_destroy(keys->catalog);
+    cmac_key_destroy(keys->prints);
     *keys = (struct space_keys){0};
 }

@@ -4,6 +4,8 @@
  *     contents  "cytofs 1 contents"  AES-256-GCM  chunks of files
  *     names     "cytofs 1 names"     AES-256-SIV  names in folders, targets of symbolic links
  *     xattrs    "cytofs 1 xattrs"    AES-256-GCM  extended attributes, other records of the catalog
+ *     catalog   "cytofs 2 catalog"   AES-256-CMAC proofs that the catalog's rows are the ones last written
+ *     prints    "cytofs 2 prints"    AES-256-CMAC prints of chunks, by which equal ones are found
  */
 #ifndef CYTOFS_SPACE_KEYS_H
 #define CYTOFS_SPACE_KEYS_H
@@ -16,6 +18,7 @@
 #define SPACE_KEY_BYTES 32
 
 struct aead_key;
+struct cmac_key;
 struct siv_key;
 
 /* Plain value; the keys in it are its own.  Any number of threads may use it at the same time. */
@@ -23,12 +26,13 @@ struct space_keys {
     struct aead_key *contents;
     struct siv_key *names;
     struct aead_key *xattrs;
+    struct cmac_key *catalog, *prints;
 };
 
 /* Draws a space's key into secret memory (secret.h); the caller releases it with secret_free. */
 MUST_CHECK enum code space_keys_draw(uint8_t **space_key, struct failure *why);
 
-/* Derives all three.  On failure *out is empty. */
+/* Derives them all.  On failure *out is empty. */
 MUST_CHECK enum code space_keys_derive(const uint8_t space_key[SPACE_KEY_BYTES], const struct space_id *space,
                                        struct space_keys *out, struct failure *why);
 

@@ -18,6 +18,7 @@
 #include "catalog_chunk.h"
 #include "catalog_name.h"
 #include "chunk_store.h"
+#include "tree_authentic.h"
 #include "tree_commit.h"
 #include "tree_names.h"
 #include "tree_node.h"
@@ -120,6 +121,13 @@ static void check_inode(struct check *check, const struct catalog_inode *row)
     }
     if (code != CODE_OK) {
         problem(check, "inode %llu: %s", (unsigned long long)row->inode, why.text);
+        return;
+    }
+    struct node *node;
+    if (authentic_check_row(check->tree, row, &why) != CODE_OK ||
+        (node_get(check->tree, row->inode, &node, &why) == CODE_OK &&
+         authentic_check(check->tree, node, &why) != CODE_OK)) {
+        problem(check, "%s: %s", name_of(check, row->inode, &name), why.text);
         return;
     }
     if (row->kind != CATALOG_INODE_LINK)
@@ -390,6 +398,8 @@ enum code check_run(struct tree *tree, const struct check_options *options, stru
     struct check check = {.tree = tree, .options = options, .report = report, .summary = out};
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
     check.plain = malloc(TREE_CHUNK_BYTES);
+    if (tree->sums.wrong.code != CODE_OK)
+        problem(&check, "%s", tree->sums.wrong.text);
     enum code code = check.plain ? CODE_OK : failure_set(why, CODE_NO_MEMORY, "checking: no memory");
     if (code == CODE_OK && !tree->read_only)
         code = commit_bring_up_to_date(tree, why);

@@ -30,6 +30,7 @@
 #include "lock_table.h"
 #include "member_key.h"
 #include "timing.h"
+#include "tree_authentic.h"
 #include "tree_commit.h"
 #include "tree_derived.h"
 #include "tree_frame.h"
@@ -37,7 +38,9 @@
 #include "tree_operation.h"
 #include "tree_piece.h"
 #include "tree_recent.h"
+#include "tree_seen.h"
 #include "tree_space.h"
+#include "tree_space_sum.h"
 
 #define ORPHANS_AT_ONCE 256
 
@@ -71,6 +74,7 @@ static enum code make_tree(const struct tree_open_options *options, struct tree 
     tree->chunks = options->chunks;
     tree->member = options->member;
     tree->read_only = options->read_only;
+    tree->seen_fd = -1;
     tree->opened_ns = timing_wall_ns();
     tree->next_inode = INODE_FIRST_FREE;
     tree->next_space = SPACE_FIRST_FREE;
@@ -115,6 +119,8 @@ static enum code create(const struct tree_open_options *options, struct tree **o
     code = catalog_open(&(struct catalog_options){.path = options->catalog_path, .create = true}, &tree->catalog, why);
     if (code == CODE_OK)
         code = fill(tree, options, why);
+    if (code == CODE_OK)
+        code = space_sum_seal(tree, why);
     if (code == CODE_OK)
         code = catalog_commit(tree->catalog, &lost, why);
     if (code == CODE_OK)
@@ -172,17 +178,18 @@ static enum code read_numbers(struct tree *tree, struct failure *why)
 static enum code collect_orphans(struct tree *tree, struct failure *why)
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
-    for (;;) {
+    for (uint64_t after = 0;;) {
         uint64_t inodes[ORPHANS_AT_ONCE];
         size_t count;
-        enum code code = catalog_inode_orphans(tree->catalog, inodes, ORPHANS_AT_ONCE, &count, why);
+        enum code code = catalog_inode_orphans(tree->catalog, after, inodes, ORPHANS_AT_ONCE, &count, why);
         if (code != CODE_OK || count == 0)
             return code;
+        after = inodes[count - 1];
         code = operation_begin(tree, why);
         if (code != CODE_OK)
             return code;
         for (size_t i = 0; code == CODE_OK && i < count; i++)
-            code = catalog_inode_delete(tree->catalog, inodes[i], why);
+            code = authentic_drop_orphan(tree, inodes[i], why);
         code = operation_end(tree, code, why);
         if (code != CODE_OK)
             return code;
@@ -197,9 +204,10 @@ static enum code drop_unknown_packs(struct tree *tree, struct failure *why)
     if (code != CODE_OK)
         return code;
     for (size_t i = 0; i < list.count; i++) {
-        uint64_t chunks, bytes;
+        struct catalog_chunk named;
+        size_t count;
         if (list.packs[i].growing ||
-            catalog_chunk_pack_use(tree->catalog, list.packs[i].number, &chunks, &bytes, NULL) != CODE_OK || chunks)
+            catalog_chunk_of_pack(tree->catalog, list.packs[i].number, &named, 1, &count, NULL) != CODE_OK || count)
             continue;
         struct failure ignored;
         if (chunk_store_drop_pack(tree->chunks, list.packs[i].number, &ignored) != CODE_OK)
@@ -230,6 +238,8 @@ static enum code open_existing(const struct tree_open_options *options, struct t
         code = read_numbers(tree, why);
     if (code == CODE_OK)
         code = space_find(tree, SPACE_LAB, &space, why); /* says at once if the key does not fit */
+    if (code == CODE_OK)
+        code = space_sum_open(tree, options->accept_damage, why);
     if (code == CODE_OK && !options->read_only)
         code = complete_frame(tree, why);
     if (code == CODE_OK && !options->read_only)
@@ -238,6 +248,8 @@ static enum code open_existing(const struct tree_open_options *options, struct t
         code = drop_unknown_packs(tree, why);
     if (code == CODE_OK)
         code = recent_open(tree, why);
+    if (code == CODE_OK && options->seen_path)
+        code = seen_open(tree, options->seen_path, options->accept_older, why);
     if (code != CODE_OK) {
         tree_close(tree);
         return code;
@@ -272,6 +284,8 @@ void tree_close(struct tree *tree)
     derived_free_all(tree);
     piece_free_all(tree);
     node_free_all(tree);
+    space_sum_free(tree);
+    seen_close(tree);
     space_free_all(tree);
     catalog_close(tree->catalog);
     recent_close(tree);

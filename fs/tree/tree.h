@@ -69,6 +69,11 @@ struct tree_open_options {
     const char *member_name;         /* tree_create: recorded with the member's key.  Ignored by tree_open */
     const struct member_public *recovery; /* tree_create: a key that lies on paper; NULL for none */
     bool read_only;
+    const char *seen_path; /* a file outside of the store that keeps the number of its last commit, made where it is missing;
+                              NULL: none.  A store that is older is refused with CODE_DENIED */
+    bool accept_older;     /* but taken */
+    bool accept_damage;    /* rows that are not as they were written last do not keep the tree from being opened, for fsck;
+                              they still cannot be used */
 };
 
 /* Makes the catalog of a new lab: root, its folders (datasets, jobs, experiments, models, lab), spaces, and the first

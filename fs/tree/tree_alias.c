@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "catalog_name.h"
+#include "tree_authentic.h"
 #include "tree_seal.h"
 #include "when.h"
 
@@ -71,12 +72,14 @@ static bool is_better(const struct wanted *wanted, const struct node *image, con
             (image->row.change_ns == best->row.change_ns && image->row.rdev > best->row.rdev));
 }
 
-static enum code choose(struct tree *tree, const struct node *snapshots, const struct wanted *wanted,
+static enum code choose(struct tree *tree, struct node *snapshots, const struct wanted *wanted,
                         struct node **best, struct failure *why)
 {
     struct search search = {0};
     *best = NULL;
-    enum code code = catalog_name_list(tree->catalog, snapshots->row.inode, collect, &search, why);
+    enum code code = authentic_check(tree, snapshots, why);
+    if (code == CODE_OK)
+        code = catalog_name_list(tree->catalog, snapshots->row.inode, collect, &search, why);
     if (code == CODE_OK)
         code = buffer_check(&search.inodes, "the list of snapshots", why);
     for (size_t at = 0; code == CODE_OK && at < search.inodes.length; at += sizeof(uint64_t)) {

@@ -5,6 +5,7 @@
 #include "tree_entry.h"
 #include "tree_file.h"
 #include "tree_operation.h"
+#include "tree_space.h"
 #include "tree_watch.h"
 
 /* A control file takes what a shell's `>` and `cp -p` do to it, without effect; the others refuse. */
@@ -59,7 +60,10 @@ static void change_row(struct tree *tree, struct node *node, const struct attrib
 static enum code change_node(struct tree *tree, struct node *node, const struct attribute_change *change,
                              struct failure *why)
 {
+    struct space *space;
     enum code code = operation_allowed(tree, why);
+    if (code == CODE_OK)
+        code = space_find(tree, node->row.space, &space, why); /* without its key no proof of the change can be made */
     if (code == CODE_OK && node->row.flags & CATALOG_INODE_FROZEN)
         code = failure_set(why, CODE_READ_ONLY, "a snapshot never changes");
     if (code == CODE_OK && change->which & CHANGE_SIZE)

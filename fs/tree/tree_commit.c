@@ -19,16 +19,20 @@
 
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "catalog_chunk.h"
 #include "chunk_store.h"
 #include "logging.h"
 #include "timing.h"
+#include "tree_authentic.h"
 #include "tree_compact.h"
 #include "tree_node.h"
 #include "tree_operation.h"
 #include "tree_piece.h"
 #include "tree_reseal.h"
+#include "tree_seen.h"
+#include "tree_space_sum.h"
 #include "tree_statistics.h"
 #include "tree_storing.h"
 #include "tree_waiting.h"
@@ -58,16 +62,23 @@ static size_t first_pieces(struct tree *tree, struct piece *pieces[PIECES_AT_ONC
 static enum code write_pieces(struct tree *tree, struct failure *why)
 {
     struct piece *pieces[PIECES_AT_ONCE];
-    size_t count;
-    while ((count = first_pieces(tree, pieces)) > 0) {
+    uint8_t sums[PIECES_AT_ONCE][CATALOG_SUM_BYTES]; /* of their nodes, before each was named */
+    size_t count, named = 0;
+    for (; (count = first_pieces(tree, pieces)) > 0; named = 0) {
         enum code code = catalog_operation_begin(tree->catalog, why);
         if (code != CODE_OK)
             return code;
-        for (size_t i = 0; code == CODE_OK && i < count; i++)
-            code = piece_write_out(tree, pieces[i], why);
+        for (; code == CODE_OK && named < count; named++) {
+            memcpy(sums[named], pieces[named]->node->row.sum, CATALOG_SUM_BYTES);
+            code = piece_write_out(tree, pieces[named], why);
+        }
         enum code kept = catalog_operation_end(tree->catalog, code == CODE_OK, why);
-        if (code != CODE_OK || kept != CODE_OK)
-            return code != CODE_OK ? code : kept;
+        code = code != CODE_OK ? code : kept;
+        if (code != CODE_OK) { /* none of them is named */
+            while (named-- > 0)
+                memcpy(pieces[named]->node->row.sum, sums[named], CATALOG_SUM_BYTES);
+            return code;
+        }
         for (size_t i = 0; i < count; i++)
             piece_mark_clean(tree, pieces[i]);
     }
@@ -78,7 +89,7 @@ static enum code put_rows(struct tree *tree, struct failure *why)
 {
     enum code code = CODE_OK;
     for (struct node *node = tree->dirty_nodes; code == CODE_OK && node; node = node->dirty_next)
-        code = catalog_inode_put(tree->catalog, &node->row, why);
+        code = authentic_put_row(tree, node, why);
     const struct {
         enum catalog_number which;
         uint64_t value;
@@ -102,6 +113,7 @@ static enum code write_rows(struct tree *tree, struct failure *why)
     if (code != CODE_OK || kept != CODE_OK)
         return code != CODE_OK ? code : kept;
     for (struct node *node; (node = tree->dirty_nodes);) {
+        authentic_row_kept(tree, node);
         node_mark_clean(tree, node);
         node_settle(tree, node);
     }
@@ -211,8 +223,8 @@ static enum code check_room(const struct tree *tree, struct failure *why)
                        "written last");
 }
 
-/* collect; true where there is something to commit. */
-static bool collect(struct tree *tree, struct dead_packs *dead, enum code *code, struct failure *why)
+/* collect; true where there is something to commit, which has that number. */
+static bool collect(struct tree *tree, struct dead_packs *dead, uint64_t *commit, enum code *code, struct failure *why)
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
     tree->commit.started++;
@@ -225,11 +237,14 @@ static bool collect(struct tree *tree, struct dead_packs *dead, enum code *code,
     tree->commit.collecting = true;
     if (*code == CODE_OK)
         *code = write_out(tree, why);
+    if (*code == CODE_OK)
+        *code = space_sum_seal(tree, why);
     tree->commit.collecting = false;
     if (*code != CODE_OK)
         return false;
     tree->commit.inodes_collected = tree->next_inode;
     find_dead_packs(tree, dead);
+    *commit = tree->commit.number + 1;
     tree->commit.committing = true;
     return true;
 }
@@ -251,9 +266,10 @@ static void store_ahead(struct tree *tree)
 static enum code make_round(struct tree *tree, struct failure *why)
 {
     struct dead_packs dead;
+    uint64_t commit;
     enum code code;
     store_ahead(tree);
-    if (!collect(tree, &dead, &code, why))
+    if (!collect(tree, &dead, &commit, &code, why))
         return code;
     bool lost = false;
     code = chunk_store_sync(tree->chunks, why);
@@ -273,6 +289,8 @@ static enum code make_round(struct tree *tree, struct failure *why)
     }
     if (lost)
         break_tree(tree, why);
+    if (code == CODE_OK)
+        seen_note(tree, commit);
     if (code == CODE_OK)
         drop_packs(tree, &dead);
     return code;

@@ -15,6 +15,7 @@
 
 #include "aead.h"
 #include "catalog_chunk.h"
+#include "tree_authentic.h"
 #include "tree_piece.h"
 #include "tree_seal.h"
 #include "tree_space.h"
@@ -112,6 +113,8 @@ static enum code read_with(struct tree *tree, struct node *node, uint64_t offset
         uint64_t here = offset + *got;
         size_t left = here < size ? (size_t)smaller(count - *got, size - here) : 0;
         enum code code = left ? space_find(tree, node->row.space, &space, why) : CODE_OK;
+        if (left && code == CODE_OK)
+            code = authentic_check(tree, node, why);
         if (left && code == CODE_OK)
             code = plan(tree, node, here, (uint8_t *)bytes + *got, left, fetches, &fetch_count, &planned, why);
         if (left == 0 || code != CODE_OK) {
@@ -272,7 +275,7 @@ enum code contents_resize(struct tree *tree, struct node *node, uint64_t size, s
                            (long long)(TREE_FILE_BYTES_MAX >> 30));
     if (size < node->row.size) {
         uint64_t first_gone = (size + TREE_CHUNK_BYTES - 1) / TREE_CHUNK_BYTES;
-        enum code code = catalog_chunk_delete_from(tree->catalog, node->row.inode, first_gone, why);
+        enum code code = authentic_drop_chunks(tree, node, first_gone, INT64_MAX, why);
         struct piece *piece = NULL;
         if (code == CODE_OK && size % TREE_CHUNK_BYTES)
             code = piece_get(tree, node, size / TREE_CHUNK_BYTES, 1, false, &piece, why);
@@ -335,7 +338,7 @@ enum code contents_zero(struct tree *tree, struct node *node, uint64_t offset, u
     const struct zeroing zeroing = plan_zeroing(node, offset, count);
     enum code code = CODE_OK;
     if (zeroing.whole_from < zeroing.whole_to)
-        code = catalog_chunk_delete_range(tree->catalog, node->row.inode, zeroing.whole_from, zeroing.whole_to, why);
+        code = authentic_drop_chunks(tree, node, zeroing.whole_from, zeroing.whole_to, why);
     for (int i = 0; i < 2; i++) {
         const struct cut *cut = &zeroing.cuts[i];
         struct piece *piece = NULL;

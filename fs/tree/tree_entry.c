@@ -5,6 +5,7 @@
 
 #include "catalog_name.h"
 #include "timing.h"
+#include "tree_authentic.h"
 #include "tree_piece.h"
 #include "tree_seal.h"
 #include "tree_space.h"
@@ -17,11 +18,13 @@ struct found {
 };
 
 /* Looks for the name as each key that the folder's entries may be sealed with would have sealed it. */
-static enum code find_row(struct tree *tree, const struct node *folder, const char *name, struct found *found,
+static enum code find_row(struct tree *tree, struct node *folder, const char *name, struct found *found,
                           struct failure *why)
 {
     struct seal_generations range;
     enum code code = seal_generations(tree, folder, &range, why);
+    if (code == CODE_OK)
+        code = authentic_check(tree, folder, why);
     if (code != CODE_OK)
         return code;
     code = CODE_NOT_FOUND;
@@ -57,7 +60,7 @@ enum code entry_insert(struct tree *tree, struct node *folder, const char *name,
     struct catalog_name row = {.parent = folder->row.inode, .bytes = sealed};
     enum code code = seal_name(tree, folder, SEAL_NEWEST, name, sealed, &row.count, why);
     if (code == CODE_OK)
-        code = catalog_name_insert(tree->catalog, &row, node->row.inode, why);
+        code = authentic_put_name(tree, folder, &row, node->row.inode, why);
     if (code == CODE_EXISTS)
         return failure_set(why, CODE_EXISTS, "there is a \"%s\" already", name);
     if (code != CODE_OK)
@@ -75,7 +78,7 @@ enum code entry_delete_name(struct tree *tree, struct node *folder, const char *
 {
     struct found found;
     enum code code = find_row(tree, folder, name, &found, why);
-    return code == CODE_OK ? catalog_name_delete(tree->catalog, &found.row, why) : code;
+    return code == CODE_OK ? authentic_drop_name(tree, folder, &found.row, why) : code;
 }
 
 enum code entry_collect(struct tree *tree, struct node *node, struct failure *why)
@@ -115,7 +118,7 @@ enum code entry_move(struct tree *tree, struct node *from, const char *from_name
     if (code == CODE_OK)
         code = seal_name(tree, to, SEAL_NEWEST, to_name, sealed, &row.count, why);
     if (code == CODE_OK)
-        code = catalog_name_insert(tree->catalog, &row, node->row.inode, why);
+        code = authentic_put_name(tree, to, &row, node->row.inode, why);
     if (code != CODE_OK)
         return code;
     int64_t now_ns = timing_wall_ns();
@@ -143,10 +146,14 @@ bool entry_is_hidden(const struct node *folder, const char *name)
 enum code entry_check_empty(struct tree *tree, struct node *folder, struct failure *why)
 {
     uint64_t count, own = 0;
-    enum code code = catalog_name_count(tree->catalog, folder->row.inode, 2, &count, why);
+    enum code code = authentic_check(tree, folder, why);
+    if (code == CODE_OK)
+        code = catalog_name_count(tree->catalog, folder->row.inode, 2, &count, why);
     if (code == CODE_OK && entry_is_dataset(folder) && count == 1) {
         struct node *snapshots;
         code = entry_find(tree, folder, TREE_SNAPSHOT_FOLDER, &snapshots, why);
+        if (code == CODE_OK)
+            code = authentic_check(tree, snapshots, why);
         if (code == CODE_OK)
             code = catalog_name_count(tree->catalog, snapshots->row.inode, 1, &own, why);
         if (code == CODE_OK && own)

@@ -2,6 +2,7 @@
  * an entry is asked for.  Stored names first come from the catalog, then those that rules make; a name that both have is
  * the stored one.
  */
+#include "tree_authentic.h"
 #include "tree_folder.h"
 
 #include <stdlib.h>
@@ -118,6 +119,8 @@ static enum code list_stored(struct tree *tree, struct node_id id, struct tree_f
     struct space *space;
     if (code == CODE_OK)
         code = space_find(tree, node->row.space, &space, why); /* before the catalog's mutex is held by the listing */
+    if (code == CODE_OK)
+        code = authentic_check(tree, node, why);
     if (code == CODE_OK)
         code = catalog_name_list(tree->catalog, node->row.inode, add_stored, &listing, why);
     if (code == CODE_OK)

@@ -39,6 +39,8 @@
 #define TREE_PATH_MAX           4095
 #define TREE_FOLDERS_DEEP_MAX   (TREE_PATH_MAX / 2 + 1) /* no path has more; ends walks upwards in a damaged catalog */
 #define TREE_FAILURES_KEPT      32
+#define TREE_SUM_BYTES          16
+#define TREE_IDLE_FOLDERS_MAX   65536 /* a folder that is looked at again costs a look at all its names */
 
 /* The lab's frame: inodes of the fixed folders. */
 enum {
@@ -78,6 +80,8 @@ struct piece_list {
     size_t count;
     uint64_t bytes; /* of memory: the sum of the capacities */
 };
+
+struct space_sum;
 
 struct tree {
     /* Set when opened, then only read. */
@@ -120,6 +124,16 @@ struct tree {
     struct space *retired_spaces;
     uint64_t rotations; /* of keys, since the tree was opened */
     uint64_t next_space;
+
+    struct {
+        struct space_sum *entries; /* of spaces that have inodes */
+        size_t count;
+        bool unsealed;    /* a catalog of format 1, open for reading only: it has no digests */
+        bool waiting;     /* some entries hold what counts if the operation is kept */
+        bool lost;        /* memory was short: they are wrong */
+        struct failure wrong; /* what was found wrong first when the catalog was opened all the same */
+    } sums;               /* tree_space_sum.c */
+    int seen_fd;          /* tree_seen.c; -1: none */
 
     struct derived **derived_buckets; /* by (folder, name) */
     struct derived **derived_by_id;

@@ -12,6 +12,7 @@
 #include "timing.h"
 #include "tree_alias.h"
 #include "tree_commit.h"
+#include "tree_authentic.h"
 #include "tree_derived.h"
 #include "tree_entry.h"
 #include "tree_operation.h"
@@ -135,8 +136,8 @@ static enum code keep_target(struct tree *tree, struct node *link, const char *t
     if (code != CODE_OK)
         return code;
     link->row.size = length;
-    return catalog_attribute_put(
-        tree->catalog,
+    return authentic_put_attribute(
+        tree, link,
         &(struct catalog_attribute){
             .inode = link->row.inode, .name = "", .value = sealed.data, .value_count = sealed.length},
         why);
@@ -296,7 +297,9 @@ enum code names_read_target(struct tree *tree, uint64_t inode, struct buffer *ta
     if (node->row.kind != CATALOG_INODE_LINK)
         return failure_set(why, CODE_INVALID, "this is not a symbolic link");
     SCOPE_BUFFER sealed = {0};
-    code = catalog_attribute_get(tree->catalog, &(struct catalog_attribute){.inode = inode, .name = ""}, &sealed, why);
+    code = authentic_check(tree, node, why);
+    if (code == CODE_OK)
+        code = catalog_attribute_get(tree->catalog, &(struct catalog_attribute){.inode = inode, .name = ""}, &sealed, why);
     if (code == CODE_NO_DATA)
         return failure_set(why, CODE_CORRUPT, "the symbolic link has lost its target (run: cytofs fsck)");
     return code == CODE_OK ? seal_open_target(tree, node, &sealed, target, why) : code;

@@ -19,6 +19,7 @@
 
 #include "catalog_name.h"
 #include "timing.h"
+#include "tree_authentic.h"
 #include "tree_commit.h"
 #include "tree_recent.h"
 #include "tree_seal.h"
@@ -149,6 +150,8 @@ enum code node_get(struct tree *tree, uint64_t inode, struct node **out, struct 
     if (!node) {
         struct catalog_inode row;
         enum code code = catalog_inode_get(tree->catalog, inode, &row, why);
+        if (code == CODE_OK)
+            code = authentic_check_row(tree, &row, why);
         if (code != CODE_OK)
             return code;
         if (!tree->undo.active)
@@ -156,6 +159,7 @@ enum code node_get(struct tree *tree, uint64_t inode, struct node **out, struct 
         node = insert(tree, &row);
         if (!node)
             return failure_set(why, CODE_NO_MEMORY, "looking up a file: no memory");
+        memcpy(node->kept_proof, row.proof, CATALOG_PROOF_BYTES);
     } else {
         leave_idle(tree, node);
     }
@@ -180,6 +184,7 @@ enum code node_make(struct tree *tree, const struct catalog_inode *row, struct n
     if (!node)
         return failure_set(why, CODE_NO_MEMORY, "making a file: no memory");
     tree->next_inode++;
+    node->checked = true; /* nothing hangs on it yet */
     node_change(tree, node);
     /* If the operation fails the node never was. */
     tree->undo.gone[tree->undo.count - 1] = true;
@@ -339,6 +344,8 @@ static enum code name_of(struct tree *tree, struct node *node, char name[TREE_NA
     if (!request.parent)
         return failure_set(why, CODE_NOT_FOUND, "the file has no name any more");
     code = node_get(tree, request.parent, folder, why);
+    if (code == CODE_OK)
+        code = authentic_check(tree, *folder, why);
     if (code != CODE_OK)
         return code;
     return seal_open_name(tree, *folder, sealed.data, sealed.length, name, why);

@@ -15,6 +15,8 @@ struct node {
     struct node *idle_previous, *idle_next;   /* in the idle list while idle */
     bool dirty, idle;
     bool gone; /* deleted from the catalog; goes away with its last user */
+    bool checked; /* what hangs on it in the catalog was held against row.sum */
+    uint8_t kept_proof[CATALOG_PROOF_BYTES]; /* of its row in the catalog; zeros where it has none */
 
     uint64_t lookups;     /* references of clients */
     uint32_t handles;     /* open files */

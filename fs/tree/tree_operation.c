@@ -3,8 +3,10 @@
  */
 #include "tree_operation.h"
 
+#include "tree_authentic.h"
 #include "tree_node.h"
 #include "tree_piece.h"
+#include "tree_space_sum.h"
 
 enum code operation_allowed(struct tree *tree, struct failure *why)
 {
@@ -25,6 +27,7 @@ enum code operation_begin(struct tree *tree, struct failure *why)
         code = catalog_operation_begin(tree->catalog, why);
     if (code != CODE_OK)
         return code;
+    space_sum_begin(tree);
     tree->undo.count = 0;
     tree->undo.active = true;
     return CODE_OK;
@@ -36,6 +39,7 @@ enum code operation_end(struct tree *tree, enum code code, struct failure *why)
     if (code == CODE_OK)
         code = kept;
     tree->undo.active = false;
+    space_sum_end(tree, code == CODE_OK);
     if (code != CODE_OK) {
         for (size_t i = 0; i < tree->undo.count; i++) {
             struct node *node = tree->undo.nodes[i];
@@ -44,10 +48,12 @@ enum code operation_end(struct tree *tree, enum code code, struct failure *why)
             node->gone = tree->undo.gone[i];
         }
     }
-    /* A node that is gone has nothing to write. */
+    /* A node that is gone has nothing to write, and weighs nothing. */
     for (size_t i = 0; i < tree->undo.count; i++) {
         struct node *node = tree->undo.nodes[i];
         if (node->gone) {
+            if (code == CODE_OK)
+                authentic_row_gone(tree, node);
             node_mark_clean(tree, node);
             piece_drop_from(tree, node, 0);
         }

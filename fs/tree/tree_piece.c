@@ -19,6 +19,7 @@
 #include "aead.h"
 #include "catalog_chunk.h"
 #include "chunk_store.h"
+#include "tree_authentic.h"
 #include "tree_node.h"
 #include "tree_seal.h"
 #include "tree_space.h"
@@ -251,6 +252,9 @@ enum code piece_get(struct tree *tree, struct node *node, uint64_t index, uint32
     struct catalog_chunk row;
     enum code found = CODE_NO_DATA;
     if (!overwritten) {
+        enum code checked = authentic_check(tree, node, why);
+        if (checked != CODE_OK)
+            return checked;
         found = catalog_chunk_get(tree->catalog, node->row.inode, index, &row, why);
         if (found != CODE_OK && found != CODE_NO_DATA)
             return found;
@@ -314,15 +318,15 @@ enum code piece_write_out(struct tree *tree, struct piece *piece, struct failure
 {
     struct node *node = piece->node;
     if (piece->state == PIECE_STORED)
-        return catalog_chunk_put(tree->catalog, &piece->row, why);
+        return authentic_put_chunk(tree, node, &piece->row, why);
     if (piece_is_zero(piece->data, piece->length))
-        return catalog_chunk_delete(tree->catalog, node->row.inode, piece->index, why);
+        return authentic_drop_chunk(tree, node, piece->index, why);
     struct storing_place place;
     struct catalog_chunk row;
     enum code code = storing_place_of(tree, node, &place, why);
     if (code == CODE_OK)
         code = storing_put(tree, &place, piece->index, piece->data, piece->length, &row, why);
-    return code == CODE_OK ? catalog_chunk_put(tree->catalog, &row, why) : code;
+    return code == CODE_OK ? authentic_put_chunk(tree, node, &row, why) : code;
 }
 
 void piece_mark_clean(struct tree *tree, struct piece *piece)

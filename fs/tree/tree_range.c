@@ -12,6 +12,7 @@
 
 #include "catalog_chunk.h"
 #include "timing.h"
+#include "tree_authentic.h"
 #include "tree_contents.h"
 #include "tree_derived.h"
 #include "tree_file.h"
@@ -188,7 +189,8 @@ enum code tree_seek(struct tree_file *file, uint64_t offset, enum tree_seek to, 
         return failure_set(why, CODE_INVALID, "a stream has no places");
     if (file->node) {
         SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&file->tree->lock);
-        return seek(file->tree, file->node, offset, to, found, why);
+        enum code code = authentic_check(file->tree, file->node, why);
+        return code == CODE_OK ? seek(file->tree, file->node, offset, to, found, why) : code;
     }
     if (offset >= file->rendering->size)
         return no_offset(why);

@@ -28,6 +28,7 @@
 #include "timing.h"
 #include "tree_commit.h"
 #include "tree_compact.h"
+#include "tree_authentic.h"
 #include "tree_node.h"
 #include "tree_operation.h"
 #include "tree_piece.h"
@@ -112,11 +113,11 @@ static enum code replace_name(struct tree *tree, struct node *folder, const stru
     struct catalog_name row = {.parent = folder->row.inode, .bytes = old->bytes, .count = old->count};
     enum code code = seal_open_name(tree, folder, old->bytes, old->count, name, why);
     if (code == CODE_OK)
-        code = catalog_name_delete(tree->catalog, &row, why);
+        code = authentic_drop_name(tree, folder, &row, why);
     row.bytes = sealed;
     if (code == CODE_OK)
         code = seal_name(tree, folder, SEAL_NEWEST, name, sealed, &row.count, why);
-    return code == CODE_OK ? catalog_name_insert(tree->catalog, &row, old->inode, why) : code;
+    return code == CODE_OK ? authentic_put_name(tree, folder, &row, old->inode, why) : code;
 }
 
 /* Some of a folder's names; *left: there may be more. */
@@ -163,7 +164,7 @@ static bool take_value(void *context, const struct catalog_attribute *row)
     return !old->failed;
 }
 
-static enum code put_value(struct tree *tree, const struct node *node, const struct buffer *name,
+static enum code put_value(struct tree *tree, struct node *node, const struct buffer *name,
                            const struct buffer *value, struct failure *why)
 {
     const struct catalog_attribute row = {.inode = node->row.inode,
@@ -171,7 +172,7 @@ static enum code put_value(struct tree *tree, const struct node *node, const str
                                           .name_count = name->length,
                                           .value = value->data,
                                           .value_count = value->length};
-    return catalog_attribute_put(tree->catalog, &row, why);
+    return authentic_put_attribute(tree, node, &row, why);
 }
 
 static enum code replace_value(struct tree *tree, struct node *node, const struct sealed_value *old,
@@ -187,7 +188,7 @@ static enum code replace_value(struct tree *tree, struct node *node, const struc
     if (code == CODE_OK)
         code = seal_open_xattr(tree, node, &old->name, &old->value, &plain, why);
     if (code == CODE_OK)
-        code = catalog_attribute_delete(tree->catalog, &row, why);
+        code = authentic_drop_attribute(tree, node, &row, why);
     if (code == CODE_OK)
         code = seal_xattr_name(tree, node, SEAL_NEWEST, buffer_text(&plain_name), &name, why);
     if (code == CODE_OK)
@@ -236,9 +237,7 @@ static enum code reseal_part(struct tree *tree, struct node *node, uint32_t gene
     if (code != CODE_OK || *left)
         return code;
     code = reseal_values(tree, node, why);
-    node_change(tree, node);
-    node->row.generation = generation;
-    return code;
+    return code == CODE_OK ? authentic_renew(tree, node, generation, why) : code;
 }
 
 /* With the lock. */
@@ -363,16 +362,19 @@ static enum code move_row(struct tree *tree, const struct catalog_chunk *row, co
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
     struct catalog_chunk now;
+    struct node *node;
     enum code code = operation_begin(tree, why);
     if (code != CODE_OK)
         return code;
-    code = catalog_chunk_get(tree->catalog, row->inode, row->index, &now, why);
+    code = node_get(tree, row->inode, &node, why);
+    if (code == CODE_OK)
+        code = catalog_chunk_get(tree->catalog, row->inode, row->index, &now, why);
     if (code == CODE_OK && now.pack == row->pack && now.offset == row->offset) {
         now.pack = to->pack;
         now.offset = to->offset;
         now.generation = to->generation;
         memcpy(now.nonce, to->nonce, sizeof now.nonce);
-        code = catalog_chunk_put(tree->catalog, &now, why);
+        code = authentic_put_chunk(tree, node, &now, why);
     }
     return operation_end(tree, code == CODE_NO_DATA ? CODE_OK : code, why);
 }

@@ -234,23 +234,26 @@ enum code seal_open_xattr(struct tree *tree, const struct node *node, const stru
     return CODE_OK;
 }
 
-#define CHUNK_PLACE_BYTES (1 + IDENTITY_BYTES + 16) /* label, space, origin, index */
+/* label, space; in format 1 also origin and index.  Which file a chunk is part of is what the inode's sum says, so that
+ * files can share it. */
+#define CHUNK_PLACE_BYTES   (1 + IDENTITY_BYTES)
+#define CHUNK_PLACE_BYTES_1 (CHUNK_PLACE_BYTES + 16)
 
-static void put_chunk_place(uint8_t bytes[CHUNK_PLACE_BYTES], const struct seal_place *place)
+static void put_chunk_place(uint8_t bytes[CHUNK_PLACE_BYTES_1], const struct seal_place *place)
 {
     bytes[0] = LABEL_CHUNK;
     memcpy(bytes + 1, place->space->id.bytes, IDENTITY_BYTES);
-    bytes_store64(bytes + 1 + IDENTITY_BYTES, place->origin);
-    bytes_store64(bytes + 1 + IDENTITY_BYTES + 8, place->index);
+    bytes_store64(bytes + CHUNK_PLACE_BYTES, place->origin);
+    bytes_store64(bytes + CHUNK_PLACE_BYTES + 8, place->index);
 }
 
 enum code seal_chunk(const struct seal_place *place, const void *plain, size_t count, uint8_t *sealed,
                      uint8_t nonce[CATALOG_CHUNK_NONCE_BYTES], struct failure *why)
 {
     _Static_assert(CATALOG_CHUNK_NONCE_BYTES == AEAD_NONCE_BYTES, "the catalog keeps whole nonces");
-    uint8_t associated[CHUNK_PLACE_BYTES];
+    uint8_t associated[CHUNK_PLACE_BYTES_1];
     put_chunk_place(associated, place);
-    struct aead_message message = {associated, sizeof associated, plain, count};
+    struct aead_message message = {associated, CHUNK_PLACE_BYTES, plain, count};
     enum code code = aead_seal(place->space->keys.contents, &message, sealed, why);
     if (code == CODE_OK)
         memcpy(nonce, sealed, AEAD_NONCE_BYTES);
@@ -263,13 +266,14 @@ enum code seal_open_chunk(const struct seal_place *place, const struct catalog_c
     if (row->bytes < AEAD_OVERHEAD || memcmp(sealed, row->nonce, AEAD_NONCE_BYTES) != 0)
         return failure_set(why, CODE_CORRUPT, "part %llu of the file is not the one that was written last",
                            (unsigned long long)place->index + 1);
-    const struct space_keys *keys = space_keys_of(place->space, row->generation);
+    const struct space_keys *keys = space_keys_of(place->space, row->generation ? row->generation : 1);
     if (!keys)
         return failure_set(why, CODE_DENIED, "part %llu of the file was sealed with a key that you were not given",
                            (unsigned long long)place->index + 1);
-    uint8_t associated[CHUNK_PLACE_BYTES];
+    uint8_t associated[CHUNK_PLACE_BYTES_1];
     put_chunk_place(associated, place);
-    struct aead_message message = {associated, sizeof associated, sealed, row->bytes};
+    size_t associated_count = row->generation == 0 ? CHUNK_PLACE_BYTES_1 : CHUNK_PLACE_BYTES;
+    struct aead_message message = {associated, associated_count, sealed, row->bytes};
     enum code code = aead_open(keys->contents, &message, plain, why);
     return code == CODE_OK ? code
                            : failure_wrap(why, code, "part %llu of the file", (unsigned long long)place->index + 1);

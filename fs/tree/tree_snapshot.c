@@ -16,6 +16,7 @@
 #include "catalog_snapshot.h"
 #include "timing.h"
 #include "tree_alias.h"
+#include "tree_authentic.h"
 #include "tree_commit.h"
 #include "tree_entry.h"
 #include "tree_operation.h"
@@ -61,6 +62,9 @@ static enum code copy_dataset(struct tree *tree, struct node *dataset, struct no
     node_change(tree, snapshots);
     snapshots->row.rdev++; /* the number given out last */
     tree->next_inode += count; /* used up even if the operation fails */
+    code = authentic_copy_rows(tree, copy.flags, why);
+    if (code != CODE_OK)
+        return code;
     code = node_get(tree, copy.first_inode, &image, why);
     if (code != CODE_OK)
         return code;
@@ -142,7 +146,9 @@ static enum code find_equal(struct tree *tree, const struct node *dataset, struc
                             char label[TREE_NAME_MAX + 1], struct failure *why)
 {
     SCOPE_BUFFER candidates = {0};
-    enum code code = catalog_name_list(tree->catalog, snapshots->row.inode, collect, &candidates, why);
+    enum code code = authentic_check(tree, snapshots, why);
+    if (code == CODE_OK)
+        code = catalog_name_list(tree->catalog, snapshots->row.inode, collect, &candidates, why);
     for (size_t at = 0; code == CODE_OK && at < candidates.length; at += sizeof(struct candidate)) {
         struct candidate candidate;
         memcpy(&candidate, candidates.data + at, sizeof candidate);
@@ -224,6 +230,7 @@ static void mark_gone(struct tree *tree)
                 !catalog_snapshot_contains(tree->catalog, node->row.inode))
                 continue;
             node->gone = true;
+            memset(node->kept_proof, 0, sizeof node->kept_proof); /* taken away with all of them */
             node_mark_clean(tree, node);
             piece_drop_from(tree, node, 0);
             node_settle(tree, node);
@@ -241,6 +248,8 @@ static enum code drop(struct tree *tree, struct node *snapshots, const char *lab
     if (is_in_use(tree))
         return failure_set(why, CODE_BUSY, "the snapshot \"%s\" is being read", label);
     code = entry_delete_name(tree, snapshots, label, why);
+    if (code == CODE_OK)
+        code = authentic_drop_rows(tree, why);
     if (code == CODE_OK)
         code = catalog_snapshot_delete(tree->catalog, why);
     entry_touch(tree, snapshots, timing_wall_ns());

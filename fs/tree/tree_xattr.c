@@ -3,6 +3,7 @@
 
 #include "catalog_attribute.h"
 #include "timing.h"
+#include "tree_authentic.h"
 #include "tree_node.h"
 #include "tree_operation.h"
 #include "tree_seal.h"
@@ -31,6 +32,8 @@ static enum code find(struct tree *tree, struct node_id id, const char *name, st
     enum code code = check_name(name, why);
     if (code == CODE_OK)
         code = node_get(tree, id.value, node, why);
+    if (code == CODE_OK)
+        code = authentic_check(tree, *node, why);
     if (code == CODE_OK)
         code = seal_generations(tree, *node, &range, why);
     for (uint32_t generation = range.newest; code == CODE_OK && generation && generation >= range.oldest; generation--) {
@@ -75,8 +78,8 @@ static enum code set(struct tree *tree, struct node *node, const char *name, con
     node->row.change_ns = timing_wall_ns();
     bool same = old.name_count == row.name_count && memcmp(old.name, row.name, row.name_count) == 0;
     if (!same)
-        code = catalog_attribute_delete(tree->catalog, &old, why);
-    return code == CODE_OK || code == CODE_NO_DATA ? catalog_attribute_put(tree->catalog, &row, why) : code;
+        code = authentic_drop_attribute(tree, node, &old, why);
+    return code == CODE_OK || code == CODE_NO_DATA ? authentic_put_attribute(tree, node, &row, why) : code;
 }
 
 static enum code check_frozen(const struct node *node, struct failure *why)
@@ -176,6 +179,8 @@ enum code tree_list_xattrs(struct tree *tree, struct node_id id, struct buffer *
     struct space *space;
     enum code code = node_get(tree, id.value, &node, why);
     if (code == CODE_OK)
+        code = authentic_check(tree, node, why);
+    if (code == CODE_OK)
         code = space_find(tree, node->row.space, &space, why); /* before the catalog's mutex is held by the listing */
     if (code != CODE_OK)
         return code;
@@ -205,7 +210,7 @@ enum code tree_remove_xattr(struct tree *tree, struct node_id id, const char *na
             .inode = node->row.inode, .name = sealed_name.data, .name_count = sealed_name.length};
         node_change(tree, node);
         node->row.change_ns = timing_wall_ns();
-        code = catalog_attribute_delete(tree->catalog, &row, why);
+        code = authentic_drop_attribute(tree, node, &row, why);
         if (code == CODE_NO_DATA)
             code = failure_set(why, CODE_NO_DATA, "the file has no attribute \"%s\"", name);
     }

@@ -96,11 +96,11 @@ class Store:
     def contents(self, inode):
         _, space, size, origin = self.node(inode)
         text = bytearray(size)
-        for index, pack, offset, count, nonce in self.catalog.execute(
-                "SELECT idx, pack, offset, bytes, nonce FROM chunks WHERE inode = ?", (inode,)):
+        for index, pack, offset, count, nonce, generation in self.catalog.execute(
+                "SELECT idx, pack, offset, bytes, nonce, generation FROM chunks WHERE inode = ?", (inode,)):
             sealed = self.chunk(pack, offset, count)
             assert sealed[:12] == nonce
-            associated = b"C" + space.id + struct.pack("<QQ", origin, index)
+            associated = b"C" + space.id + (struct.pack("<QQ", origin, index) if generation == 0 else b"")
             plain = oracle.open_sealed(space.contents, associated, sealed)
             assert index * CHUNK_BYTES + len(plain) <= size and len(plain) <= CHUNK_BYTES
             text[index * CHUNK_BYTES:index * CHUNK_BYTES + len(plain)] = plain

@@ -41,8 +41,8 @@ refused "a part at a place without end" "UPDATE chunks SET idx = 1 << 47 WHERE i
 refused "a part longer than any" "UPDATE chunks SET bytes = 4294967295 WHERE idx = 1" "reaches beyond"
 refused "a part of no pack" "UPDATE chunks SET pack = -1 WHERE idx = 1" "impossible values"
 refused "a part from elsewhere in the file" "UPDATE chunks SET offset = (SELECT offset FROM chunks WHERE idx = 0),
-    nonce = (SELECT nonce FROM chunks WHERE idx = 0) WHERE idx = 1" "part 2"
-refused "another origin" "UPDATE inodes SET origin = 1 WHERE inode = $noise" "above/noise.*part 1"
+    nonce = (SELECT nonce FROM chunks WHERE idx = 0) WHERE idx = 1" "the parts of this file.*not what was written"
+refused "another origin" "UPDATE inodes SET origin = 1 WHERE inode = $noise" "inode $noise is not as it was written"
 refused "a size below zero" "UPDATE inodes SET size = -1 WHERE inode = $noise" "impossible values"
 refused "an unknown kind" "UPDATE inodes SET kind = 77 WHERE inode = $noise" "impossible values"
 refused "a space that is not there" "UPDATE inodes SET space = 12345 WHERE inode = $noise" "12345"
