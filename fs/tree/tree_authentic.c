@@ -371,7 +371,7 @@ enum code authentic_accept(struct tree *tree, struct node *node, struct failure 
 
 enum code authentic_check_row(struct tree *tree, const struct catalog_inode *row, struct failure *why)
 {
-    struct cmac_key *key;
+    struct cmac_key *key = NULL;
     uint8_t proof[CATALOG_PROOF_BYTES];
     if (tree->sums.unsealed)
         return CODE_OK;
@@ -390,7 +390,7 @@ enum code authentic_check_row(struct tree *tree, const struct catalog_inode *row
 
 enum code authentic_put_row(struct tree *tree, struct node *node, struct failure *why)
 {
-    struct cmac_key *key;
+    struct cmac_key *key = NULL;
     enum code code = key_of(tree, node->row.space, node->row.generation, &key, why);
     if (code == CODE_DENIED)
         return CODE_OK;
@@ -446,7 +446,7 @@ static enum code original(struct tree *tree, uint64_t inode, struct catalog_inod
 static enum code copy_row(struct tree *tree, uint64_t inode, uint64_t copied, uint32_t flags, struct failure *why)
 {
     struct catalog_inode row, copy;
-    struct cmac_key *key;
+    struct cmac_key *key = NULL;
     enum code code = original(tree, inode, &row, why);
     if (code == CODE_OK)
         code = catalog_inode_get(tree->catalog, copied, &copy, why);
