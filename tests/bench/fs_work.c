@@ -275,14 +275,29 @@ static uint64_t grow_tree(struct part *part)
     return made;
 }
 
-/* Looks at `bytes` of the tree's `files` names, chosen at random. */
+/* Looks at each of the tree's folders, so that what follows pays for names in them only. */
+static uint64_t look_at_folders(struct part *part)
+{
+    uint64_t calls = 0;
+    for (; calls * PER_FOLDER < part->work->files; calls++) {
+        char path[PATH_BYTES];
+        struct stat status;
+        snprintf(path, sizeof path, "%s/part%05llu", part->work->folder, (unsigned long long)calls);
+        if (stat(path, &status) != 0)
+            fail(path);
+    }
+    return calls;
+}
+
+/* Looks at `bytes` of the tree's `files` names, all over it and none twice. */
 static uint64_t look_up(struct part *part)
 {
-    uint64_t state = 4711, calls = 0;
+    const uint64_t stride = 1000003; /* a prime that divides no number of files here */
+    uint64_t calls = 0;
     for (; calls < part->work->bytes; calls++) {
         char path[PATH_BYTES];
         struct stat status;
-        name_in_tree(part->work, next_random(&state) % part->work->files, path);
+        name_in_tree(part->work, calls * stride % part->work->files, path);
         if (stat(path, &status) != 0)
             fail(path);
     }
@@ -314,7 +329,10 @@ static const struct action {
 } actions[] = {
     {"write", write_and_sync, true},  {"create", create, true},    {"read", read_files, true},
     {"random", read_blocks_at_random, true}, {"walk", walk, false}, {"remove", remove_files, true},
-    {"append", append, true},         {"grow", grow_tree, false},  {"look-up", look_up, false},
+    {"append", append, true},
+    {"grow", grow_tree, false},
+    {"look-at-folders", look_at_folders, false},
+    {"look-up", look_up, false},
     {"create-in", create_in_tree, false},
 };
 
