@@ -21,7 +21,8 @@
 #include "tree_space.h"
 #include "tree_storing.h"
 
-#define READ_CHUNKS_MAX 64 /* looked up at a time */
+#define READ_CHUNKS_MAX 64 /* read at a time */
+#define ROWS_AT_ONCE    16
 
 static inline uint64_t smaller(uint64_t a, uint64_t b)
 {
@@ -35,11 +36,45 @@ struct fetch {
     uint8_t *to;
 };
 
+/* Rows of a file's chunks in their order, as many in one query as are wanted. */
+struct row_batch {
+    struct catalog_chunk rows[ROWS_AT_ONCE];
+    size_t count, next;
+    uint64_t end; /* no row in the catalog lies between the last of these and this index */
+};
+
+/* The row of a chunk; CODE_NO_DATA where there is none.  `last`: the last chunk that will be asked for.  With the lock. */
+static enum code find_row(struct tree *tree, const struct node *node, struct row_batch *batch, uint64_t index,
+                          uint64_t last, struct catalog_chunk *out, struct failure *why)
+{
+    if (index >= batch->end) {
+        size_t max = (size_t)smaller(last - index + 1, ROWS_AT_ONCE);
+        batch->next = 0;
+        enum code code = catalog_chunk_walk(tree->catalog, node->row.inode, (int64_t)index - 1, batch->rows, max,
+                                            &batch->count, why);
+        if (code != CODE_OK)
+            return code;
+        batch->end = batch->count == max && batch->rows[max - 1].inode == node->row.inode
+                         ? batch->rows[max - 1].index + 1
+                         : UINT64_MAX;
+    }
+    while (batch->next < batch->count && batch->rows[batch->next].inode == node->row.inode &&
+           batch->rows[batch->next].index < index)
+        batch->next++;
+    const struct catalog_chunk *row = &batch->rows[batch->next];
+    if (batch->next == batch->count || row->inode != node->row.inode || row->index != index)
+        return CODE_NO_DATA;
+    *out = *row;
+    return CODE_OK;
+}
+
 /* Plans the read of [offset, offset + count), within one batch: copies what is in memory, lists what is not.  With the
  * lock.  *planned: bytes dealt with. */
 static enum code plan(struct tree *tree, struct node *node, uint64_t offset, uint8_t *bytes, size_t count,
                       struct fetch *fetches, size_t *fetch_count, size_t *planned, struct failure *why)
 {
+    struct row_batch batch;
+    batch.end = 0;
     *fetch_count = 0;
     *planned = 0;
     while (*planned < count && *fetch_count < READ_CHUNKS_MAX) {
@@ -56,7 +91,8 @@ static enum code plan(struct tree *tree, struct node *node, uint64_t offset, uin
             memset(to + have, 0, length - have);
         } else {
             struct fetch *fetch = &fetches[*fetch_count];
-            enum code code = catalog_chunk_get(tree->catalog, node->row.inode, index, &fetch->row, why);
+            enum code code =
+                find_row(tree, node, &batch, index, (offset + count - 1) / TREE_CHUNK_BYTES, &fetch->row, why);
             if (code == CODE_OK) {
                 fetch->from = from;
                 fetch->count = length;

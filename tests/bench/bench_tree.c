@@ -2,10 +2,15 @@
  *
  *     bench_tree FOLDER [images] [small files]
  *
- * FOLDER is made, and removed at the end.  One line a figure: images of 400 KB written and synced, read after
+ *     bench_tree FOLDER sequential [threads] [megabytes of each]
+ *
+ * FOLDER is made, and removed at the end.  `sequential`: one large file a thread, written, and read after opening the lab
+ * anew; prints seconds, bytes and CPU seconds of the reading.  Otherwise one line a figure: images of 400 KB written and synced, read after
  * opening the lab anew, read again; small files of 1 KB created, looked up after opening anew, removed;
  * appends of 100 bytes with fsync.
  */
+#include <pthread.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +29,9 @@
 #define SMALL_BYTES 1000
 #define READ_BYTES  131072
 #define APPENDS     500
+#define THREADS_MAX 16
+
+#define SEQUENTIAL_BYTES ((size_t)1 << 20) /* in one call, as a session does */
 
 struct bench {
     const char *path;
@@ -195,6 +203,112 @@ static enum code measure_appends(struct bench *bench, struct failure *why)
     return code;
 }
 
+/* Large files, read as a session reads them ---------------------------------------------------- */
+
+struct reader {
+    struct bench *bench;
+    pthread_t thread;
+    char name[32];
+    size_t blocks; /* of SEQUENTIAL_BYTES */
+    struct failure why;
+};
+
+static enum code read_blocks(struct reader *reader, char *bytes, struct failure *why)
+{
+    struct node_id folder;
+    struct node_attributes attributes;
+    struct tree_file *file;
+    enum code code = find(reader->bench, "datasets/large", &folder, why);
+    if (code == CODE_OK)
+        code = tree_lookup(reader->bench->tree, folder, reader->name, &attributes, why);
+    if (code == CODE_OK)
+        code = tree_open_file(reader->bench->tree, attributes.id, OPEN_READ, &file, why);
+    if (code != CODE_OK)
+        return code;
+    for (size_t i = 0; code == CODE_OK && i < reader->blocks; i++) {
+        size_t got;
+        code = tree_read(file, i * SEQUENTIAL_BYTES, bytes, SEQUENTIAL_BYTES, &got, why);
+        if (code == CODE_OK && got != SEQUENTIAL_BYTES)
+            code = failure_set(why, CODE_CORRUPT, "the file is too short");
+    }
+    tree_release(file);
+    return code;
+}
+
+static void *run_reader(void *argument)
+{
+    struct reader *reader = argument;
+    reader->why.code = CODE_OK;
+    char *bytes = malloc(SEQUENTIAL_BYTES);
+    if (bytes)
+        reader->why.code = read_blocks(reader, bytes, &reader->why);
+    else
+        failure_set(&reader->why, CODE_NO_MEMORY, "out of memory");
+    free(bytes);
+    return NULL;
+}
+
+static enum code write_large(struct bench *bench, struct node_id folder, const struct reader *reader,
+                             struct failure *why)
+{
+    struct node_attributes attributes;
+    struct tree_file *file;
+    char *bytes = malloc(SEQUENTIAL_BYTES);
+    struct random random = {1};
+    if (!bytes)
+        return failure_set(why, CODE_NO_MEMORY, "out of memory");
+    enum code code = tree_create_file(bench->tree, folder, reader->name, 0644, OPEN_WRITE | OPEN_EXCLUSIVE, &attributes,
+                                      &file, why);
+    for (size_t i = 0; code == CODE_OK && i < reader->blocks; i++) {
+        for (size_t at = 0; at < SEQUENTIAL_BYTES; at += 4096) { /* no two chunks are equal */
+            uint64_t number = random_next(&random);
+            memcpy(bytes + at, &number, sizeof number);
+        }
+        code = tree_write(file, i * SEQUENTIAL_BYTES, bytes, SEQUENTIAL_BYTES, why);
+    }
+    if (code == CODE_OK)
+        tree_release(file);
+    free(bytes);
+    return code;
+}
+
+static enum code read_at_once(struct reader *readers, size_t threads, struct failure *why)
+{
+    int64_t start = timing_monotonic_ns(), busy = timing_read_ns(CLOCK_PROCESS_CPUTIME_ID);
+    size_t started = 0;
+    while (started < threads && pthread_create(&readers[started].thread, NULL, run_reader, &readers[started]) == 0)
+        started++;
+    enum code code = started == threads ? CODE_OK : failure_set(why, CODE_NO_MEMORY, "no more threads");
+    for (size_t i = 0; i < started; i++) {
+        pthread_join(readers[i].thread, NULL);
+        if (readers[i].why.code != CODE_OK) {
+            *why = readers[i].why;
+            code = why->code;
+        }
+    }
+    printf("%.6f %zu %.6f\n", (double)(timing_monotonic_ns() - start) / 1e9,
+           threads * readers[0].blocks * SEQUENTIAL_BYTES,
+           (double)(timing_read_ns(CLOCK_PROCESS_CPUTIME_ID) - busy) / 1e9);
+    return code;
+}
+
+static enum code measure_sequential(struct bench *bench, size_t threads, size_t megabytes, struct failure *why)
+{
+    static struct reader readers[THREADS_MAX];
+    struct node_id folder;
+    enum code code = tree_path_make_folders(bench->tree, "datasets/large", why);
+    if (code == CODE_OK)
+        code = find(bench, "datasets/large", &folder, why);
+    for (size_t i = 0; code == CODE_OK && i < threads; i++) {
+        readers[i] = (struct reader){.bench = bench, .blocks = megabytes};
+        snprintf(readers[i].name, sizeof readers[i].name, "large%zu", i);
+        code = write_large(bench, folder, &readers[i], why);
+    }
+    if (code == CODE_OK)
+        code = reopen(bench, why);
+    return code == CODE_OK ? read_at_once(readers, threads, why) : code;
+}
+
 static enum code measure_all(struct bench *bench, struct failure *why)
 {
     const struct figure figures[] = {
@@ -226,6 +340,7 @@ int main(int argc, char **argv)
                 "usage: bench_tree FOLDER [images] [small files]     (a folder that does not exist yet)\n");
         return 2;
     }
+    bool sequential = argc > 2 && strcmp(argv[2], "sequential") == 0;
     struct bench bench = {.path = argv[1],
                           .images = argc > 2 ? (size_t)atol(argv[2]) : 500,
                           .small = argc > 3 ? (size_t)atol(argv[3]) : 5000,
@@ -240,8 +355,11 @@ int main(int argc, char **argv)
     }
     if (code == CODE_OK)
         code = open_tree(&bench, true, &why);
+    size_t threads = sequential && argc > 3 ? (size_t)atol(argv[3]) : 1;
     if (code == CODE_OK)
-        code = measure_all(&bench, &why);
+        code = sequential ? measure_sequential(&bench, threads < 1 ? 1 : threads > THREADS_MAX ? THREADS_MAX : threads,
+                                               argc > 4 ? (size_t)atol(argv[4]) : 256, &why)
+                          : measure_all(&bench, &why);
     if (code != CODE_OK)
         fprintf(stderr, "bench_tree: %s\n", why.text);
     close_tree(&bench);

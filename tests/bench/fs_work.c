@@ -343,7 +343,7 @@ static void *run_part(void *argument)
     return NULL;
 }
 
-static uint64_t run(const struct action *action, const struct work *work)
+static int run(const struct action *action, const struct work *work)
 {
     static struct part parts[THREADS_MAX];
     int threads = action->threaded ? work->threads : 1;
@@ -364,7 +364,7 @@ static uint64_t run(const struct action *action, const struct work *work)
     printf("%.6f %llu %.3f\n", (double)(timing_monotonic_ns() - started_ns) / 1e9, (unsigned long long)done,
            (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
                (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6);
-    return done;
+    return 0;
 }
 
 int main(int argc, char **argv)
@@ -377,7 +377,7 @@ int main(int argc, char **argv)
                        i < sizeof actions / sizeof *actions;
          i++)
         if (strcmp(argv[1], actions[i].name) == 0)
-            return run(&actions[i], &work) ? 0 : 1;
+            return run(&actions[i], &work);
     fprintf(stderr, "usage: fs_work ACTION FOLDER [files] [bytes] [threads up to %d]\n", THREADS_MAX);
     return 2;
 }
