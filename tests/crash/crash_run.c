@@ -184,7 +184,7 @@ void crash_run_begin_here(struct crash_run *run)
 
 void crash_run_open(struct crash_run *run)
 {
-    crash_run_need(run, lab_store_open(run->store, run->key, false, &run->lab, &run->why), "opening the lab");
+    crash_run_need(run, lab_store_open(run->store, &(struct lab_store_options){.key = run->key}, &run->lab, &run->why), "opening the lab");
     crash_run_before(run);
     add_version(run);
     mark(MARK_KEPT, run->version_count - 1);

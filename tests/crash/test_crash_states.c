@@ -275,7 +275,7 @@ static void go_on(const char *store, const char *key, struct lab_store *lab, str
         code = crash_run_describe(lab->tree, &before, &why);
     lab_store_close(lab);
     if (code == CODE_OK)
-        code = lab_store_open(store, key, false, lab, &why);
+        code = lab_store_open(store, &(struct lab_store_options){.key = key}, lab, &why);
     if (code == CODE_OK)
         code = crash_run_describe(lab->tree, &after, &why);
     if (code != CODE_OK)
@@ -307,7 +307,7 @@ static void look(struct replay *replay, const struct crash_window *window, struc
     struct failure why;
     snprintf(store, sizeof store, "%s/store", replay->folder);
     snprintf(key, sizeof key, "%s/member.key", replay->folder);
-    if (lab_store_open(store, key, false, &lab, &why) != CODE_OK) {
+    if (lab_store_open(store, &(struct lab_store_options){.key = key}, &lab, &why) != CODE_OK) {
         if (replay->workload->itself && !replay->workload->left_open)
             make_again(window, store, key, &why, wrong);
         else

@@ -222,7 +222,7 @@ static void live(const struct kills *kills, bool mounted, int pipe)
     static struct writer writers[WRITERS];
     struct failure why;
     struct writer herself = {.kills = kills, .pipe = pipe};
-    if (lab_store_open(kills->store, kills->key, false, &lab, &why) != CODE_OK) {
+    if (lab_store_open(kills->store, &(struct lab_store_options){.key = kills->key}, &lab, &why) != CODE_OK) {
         fprintf(stderr, "violation: does not open: %s\n", why.text);
         tell(&herself, TOLD_REFUSED, 0, EIO);
         _exit(1);
@@ -412,7 +412,7 @@ static void check_all(struct kills *kills)
     struct failure why;
     struct check_summary summary = {0};
     SCOPE_BUFFER report = {0};
-    if (lab_store_open(kills->store, kills->key, false, &lab, &why) != CODE_OK) {
+    if (lab_store_open(kills->store, &(struct lab_store_options){.key = kills->key}, &lab, &why) != CODE_OK) {
         violation(kills, why.text);
         return;
     }
@@ -454,7 +454,7 @@ static bool make_store(struct kills *kills, const char *folder)
     if (code == CODE_OK)
         code = lab_store_create(kills->store, "ada", kills->key, NULL, &key, &why);
     if (code == CODE_OK)
-        code = lab_store_open(kills->store, kills->key, false, &lab, &why);
+        code = lab_store_open(kills->store, &(struct lab_store_options){.key = kills->key}, &lab, &why);
     if (code == CODE_OK)
         code = tree_path_make_folders(lab.tree, "datasets/d", &why);
     for (unsigned i = 0; code == CODE_OK && i < WRITERS; i++) {
