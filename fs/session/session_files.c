@@ -68,7 +68,10 @@ static enum code add_handle(struct session *session, struct tree_file *file, uns
     info->keep_cache = !info->direct_io && pages == PAGES_CURRENT;
     if (pages == PAGES_OUTDATED)
         session_reply_forget_attributes(session, node);
-    return session_handles_add(&session->handles, &handle, &info->fh, why);
+    enum code code = session_handles_add(&session->handles, &handle, &info->fh, why);
+    if (code == CODE_OK)
+        session_nodes_count_open(&session->nodes, node);
+    return code;
 }
 
 static void on_create(fuse_req_t request, fuse_ino_t folder, const char *name, mode_t mode,
@@ -126,6 +129,8 @@ static void on_open(fuse_req_t request, fuse_ino_t number, struct fuse_file_info
     struct tree_file *file;
     unsigned flags = decode_flags(request, info->flags);
     bool stream;
+    if (session_nodes_is_open(&session->nodes, node))
+        flags |= OPEN_NAMELESS;
     enum code code = find_out_stream(session->tree, node, &stream, &why);
     if (code == CODE_OK)
         code = tree_open_file(session->tree, node, flags, &file, &why);
@@ -134,7 +139,9 @@ static void on_open(fuse_req_t request, fuse_ino_t number, struct fuse_file_info
         if (code != CODE_OK)
             tree_release(file);
     }
-    if (code != CODE_OK)
+    if (code == CODE_NOT_FOUND)
+        fuse_reply_err(request, ESTALE); /* the kernel looks the name up again: another may have it by now */
+    else if (code != CODE_OK)
         session_reply_failure(request, code, &why, node, NULL);
     else if (fuse_reply_open(request, info) != 0)
         session_handles_remove(&session->handles, info->fh);

@@ -20,6 +20,7 @@ static void close_handle(struct session_handle *handle)
         session_streams_detach(handle);
     if (handle->file) {
         session_locks_leave(handle);
+        session_nodes_count_close(&handle->session->nodes, handle->node);
         tree_release(handle->file);
     }
     if (handle->folder)

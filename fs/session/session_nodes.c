@@ -130,6 +130,36 @@ enum session_pages session_nodes_open(struct session_nodes *nodes, struct node_i
     return pages;
 }
 
+/* NULL for one that the client does not know.  With the lock. */
+static struct session_node_entry *find_known(const struct session_nodes *nodes, struct node_id node)
+{
+    struct session_node_entry *entry = nodes->slot_count && node.value ? find(nodes, node.value) : NULL;
+    return entry && entry->id ? entry : NULL;
+}
+
+void session_nodes_count_open(struct session_nodes *nodes, struct node_id node)
+{
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&nodes->lock);
+    struct session_node_entry *entry = find_known(nodes, node);
+    if (entry)
+        entry->opens++;
+}
+
+void session_nodes_count_close(struct session_nodes *nodes, struct node_id node)
+{
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&nodes->lock);
+    struct session_node_entry *entry = find_known(nodes, node);
+    if (entry && entry->opens)
+        entry->opens--;
+}
+
+bool session_nodes_is_open(struct session_nodes *nodes, struct node_id node)
+{
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&nodes->lock);
+    const struct session_node_entry *entry = find_known(nodes, node);
+    return entry && entry->opens;
+}
+
 size_t session_nodes_count(struct session_nodes *nodes)
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&nodes->lock);

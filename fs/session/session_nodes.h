@@ -15,6 +15,7 @@
 struct session_node_entry {
     uint64_t id;      /* 0: the slot is free */
     uint64_t lookups; /* > 0 */
+    uint32_t opens;   /* open files of the node */
     uint64_t
         version; /* tree_file_version of the pages that the client may hold; meaningful with has_version */
     bool has_version;
@@ -44,6 +45,11 @@ enum session_pages { PAGES_UNKNOWN, PAGES_CURRENT, PAGES_OUTDATED };
 
 /* What it may have cached since it last opened the node, compared with `version`, which it opens now. */
 enum session_pages session_nodes_open(struct session_nodes *nodes, struct node_id node, uint64_t version);
+
+/* One more, one fewer, open file of the node; and whether there is one. */
+void session_nodes_count_open(struct session_nodes *nodes, struct node_id node);
+void session_nodes_count_close(struct session_nodes *nodes, struct node_id node);
+bool session_nodes_is_open(struct session_nodes *nodes, struct node_id node);
 
 /* How many nodes the client knows, for tests and figures. */
 size_t session_nodes_count(struct session_nodes *nodes);

@@ -163,6 +163,7 @@ enum {
     OPEN_APPEND = 4,
     OPEN_TRUNCATE = 8,
     OPEN_EXCLUSIVE = 16,
+    OPEN_NAMELESS = 64,    /* open it even where it has no name any more: the client has it open already */
     OPEN_DROPS_SET_ID = 32 /* whoever writes has no right to keep the file's set-uid and set-gid bits */
 };
 
@@ -175,6 +176,8 @@ MUST_CHECK enum code tree_make_file(struct tree *tree, struct node_id folder, co
 MUST_CHECK enum code tree_create_file(struct tree *tree, struct node_id folder, const char *name, uint32_t mode,
                                       unsigned flags, struct node_attributes *attributes, struct tree_file **out,
                                       struct failure *why);
+
+/* CODE_NOT_FOUND where the file has no name any more and OPEN_NAMELESS is not among the flags. */
 MUST_CHECK enum code tree_open_file(struct tree *tree, struct node_id node, unsigned flags, struct tree_file **out,
                                     struct failure *why);
 

@@ -163,6 +163,8 @@ static enum code open_stored(struct tree *tree, uint64_t inode, unsigned flags, 
     struct node *node;
     struct tree_file *file = NULL;
     enum code code = node_get(tree, inode, &node, why);
+    if (code == CODE_OK && node->row.links == 0 && !(flags & OPEN_NAMELESS))
+        code = failure_set(why, CODE_NOT_FOUND, "this file was removed"); /* who remembers it came by an old name */
     if (code == CODE_OK)
         code = open_node(tree, node, flags, &file, why);
     if (code == CODE_OK && flags & OPEN_TRUNCATE && flags & OPEN_WRITE) {

@@ -204,7 +204,7 @@ static void count_chunks(struct tree *tree, struct node *node)
     if (catalog_chunk_count(tree->catalog, node->row.inode, &chunks, NULL) != CODE_OK)
         chunks = UINT32_MAX;
     for (const struct piece *piece = node->pieces; piece; piece = piece->node_next)
-        chunks += piece->fresh && piece->length && piece->state != PIECE_CLEAN;
+        chunks += piece->length && piece->state != PIECE_CLEAN; /* some of them twice */
     node->full.chunks = chunks;
     node->full.version = node->row.version;
     node->full.counted_ns = timing_monotonic_ns();
@@ -215,10 +215,11 @@ uint64_t range_blocks(struct tree *tree, struct node *node)
     uint64_t most = (node->row.size + 511) / 512;
     if (node->row.size <= SMALL_FILE_BYTES)
         return most;
-    bool counted = node->full.counted_ns && (node->full.version == node->row.version ||
-                                             timing_monotonic_ns() - node->full.counted_ns < COUNT_EVERY_NS);
-    if (!counted)
+    if (!node->full.counted_ns || node->full.version != node->row.version) {
+        if (node->full.counted_ns && timing_monotonic_ns() - node->full.counted_ns < COUNT_EVERY_NS)
+            return most; /* never too few: programs take a file of no blocks to be empty */
         count_chunks(tree, node);
+    }
     return smaller(most, node->full.chunks * BLOCKS_PER_CHUNK);
 }
 

@@ -70,6 +70,32 @@ static void exclusive_creation_refuses_an_existing_name(void **state)
     session_fixture_expect(fixture, "datasets/a", "kept");
 }
 
+/* The client's kernel remembers names for a second, and by one of them may open what another client has replaced. */
+static void opening_a_removed_file_makes_the_client_look_again(void **state)
+{
+    struct session_fixture *fixture = *state;
+    struct fuse_client *client = &fixture->client, other;
+    struct fuse_open_out open, again;
+    assert_int_equal(fuse_path_put(client, "datasets/a", "old"), 0);
+    uint64_t node = session_fixture_node(fixture, "datasets/a");
+    assert_true(fuse_client_start(&other, fixture->tree, 2));
+    struct fuse_entry_out entry;
+    assert_int_equal(fuse_path_resolve(&other, "datasets", &entry), 0);
+    uint64_t datasets = entry.nodeid;
+    assert_int_equal(fuse_call_remove(&other, datasets, "a", false), 0);
+    assert_int_equal(fuse_path_put(&other, "datasets/a", "new"), 0);
+    assert_int_equal(fuse_call_open(client, node, O_RDWR, &open), ESTALE);
+
+    /* But one that is open can be opened again, as /proc/self/fd does. */
+    node = session_fixture_node(fixture, "datasets/a");
+    assert_int_equal(fuse_call_open(client, node, O_RDONLY, &open), 0);
+    assert_int_equal(fuse_call_remove(&other, datasets, "a", false), 0);
+    assert_int_equal(fuse_call_open(client, node, O_RDWR, &again), 0);
+    assert_int_equal(fuse_call_release(client, node, again.fh), 0);
+    assert_int_equal(fuse_call_release(client, node, open.fh), 0);
+    fuse_client_stop(&other);
+}
+
 static void two_appenders_interleave_whole_lines(void **state)
 {
     struct session_fixture *fixture = *state;
@@ -274,6 +300,7 @@ int main(void)
         session_test(what_is_written_reads_back_at_every_offset),
         session_test(opening_with_truncation_empties_the_file),
         session_test(exclusive_creation_refuses_an_existing_name),
+        session_test(opening_a_removed_file_makes_the_client_look_again),
         session_test(two_appenders_interleave_whole_lines),
         session_test(cached_pages_are_kept_until_the_contents_change),
         session_test(space_can_be_preallocated_without_changing_the_size),
