@@ -30,6 +30,7 @@ static enum code take_row(struct database *database, int statement, int column, 
     memcpy(out->nonce, nonce, CATALOG_CHUNK_NONCE_BYTES);
     out->generation = (uint32_t)generation;
     out->printed = print_bytes != 0;
+    out->shared = false;
     if (out->printed)
         memcpy(out->print, print, CATALOG_CHUNK_PRINT_BYTES);
     return CODE_OK;

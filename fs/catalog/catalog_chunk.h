@@ -20,6 +20,7 @@ struct catalog_chunk {
     uint32_t generation; /* of the space's key that sealed it, from 1; 0: sealed by format 1 */
     bool printed;        /* has a print: chunks of one space with equal contents have equal ones */
     uint8_t print[CATALOG_CHUNK_PRINT_BYTES];
+    bool shared; /* not kept: another row named the chunk when this one was made */
 };
 
 /* CODE_NO_DATA with *why untouched where the file has a hole there. */

@@ -113,6 +113,7 @@ static enum code render_health(void *context, const char *path, struct buffer *o
         {"folders", numbers.folders},
         {"bytes", numbers.bytes_logical},
         {"bytes_stored", numbers.bytes_stored},
+        {"bytes_shared", numbers.bytes_shared},
         {"bytes_free", numbers.bytes_free},
         {"bytes_not_yet_written", numbers.dirty_bytes},
         {"commits", numbers.commits},

@@ -284,6 +284,7 @@ struct tree_statistics {
     uint64_t files, folders; /* files and symbolic links; folders */
     uint64_t bytes_logical;  /* the sum of the files' sizes */
     uint64_t bytes_stored;   /* what the chunk store takes, with what is to be given back */
+    uint64_t bytes_shared;   /* that did not have to be stored, since the tree was opened: the space had them */
     uint64_t dirty_bytes;    /* of contents that are in memory only */
     uint64_t commits;        /* since the tree was opened */
     uint64_t bytes_free;     /* on the device that holds the chunks */

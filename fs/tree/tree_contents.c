@@ -225,6 +225,7 @@ void contents_store(struct tree *tree, const struct node *node, struct contents_
     (void)!store_whole_chunks(tree, &place, write, NULL);
     pthread_mutex_lock(&tree->lock);
     storing_end(tree, &storing, write->rows, write->stored);
+    write->stored = storing_keep(tree, write->rows, write->stored);
 }
 
 static const struct catalog_chunk *stored_chunk(const struct contents_write *write, uint64_t index)

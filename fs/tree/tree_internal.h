@@ -13,6 +13,7 @@
 #define CYTOFS_TREE_INTERNAL_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -134,6 +135,7 @@ struct tree {
         struct failure wrong; /* what was found wrong first when the catalog was opened all the same */
     } sums;               /* tree_space_sum.c */
     int seen_fd;          /* tree_seen.c; -1: none */
+    _Atomic uint64_t shared_bytes; /* sealed bytes that did not have to be stored, since the tree was opened */
 
     struct derived **derived_buckets; /* by (folder, name) */
     struct derived **derived_by_id;

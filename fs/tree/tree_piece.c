@@ -186,7 +186,7 @@ void piece_install(struct tree *tree, struct node *node, struct piece *reserved,
     if (old)
         drop(tree, old);
     link_piece(tree, node, row->index, reserved);
-    reserved->length = TREE_CHUNK_BYTES;
+    reserved->length = row->bytes - AEAD_OVERHEAD;
     reserved->row = *row;
     reserved->change = ++tree->piece_changes;
     enter_list(tree, reserved, PIECE_STORED);

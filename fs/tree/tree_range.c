@@ -18,6 +18,7 @@
 #include "tree_file.h"
 #include "tree_operation.h"
 #include "tree_piece.h"
+#include "tree_sharing.h"
 #include "tree_statistics.h"
 
 #define INDICES_AT_ONCE 128
@@ -245,6 +246,25 @@ static uint64_t size_of(const struct tree_file *file)
     return file->node->row.size;
 }
 
+/* Takes over whole chunks that are stored; 0 where there are none at the beginning. */
+static uint64_t share(const struct tree_copy *copy, uint64_t count)
+{
+    struct tree *tree = copy->to->tree;
+    if (!copy->from->node || count < TREE_CHUNK_BYTES)
+        return 0;
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
+    struct node *to = copy->to->node;
+    if (operation_allowed(tree, NULL) != CODE_OK || file_check_writable(tree, to, NULL) != CODE_OK)
+        return 0;
+    const struct sharing_range range = {copy->from_offset, copy->to_offset, count};
+    uint64_t done = sharing_copy(tree, copy->from->node, to, &range);
+    if (done && copy->to->flags & OPEN_DROPS_SET_ID)
+        node_drop_set_id(to);
+    if (done)
+        file_note_change(tree, to);
+    return done;
+}
+
 /* Copies some of it; *done is 0 at the end of the source.  `bytes` has room for COPY_STEP_BYTES. */
 static enum code copy_step(const struct tree_copy *copy, void *bytes, uint64_t *done, struct failure *why)
 {
@@ -262,6 +282,9 @@ static enum code copy_step(const struct tree_copy *copy, void *bytes, uint64_t *
         *done = smaller(count, data - offset);
         return tree_allocate(copy->to, FALLOC_FL_ZERO_RANGE, copy->to_offset, *done, why);
     }
+    *done = share(copy, count);
+    if (*done)
+        return CODE_OK;
     size_t got;
     code = tree_read(copy->from, offset, bytes, (size_t)smaller(count, COPY_STEP_BYTES), &got, why);
     if (code == CODE_OK)

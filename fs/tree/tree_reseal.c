@@ -372,6 +372,7 @@ static enum code move_row(struct tree *tree, const struct catalog_chunk *row, co
     if (code == CODE_OK && now.pack == row->pack && now.offset == row->offset) {
         now.pack = to->pack;
         now.offset = to->offset;
+        now.printed = now.printed && now.generation == to->generation; /* an older key's print finds nothing */
         now.generation = to->generation;
         memcpy(now.nonce, to->nonce, sizeof now.nonce);
         code = authentic_put_chunk(tree, node, &now, why);

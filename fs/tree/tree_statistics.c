@@ -51,6 +51,7 @@ void tree_statistics(struct tree *tree, struct tree_statistics *out)
                                     .folders = rows->folders,
                                     .bytes_logical = rows->bytes,
                                     .bytes_stored = chunks.bytes_stored,
+                                    .bytes_shared = atomic_load(&tree->shared_bytes),
                                     .dirty_bytes = dirty_bytes,
                                     .commits = tree->commit.count,
                                     .bytes_free = statistics_free_bytes(tree)};

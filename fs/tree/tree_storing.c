@@ -14,6 +14,7 @@
 #include "tree_node.h"
 #include "tree_piece.h"
 #include "tree_seal.h"
+#include "tree_sharing.h"
 #include "tree_space.h"
 
 enum code storing_place_of(struct tree *tree, const struct node *node, struct storing_place *out, struct failure *why)
@@ -26,12 +27,14 @@ enum code storing_place_of(struct tree *tree, const struct node *node, struct st
 enum code storing_put(struct tree *tree, const struct storing_place *place, uint64_t index, const void *plain,
                       uint32_t length, struct catalog_chunk *row, struct failure *why)
 {
+    *row = (struct catalog_chunk){.inode = place->inode, .index = index, .generation = place->space->generation};
+    if ((row->shared = sharing_find(tree, place->space, plain, length, row)))
+        return CODE_OK;
     uint8_t *sealed = block_pool_take(&tree->chunk_blocks);
     if (!sealed)
         return failure_set(why, CODE_NO_MEMORY, "writing: no memory");
     const struct seal_place seal = {.space = place->space, .origin = place->origin, .index = index};
     struct chunk_address address;
-    *row = (struct catalog_chunk){.inode = place->inode, .index = index, .generation = place->space->generation};
     enum code code = seal_chunk(&seal, plain, length, sealed, row->nonce, why);
     if (code == CODE_OK)
         code = chunk_store_put(tree->chunks, sealed, length + AEAD_OVERHEAD, &address, why);
@@ -59,6 +62,15 @@ void storing_end(struct tree *tree, struct storing *storing, const struct catalo
     *(storing->previous ? &storing->previous->next : &tree->storing) = storing->next;
     if (storing->next)
         storing->next->previous = storing->previous;
+}
+
+size_t storing_keep(struct tree *tree, struct catalog_chunk *rows, size_t count)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < count; i++)
+        if (!rows[i].shared || sharing_is_there(tree, &rows[i]))
+            rows[kept++] = rows[i];
+    return kept;
 }
 
 uint32_t storing_floor(const struct tree *tree)
@@ -93,6 +105,8 @@ static bool store(struct tree *tree, struct piece *piece)
     storing_end(tree, &storing, &row, code == CODE_OK ? 1 : 0);
     if (code != CODE_OK)
         return false;
+    if (!storing_keep(tree, &row, 1))
+        return true; /* stays dirty, and is stored by itself the next time */
     struct node *node = node_peek(tree, inode);
     piece = node ? piece_peek(tree, node, index) : NULL;
     if (piece && piece->change == change && piece->state == PIECE_DIRTY)

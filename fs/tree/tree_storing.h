@@ -17,8 +17,8 @@ struct storing_place {
 MUST_CHECK enum code storing_place_of(struct tree *tree, const struct node *node, struct storing_place *out,
                                       struct failure *why);
 
-/* Seals 1 .. TREE_CHUNK_BYTES bytes and puts them into the store; *row is what may name them.  With the lock, or between
- * storing_begin and storing_end. */
+/* Finds 1 .. TREE_CHUNK_BYTES bytes in the space (row->shared), or seals them and puts them into the store; *row is what may
+ * name them.  With the lock, or between storing_begin and storing_end. */
 MUST_CHECK enum code storing_put(struct tree *tree, const struct storing_place *place, uint64_t index,
                                  const void *plain, uint32_t length, struct catalog_chunk *row, struct failure *why);
 
@@ -31,6 +31,9 @@ struct storing {
 };
 void storing_begin(struct tree *tree, struct storing *storing);
 void storing_end(struct tree *tree, struct storing *storing, const struct catalog_chunk *rows, size_t count);
+
+/* Takes shared rows out whose chunks were given up meanwhile; how many are left.  With the lock, after storing_end. */
+size_t storing_keep(struct tree *tree, struct catalog_chunk *rows, size_t count);
 
 /* The lowest pack that may hold chunks that no row names yet.  With the lock. */
 uint32_t storing_floor(const struct tree *tree);
