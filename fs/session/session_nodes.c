@@ -3,7 +3,7 @@
  * A hash table with open addressing: an entry lies in the slot of its hash or in one of those behind it, with no free slot
  * between.  Removal moves later entries of the same run back, so there are no tombstones.
  *
- * Invariants: 1. at most half of the slots are in use; 2. every entry has lookups > 0, and the tree counts exactly one
+ * Invariants: 1. at most three quarters of the slots are in use; 2. every entry has lookups > 0, and the tree counts exactly one
  * reference for it.  The root needs no reference and is never in the table.  Any worker thread; one lock. */
 #include "session_nodes.h"
 
@@ -31,7 +31,7 @@ static struct session_node_entry *find(const struct session_nodes *nodes, uint64
 
 static bool make_room(struct session_nodes *nodes)
 {
-    if (nodes->slot_count > 0 && nodes->used + 1 <= nodes->slot_count / 2)
+    if (nodes->slot_count > 0 && nodes->used + 1 <= nodes->slot_count / 4 * 3)
         return true;
     struct session_nodes larger = *nodes;
     larger.slot_count = nodes->slot_count > 0 ? nodes->slot_count * 2 : SLOTS_FIRST;
@@ -92,7 +92,8 @@ bool session_nodes_remember(struct session_nodes *nodes, struct node_id node)
         nodes->used++;
         tree_remember(nodes->tree, node);
     }
-    entry->lookups++;
+    if (entry->lookups < UINT32_MAX)
+        entry->lookups++;
     return true;
 }
 
@@ -106,8 +107,10 @@ void session_nodes_forget(struct session_nodes *nodes, struct node_id node, uint
     struct session_node_entry *entry = find(nodes, node.value);
     if (entry->id == 0)
         return;
+    if (entry->lookups == UINT32_MAX)
+        return;
     if (entry->lookups > count) {
-        entry->lookups -= count;
+        entry->lookups -= (uint32_t)count;
         return;
     }
     remove_entry(nodes, entry);
@@ -122,11 +125,12 @@ enum session_pages session_nodes_open(struct session_nodes *nodes, struct node_i
     struct session_node_entry *entry = find(nodes, node.value);
     if (entry->id == 0)
         return PAGES_UNKNOWN;
-    enum session_pages pages = !entry->has_version         ? PAGES_UNKNOWN
-                               : entry->version == version ? PAGES_CURRENT
-                                                           : PAGES_OUTDATED;
-    entry->has_version = true;
-    entry->version = version;
+    /* 31 bits of it: nobody changes a file two thousand million times between two opens. */
+    uint32_t mark = (uint32_t)version << 1 | 1;
+    enum session_pages pages = entry->mark == 0      ? PAGES_UNKNOWN
+                               : entry->mark == mark ? PAGES_CURRENT
+                                                     : PAGES_OUTDATED;
+    entry->mark = mark;
     return pages;
 }
 

@@ -14,18 +14,16 @@
 
 struct session_node_entry {
     uint64_t id;      /* 0: the slot is free */
-    uint64_t lookups; /* > 0 */
+    uint32_t lookups; /* > 0; at UINT32_MAX it stays there until the session ends */
+    uint32_t mark;    /* of the version of the pages that the client may hold; 0: it opened none yet */
     uint32_t opens;   /* open files of the node */
-    uint64_t
-        version; /* tree_file_version of the pages that the client may hold; meaningful with has_version */
-    bool has_version;
 };
 
 struct session_nodes {
     pthread_mutex_t lock; /* the tree's own locks may be taken under it */
     struct tree *tree;
     struct session_node_entry *slots; /* open addressing, linear probing */
-    size_t slot_count;                /* 0 or a power of two; at most half are in use */
+    size_t slot_count;                /* 0 or a power of two; at most three quarters are in use */
     size_t used;
 };
 

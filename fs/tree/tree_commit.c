@@ -242,6 +242,7 @@ static bool collect(struct tree *tree, struct dead_packs *dead, uint64_t *commit
     tree->commit.collecting = false;
     if (*code != CODE_OK)
         return false;
+    node_trim(tree);
     tree->commit.inodes_collected = tree->next_inode;
     find_dead_packs(tree, dead);
     *commit = tree->commit.number + 1;

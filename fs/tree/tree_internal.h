@@ -24,6 +24,7 @@
 #include "rule.h"
 #include "scope.h"
 #include "tree.h"
+#include "tree_remembered.h"
 
 #define TREE_CHUNK_BYTES        131072u              /* plaintext in one chunk */
 #define TREE_DIRTY_BYTES_MAX    ((uint64_t)64 << 20) /* unwritten contents in memory; then writers wait */
@@ -31,7 +32,7 @@
 #define TREE_BLOCKS_KEPT        16
 #define TREE_CLEAN_BYTES_MAX    ((uint64_t)16 << 20) /* contents kept to be read or changed again */
 #define TREE_DIRTY_NODES_MAX    20000                /* then a commit is started early */
-#define TREE_IDLE_NODES_MAX     8192                 /* rows kept in memory though nobody uses them */
+#define TREE_IDLE_NODES_MAX     16384                /* rows kept in memory though nobody uses them */
 #define TREE_RULES_MAX          256
 #define TREE_DERIVED_IDLE_MAX   4096                 /* derived entries kept though nobody uses them */
 #define TREE_RENDERED_BYTES_MAX ((uint64_t)64 << 20) /* renderings kept to be shown again */
@@ -109,6 +110,7 @@ struct tree {
     size_t dirty_node_count;
     struct node *idle_first, *idle_last; /* unused, least recently used first */
     size_t idle_count;
+    struct remembered remembered; /* references on nodes that are not in memory */
     uint64_t next_inode, last_stamp;
     uint64_t name_epoch; /* counts renames of folders: cached paths of an older epoch are stale */
 

@@ -491,8 +491,14 @@ void tree_forget(struct tree *tree, struct node_id id, uint64_t count)
     }
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
     struct node *node = node_peek(tree, id.value);
-    if (!node)
+    if (!node) {
+        uint64_t lookups = remembered_take(&tree->remembered, id.value);
+        if (lookups <= count)
+            return;
+        /* There was room for it a moment ago. */
+        (void)!remembered_put(&tree->remembered, id.value, lookups - count);
         return;
+    }
     node->lookups -= count < node->lookups ? count : node->lookups;
     names_lost_user(tree, node);
 }

@@ -2,9 +2,9 @@
  *
  * A node is in one of these states; node_settle moves it when a user leaves.
  *
- *     used    lookups, handles, or pieces in memory
+ *     used    handles, pieces in memory, or lookups of a file that has no name any more
  *     dirty   its row differs from the catalog's (and maybe used as well)
- *     idle    neither; kept in the idle list, least recently used first, up to TREE_IDLE_NODES_MAX
+ *     idle    neither (its lookups are noted in tree->remembered when it is freed); kept in the idle list, least recently used first, up to TREE_IDLE_NODES_MAX
  *     (freed)
  *
  * Stamps: tree->last_stamp numbers every change in the tree.  A node carries the number of the last change at or below
@@ -58,6 +58,7 @@ static struct node *insert(struct tree *tree, const struct catalog_inode *row)
     if (!node)
         return NULL;
     node->row = *row;
+    node->lookups = remembered_take(&tree->remembered, row->inode);
     size_t bucket = bucket_of(tree, row->inode);
     node->hash_next = tree->node_buckets[bucket];
     tree->node_buckets[bucket] = node;
@@ -97,10 +98,15 @@ static void enter_idle(struct tree *tree, struct node *node)
     tree->idle_count++;
 }
 
+static bool is_used(const struct node *node)
+{
+    return node->handles || node->pieces || node->dirty || (node->lookups && (node->row.links == 0 || node->gone));
+}
+
 void node_settle(struct tree *tree, struct node *node)
 {
     leave_idle(tree, node);
-    if (node->lookups || node->handles || node->pieces || node->dirty)
+    if (is_used(node))
         return;
     /* An operation may still be undone, and its nodes be at hand: nothing is freed before it ends. */
     if (node->gone && !tree->undo.active)
@@ -123,10 +129,12 @@ void node_let_go(struct tree *tree, struct node *node)
 
 /* Idle nodes are freed before a new one is loaded, so that pointers at hand stay valid for the caller's operation: an
  * operation uses far fewer nodes than the list keeps. */
-static void trim_idle(struct tree *tree)
+void node_trim(struct tree *tree)
 {
     while (tree->idle_count > TREE_IDLE_NODES_MAX) {
         struct node *node = tree->idle_first;
+        if (node->lookups && !remembered_put(&tree->remembered, node->row.inode, node->lookups))
+            return; /* it stays in memory, then */
         leave_idle(tree, node);
         destroy(tree, node);
     }
@@ -155,7 +163,7 @@ enum code node_get(struct tree *tree, uint64_t inode, struct node **out, struct 
         if (code != CODE_OK)
             return code;
         if (!tree->undo.active)
-            trim_idle(tree);
+            node_trim(tree);
         node = insert(tree, &row);
         if (!node)
             return failure_set(why, CODE_NO_MEMORY, "looking up a file: no memory");
@@ -163,7 +171,7 @@ enum code node_get(struct tree *tree, uint64_t inode, struct node **out, struct 
     } else {
         leave_idle(tree, node);
     }
-    if (!node->idle && !node->lookups && !node->handles && !node->pieces && !node->dirty)
+    if (!node->idle && !is_used(node))
         enter_idle(tree, node);
     *out = node;
     return CODE_OK;
@@ -460,4 +468,5 @@ void node_free_all(struct tree *tree)
     free(tree->node_buckets);
     tree->node_buckets = NULL;
     tree->node_bucket_count = 0;
+    remembered_free(&tree->remembered);
 }
