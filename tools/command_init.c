@@ -13,10 +13,12 @@ int command_init(const struct command *command, int argc, char **argv)
 {
     const char *member = NULL;
     const char *key = NULL;
+    const char *mirror = NULL;
     bool protect = false;
     const struct command_option options[] = {
         {"member", 'm', OPTION_TEXT, &member, "NAME", "the member's name (default: the login name)", 0, 0},
         {"key", 'k', OPTION_TEXT, &key, "FILE", "where the key goes (default: ~/.config/cytofs/keys/STORE-ID.key)", 0, 0},
+        {"mirror", 'M', OPTION_TEXT, &mirror, "DIR", "a second folder, on another disk, that holds the same (cytofs mirror)", 0, 0},
         {"passphrase", 'p', OPTION_FLAG, &protect, NULL, "ask for a passphrase that protects the key", 0, 0},
         {0},
     };
@@ -36,5 +38,5 @@ int command_init(const struct command *command, int argc, char **argv)
         return command_fail(command, &why);
     printf("made the lab in %s\nyour key: %s (back it up: without it nobody reads this lab)\n", arguments.positional[0],
            buffer_text(&key_path));
-    return EXIT_DONE;
+    return mirror ? command_mirror_fill_new(command, arguments.positional[0], mirror) : EXIT_DONE;
 }

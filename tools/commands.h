@@ -23,6 +23,11 @@ COMMAND_DECLARE(snapshot);
 COMMAND_DECLARE(backup);
 COMMAND_DECLARE(gc);
 COMMAND_DECLARE(restore);
+COMMAND_DECLARE(scrub);
+COMMAND_DECLARE(mirror);
 int command_version(const struct command *command, int argc, char **argv);
+
+/* Makes `mirror` a mirror of the new store at `path`; returns the exit status. */
+int command_mirror_fill_new(const struct command *command, const char *path, const char *mirror);
 
 #endif

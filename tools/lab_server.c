@@ -31,6 +31,7 @@
 #include "file.h"
 #include "jobs.h"
 #include "lab_backup.h"
+#include "lab_care.h"
 #include "lab_collect.h"
 #include "lab_store.h"
 #include "lab_task.h"
@@ -51,6 +52,7 @@ struct lab_server {
     const struct lab_server_options *options;
     struct jobs *jobs;
     struct lab_backup backup;
+    struct lab_care care;
     struct lab_task *backup_task, *collect_task; /* lab/backup, lab/gc */
     struct session *user_session;
     struct session *node_session;
@@ -221,6 +223,10 @@ static enum code add_rules(struct lab_server *server, struct lab_store *store, s
         code = jobs_add(tree, &options, &server->jobs, why);
     if (code == CODE_OK)
         code = lab_backup_add(&server->backup, &server->backup_task, why);
+    server->care.store = store;
+    server->care.mountpoint = server->options->mountpoint;
+    if (code == CODE_OK)
+        code = lab_care_add(&server->care, why);
     if (code == CODE_OK)
         code = lab_collect_add(tree, &server->collect_task, why);
     return code;
@@ -277,12 +283,15 @@ enum code lab_server_run(struct lab_store *store, const struct lab_server_option
     options->ready(options->ready_context, code == CODE_OK ? NULL : why);
     if (code == CODE_OK) {
         logging_info("serving at %s", options->mountpoint);
+        lab_care_begin(&server.care);
         session_wait(server.user_session);
     }
     stop(&server);
+    lab_care_stop(&server.care);
     lab_task_stop(server.backup_task);
     lab_task_stop(server.collect_task);
     lab_store_close(store);
+    lab_care_destroy(&server.care);
     lab_task_destroy(server.backup_task);
     lab_task_destroy(server.collect_task);
     jobs_destroy(server.jobs);

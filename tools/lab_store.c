@@ -6,13 +6,15 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "catalog_pages.h"
 #include "chunk_store.h"
 #include "chunk_store_memory.h"
-#include "chunk_store_packs.h"
+#include "chunk_store_mirror.h"
 #include "entropy.h"
 #include "hex.h"
 #include "key_location.h"
 #include "member_key_file.h"
+#include "mirror_set.h"
 #include "passphrase.h"
 #include "store_folder.h"
 #include "timing.h"
@@ -34,6 +36,7 @@ static struct tree_open_options tree_options(const struct lab_store *store)
         .member = store->member,
         .store = store->folder ? store_folder_id(store->folder) : NULL,
         .member_name = lab_store_login_name(),
+        .mirrors = store->mirrors,
     };
 }
 
@@ -45,8 +48,7 @@ static enum code open_chunks(struct lab_store *store, const char *key_option, st
     enum code code = key_location_find(id, key_option, &store->key_path, why);
     if (code != CODE_OK)
         return code;
-    struct chunk_store_packs_options packs = {.store = *id};
-    return chunk_store_packs_open(store_folder_packs_path(store->folder), &packs, &store->chunks, why);
+    return chunk_store_mirror_open(store->mirrors, false, &store->chunks, why);
 }
 
 /* Everything but the catalog.  The folder is no store before it is finished: what an interruption leaves can be made anew. */
@@ -57,7 +59,12 @@ static enum code create_parts(struct lab_store *store, const char *path, const c
     enum code code = entropy_fill(id.bytes, sizeof id.bytes, why);
     if (code == CODE_OK)
         code = store_folder_prepare(path, &id, &store->folder, why);
-    if (code == CODE_OK)
+    if (code != CODE_OK)
+        return code;
+    code = mirror_set_adopt(store->folder, &store->mirrors, why);
+    if (code != CODE_OK)
+        store_folder_close(store->folder);
+    else
         code = open_chunks(store, key_option, why);
     if (code == CODE_OK)
         code = member_key_generate(&store->member, why);
@@ -101,11 +108,12 @@ static enum code load_key(struct lab_store *store, struct failure *why)
 }
 
 /* A server that was killed a moment ago holds the lock until the kernel has done with it. */
-static enum code open_folder_patiently(const char *path, struct store_folder **out, struct failure *why)
+static enum code open_folders_patiently(const char *path, struct mirror_set **out, struct failure *why)
 {
+    const struct mirror_set_options options = {.newest = catalog_pages_newest};
     int64_t deadline_ms = timing_monotonic_ms() + LOCK_PATIENCE_MS;
     enum code code;
-    while ((code = store_folder_open(path, false, out, why)) == CODE_BUSY && timing_monotonic_ms() < deadline_ms)
+    while ((code = mirror_set_open(path, &options, out, why)) == CODE_BUSY && timing_monotonic_ms() < deadline_ms)
         usleep(LOCK_RETRY_US);
     return code;
 }
@@ -113,7 +121,9 @@ static enum code open_folder_patiently(const char *path, struct store_folder **o
 static enum code open_parts(const char *path, const char *key_option, struct lab_store *out, struct failure *why)
 {
     *out = (struct lab_store){0};
-    enum code code = open_folder_patiently(path, &out->folder, why);
+    enum code code = open_folders_patiently(path, &out->mirrors, why);
+    if (code == CODE_OK)
+        out->folder = mirror_set_folder(out->mirrors, mirror_set_leader(out->mirrors));
     if (code == CODE_OK)
         code = open_chunks(out, key_option, why);
     return code == CODE_OK ? load_key(out, why) : code;
@@ -179,7 +189,7 @@ void lab_store_close(struct lab_store *store)
         tree_close(store->tree);
     chunk_store_destroy(store->chunks);
     member_key_destroy(store->member);
-    store_folder_close(store->folder);
+    mirror_set_close(store->mirrors);
     buffer_free(&store->key_path);
     *store = (struct lab_store){0};
 }

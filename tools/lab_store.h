@@ -9,11 +9,13 @@
 #include "tree.h"
 
 struct store_folder;
+struct mirror_set;
 struct chunk_store;
 struct member_key;
 
 struct lab_store {
-    struct store_folder *folder; /* NULL for a lab in memory */
+    struct mirror_set *mirrors;  /* the store's folders; NULL for a lab in memory */
+    struct store_folder *folder; /* the one that leads; owned by the set; NULL for a lab in memory */
     struct chunk_store *chunks;
     struct buffer key_path;
     struct member_key *member;   /* NULL for a lab in memory */

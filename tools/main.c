@@ -28,6 +28,10 @@ const struct command command_table[] = {
      command_backup_details, command_backup, false},
     {"gc", "STORE|LAB", "give back the space of what nothing needs any more", command_gc_details, command_gc, false},
     {"restore", "DIR STORE", "make a store from a backup", command_restore_details, command_restore, false},
+    {"scrub", "STORE", "find damaged bytes, and mend them from a mirror; needs no key", command_scrub_details, command_scrub,
+     false},
+    {"mirror", "[add|remove] STORE [DIR]", "keep the store in a second folder too", command_mirror_details, command_mirror,
+     false},
     {"version", "", "print the version, the formats and the devices", NULL, command_version, false},
     {0},
 };

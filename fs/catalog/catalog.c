@@ -9,6 +9,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 static enum code read_version(struct database *database, int64_t *version, struct failure *why)
@@ -71,8 +72,13 @@ enum code catalog_open(const struct catalog_options *options, struct catalog **o
     if (!catalog)
         return failure_set(why, CODE_NO_MEMORY, "opening the catalog: no memory");
     pthread_mutex_init(&catalog->mutex, NULL);
+    catalog->mirrors = options->mirrors;
     const struct database_options database = {options->path, options->read_only, options->mirrors};
-    enum code code = database_open(&database, &catalog->database, why);
+    enum code code = CODE_OK;
+    if (options->path && !(catalog->path = strdup(options->path)))
+        code = failure_set(why, CODE_NO_MEMORY, "opening the catalog: no memory");
+    if (code == CODE_OK)
+        code = database_open(&database, &catalog->database, why);
     if (code == CODE_OK)
         code = prepare_schema(catalog->database, options, why);
     if (code != CODE_OK) {
@@ -89,6 +95,7 @@ void catalog_close(struct catalog *catalog)
         return;
     database_close(catalog->database);
     pthread_mutex_destroy(&catalog->mutex);
+    free(catalog->path);
     free(catalog);
 }
 

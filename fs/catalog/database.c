@@ -38,7 +38,7 @@ struct database {
     size_t statement_count;
     struct page_vfs *vfs;    /* NULL in memory */
     uint64_t log_frames;     /* committed in the log and not all of them in the file yet */
-    bool frozen;             /* no checkpoint meanwhile */
+    unsigned frozen;         /* how often; no checkpoint meanwhile */
     uint64_t fail_countdown; /* statements until the injected failure; 0: none */
     enum code fail_code;
 };
@@ -338,7 +338,7 @@ enum code database_sync(struct database *database, struct failure *why)
 
 void database_freeze(struct database *database, uint64_t *log_bytes)
 {
-    database->frozen = true;
+    database->frozen++;
     *log_bytes = database->log_frames
                      ? LOG_HEADER_BYTES + database->log_frames * LOG_FRAME_BYTES
                      : 0;
@@ -346,7 +346,7 @@ void database_freeze(struct database *database, uint64_t *log_bytes)
 
 void database_thaw(struct database *database)
 {
-    database->frozen = false;
+    database->frozen--;
 }
 
 /* Page by page, as SQLite itself asks for them. */
@@ -368,6 +368,11 @@ enum code database_read_file(struct database *database, uint64_t offset, void *b
 const char *database_log_path(const struct database *database)
 {
     return database->vfs ? page_vfs_log_path(database->vfs) : NULL;
+}
+
+bool database_is_summed(const struct database *database)
+{
+    return database->vfs && page_vfs_is_summed(database->vfs);
 }
 
 enum code database_read_side(struct database *database, size_t side, uint64_t offset, void *bytes, size_t count, size_t *got,

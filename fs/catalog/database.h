@@ -81,7 +81,7 @@ bool database_in_transaction(struct database *database);
 MUST_CHECK enum code database_sync(struct database *database, struct failure *why);
 
 /* The state of the last commit as bytes: the database file as it is and the first log_bytes of its log (0: none of it).
- * Neither changes until database_thaw, while everything else goes on; the log grows. */
+ * Neither changes until database_thaw, while everything else goes on; the log grows.  They count. */
 void database_freeze(struct database *database, uint64_t *log_bytes);
 void database_thaw(struct database *database);
 
@@ -100,6 +100,9 @@ MUST_CHECK enum code database_read_side(struct database *database, size_t side, 
 MUST_CHECK enum code database_write_side(struct database *database, size_t side, uint64_t offset, const void *bytes,
                                          size_t count, struct failure *why);
 MUST_CHECK enum code database_attach_side(struct database *database, size_t side, struct failure *why);
+
+/* Whether its pages have checksums. */
+bool database_is_summed(const struct database *database);
 
 /* Reads every page: CODE_CORRUPT where the file's own structure is damaged. */
 MUST_CHECK enum code database_check_whole(struct database *database, struct failure *why);

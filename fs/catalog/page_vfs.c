@@ -528,14 +528,27 @@ static int vfs_open(sqlite3_vfs *vfs, sqlite3_filename path, sqlite3_file *file,
     return self->below->xOpen(self->below, path, file, flags, flags_out);
 }
 
+/* SQLite knows the log by its name on the side that led when it was opened. */
+static bool is_log(const struct page_vfs *self, const char *path)
+{
+    for (size_t side = 0; side < self->side_count; side++)
+        if (self->paths[side] && strcmp(path, path_on(self, side, FILE_LOG)) == 0)
+            return true;
+    return false;
+}
+
 static int vfs_delete(sqlite3_vfs *vfs, const char *path, int sync_folder)
 {
     struct page_vfs *self = self_of(vfs);
-    size_t named = first_side(self);
-    for (size_t side = 0; side < self->side_count && strcmp(path, path_on(self, named, FILE_LOG)) == 0; side++)
-        if (side != named && in_use(self, side))
-            self->below->xDelete(self->below, path_on(self, side, FILE_LOG), sync_folder);
-    return self->below->xDelete(self->below, path, sync_folder);
+    if (!is_log(self, path))
+        return self->below->xDelete(self->below, path, sync_folder);
+    int worst = SQLITE_OK;
+    for (size_t side = 0; side < self->side_count; side++) {
+        int result = in_use(self, side) ? self->below->xDelete(self->below, path_on(self, side, FILE_LOG), sync_folder) : SQLITE_OK;
+        if (result != SQLITE_OK && result != SQLITE_IOERR_DELETE_NOENT)
+            worst = result;
+    }
+    return worst;
 }
 
 static int vfs_access(sqlite3_vfs *vfs, const char *path, int flags, int *result)

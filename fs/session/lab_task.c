@@ -119,6 +119,29 @@ static enum code begin(struct lab_task *task, const char *line, struct failure *
     return error ? failure_set_errno(why, error, "%s: starting", task->work.path) : CODE_OK;
 }
 
+enum code lab_task_start(struct lab_task *task, const char *line, struct failure *why)
+{
+    bool to_stop = strcmp(line, "stop") == 0;
+    if (task->work.adjust && task->work.adjust(task->work.context, line))
+        return CODE_OK;
+    enum code code = to_stop ? CODE_OK : task->work.check(task->work.context, line, why);
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&task->lock);
+    if (to_stop) {
+        task->stop = true;
+        return CODE_OK;
+    }
+    if (task->state == STATE_WORKING || task->closed)
+        return failure_set(why, CODE_BUSY, "%s: \"%s\" is at work: wait, or write stop", task->work.path,
+                           task->line ? task->line : "");
+    if (code == CODE_OK)
+        return begin(task, line, why);
+    join(task);
+    buffer_clear(&task->said);
+    say(task, why->text);
+    task->state = STATE_FAILED;
+    return code;
+}
+
 static enum code command(void *context, const char *path, const char *text, size_t count, struct failure *why)
 {
     struct lab_task *task = context;
@@ -130,23 +153,7 @@ static enum code command(void *context, const char *path, const char *text, size
         return failure_set(why, CODE_INVALID, "%s: takes one line of text: %s", path, task->work.help);
     memcpy(line, text, length);
     line[length] = 0;
-    bool to_stop = strcmp(line, "stop") == 0;
-    enum code code = to_stop ? CODE_OK : task->work.check(task->work.context, line, why);
-    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&task->lock);
-    if (to_stop) {
-        task->stop = true;
-        return CODE_OK;
-    }
-    if (task->state == STATE_WORKING || task->closed)
-        return failure_set(why, CODE_BUSY, "%s: \"%s\" is at work: wait, or write stop", path,
-                           task->line ? task->line : "");
-    if (code == CODE_OK)
-        return begin(task, line, why);
-    join(task);
-    buffer_clear(&task->said);
-    say(task, why->text);
-    task->state = STATE_FAILED;
-    return code;
+    return lab_task_start(task, line, why);
 }
 
 static enum code render(void *context, const char *path, struct buffer *out, struct failure *why)
@@ -157,6 +164,8 @@ static enum code render(void *context, const char *path, struct buffer *out, str
                   task->done, task->all, task->work.unit);
     if (task->state == STATE_IDLE)
         buffer_printf(out, "said    %s\n", task->work.help);
+    if (task->work.describe)
+        task->work.describe(task->work.context, out);
     buffer_append_text(out, buffer_text(&task->said));
     return buffer_check(out, path, why);
 }

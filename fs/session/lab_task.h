@@ -19,6 +19,7 @@
 
 #define LAB_TASK_LINE_MAX 4096 /* bytes of what is written */
 
+struct buffer;
 struct lab_task;
 struct tree;
 
@@ -31,12 +32,19 @@ struct lab_task_work {
     enum code (*check)(void *context, const char *line, struct failure *why);
     /* The work, in the task's thread. */
     enum code (*run)(void *context, const char *line, struct lab_task *task, struct failure *why);
+    /* Handles a line that changes how the work is done, at any moment; true where it was one.  May be NULL. */
+    bool (*adjust)(void *context, const char *line);
+    /* Appends lines "key value" about what the file stands for, at each reading.  May be NULL. */
+    void (*describe)(void *context, struct buffer *out);
     void *context;
 };
 
 /* Adds the file to a tree that is not served yet.  *work is copied. */
 MUST_CHECK enum code lab_task_add(struct tree *tree, const struct lab_task_work *work, struct lab_task **out,
                                   struct failure *why);
+
+/* What writing the line into the file does. */
+MUST_CHECK enum code lab_task_start(struct lab_task *task, const char *line, struct failure *why);
 
 /* Asks what is at work to stop and waits for it; nothing is begun any more.  Before the tree is closed.  NULL is fine. */
 void lab_task_stop(struct lab_task *task);

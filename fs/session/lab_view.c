@@ -13,6 +13,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "buffer.h"
 #include "logging.h"
@@ -99,6 +100,15 @@ static void stamp_each_second(void *context, const char *path, uint64_t *version
     *modify_ns = second * 1000000000;
 }
 
+/* "mirror" in front of each line. */
+static void describe_mirrors(struct tree *tree, struct buffer *out)
+{
+    SCOPE_BUFFER text = {0};
+    tree_describe_mirrors(tree, &text);
+    for (const char *line = buffer_text(&text); *line; line += strcspn(line, "\n"), line += *line == '\n')
+        buffer_printf(out, "%-24s %.*s\n", "mirror", (int)strcspn(line, "\n"), line);
+}
+
 static enum code render_health(void *context, const char *path, struct buffer *out, struct failure *why)
 {
     struct tree *tree = context;
@@ -121,6 +131,7 @@ static enum code render_health(void *context, const char *path, struct buffer *o
     buffer_printf(out, "%-24s %20s\n%-24s %20s\n", "member", tree_member_name(tree), "role", "admin");
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
         buffer_printf(out, "%-24s %20" PRIu64 "\n", lines[i].name, lines[i].value);
+    describe_mirrors(tree, out);
     return buffer_check(out, path, why);
 }
 

@@ -4,7 +4,7 @@
  * or sealed, and goes away whole (drop_pack), when the catalog says that nothing in it is needed any more.
  *
  * One interface, several stores: chunk_store_packs.h (files), chunk_store_memory.h, chunk_store_fault.h (a
- * layer that makes another one fail).  Every call may be made from any thread at the same time as any other,
+ * layer that makes another one fail), chunk_store_mirror.h (a layer over several that hold the same).  Every call may be made from any thread at the same time as any other,
  * except destroy.
  *
  * Invariants that every implementation keeps
@@ -74,6 +74,12 @@ struct chunk_store {
     enum code (*fetch)(struct chunk_store *store, const struct chunk_address *address, void *out,
                        struct failure *why);
 
+    /* Writes a chunk to where another store of the same packs put it: so two stores come to hold the same, and a damaged
+     * record is mended.  The pack is made where it is missing, and its header mended; with address->bytes 0 no more than that.  A store that does not grow by places of others
+     * (CODE_UNSUPPORTED) has no mirrors. */
+    enum code (*place)(struct chunk_store *store, const struct chunk_address *address, const void *bytes,
+                       struct failure *why);
+
     /* Makes everything put so far durable.  Calls that overlap share the work. */
     enum code (*sync)(struct chunk_store *store, struct failure *why);
 
@@ -117,6 +123,13 @@ MUST_CHECK static inline enum code chunk_store_fetch(struct chunk_store *store,
                                                      struct failure *why)
 {
     return store->fetch ? store->fetch(store, address, out, why) : store->get(store, address, out, why);
+}
+
+MUST_CHECK static inline enum code chunk_store_place(struct chunk_store *store,
+                                                     const struct chunk_address *address, const void *bytes,
+                                                     struct failure *why)
+{
+    return store->place(store, address, bytes, why);
 }
 
 MUST_CHECK static inline enum code chunk_store_sync(struct chunk_store *store, struct failure *why)

@@ -102,6 +102,16 @@ static enum code fault_get(struct chunk_store *store, const struct chunk_address
     return code;
 }
 
+/* Counts as a put. */
+static enum code fault_place(struct chunk_store *store, const struct chunk_address *address, const void *bytes,
+                             struct failure *why)
+{
+    struct fault_store *self = self_of(store);
+    enum code code;
+    return decide(self, CHUNK_STORE_PUT, &code, why) == FAIL ? code
+                                                              : self->below->place(self->below, address, bytes, why);
+}
+
 static enum code fault_sync(struct chunk_store *store, struct failure *why)
 {
     struct fault_store *self = self_of(store);
@@ -160,6 +170,7 @@ enum code chunk_store_fault_create(struct chunk_store *below, struct chunk_store
     self->store = (struct chunk_store){
         .put = fault_put,
         .get = fault_get,
+        .place = fault_place,
         .sync = fault_sync,
         .seal = fault_seal,
         .drop_pack = fault_drop_pack,

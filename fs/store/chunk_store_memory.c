@@ -125,6 +125,15 @@ static enum code memory_get(struct chunk_store *store, const struct chunk_addres
     return CODE_OK;
 }
 
+static enum code memory_place(struct chunk_store *store, const struct chunk_address *address, const void *bytes,
+                              struct failure *why)
+{
+    (void)store;
+    (void)address;
+    (void)bytes;
+    return failure_set(why, CODE_UNSUPPORTED, "chunks in memory have no mirrors");
+}
+
 static enum code memory_sync(struct chunk_store *store, struct failure *why)
 {
     (void)why;
@@ -236,7 +245,8 @@ enum code chunk_store_memory_create(uint64_t roll_bytes, struct chunk_store **ou
     self->store = (struct chunk_store){
         .put = memory_put,
         .get = memory_get,
-        .sync = memory_sync,
+        .place = memory_place,
+    .sync = memory_sync,
         .seal = memory_seal,
         .drop_pack = memory_drop_pack,
         .list_packs = memory_list_packs,

@@ -105,10 +105,10 @@ static enum code begin_pack(struct packs_store *self, struct failure *why)
     return CODE_OK;
 }
 
-/* Puts the growing pack behind those to fsync, with a lease of its own. */
-static enum code mark_unsynced(struct packs_store *self, struct failure *why)
+/* Puts a pack behind those to fsync, with a lease of its own. */
+static enum code mark_unsynced(struct packs_store *self, struct pack_file *file, struct failure *why)
 {
-    struct pack_file *file = self->growing, *leased;
+    struct pack_file *leased;
     if (file->unsynced_from)
         return CODE_OK;
     enum code code = pack_table_lease(self->table, file->number, &leased, why);
@@ -143,7 +143,7 @@ static enum code append(struct packs_store *self, const void *bytes, size_t coun
     if (!self->growing || self->end + PACK_RECORD_BYTES + count > self->roll_bytes)
         code = begin_pack(self, why);
     if (code == CODE_OK)
-        code = mark_unsynced(self, why);
+        code = mark_unsynced(self, self->growing, why);
     if (code != CODE_OK)
         return code;
     const struct pack_place place = {self->growing->number, self->end};
@@ -177,13 +177,80 @@ static enum code packs_put(struct chunk_store *store, const void *bytes, size_t 
     return code;
 }
 
+/* Placing: what another store of the same packs put, or a record that is damaged here.  A pack above all others becomes the
+ * growing one, so that this store can go on where the other left off. */
+
+/* The pack of a place, leased. */
+static enum code find_place(struct packs_store *self, uint32_t number, struct pack_file **out, struct failure *why)
+{
+    bool made, above = number > pack_table_highest(self->table);
+    enum code code = pack_table_ensure(self->table, number, out, &made, why);
+    if (code != CODE_OK)
+        return code;
+    self->folder_unsynced |= made;
+    if (!above)
+        return CODE_OK;
+    end_pack(self);
+    self->end = PACK_HEADER_BYTES;
+    return pack_table_lease(self->table, number, &self->growing, why);
+}
+
+static enum code write_place(struct packs_store *self, struct pack_file *file, const struct chunk_address *address,
+                             const void *bytes, struct failure *why)
+{
+    const struct pack_place place = {address->pack, address->offset};
+    uint64_t end = address->offset + PACK_RECORD_BYTES + address->bytes;
+    uint8_t record[PACK_RECORD_BYTES];
+    enum code code = mark_unsynced(self, file, why);
+    if (code != CODE_OK)
+        return code;
+    self->sequence++;
+    if (address->bytes == 0)
+        return CODE_OK;
+    pack_format_write_record(&place, bytes, address->bytes, record);
+    int error = pack_io_write_record(file->fd, address->offset, record, bytes, address->bytes);
+    if (error)
+        return failure_set_errno(why, error, "placing a chunk: pack %u cannot be written", address->pack);
+    if (file == self->growing && end > self->end)
+        self->end = end;
+    if (end > pack_table_bytes(self->table, file))
+        pack_table_set_bytes(self->table, file, end);
+    return CODE_OK;
+}
+
+static bool is_possible(const struct chunk_address *address)
+{
+    return address->bytes >= 1 && address->bytes <= CHUNK_STORE_BYTES_MAX && address->offset >= PACK_HEADER_BYTES &&
+           address->offset < PACK_BYTES_MAX;
+}
+
+static enum code packs_place(struct chunk_store *store, const struct chunk_address *address, const void *bytes,
+                             struct failure *why)
+{
+    struct packs_store *self = self_of(store);
+    struct pack_file *file;
+    if (address->bytes != 0 && !is_possible(address))
+        return failure_set(why, CODE_INVALID, "placing a chunk: none can lie in pack %u at %llu", address->pack,
+                           (unsigned long long)address->offset);
+    if (self->read_only)
+        return failure_set(why, CODE_READ_ONLY, "placing a chunk: the store was opened read-only");
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&self->append_lock);
+    if (self->broken)
+        return refuse_broken(why);
+    enum code code = find_place(self, address->pack, &file, why);
+    if (code != CODE_OK)
+        return code;
+    code = write_place(self, file, address, bytes, why);
+    pack_table_return(self->table, file);
+    return code;
+}
+
 /* Getting -------------------------------------------------------------------------------------- */
 
 static enum code read_chunk(struct packs_store *self, const struct chunk_address *address, bool check, void *out,
                             struct failure *why)
 {
-    if (address->bytes < 1 || address->bytes > CHUNK_STORE_BYTES_MAX || address->offset < PACK_HEADER_BYTES ||
-        address->offset >= PACK_BYTES_MAX)
+    if (!is_possible(address))
         return failure_set(why, CODE_CORRUPT, "reading a chunk: none can lie in pack %u at %llu",
                            address->pack, (unsigned long long)address->offset);
     struct pack_file *file;
@@ -367,7 +434,9 @@ static enum code packs_verify(struct chunk_store *store, uint32_t pack, chunk_st
     enum code code = pack_table_lease(self->table, pack, &file, why);
     if (code != CODE_OK)
         return code;
-    code = walk_pack(self, file, visit, context, why);
+    code = pack_table_check_header(self->table, file, why);
+    if (code == CODE_OK)
+        code = walk_pack(self, file, visit, context, why);
     pack_table_return(self->table, file);
     return code;
 }
@@ -416,7 +485,7 @@ static enum code continue_last(struct packs_store *self, struct failure *why)
     self->growing = file;
     self->end = pack_table_bytes(self->table, file);
     self->folder_unsynced = true;
-    code = mark_unsynced(self, why);
+    code = mark_unsynced(self, file, why);
     self->sequence = 1;
     return code;
 }
@@ -439,6 +508,7 @@ static const struct chunk_store packs_calls = {
     .put = packs_put,
     .get = packs_get,
     .fetch = packs_fetch,
+    .place = packs_place,
     .sync = packs_sync,
     .seal = packs_seal,
     .drop_pack = packs_drop_pack,

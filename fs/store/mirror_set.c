@@ -29,8 +29,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "buffer.h"
@@ -51,8 +49,6 @@ struct side {
     _Atomic int state;           /* enum mirror_state */
     char reason[200];            /* why it is not current */
     int64_t since_ms;            /* in this state; 1970 */
-    dev_t device;                /* of the folder, when it was opened */
-    ino_t inode;
 };
 
 struct mirror_set {
@@ -129,22 +125,14 @@ bool mirror_set_lose(struct mirror_set *set, size_t side, const char *reason)
     return lose(set, side, reason);
 }
 
-static void remember_place(struct side *side)
+/* With the lock. */
+static void look(struct mirror_set *set)
 {
-    struct stat status;
-    if (stat(side->path, &status) == 0) {
-        side->device = status.st_dev;
-        side->inode = status.st_ino;
-    }
-}
-
-static bool is_in_place(const struct side *side)
-{
-    struct stat status;
-    char format[MIRROR_FILE_PATH_MAX + sizeof FORMAT_FILE + 1];
-    snprintf(format, sizeof format, "%s/" FORMAT_FILE, side->path);
-    return stat(side->path, &status) == 0 && status.st_dev == side->device && status.st_ino == side->inode &&
-           access(format, F_OK) == 0;
+    if (count_current(set) == 1)
+        return;
+    for (size_t side = 0; side < set->count; side++)
+        if (is_current(set, side) && !store_folder_is_in_place(set->sides[side].folder))
+            lose(set, side, "its folder is gone");
 }
 
 void mirror_set_look(struct mirror_set *set)
@@ -152,9 +140,7 @@ void mirror_set_look(struct mirror_set *set)
     if (set->count == 1)
         return;
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&set->lock);
-    for (size_t side = 0; side < set->count; side++)
-        if (is_current(set, side) && !is_in_place(&set->sides[side]))
-            lose(set, side, "its folder is gone");
+    look(set);
 }
 
 /* Recording ------------------------------------------------------------------------------------------------------------- */
@@ -259,7 +245,6 @@ static enum code add_named(struct mirror_set *set, struct store_folder *folder, 
         return code;
     set->count = 1;
     side->folder = folder;
-    remember_place(side);
     set_state(side, MIRROR_CURRENT, "");
     return CODE_OK;
 }
@@ -293,7 +278,6 @@ static enum code open_mirror(struct mirror_set *set, size_t index, struct findin
         set_state(side, MIRROR_LOST, here.text);
         return CODE_OK;
     }
-    remember_place(side);
     set_state(side, MIRROR_BEHIND, "it was not in use with the others");
     return CODE_OK;
 }
@@ -566,6 +550,7 @@ void mirror_set_describe(struct mirror_set *set, struct buffer *out)
     static const char *const names[] = {
         [MIRROR_BEHIND] = "behind", [MIRROR_FILLING] = "filling", [MIRROR_CURRENT] = "current", [MIRROR_LOST] = "LOST"};
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&set->lock);
+    look(set);
     for (size_t i = 0; i < set->count; i++) {
         const struct side *side = &set->sides[i];
         if (!side->path)
@@ -670,7 +655,6 @@ static enum code take_in(struct mirror_set *set, const char *path, struct store_
     side->path = kept;
     side->id = *id;
     side->folder = folder;
-    remember_place(side);
     set_state(side, MIRROR_BEHIND, "it is new, or was away");
     if (*index == set->count)
         set->count++;
@@ -700,6 +684,7 @@ enum code mirror_set_add(struct mirror_set *set, const char *path, size_t *side,
         code = absolute(path, &full, why);
     if (code != CODE_OK)
         return code;
+    look(set);
     size_t known = find_path(set, full);
     if (known < MIRROR_SIDES_MAX && (is_current(set, known) || set->sides[known].state == MIRROR_FILLING))
         return failure_set(why, CODE_EXISTS, "%s: is %s already", full,
@@ -729,7 +714,7 @@ static enum code make_store(struct side *side, struct failure *why)
     return file_exists(format) ? CODE_OK : store_folder_finish(side->folder, why);
 }
 
-enum code mirror_set_begin_fill(struct mirror_set *set, size_t side, struct failure *why)
+enum code mirror_set_mark_unwhole(struct mirror_set *set, size_t side, struct failure *why)
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&set->lock);
     if (set->sides[side].state != MIRROR_BEHIND)
@@ -740,9 +725,14 @@ enum code mirror_set_begin_fill(struct mirror_set *set, size_t side, struct fail
     set->record = whole;
     if (code == CODE_OK)
         code = make_store(&set->sides[side], why);
-    if (code == CODE_OK)
-        set_state(&set->sides[side], MIRROR_FILLING, "it is being brought up to date");
     return code;
+}
+
+void mirror_set_begin_fill(struct mirror_set *set, size_t side)
+{
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&set->lock);
+    if (set->sides[side].state == MIRROR_BEHIND)
+        set_state(&set->sides[side], MIRROR_FILLING, "it is being brought up to date");
 }
 
 /* The others first (see the file's theory). */
@@ -793,4 +783,27 @@ enum code mirror_set_remove(struct mirror_set *set, const char *path, struct fai
     store_folder_close(side->folder);
     side->folder = NULL;
     return code;
+}
+
+static bool is_sound(const char *folder, const char *name)
+{
+    SCOPE_FREE char *path = file_join(folder, name);
+    SCOPE_BUFFER text = {0};
+    struct mirror_file file = {0};
+    bool sound = path && file_read(path, MIRROR_FILE_BYTES_MAX, &text, NULL) == CODE_OK &&
+                 mirror_file_parse(buffer_text(&text), text.length, &file, NULL) == CODE_OK;
+    mirror_file_free(&file);
+    return sound;
+}
+
+enum code mirror_set_check_lists(struct mirror_set *set, size_t side, bool mend, bool *sound, struct failure *why)
+{
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&set->lock);
+    *sound = true;
+    look(set);
+    if (!set->recorded || !is_current(set, side))
+        return CODE_OK;
+    for (const char *const *name = mirror_file_names; *name; name++)
+        *sound &= is_sound(set->sides[side].path, *name);
+    return *sound || !mend ? CODE_OK : save_on(set, side, why);
 }

@@ -89,13 +89,19 @@ void mirror_set_tell(struct mirror_set *set, void (*told)(void *context, const c
  * CODE_EXISTS: it is current.  CODE_NOT_PERMITTED: it holds another store, or was changed without the others. */
 MUST_CHECK enum code mirror_set_add(struct mirror_set *set, const char *path, size_t *side, struct failure *why);
 
-/* BEHIND -> FILLING: durable in its folder that it is not whole; FILLING -> CURRENT; back to BEHIND. */
-MUST_CHECK enum code mirror_set_begin_fill(struct mirror_set *set, size_t side, struct failure *why);
+/* Makes it durable in a folder that is behind that it is not whole; then BEHIND -> FILLING; FILLING -> CURRENT; back to
+ * BEHIND. */
+MUST_CHECK enum code mirror_set_mark_unwhole(struct mirror_set *set, size_t side, struct failure *why);
+void mirror_set_begin_fill(struct mirror_set *set, size_t side);
 MUST_CHECK enum code mirror_set_join(struct mirror_set *set, size_t side, struct failure *why);
 void mirror_set_stop_fill(struct mirror_set *set, size_t side);
 
 /* The others forget the side; what lies in its folder stays, as a store of its own.  CODE_NOT_FOUND. */
 MUST_CHECK enum code mirror_set_remove(struct mirror_set *set, const char *path, struct failure *why);
+
+/* Whether a side's lists of mirrors are sound; writes them anew where they are not and `mend` says so. */
+MUST_CHECK enum code mirror_set_check_lists(struct mirror_set *set, size_t side, bool mend, bool *sound,
+                                            struct failure *why);
 
 /* A line a side: its folder, its state, and since when or why. */
 void mirror_set_describe(struct mirror_set *set, struct buffer *out);

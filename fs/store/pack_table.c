@@ -76,7 +76,21 @@ static bool make_room(struct pack_table *table)
     return true;
 }
 
-/* Adds a closed file behind the others. */
+/* The index of the first file whose number is not below `number`. */
+static size_t find_index(const struct pack_table *table, uint32_t number)
+{
+    size_t low = 0, high = table->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (table->files[middle]->number < number)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* Adds a closed file in its place, which is behind the others nearly always. */
 static struct pack_file *add_file(struct pack_table *table, uint32_t number, uint64_t bytes)
 {
     struct pack_file *file = make_room(table) ? calloc(1, sizeof *file) : NULL;
@@ -85,8 +99,12 @@ static struct pack_file *add_file(struct pack_table *table, uint32_t number, uin
     file->number = number;
     file->fd = -1;
     file->bytes = bytes;
-    table->files[table->count++] = file;
-    table->highest = number;
+    size_t index = find_index(table, number);
+    memmove(&table->files[index + 1], &table->files[index], (table->count - index) * sizeof *table->files);
+    table->files[index] = file;
+    table->count++;
+    if (number > table->highest)
+        table->highest = number;
     return file;
 }
 
@@ -160,20 +178,6 @@ void pack_table_destroy(struct pack_table *table)
 }
 
 /* Leases --------------------------------------------------------------------------------------- */
-
-/* The index of the first file whose number is not below `number`. */
-static size_t find_index(const struct pack_table *table, uint32_t number)
-{
-    size_t low = 0, high = table->count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (table->files[middle]->number < number)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
 
 static struct pack_file *find_file(const struct pack_table *table, uint32_t number)
 {
@@ -306,6 +310,76 @@ enum code pack_table_create(struct pack_table *table, struct pack_file **out, st
     file->used = ++table->clock;
     table->open_count++;
     close_oldest(table);
+    *out = file;
+    return CODE_OK;
+}
+
+enum code pack_table_check_header(struct pack_table *table, const struct pack_file *file, struct failure *why)
+{
+    enum code code = check_header(table, file->fd, file->number, why);
+    return code == CODE_OK ? code : failure_wrap(why, code, "%s: pack %u", table->folder, file->number);
+}
+
+/* 0, or -1 with errno. */
+static int mend_header(const struct pack_table *table, int fd, uint32_t number)
+{
+    uint8_t header[PACK_HEADER_BYTES];
+    if (check_header(table, fd, number, NULL) == CODE_OK)
+        return 0;
+    pack_format_write_header(&(struct pack_header){table->store, number}, header);
+    ssize_t put = pwrite(fd, header, sizeof header, 0);
+    if (put >= 0 && put < (ssize_t)sizeof header)
+        errno = ENOSPC;
+    return put == (ssize_t)sizeof header ? 0 : -1;
+}
+
+/* Opens the file of a pack for mending: made where it is missing, with a header that is sound.  -1 with errno. */
+static int open_for_mending(const struct pack_table *table, uint32_t number, bool *made)
+{
+    char name[NAME_BYTES];
+    write_name(number, name);
+    int fd = openat(table->folder_fd, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    *made = fd < 0 && errno == ENOENT;
+    if (*made)
+        return make_file(table, number);
+    if (fd < 0 || mend_header(table, fd, number) == 0)
+        return fd;
+    int error = errno;
+    close(fd);
+    errno = error;
+    return -1;
+}
+
+enum code pack_table_ensure(struct pack_table *table, uint32_t number, struct pack_file **out, bool *made,
+                            struct failure *why)
+{
+    *made = false;
+    if (pack_table_lease(table, number, out, NULL) == CODE_OK) {
+        if (mend_header(table, (*out)->fd, number) == 0)
+            return CODE_OK;
+        int error = errno;
+        pack_table_return(table, *out);
+        return failure_set_errno(why, error, "%s: the header of pack %u cannot be mended", table->folder, number);
+    }
+    if (number < 1 || number > CHUNK_STORE_PACK_MAX)
+        return failure_set(why, CODE_INVALID, "%s: there is no pack %u", table->folder, number);
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&table->lock);
+    int fd = open_for_mending(table, number, made);
+    if (fd < 0)
+        return failure_set_errno(why, errno, "%s: pack %u cannot be mended", table->folder, number);
+    struct pack_file *file = find_file(table, number);
+    if (!file)
+        file = add_file(table, number, PACK_HEADER_BYTES);
+    if (!file || file->fd >= 0) { /* somebody else was quicker */
+        close(fd);
+        if (!file)
+            return failure_set(why, CODE_NO_MEMORY, "%s: out of memory", table->folder);
+    } else {
+        file->fd = fd;
+        table->open_count++;
+    }
+    file->leases++;
+    file->used = ++table->clock;
     *out = file;
     return CODE_OK;
 }

@@ -48,6 +48,14 @@ void pack_table_return(struct pack_table *table, struct pack_file *file);
  * the file nor its name is durable yet. */
 MUST_CHECK enum code pack_table_create(struct pack_table *table, struct pack_file **out, struct failure *why);
 
+/* Leases the pack of this number, above the highest or not, and makes what is missing of it: the file, a sound header.
+ * *made: there was no file. */
+MUST_CHECK enum code pack_table_ensure(struct pack_table *table, uint32_t number, struct pack_file **out, bool *made,
+                                       struct failure *why);
+
+/* Reads the header of a leased pack again. */
+MUST_CHECK enum code pack_table_check_header(struct pack_table *table, const struct pack_file *file, struct failure *why);
+
 /* Unlinks it.  Its name's end is not durable yet. */
 MUST_CHECK enum code pack_table_drop(struct pack_table *table, uint32_t number, struct failure *why);
 

@@ -325,6 +325,41 @@ enum code store_folder_open(const char *path, bool read_only, struct store_folde
     return code;
 }
 
+/* The lock file is open, so no other file can have come to its number. */
+bool store_folder_is_in_place(const struct store_folder *folder)
+{
+    struct stat ours, there;
+    SCOPE_FREE char *lock = file_join(folder->path, LOCK_FILE);
+    SCOPE_FREE char *format = file_join(folder->path, FORMAT_FILE);
+    return lock && format && fstat(folder->lock_fd, &ours) == 0 && stat(lock, &there) == 0 &&
+           ours.st_dev == there.st_dev && ours.st_ino == there.st_ino && access(format, F_OK) == 0;
+}
+
+enum code store_folder_rewrite_format(const char *path, const struct store_id *id, struct failure *why)
+{
+    struct store_folder *folder = NULL;
+    enum code code = make_paths(path, &folder, why);
+    if (code != CODE_OK)
+        return code;
+    folder->id = *id;
+    code = take_lock(folder, why);
+    if (code == CODE_OK)
+        code = write_format(folder, why);
+    store_folder_close(folder);
+    return code;
+}
+
+enum code store_folder_check_format(struct store_folder *folder, struct failure *why)
+{
+    struct store_id id = folder->id;
+    bool older;
+    enum code code = read_format(folder, &older, why);
+    if (code == CODE_OK && memcmp(&id, &folder->id, sizeof id) != 0)
+        code = failure_set(why, CODE_CORRUPT, "%s: its FORMAT file has another id than before", folder->path);
+    folder->id = id;
+    return code == CODE_NEWER_FORMAT || code == CODE_NOT_FOUND ? CODE_CORRUPT : code;
+}
+
 void store_folder_close(struct store_folder *folder)
 {
     if (!folder)

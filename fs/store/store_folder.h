@@ -30,6 +30,16 @@ MUST_CHECK enum code store_folder_prepare(const char *path, const struct store_i
                                           struct failure *why);
 MUST_CHECK enum code store_folder_finish(struct store_folder *folder, struct failure *why);
 
+/* Whether the folder that was opened is still at its path, with a FORMAT in it. */
+bool store_folder_is_in_place(const struct store_folder *folder);
+
+/* Reads FORMAT again, and holds it against what it was when the folder was opened: CODE_CORRUPT where it is damaged by now.
+ * store_folder_finish writes it anew. */
+MUST_CHECK enum code store_folder_check_format(struct store_folder *folder, struct failure *why);
+
+/* Writes FORMAT anew in a store's folder whose own is damaged, and whose id is known from elsewhere. */
+MUST_CHECK enum code store_folder_rewrite_format(const char *path, const struct store_id *id, struct failure *why);
+
 /* Opens and locks.  CODE_NOT_FOUND: no store there.  CODE_BUSY: another process has it, named in the text.
  * CODE_NEWER_FORMAT, CODE_CORRUPT.  read_only takes a shared lock: any number of readers, no writer. */
 MUST_CHECK enum code store_folder_open(const char *path, bool read_only, struct store_folder **out,

@@ -29,6 +29,7 @@
 #include "logging.h"
 #include "lock_table.h"
 #include "member_key.h"
+#include "mirror_set.h"
 #include "timing.h"
 #include "tree_authentic.h"
 #include "tree_commit.h"
@@ -81,6 +82,7 @@ static enum code make_tree(const struct tree_open_options *options, struct tree 
     if (options->store)
         tree->store = *options->store;
     enum code code = init_locks(tree, why);
+    tree->mirrors = options->mirrors;
     if (code == CODE_OK && options->catalog_path && !(tree->catalog_path = strdup(options->catalog_path)))
         code = failure_set(why, CODE_NO_MEMORY, "opening the lab: no memory");
     if (code == CODE_OK && !options->member) {
@@ -229,7 +231,8 @@ static enum code open_existing(const struct tree_open_options *options, struct t
     enum code code = make_tree(options, &tree, why);
     if (code != CODE_OK)
         return code;
-    struct catalog_options catalog = {.path = options->catalog_path, .read_only = options->read_only};
+    struct catalog_options catalog = {
+        .path = options->catalog_path, .read_only = options->read_only, .mirrors = options->mirrors};
     struct space *space;
     code = catalog_open(&catalog, &tree->catalog, why);
     if (code == CODE_OK)
@@ -313,6 +316,17 @@ struct lock_table *tree_locks(struct tree *tree)
 const char *tree_member_name(const struct tree *tree)
 {
     return tree->member_name;
+}
+
+void tree_describe_mirrors(struct tree *tree, struct buffer *out)
+{
+    if (tree->mirrors && mirror_set_count(tree->mirrors) > 1)
+        mirror_set_describe(tree->mirrors, out);
+}
+
+struct catalog *tree_catalog(struct tree *tree)
+{
+    return tree->catalog;
 }
 
 enum code tree_save_catalog(struct tree *tree, const char *path, struct failure *why)

@@ -33,6 +33,8 @@ struct chunk_store; /* chunk_store.h */
 struct member_key;  /* member_key.h */
 struct member_public;
 struct store_id;    /* identity.h */
+struct mirror_set;  /* mirror_set.h */
+struct catalog;     /* catalog.h */
 
 /* What FUSE calls a node id.  Stored nodes: the inode number, never reused.  Derived nodes: bit 63 is set. */
 struct node_id {
@@ -74,6 +76,7 @@ struct tree_open_options {
     bool accept_older;     /* but taken */
     bool accept_damage;    /* rows that are not as they were written last do not keep the tree from being opened, for fsck;
                               they still cannot be used */
+    struct mirror_set *mirrors; /* the folders that hold the catalog; borrowed; NULL: only that of catalog_path */
 };
 
 /* Makes the catalog of a new lab: root, its folders (datasets, jobs, experiments, models, lab), spaces, and the first
@@ -270,6 +273,12 @@ MUST_CHECK enum code tree_remove_xattr(struct tree *tree, struct node_id node, c
 /* The whole --------------------------------------------------------------------------------------------------------- */
 
 MUST_CHECK enum code tree_sync(struct tree *tree, struct failure *why);
+
+/* A line for each folder that holds the store, where there are several (mirror_set_describe). */
+void tree_describe_mirrors(struct tree *tree, struct buffer *out);
+
+/* The catalog, for those that look after its pages and touch no rows (catalog_pages.h). */
+struct catalog *tree_catalog(struct tree *tree);
 
 /* Between the two no pack of chunks is dropped: what the catalog's last committed state names, and every later one, stays
  * readable where it lies.  For copying from the chunk store beside the tree.  They count. */

@@ -101,6 +101,7 @@ struct tree {
     struct rule rules[TREE_RULES_MAX];
     size_t rule_count;
     char *catalog_path; /* NULL in memory */
+    struct mirror_set *mirrors; /* NULL: none */
 
     pthread_mutex_t lock; /* guards everything down to packs_lock */
 

@@ -9,6 +9,7 @@
 #include <sys/sysinfo.h>
 
 #include "chunk_store.h"
+#include "mirror_set.h"
 #include "timing.h"
 #include "tree_commit.h"
 
@@ -18,7 +19,8 @@
 uint64_t statistics_free_bytes(const struct tree *tree)
 {
     struct statvfs device;
-    if (tree->catalog_path && statvfs(tree->catalog_path, &device) == 0)
+    const char *path = tree->mirrors ? mirror_set_path(tree->mirrors, mirror_set_leader(tree->mirrors)) : tree->catalog_path;
+    if (path && statvfs(path, &device) == 0)
         return (uint64_t)device.f_bavail * device.f_frsize;
     struct sysinfo machine;
     return sysinfo(&machine) == 0 ? (uint64_t)machine.freeram * machine.mem_unit : 0;
