@@ -33,7 +33,7 @@ static bool show_progress(void *context, uint64_t done, uint64_t all)
 static enum code add(struct open_store *store, const char *path, struct failure *why)
 {
     struct progress_bar bar;
-    const struct mirror_fill fill = {store->mirrors, store->chunks, store->catalog, show_progress, &bar};
+    const struct mirror_fill fill = {store->mirrors, store->chunks, store->catalog, NULL, show_progress, &bar};
     size_t side;
     if (!store->catalog) {
         *why = store->catalog_why;

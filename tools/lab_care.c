@@ -127,16 +127,31 @@ static enum code check_mirrors(void *context, const char *line, struct failure *
     return failure_set(why, CODE_INVALID, "\"%s\" is not understood: " MIRRORS_HELP, line);
 }
 
+
+struct filling {
+    struct lab_care *care;
+    struct lab_task *task;
+};
+
 static bool tell_fill(void *context, uint64_t done, uint64_t all)
 {
-    return lab_task_progress(context, done / 1000000, all / 1000000);
+    const struct filling *filling = context;
+    return lab_task_progress(filling->task, done / 1000000, all / 1000000);
+}
+
+static enum code settle(void *context, struct failure *why)
+{
+    const struct filling *filling = context;
+    return tree_sync(filling->care->store->tree, why);
 }
 
 static enum code run_mirrors(void *context, const char *line, struct lab_task *task, struct failure *why)
 {
     struct lab_care *care = context;
     struct lab_store *store = care->store;
-    const struct mirror_fill fill = {store->mirrors, store->chunks, tree_catalog(store->tree), tell_fill, task};
+    struct filling filling = {care, task};
+    const struct mirror_fill fill = {
+        store->mirrors, store->chunks, tree_catalog(store->tree), settle, tell_fill, &filling};
     const char *path;
     size_t left = 0, side;
     enum code code = CODE_OK;

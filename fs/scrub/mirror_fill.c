@@ -15,6 +15,7 @@
 
 #include <stdlib.h>
 
+#include "buffer.h"
 #include "catalog_pages.h"
 #include "chunk_store.h"
 #include "chunk_store_mirror.h"
@@ -23,6 +24,9 @@
 #include "mirror_set.h"
 #include "scope.h"
 #include "store_folder.h"
+
+#define RECENT_LOG           "recent.log"
+#define RECENT_LOG_BYTES_MAX ((size_t)64 << 20)
 
 #define LAST_PACKS 2 /* of the side's packs: looked at record by record */
 
@@ -137,9 +141,29 @@ static enum code copy_catalog(struct copy *copy, struct failure *why)
     return catalog_pages_fill(copy->fill->catalog, &pages, why);
 }
 
+/* From now on no write is made durable but by commits (fs/tree/tree_recent.h); what that log holds is committed, or copied where
+ * nothing is in use that could. */
+static enum code settle(struct copy *copy, struct failure *why)
+{
+    const struct mirror_fill *fill = copy->fill;
+    if (fill->settle)
+        return fill->settle(fill->context, why);
+    SCOPE_FREE char *from = file_join(mirror_set_path(fill->mirrors, mirror_set_leader(fill->mirrors)), RECENT_LOG);
+    SCOPE_FREE char *to = file_join(mirror_set_path(fill->mirrors, copy->side), RECENT_LOG);
+    SCOPE_BUFFER bytes = {0};
+    if (!from || !to)
+        return failure_set(why, CODE_NO_MEMORY, "filling a mirror: no memory");
+    if (!file_exists(from))
+        return CODE_OK;
+    enum code code = file_read(from, RECENT_LOG_BYTES_MAX, &bytes, why);
+    return code == CODE_OK ? file_replace(to, buffer_text(&bytes), bytes.length, why) : code;
+}
+
 static enum code run(struct copy *copy, struct failure *why)
 {
-    enum code code = copy_packs(copy, why);
+    enum code code = settle(copy, why);
+    if (code == CODE_OK)
+        code = copy_packs(copy, why);
     if (code == CODE_OK)
         code = drop_others(copy, why);
     return code == CODE_OK ? copy_catalog(copy, why) : code;

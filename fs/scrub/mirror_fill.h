@@ -16,6 +16,7 @@ struct mirror_fill {
     struct mirror_set *mirrors;
     struct chunk_store *chunks; /* the layer of chunk_store_mirror.h */
     struct catalog *catalog;
+    enum code (*settle)(void *context, struct failure *why); /* commits all that there is; NULL: nothing changes the store */
     bool (*progress)(void *context, uint64_t bytes_done, uint64_t bytes_all); /* false: stop.  May be NULL */
     void *context;
 };

@@ -501,6 +501,16 @@ enum mirror_state mirror_set_state(const struct mirror_set *set, size_t side)
     return (enum mirror_state)atomic_load_explicit(&set->sides[side].state, memory_order_acquire);
 }
 
+bool mirror_set_is_mirrored(const struct mirror_set *set)
+{
+    size_t written = 0;
+    for (size_t side = 0; side < set->count; side++) {
+        enum mirror_state state = mirror_set_state(set, side);
+        written += state == MIRROR_CURRENT || state == MIRROR_FILLING;
+    }
+    return written > 1;
+}
+
 size_t mirror_set_leader(const struct mirror_set *set)
 {
     size_t side = 0;

@@ -4,6 +4,9 @@
  * change of the disk's own tables.  While nobody fails, a record is valid if and only if it opens, follows the
  * catalog's last commit, and has the next sequence number: what a crash tore ends the log.
  *
+ * The log lies in one folder, so while the store has mirrors nothing is written to it and commits do all the work.  A mirror is
+ * not current before a commit has made void what the log held when the mirror's filling began (mirror_fill.h).
+ *
  * Invariants
  *  1. Only the leader writes it, and makes no round meanwhile; so all records of a commit number lie in the file before the
  *     commit with the next number begins.
@@ -25,6 +28,7 @@
 #include "aead.h"
 #include "bytes.h"
 #include "logging.h"
+#include "mirror_set.h"
 #include "space_keys.h"
 #include "tree_commit.h"
 #include "tree_contents.h"
@@ -123,6 +127,7 @@ void recent_note_write(struct tree *tree, struct node *node, uint64_t before, co
     struct space *space;
     if (tree->recent.fd < 0 || write->count > WRITE_BYTES_MAX || write->stored || before > tree->commit.durable ||
         node->row.inode >= tree->commit.inodes_durable || node->row.links == 0 ||
+        (tree->mirrors && mirror_set_is_mirrored(tree->mirrors)) ||
         space_find(tree, node->row.space, &space, NULL) != CODE_OK)
         return;
     struct recent_writes *recent = current_writes(tree, node);
