@@ -217,8 +217,16 @@ for letter in "abc":
 PYTHON
 }
 
-start_server "$lab" || exit 1
-run_tests a_shared_map_and_read_and_write_show_the_same_bytes a_private_map_is_seen_by_nobody_else \
+# CYTOFS_TEST_STEPS makes it longer.
+random_operations_on_bytes_do_what_they_do_on_the_host() {
+    local seed
+    for seed in 1 2 3; do
+        timeout 3000 python3 "$here/compare_data.py" "$lab/datasets" "$work" $seed "${CYTOFS_TEST_STEPS:-1000}" "$lab2/datasets"
+    done
+}
+
+start_server "$lab" "$lab2" || exit 1
+run_tests random_operations_on_bytes_do_what_they_do_on_the_host a_shared_map_and_read_and_write_show_the_same_bytes a_private_map_is_seen_by_nobody_else \
     a_file_opened_for_appending_can_be_mapped touching_a_map_behind_the_end_after_truncation_is_a_bus_error \
     holes_are_found_where_nothing_was_written copies_within_the_server_are_the_same_bytes \
     what_cannot_be_done_is_refused_so_that_programs_fall_back files_end_at_their_limits_with_EFBIG \
