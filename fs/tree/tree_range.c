@@ -230,6 +230,8 @@ static enum code check_copy(const struct tree_copy *copy, struct failure *why)
 {
     if (copy->from->stream || !copy->to->node || copy->to->flags & OPEN_APPEND)
         return failure_set(why, CODE_INVALID, "these files cannot be copied into each other");
+    if (!(copy->from->flags & OPEN_READ) || !(copy->to->flags & OPEN_WRITE))
+        return failure_set(why, CODE_DENIED, "the files were not opened for reading the one and writing the other");
     if (copy->from_offset > UINT64_MAX - copy->count || copy->to_offset > UINT64_MAX - copy->count)
         return failure_set(why, CODE_INVALID, "copying a range that no file can have");
     if (copy->from->node == copy->to->node && copy->from_offset < copy->to_offset + copy->count &&
@@ -250,7 +252,7 @@ static uint64_t size_of(const struct tree_file *file)
 static uint64_t share(const struct tree_copy *copy, uint64_t count)
 {
     struct tree *tree = copy->to->tree;
-    if (!copy->from->node || count < TREE_CHUNK_BYTES)
+    if (!copy->from->node || copy->to->append_only || count < TREE_CHUNK_BYTES)
         return 0;
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
     struct node *to = copy->to->node;
@@ -285,6 +287,9 @@ static enum code copy_step(const struct tree_copy *copy, void *bytes, uint64_t *
     *done = share(copy, count);
     if (*done)
         return CODE_OK;
+    uint32_t beside = (uint32_t)(offset % TREE_CHUNK_BYTES);
+    if (beside && beside == copy->to_offset % TREE_CHUNK_BYTES)
+        count = smaller(count, TREE_CHUNK_BYTES - beside); /* the chunks behind this one can be shared */
     size_t got;
     code = tree_read(copy->from, offset, bytes, (size_t)smaller(count, COPY_STEP_BYTES), &got, why);
     if (code == CODE_OK)

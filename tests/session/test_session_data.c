@@ -17,6 +17,7 @@
 #include "random.h"
 #include "scope.h"
 #include "session_fixture.h"
+#include "tree.h"
 
 #define FILES        3
 #define CHUNK        131072u
@@ -357,6 +358,70 @@ static void what_cannot_be_done_to_ranges_is_refused_cleanly(void **state)
     session_fixture_expect(fixture, "datasets/file", "contents");
 }
 
+static void copying_needs_the_rights_that_reading_and_writing_need(void **state)
+{
+    struct session_fixture *fixture = *state;
+    struct fuse_client *client = &fixture->client;
+    struct fuse_open_out from, to, only_written, only_read;
+    uint64_t source = make(fixture, "source", &from), target = make(fixture, "target", &to);
+    SCOPE_FREE char *bytes = malloc(CHUNK);
+    memset(bytes, 'x', CHUNK);
+    for (uint64_t at = 0; at < 2 * CHUNK; at += CHUNK)
+        assert_int_equal(fuse_call_write(client, source, from.fh, at, bytes, CHUNK), 0);
+    assert_int_equal(fuse_call_fsync(client, source, from.fh), 0);
+    assert_int_equal(fuse_call_open(client, source, O_WRONLY, &only_written), 0);
+    assert_int_equal(fuse_call_open(client, target, O_RDONLY, &only_read), 0);
+    struct fuse_copy_file_range_in range = {
+        .fh_in = only_written.fh, .nodeid_out = target, .fh_out = to.fh, .len = 2 * CHUNK};
+    uint32_t copied;
+    assert_int_equal(fuse_call_copy(client, source, &range, &copied), EACCES);
+    range.fh_in = from.fh;
+    range.fh_out = only_read.fh;
+    assert_int_equal(fuse_call_copy(client, source, &range, &copied), EACCES);
+    struct fuse_attr attributes;
+    assert_int_equal(fuse_call_getattr(client, target, &attributes), 0);
+    assert_int_equal(attributes.size, 0);
+    range.fh_out = to.fh;
+    assert_int_equal(fuse_call_copy(client, source, &range, &copied), 0);
+    assert_int_equal(copied, 2 * CHUNK);
+}
+
+/* What was stored is shared, also where the range does not begin with a whole chunk. */
+static void copying_stored_chunks_stores_nothing_more(void **state)
+{
+    struct session_fixture *fixture = *state;
+    struct fuse_client *client = &fixture->client;
+    struct fuse_open_out from, to;
+    uint64_t source = make(fixture, "source", &from), target = make(fixture, "target", &to);
+    SCOPE_FREE uint8_t *bytes = malloc(CHUNK);
+    struct random random = {.state = 5};
+    for (uint64_t at = 0; at < 16; at++) {
+        for (uint32_t i = 0; i < CHUNK; i++)
+            bytes[i] = (uint8_t)random_next(&random);
+        assert_int_equal(fuse_call_write(client, source, from.fh, at * CHUNK, bytes, CHUNK), 0);
+    }
+    assert_int_equal(fuse_call_fsync(client, source, from.fh), 0);
+    struct tree_statistics before, after;
+    tree_statistics(fixture->tree, &before);
+    const struct fuse_copy_file_range_in range = {.fh_in = from.fh,
+                                                  .off_in = CHUNK / 2,
+                                                  .nodeid_out = target,
+                                                  .fh_out = to.fh,
+                                                  .off_out = CHUNK / 2,
+                                                  .len = 15 * CHUNK + CHUNK / 2};
+    uint32_t copied;
+    assert_int_equal(fuse_call_copy(client, source, &range, &copied), 0);
+    assert_int_equal(copied, range.len);
+    assert_int_equal(fuse_call_fsync(client, target, to.fh), 0);
+    tree_statistics(fixture->tree, &after);
+    assert_true(after.bytes_stored - before.bytes_stored < 2 * CHUNK);
+    size_t got;
+    assert_int_equal(fuse_call_read(client, target, to.fh, 15 * CHUNK, bytes, CHUNK, &got), 0);
+    SCOPE_FREE uint8_t *expected = malloc(CHUNK);
+    assert_int_equal(fuse_call_read(client, source, from.fh, 15 * CHUNK, expected, CHUNK, &got), 0);
+    assert_memory_equal(bytes, expected, CHUNK);
+}
+
 /* The kernel sends a map's page by any handle of the inode that may write. */
 static void a_page_that_comes_by_an_appending_handle_goes_to_its_place(void **state)
 {
@@ -385,6 +450,8 @@ int main(int count, char **arguments)
         session_test(random_operations_give_the_bytes_of_the_model),
         session_test(punching_terabytes_of_nothing_is_quick_and_keeps_the_ends),
         session_test(a_file_does_not_grow_beyond_its_limit),
+        session_test(copying_needs_the_rights_that_reading_and_writing_need),
+        session_test(copying_stored_chunks_stores_nothing_more),
         session_test(a_page_that_comes_by_an_appending_handle_goes_to_its_place),
         session_test(what_cannot_be_done_to_ranges_is_refused_cleanly),
     };
