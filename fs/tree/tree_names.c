@@ -15,6 +15,7 @@
 #include "tree_authentic.h"
 #include "tree_derived.h"
 #include "tree_entry.h"
+#include "tree_leftovers.h"
 #include "tree_operation.h"
 #include "tree_range.h"
 #include "tree_seal.h"
@@ -436,10 +437,8 @@ static enum code remove_folder(struct tree *tree, struct node *parent, const cha
     return entry_delete_folder(tree, parent, name, folder, why);
 }
 
-enum code tree_remove_folder(struct tree *tree, struct node_id folder, const char *name, struct failure *why)
+static enum code remove_stored_folder(struct tree *tree, struct node_id folder, const char *name, struct failure *why)
 {
-    if (snapshot_is_folder(tree, folder))
-        return snapshot_drop(tree, folder, name, why);
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
     struct node *parent = NULL;
     enum code code = operation_begin(tree, why);
@@ -452,6 +451,16 @@ enum code tree_remove_folder(struct tree *tree, struct node_id folder, const cha
     if (code == CODE_OK)
         node_stamp(tree, parent, timing_wall_ns());
     return code;
+}
+
+enum code tree_remove_folder(struct tree *tree, struct node_id folder, const char *name, struct failure *why)
+{
+    if (snapshot_is_folder(tree, folder))
+        return snapshot_drop(tree, folder, name, why);
+    enum code code = remove_stored_folder(tree, folder, name, why);
+    if (code != CODE_NOT_EMPTY || leftovers_remove(tree, folder, name, NULL) != CODE_OK)
+        return code;
+    return remove_stored_folder(tree, folder, name, why); /* what was in the way, nobody could see */
 }
 
 void names_lost_user(struct tree *tree, struct node *node)
