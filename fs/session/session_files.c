@@ -198,9 +198,10 @@ static void on_write(fuse_req_t request, fuse_ino_t node, const char *bytes, siz
         return;
     }
     struct failure why;
-    /* The kernel writes back a map's pages by whichever open file of the inode it finds. */
-    enum code code = info->writepage ? tree_write_page(handle->file, (uint64_t)offset, bytes, count, &why)
-                                     : tree_write(handle->file, (uint64_t)offset, bytes, count, &why);
+    /* The kernel writes back a map's pages by whichever open file of the inode it finds; and fcntl(2) can take O_APPEND back. */
+    bool placed = info->writepage || !(info->flags & O_APPEND);
+    enum code code = placed ? tree_write_page(handle->file, (uint64_t)offset, bytes, count, &why)
+                            : tree_write(handle->file, (uint64_t)offset, bytes, count, &why);
     if (code != CODE_OK) {
         finish(request, handle, code, &why);
         return;

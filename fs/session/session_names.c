@@ -51,10 +51,23 @@ static int64_t to_ns(const struct timespec *time)
 }
 
 /* Who changes the owner takes the set-uid and set-gid bits, and so does who changes the size without being root.  The kernel
- * leaves that to us (FUSE_HANDLE_KILLPRIV_V2).  A change of nothing is chown(2) with -1 for both. */
+ * leaves that to us (FUSE_HANDLE_KILLPRIV_V2). */
 static bool drops_set_id(int which, uid_t caller)
 {
     return which & (FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID) || which == 0 || (which & FUSE_SET_ATTR_SIZE && caller != 0);
+}
+
+/* A change of nothing is chown(2) with -1 for both, which takes the bits as any chown does, or the kernel's notice before a write.
+ * It does not say which; so from others than the owner nothing is taken: what they write takes it (OPEN_DROPS_SET_ID). */
+static bool is_notice(fuse_req_t request, struct node_id node, int which)
+{
+    struct node_attributes now;
+    struct stat shown;
+    uid_t caller = fuse_req_ctx(request)->uid;
+    if (which || caller == 0 || tree_attributes(session_tree_of(request), node, &now, NULL) != CODE_OK)
+        return false;
+    session_reply_fill_stat(session_of(request), &now, &shown);
+    return caller != shown.st_uid;
 }
 
 static struct attribute_change decode_change(const struct session *session, const struct stat *wanted, int which)
@@ -106,7 +119,7 @@ static void on_setattr(fuse_req_t request, fuse_ino_t node, struct stat *wanted,
     struct failure why;
     struct node_attributes attributes;
     struct attribute_change change = decode_change(session_of(request), wanted, which);
-    if (drops_set_id(which, fuse_req_ctx(request)->uid))
+    if (drops_set_id(which, fuse_req_ctx(request)->uid) && !is_notice(request, session_node(node), which))
         change.which |= CHANGE_DROPS_SET_ID;
     enum code code = check_owner(session_of(request), wanted, which, &why);
     if (code == CODE_OK)

@@ -109,8 +109,9 @@ static void sort_out(struct tree_folder *folder)
     qsort(folder->entries, folder->count, sizeof *folder->entries, compare_derived_first);
 }
 
+/* *path is for the rules, if there are any that see the folder (*ruled). */
 static enum code list_stored(struct tree *tree, struct node_id id, struct tree_folder *folder, struct buffer *path,
-                             struct failure *why)
+                             bool *ruled, struct failure *why)
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
     struct node *node;
@@ -125,9 +126,13 @@ static enum code list_stored(struct tree *tree, struct node_id id, struct tree_f
         code = catalog_name_list(tree->catalog, node->row.inode, add_stored, &listing, why);
     if (code == CODE_OK)
         code = listing.code;
-    if (code == CODE_OK && tree->rule_count)
+    *ruled = tree->rule_count > 0;
+    if (code == CODE_OK && *ruled)
         code = node_path(tree, node, path, why);
-    return code;
+    if (code != CODE_NAME_TOO_LONG)
+        return code;
+    *ruled = false;
+    return CODE_OK;
 }
 
 static enum code open_listing(struct tree *tree, struct node_id id, bool with_derived, struct tree_folder **out,
@@ -139,8 +144,9 @@ static enum code open_listing(struct tree *tree, struct node_id id, bool with_de
     folder->tree = tree;
     folder->id = id;
     SCOPE_BUFFER path = {.max = TREE_PATH_MAX};
-    enum code code = list_stored(tree, id, folder, &path, why);
-    if (code == CODE_OK && with_derived && tree->rule_count)
+    bool ruled;
+    enum code code = list_stored(tree, id, folder, &path, &ruled, why);
+    if (code == CODE_OK && with_derived && ruled)
         derived_list(tree, buffer_text(&path), add_derived, folder);
     if (code == CODE_OK && folder->failed)
         code = failure_set(why, CODE_NO_MEMORY, "listing a folder: no memory for %zu names", folder->count);

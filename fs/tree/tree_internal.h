@@ -39,7 +39,7 @@
 #define TREE_LINKS_MAX          65000
 #define TREE_LINK_TARGET_MAX    4095
 #define TREE_PATH_MAX           4095
-#define TREE_FOLDERS_DEEP_MAX   (TREE_PATH_MAX / 2 + 1) /* no path has more; ends walks upwards in a damaged catalog */
+#define TREE_FOLDERS_DEEP_MAX   65536 /* deeper ones are not moved or stamped; ends walks upwards in a damaged catalog */
 #define TREE_FAILURES_KEPT      32
 #define TREE_SUM_BYTES          16
 #define TREE_IDLE_FOLDERS_MAX   65536 /* a folder that is looked at again costs a look at all its names */

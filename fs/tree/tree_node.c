@@ -362,8 +362,8 @@ static enum code name_of(struct tree *tree, struct node *node, char name[TREE_NA
 /* The path of a folder that lies `depth` folders above the one asked for. */
 static enum code path_above(struct tree *tree, struct node *node, int depth, const char **path, struct failure *why)
 {
-    if (depth > TREE_FOLDERS_DEEP_MAX)
-        return failure_set(why, CODE_CORRUPT, "folders lie in each other, or too deep (run: cytofs fsck)");
+    if (depth > TREE_PATH_MAX / 2)
+        return failure_set(why, CODE_NAME_TOO_LONG, "folders lie deeper in each other than a path can say");
     if (node->row.inode == INODE_ROOT) {
         *path = "";
         return CODE_OK;
@@ -380,6 +380,8 @@ static enum code path_above(struct tree *tree, struct node *node, int depth, con
         code = path_above(tree, folder, depth + 1, &above, why);
     if (code != CODE_OK)
         return code;
+    if (strlen(above) + 1 + strlen(name) > TREE_PATH_MAX)
+        return failure_set(why, CODE_NAME_TOO_LONG, "the path has more than %d bytes", TREE_PATH_MAX);
     char *joined;
     if (asprintf(&joined, "%s%s%s", above, *above ? "/" : "", name) < 0)
         return failure_set(why, CODE_NO_MEMORY, "naming a file: no memory");

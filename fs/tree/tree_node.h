@@ -71,7 +71,8 @@ void node_stamp(struct tree *tree, struct node *node, int64_t now_ns);
 /* The folder that holds the node (any, of several names); CODE_NOT_FOUND for one without a name. */
 MUST_CHECK enum code node_parent(struct tree *tree, struct node *node, uint64_t *parent, struct failure *why);
 
-/* A folder's path from the root, "" for the root; valid until the lock is released. */
+/* A folder's path from the root, "" for the root; valid until the lock is released.  CODE_NAME_TOO_LONG where it would
+ * have more than TREE_PATH_MAX bytes: such a folder is there, but no rule sees what is in it. */
 MUST_CHECK enum code node_folder_path(struct tree *tree, struct node *node, const char **path, struct failure *why);
 
 /* Appends a node's path, by one of its names. */

@@ -12,11 +12,23 @@
 #define NAMES_BYTES_MAX 65536 /* XATTR_LIST_MAX */
 #define NAME_BYTES_MAX  255
 
+/* system.* would be access control lists, which nobody here obeys; security.capability would give a program powers that a
+ * mount does not grant (nosuid).  Keeping either would be a promise. */
 static enum code check_name(const char *name, struct failure *why)
 {
-    size_t length = strlen(name);
-    if (length == 0 || length > NAME_BYTES_MAX)
-        return failure_set(why, CODE_INVALID, "an attribute's name has 1 to %d bytes", NAME_BYTES_MAX);
+    static const char *const spaces[] = {"user.", "trusted.", "security."};
+    size_t length = strlen(name), space = 0;
+    if (length > NAME_BYTES_MAX)
+        return failure_set(why, CODE_INVALID, "an attribute's name has up to %d bytes", NAME_BYTES_MAX);
+    while (space < sizeof spaces / sizeof *spaces && strncmp(name, spaces[space], strlen(spaces[space])) != 0)
+        space++;
+    if (space == sizeof spaces / sizeof *spaces || strcmp(name, "security.capability") == 0)
+        return failure_set(why, CODE_UNSUPPORTED,
+                           "there are no attributes \"%s\": names begin with user., trusted. or security., and there are "
+                           "neither access control lists nor file capabilities",
+                           name);
+    if (length == strlen(spaces[space]))
+        return failure_set(why, CODE_INVALID, "an attribute needs a name behind \"%s\"", spaces[space]);
     return CODE_OK;
 }
 
