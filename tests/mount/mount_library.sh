@@ -28,7 +28,7 @@ start_server() {
     : >>"$log"
     rm -f "$top/ready"
     mkfifo "$top/ready"
-    "$server_program" ${store:+--store "$store"} "$log" "$@" >"$top/ready" 2>"$top/messages" &
+    "$server_program" ${store:+--store "$store"} ${owners:+--owners} "$log" "$@" >"$top/ready" 2>"$top/messages" &
     server=$!
     echo $server >"$top/server"
     local line=
@@ -55,6 +55,31 @@ clean_up() {
 trap clean_up EXIT
 
 fail() { echo "    $*"; return 1; }
+
+# A folder of the host, on a file system that has all that is compared; empty where there is none.
+host_folder() {
+    local folder
+    for folder in /dev/shm "${TMPDIR:-/tmp}"; do
+        folder=$(mktemp -d "$folder/cytofs-host-XXXXXX" 2>/dev/null) || continue
+        python3 -c 'import os, sys; os.setxattr(sys.argv[1], "user.a", b"")' "$folder" 2>/dev/null && { echo "$folder"; return; }
+        rmdir "$folder"
+    done
+}
+
+# behaves_like_the_host PROGRAM FOLDER [GROUP ...]: what the conformance program (conformance/) says of the folder is what it
+# says of one of the host, but for the differences that differences.txt allows.
+behaves_like_the_host() {
+    local program=$1 folder=$2 host
+    shift 2
+    host=$(host_folder)
+    [ -n "$host" ] || { echo "    (no folder of the host has extended attributes: nothing to compare with)"; return 0; }
+    "$program" "$host" "$@" >"$work/host.txt" || return
+    rmdir "$host"
+    "$program" "$folder" "$@" >"$work/lab.txt" || return
+    diff "$work/host.txt" "$work/lab.txt" | grep '^[<>]' |
+        grep -vEf <(grep -v '^#' "$here"/differences.txt) >"$work/differences" || return 0
+    fail "differs from the host (<: the host, >: the lab): $(head -20 "$work/differences")"
+}
 
 # The command must not succeed.  (set -e takes no notice of "! command".)
 fails() { if "$@"; then fail "should not have succeeded: $*"; fi; }

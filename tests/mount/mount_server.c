@@ -1,10 +1,11 @@
 /* A small file server for the tests of real mounts: one tree with the rules of test_rules.h and the lab's own view, mounted
  * at one or more places.
  *
- *   mount_server [--store FOLDER] LOG MOUNTPOINT [MOUNTPOINT ...]
+ *   mount_server [--store FOLDER] [--owners] LOG MOUNTPOINT [MOUNTPOINT ...]
  *
- * The tree is in memory or, with --store, kept in FOLDER (made where it is missing).  Each event is a line in LOG.  Once everything is mounted it
- * prints "ready".  It ends, with exit status 0, on SIGTERM or SIGINT, or when the first mount is unmounted. */
+ * The tree is in memory or, with --store, kept in FOLDER (made where it is missing).  With --owners others may enter, and files
+ * belong to who makes them (for root).  Each event is a line in LOG.  Once everything is mounted it prints "ready".  It
+ * ends, with exit status 0, on SIGTERM or SIGINT, or when the first mount is unmounted. */
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -21,6 +22,7 @@
 struct server {
     struct mount_store store;
     struct test_rules rules;
+    bool owners;
     struct session *sessions[MOUNTS_MAX];
     int count;
 };
@@ -59,6 +61,8 @@ static enum code serve(struct server *server, char **mountpoints, struct failure
 {
     for (; mountpoints[server->count] && server->count < MOUNTS_MAX; server->count++) {
         const struct session_options options = {.mountpoint = mountpoints[server->count],
+                                                .allow_other = server->owners,
+                                                .keep_owners = server->owners,
                                                 .label = "cytofs-test"};
         enum code code = session_start(server->store.tree, &options, &server->sessions[server->count], why);
         if (code != CODE_OK)
@@ -86,13 +90,19 @@ static void shut_down(struct server *server)
 int main(int count, char **arguments)
 {
     const char *folder = NULL;
+    bool owners = false;
     if (count > 2 && strcmp(arguments[1], "--store") == 0) {
         folder = arguments[2];
         arguments += 2;
         count -= 2;
     }
+    if (count > 1 && strcmp(arguments[1], "--owners") == 0) {
+        owners = true;
+        arguments++;
+        count--;
+    }
     if (count < 3) {
-        fprintf(stderr, "usage: mount_server [--store FOLDER] LOG MOUNTPOINT [MOUNTPOINT ...]\n");
+        fprintf(stderr, "usage: mount_server [--store FOLDER] [--owners] LOG MOUNTPOINT [MOUNTPOINT ...]\n");
         return 2;
     }
     FILE *log = fopen(arguments[1], "a");
@@ -102,7 +112,7 @@ int main(int count, char **arguments)
     }
     sigset_t signals = ending_signals();
     pthread_sigmask(SIG_BLOCK, &signals, NULL); /* before the first thread is started: they inherit it */
-    struct server server = {.count = 0};
+    struct server server = {.owners = owners};
     struct failure why;
     enum code code = open_tree(&server, folder, log, &why);
     if (code == CODE_OK)

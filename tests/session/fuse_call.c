@@ -2,6 +2,7 @@
 #include "fuse_call.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -185,7 +186,9 @@ int fuse_call_read(struct fuse_client *client, uint64_t node, uint64_t handle, u
 int fuse_call_write(struct fuse_client *client, uint64_t node, uint64_t handle, uint64_t offset,
                     const void *bytes, uint32_t count)
 {
-    const struct fuse_write_in in = {.fh = handle, .offset = offset, .size = count};
+    /* O_APPEND is obeyed for files that were opened with it. */
+    const struct fuse_write_in in = {
+        .fh = handle, .offset = offset, .size = count, .flags = O_WRONLY | O_APPEND};
     const struct fuse_client_request request = {
         .opcode = FUSE_WRITE,
         .node = node,

@@ -218,6 +218,60 @@ static void an_unchanged_dataset_reuses_its_snapshot(void **state)
     assert_string_equal(third, "auto-2");
 }
 
+static void what_was_left_unfinished_does_not_keep_a_folder_from_being_removed(void **state)
+{
+    struct lab *lab = *state;
+    struct node_attributes attributes;
+    lab_make_folder(lab, "models/m");
+    lab_make_folder(lab, "models/m/.cytofs-3");
+    lab_make_folder(lab, "models/m/.cytofs-3/deep");
+    lab_write(lab, "models/m/.cytofs-3/deep/weights", "half");
+    lab_write(lab, "models/m/.cytofs-upload", "half");
+    lab_write(lab, "models/m/seen", "whole");
+    struct node_id models = lab_node(lab, "models"), upload = lab_node(lab, "models/m/.cytofs-upload"),
+                   m = lab_node(lab, "models/m");
+    struct tree_file *file;
+    assert_code_ok(tree_open_file(lab->tree, upload, OPEN_WRITE, &file, &why), why);
+    assert_int_equal(tree_remove_folder(lab->tree, models, "m", &why), CODE_NOT_EMPTY);
+    lab_expect(lab, "models/m/.cytofs-3/deep/weights", "half"); /* nothing goes while something seen is in the way */
+    assert_code_ok(tree_unlink(lab->tree, m, "seen", &why), why);
+    assert_code_ok(tree_remove_folder(lab->tree, models, "m", &why), why);
+    assert_int_equal(tree_lookup(lab->tree, models, "m", &attributes, &why), CODE_NOT_FOUND);
+    assert_code_ok(tree_write(file, 0, "more", 4, &why), why); /* whoever still writes it has a file without a name */
+    tree_release(file);
+    lab_check(lab);
+    lab_reopen(lab);
+    lab_check(lab);
+}
+
+static void folders_deeper_than_a_path_can_say_are_listed_moved_and_checked(void **state)
+{
+    enum { DEEP = 2500 };
+    struct lab *lab = *state;
+    struct node_attributes attributes;
+    struct node_id folder = lab_node(lab, "experiments");
+    for (int i = 0; i < DEEP; i++) {
+        assert_code_ok(tree_make_folder(lab->tree, folder, "d", 0755, &attributes, &why), why);
+        folder = attributes.id;
+    }
+    assert_code_ok(tree_make_folder(lab->tree, folder, "last", 0755, &attributes, &why), why);
+    const struct tree_rename rename = {
+        .from_folder = folder, .to_folder = folder, .from_name = "last", .to_name = "moved"};
+    assert_code_ok(tree_rename(lab->tree, &rename, &why), why);
+    struct tree_folder *listing;
+    const char *name = "";
+    assert_code_ok(tree_open_folder(lab->tree, folder, &listing, &why), why);
+    assert_true(tree_folder_entry(listing, 0, &name, NULL));
+    assert_string_equal(name, "moved");
+    tree_close_folder(listing);
+    const struct tree_rename into_itself = {.from_folder = lab_node(lab, "experiments"),
+                                            .to_folder = folder,
+                                            .from_name = "d",
+                                            .to_name = "x"};
+    assert_int_equal(tree_rename(lab->tree, &into_itself, &why), CODE_INVALID);
+    lab_check(lab);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -231,6 +285,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(snapshots_are_found_by_number_and_moment_and_no_number_comes_twice, create,
                                         destroy),
         cmocka_unit_test_setup_teardown(an_unchanged_dataset_reuses_its_snapshot, open_memory, destroy),
+        cmocka_unit_test_setup_teardown(what_was_left_unfinished_does_not_keep_a_folder_from_being_removed, create,
+                                        destroy),
+        cmocka_unit_test_setup_teardown(folders_deeper_than_a_path_can_say_are_listed_moved_and_checked, open_memory,
+                                        destroy),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
