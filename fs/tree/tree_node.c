@@ -292,7 +292,7 @@ static void stamp_one(struct tree *tree, struct node *node, int64_t now_ns)
 static void stamp_upwards(struct tree *tree, uint64_t inode, int64_t now_ns)
 {
     for (int depth = 0; inode && depth < TREE_FOLDERS_DEEP_MAX; depth++) {
-        struct node *folder;
+        struct node *folder = NULL;
         if (node_get(tree, inode, &folder, NULL) != CODE_OK || folder->row.stamp == tree->last_stamp)
             return;
         /* A dataset's snapshots are beside it, not in it. */
