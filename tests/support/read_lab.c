@@ -78,6 +78,12 @@ static bool tell(void *context, const char *name, const struct node_attributes *
         printf("%s\tfolder %o\n", text, attributes->mode);
         if (tree_path_list(reading->tree, text, tell, &below, &why) != CODE_OK)
             tell_error(text, &why);
+        if (strcmp(reading->path, "datasets") == 0) {
+            buffer_append_text(&path, "/.snap"); /* which no listing shows */
+            below.path = buffer_text(&path);
+            if (tree_path_list(reading->tree, below.path, tell, &below, &why) != CODE_OK)
+                tell_error(below.path, &why);
+        }
     } else if (tree_path_read_link(reading->tree, text, &target, &why) != CODE_OK) {
         tell_error(text, &why);
     } else {
