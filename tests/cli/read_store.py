@@ -42,6 +42,13 @@ class Space:
         self.names = oracle.hkdf(key, space_id, b"cytofs 1 names", 64)
         self.contents = oracle.hkdf(key, space_id, b"cytofs 1 contents", 32)
         self.xattrs = oracle.hkdf(key, space_id, b"cytofs 1 xattrs", 32)
+        self.catalog = oracle.hkdf(key, space_id, b"cytofs 2 catalog", 32)
+
+    def proof(self, message):
+        return oracle.cmac(self.catalog, message)
+
+    def weight(self, message):
+        return int.from_bytes(self.proof(message), "little")
 
 
 class Store:
@@ -53,6 +60,7 @@ class Store:
         self.catalog = sqlite3.connect("file:%s/catalog.db?mode=ro" % folder, uri=True)
         assert self.row("PRAGMA user_version") == (2,)
         self.open_spaces(pathlib.Path(key_file).read_bytes())
+        self.check_proofs()
 
     def row(self, statement, *values):
         return self.catalog.execute(statement, values).fetchone()
@@ -69,6 +77,59 @@ class Store:
             key = oracle.keywrap(self.id, space_id, struct.pack(">I", generation), member_id, private, sender,
                                  sender_public, wrapped)
             self.spaces[number] = Space(space_id, key)
+
+    def rows(self, statement, *values):
+        return self.catalog.execute(statement, values).fetchall()
+
+    def hanging(self, space, inode, kind):
+        """The sum of what hangs on an inode."""
+        total = sum(space.weight(b"A" + struct.pack("<I", len(name)) + name + value) for name, value in
+                    self.rows("SELECT name, value FROM attributes WHERE inode = ?", inode))
+        if kind == FOLDER:
+            total += sum(space.weight(b"N" + struct.pack("<Q", child) + name) for name, child in
+                         self.rows("SELECT name, inode FROM names WHERE parent = ?", inode))
+        return total + sum(space.weight(b"C" + struct.pack("<QII", index, generation, count) + nonce)
+                           for index, generation, count, nonce in
+                           self.rows("SELECT idx, generation, bytes, nonce FROM chunks WHERE inode = ?", inode))
+
+    def check_proofs(self):
+        """All that the digests say, of the spaces whose newest key is at hand."""
+        sums = dict.fromkeys(self.spaces, 0)
+        newest = dict(self.rows("SELECT space, generation FROM spaces"))
+        for row in self.rows("SELECT inode, origin, space, size, access_ns, modify_ns, change_ns, version, stamp, stamp_ns,"
+                             " uid, gid, rdev, kind, flags, mode, links, generation, digest FROM inodes"):
+            number, kind, digest = row[2], row[13], row[18]
+            if number not in self.spaces:
+                continue
+            proof = digest[16:]
+            sums[number] = (sums[number] + int.from_bytes(proof, "little")) % (1 << 128)
+            if row[17] != newest[number]:
+                continue  # a rotation is under way
+            space = self.spaces[number]
+            assert proof == space.proof(b"I" + struct.pack("<13q6I", *row[:18], 0) + digest[:16]), row[0]
+            assert self.hanging(space, row[0], kind) % (1 << 128) == int.from_bytes(digest[:16], "little"), row[0]
+        for number, space in self.spaces.items():
+            digest, = self.row("SELECT digest FROM spaces WHERE space = ?", number)
+            assert digest[8:24] == space.proof(
+                b"S" + struct.pack("<Q", number) + digest[:8] + sums[number].to_bytes(16, "little")), number
+        self.check_root()
+
+    def check_root(self):
+        def columns(letter, row):
+            return letter + b"".join(struct.pack("<q", value) if isinstance(value, int)
+                                     else struct.pack("<I", len(value)) + value
+                                     for value in (v.encode() if isinstance(v, str) else v for v in row))
+        lab = self.spaces[1]
+        few = [columns(b"s", row) for row in self.rows(
+            "SELECT space, id, generation, oldest, shared, readers, CASE space WHEN 1 THEN x'' ELSE digest END FROM spaces")]
+        few += [columns(b"m", row) for row in self.rows(
+            "SELECT member, id, public_key, name, added_ms, flags, removed_ms FROM members")]
+        total = sum(lab.weight(b"F" + row) for row in few) % (1 << 128)
+        numbers = dict(self.rows("SELECT which, value FROM numbers"))
+        digest, = self.row("SELECT digest FROM spaces WHERE space = 1")
+        assert digest[:8] == struct.pack("<Q", numbers[4])
+        assert digest[24:] == lab.proof(b"R" + struct.pack("<4Q", numbers[4], numbers[0], numbers[1], numbers[2])
+                                        + total.to_bytes(16, "little"))
 
     def node(self, inode):
         kind, space, size, origin = self.row("SELECT kind, space, size, origin FROM inodes WHERE inode = ?", inode)

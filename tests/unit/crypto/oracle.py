@@ -71,6 +71,14 @@ def space_name(space_key, space, associated, plain):
     return siv(hkdf(space_key, space, b"cytofs 1 names", 64), associated, plain)
 
 
+def space_proof(space_key, space, message):
+    return cmac(hkdf(space_key, space, b"cytofs 2 catalog", 32), message)
+
+
+def space_print(space_key, space, message):
+    return cmac(hkdf(space_key, space, b"cytofs 2 prints", 32), message)
+
+
 def keywrap(store, space, generation, recipient_id, recipient_private, sender_id, sender_public, wrapped):
     assert wrapped[0] == 1 and len(wrapped) == 81
     private = X25519PrivateKey.from_private_bytes(recipient_private)
@@ -123,7 +131,7 @@ def fingerprint(member_id, public):
 
 
 COMMANDS = {f.__name__.replace("_", "-"): f
-            for f in (siv, space_chunk, space_xattr, space_name, keywrap, key_file, recovery_text, recovery_member,
+            for f in (siv, cmac, space_chunk, space_xattr, space_name, space_proof, space_print, keywrap, key_file, recovery_text, recovery_member,
                    fingerprint)}
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "aead.h"
+#include "cmac.h"
 #include "chunk_store.h"
 #include "chunk_store_packs.h"
 #include "hex.h"
@@ -99,6 +100,8 @@ static void the_derived_keys_are_those_of_the_document(void **state)
     assert_derived("contents-key", "cytofs 1 contents", 32);
     assert_derived("names-key", "cytofs 1 names", 64);
     assert_derived("xattrs-key", "cytofs 1 xattrs", 32);
+    assert_derived("catalog-key", "cytofs 2 catalog", 32);
+    assert_derived("prints-key", "cytofs 2 prints", 32);
 }
 
 static void the_sealed_things_are_those_of_the_document(void **state)
@@ -118,6 +121,12 @@ static void the_sealed_things_are_those_of_the_document(void **state)
     assert_code_ok(siv_seal(keys.names, &(struct siv_message){"folder", 6, "cell.png", 8}, sealed, &why),
                    why);
     assert_example("sealed-name", sealed, 8 + SIV_OVERHEAD);
+    const struct cmac_part name[] = {{"N\x10\0\0\0\0\0\0\0", 9}, {sealed, 8 + SIV_OVERHEAD}};
+    assert_code_ok(cmac_compute(keys.catalog, name, 2, plain, &why), why);
+    assert_example("name-weight", plain, CMAC_BYTES);
+    const struct cmac_part chunk[] = {{"C\0\0\0\0\0\0\0\0\1\0\0\0\x22\0\0\0", 17}, {contents.bytes, AEAD_NONCE_BYTES}};
+    assert_code_ok(cmac_compute(keys.catalog, chunk, 2, plain, &why), why);
+    assert_example("chunk-weight", plain, CMAC_BYTES);
     space_keys_clear(&keys);
 }
 
