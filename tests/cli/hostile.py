@@ -127,7 +127,9 @@ def swap(catalog, table):
 def replay(catalog, table):
     """A row as it was earlier."""
     catalog.execute("ATTACH ? AS older", [os.path.join(older, "catalog.db")])
-    rows = catalog.execute("SELECT * FROM older.%s EXCEPT SELECT * FROM main.%s" % (table, table)).fetchall()
+    # What hangs on a file that is gone is read by nobody.
+    living = " WHERE inode IN (SELECT inode FROM main.inodes)" if table in ("chunks", "attributes") else ""
+    rows = catalog.execute("SELECT * FROM older.%s%s EXCEPT SELECT * FROM main.%s" % (table, living, table)).fetchall()
     if rows:
         row = chance.choice(rows)
         catalog.execute("REPLACE INTO main.%s VALUES(%s)" % (table, ", ".join("?" * len(row))), row)
