@@ -109,8 +109,10 @@ struct tree {
     size_t node_bucket_count, node_count;
     struct node *dirty_nodes; /* rows that differ from the catalog's */
     size_t dirty_node_count;
-    struct node *idle_first, *idle_last; /* unused, least recently used first */
-    size_t idle_count;
+    struct idle_list {
+        struct node *first, *last; /* unused, least recently used first */
+        size_t count;
+    } idle_files, idle_folders;
     struct remembered remembered; /* references on nodes that are not in memory */
     uint64_t next_inode, last_stamp;
     uint64_t name_epoch; /* counts renames of folders: cached paths of an older epoch are stale */

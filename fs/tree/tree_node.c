@@ -4,7 +4,8 @@
  *
  *     used    handles, pieces in memory, or lookups of a file that has no name any more
  *     dirty   its row differs from the catalog's (and maybe used as well)
- *     idle    neither (its lookups are noted in tree->remembered when it is freed); kept in the idle list, least recently used first, up to TREE_IDLE_NODES_MAX
+ *     idle    neither (its lookups are noted in tree->remembered when it is freed); kept in the idle list, least recently used first, up to TREE_IDLE_NODES_MAX; folders in a list of
+ *             their own, up to TREE_IDLE_FOLDERS_MAX
  *     (freed)
  *
  * Stamps: tree->last_stamp numbers every change in the tree.  A node carries the number of the last change at or below
@@ -78,24 +79,32 @@ static void destroy(struct tree *tree, struct node *node)
     free(node);
 }
 
+/* Folders are kept longer: one that is looked at again has all its names held against their proof again. */
+static struct idle_list *list_of(struct tree *tree, const struct node *node)
+{
+    return node->row.kind == CATALOG_INODE_FOLDER ? &tree->idle_folders : &tree->idle_files;
+}
+
 static void leave_idle(struct tree *tree, struct node *node)
 {
     if (!node->idle)
         return;
-    *(node->idle_previous ? &node->idle_previous->idle_next : &tree->idle_first) = node->idle_next;
-    *(node->idle_next ? &node->idle_next->idle_previous : &tree->idle_last) = node->idle_previous;
+    struct idle_list *list = list_of(tree, node);
+    *(node->idle_previous ? &node->idle_previous->idle_next : &list->first) = node->idle_next;
+    *(node->idle_next ? &node->idle_next->idle_previous : &list->last) = node->idle_previous;
     node->idle_previous = node->idle_next = NULL;
     node->idle = false;
-    tree->idle_count--;
+    list->count--;
 }
 
 static void enter_idle(struct tree *tree, struct node *node)
 {
-    node->idle_previous = tree->idle_last;
-    *(tree->idle_last ? &tree->idle_last->idle_next : &tree->idle_first) = node;
-    tree->idle_last = node;
+    struct idle_list *list = list_of(tree, node);
+    node->idle_previous = list->last;
+    *(list->last ? &list->last->idle_next : &list->first) = node;
+    list->last = node;
     node->idle = true;
-    tree->idle_count++;
+    list->count++;
 }
 
 static bool is_used(const struct node *node)
@@ -129,15 +138,21 @@ void node_let_go(struct tree *tree, struct node *node)
 
 /* Idle nodes are freed before a new one is loaded, so that pointers at hand stay valid for the caller's operation: an
  * operation uses far fewer nodes than the list keeps. */
-void node_trim(struct tree *tree)
+static void trim(struct tree *tree, struct idle_list *list, size_t max)
 {
-    while (tree->idle_count > TREE_IDLE_NODES_MAX) {
-        struct node *node = tree->idle_first;
+    while (list->count > max) {
+        struct node *node = list->first;
         if (node->lookups && !remembered_put(&tree->remembered, node->row.inode, node->lookups))
             return; /* it stays in memory, then */
         leave_idle(tree, node);
         destroy(tree, node);
     }
+}
+
+void node_trim(struct tree *tree)
+{
+    trim(tree, &tree->idle_files, TREE_IDLE_NODES_MAX);
+    trim(tree, &tree->idle_folders, TREE_IDLE_FOLDERS_MAX);
 }
 
 struct node *node_peek(struct tree *tree, uint64_t inode)

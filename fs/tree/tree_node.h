@@ -58,7 +58,7 @@ void node_mark_clean(struct tree *tree, struct node *node);
 /* To be called when the node gained or lost a user: idle nodes may be forgotten at any later call. */
 void node_settle(struct tree *tree, struct node *node);
 
-/* Frees idle nodes beyond TREE_IDLE_NODES_MAX; where no pointers to nodes are at hand. */
+/* Frees idle nodes beyond TREE_IDLE_NODES_MAX, idle folders beyond TREE_IDLE_FOLDERS_MAX; where no pointers to nodes are at hand. */
 void node_trim(struct tree *tree);
 
 /* One more user, one fewer: a node with users stays where it is while the lock is released. */
