@@ -20,6 +20,9 @@ static void print_summary(const struct check_summary *summary)
     printf("%lu files, %lu folders, %lu links; %lu chunks, %.1f MB; %lu problem%s\n", (unsigned long)summary->files,
            (unsigned long)summary->folders, (unsigned long)summary->links, (unsigned long)summary->chunks,
            (double)summary->bytes_sealed / 1e6, (unsigned long)summary->problems, summary->problems == 1 ? "" : "s");
+    if (summary->closed)
+        printf("%lu of them are in spaces that were not shared with you: what is sealed in them was not checked\n",
+               (unsigned long)summary->closed);
 }
 
 int command_fsck(const struct command *command, int argc, char **argv)

@@ -25,6 +25,13 @@ COMMAND_DECLARE(gc);
 COMMAND_DECLARE(restore);
 COMMAND_DECLARE(scrub);
 COMMAND_DECLARE(mirror);
+COMMAND_DECLARE(member);
+COMMAND_DECLARE(share);
+COMMAND_DECLARE(unshare);
+COMMAND_DECLARE(leave);
+COMMAND_DECLARE(rotate);
+COMMAND_DECLARE(recover);
+COMMAND_DECLARE(passphrase);
 int command_version(const struct command *command, int argc, char **argv);
 
 /* Makes `mirror` a mirror of the new store at `path`; returns the exit status. */

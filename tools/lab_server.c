@@ -36,6 +36,7 @@
 #include "lab_store.h"
 #include "lab_task.h"
 #include "lab_view.h"
+#include "member_view.h"
 #include "logging.h"
 #include "scope.h"
 #include "session.h"
@@ -216,6 +217,8 @@ static enum code add_rules(struct lab_server *server, struct lab_store *store, s
     struct tree *tree = store->tree;
     server->backup = (struct lab_backup){.store = store, .mountpoint = server->options->mountpoint};
     enum code code = lab_view_add(tree, why);
+    if (code == CODE_OK)
+        code = member_view_add(tree, why);
     if (code == CODE_OK)
         code = views_add(tree, why);
     struct jobs_options options = {0};

@@ -13,9 +13,11 @@
 #include "entropy.h"
 #include "hex.h"
 #include "key_location.h"
+#include "member_card.h"
 #include "member_key_file.h"
 #include "mirror_set.h"
 #include "passphrase.h"
+#include "secret.h"
 #include "store_folder.h"
 #include "timing.h"
 
@@ -52,57 +54,76 @@ static enum code open_chunks(struct lab_store *store, const char *key_option, st
 }
 
 /* Everything but the catalog.  The folder is no store before it is finished: what an interruption leaves can be made anew. */
-static enum code create_parts(struct lab_store *store, const char *path, const char *key_option,
-                              const char *passphrase, struct failure *why)
+static enum code create_parts(struct lab_store *store, const struct lab_store_plan *plan, struct failure *why)
 {
     struct store_id id;
     enum code code = entropy_fill(id.bytes, sizeof id.bytes, why);
     if (code == CODE_OK)
-        code = store_folder_prepare(path, &id, &store->folder, why);
+        code = store_folder_prepare(plan->path, &id, &store->folder, why);
     if (code != CODE_OK)
         return code;
     code = mirror_set_adopt(store->folder, &store->mirrors, why);
     if (code != CODE_OK)
         store_folder_close(store->folder);
     else
-        code = open_chunks(store, key_option, why);
+        code = open_chunks(store, plan->key, why);
     if (code == CODE_OK)
         code = member_key_generate(&store->member, why);
     if (code == CODE_OK)
-        code = member_key_file_save(buffer_text(&store->key_path), store->member, passphrase, why);
+        code = member_key_file_save(buffer_text(&store->key_path), store->member, plan->passphrase, why);
     return code;
 }
 
-enum code lab_store_create(const char *path, const char *member, const char *key_option, const char *passphrase,
-                           struct buffer *key_path, struct failure *why)
+/* The recovery key: its text, and its public half for the lab. */
+static enum code draw_recovery(char text[RECOVERY_TEXT_BYTES], struct member_public *public, struct failure *why)
+{
+    SECRET_FREE uint8_t *secret = NULL;
+    struct member_key *key = NULL;
+    enum code code = recovery_key_draw(&secret, why);
+    if (code == CODE_OK)
+        code = recovery_key_open(secret, &key, why);
+    if (code != CODE_OK)
+        return code;
+    recovery_key_write(secret, text);
+    *public = *member_key_public(key);
+    member_key_destroy(key);
+    return CODE_OK;
+}
+
+enum code lab_store_create(const struct lab_store_plan *plan, struct lab_store_made *made, struct failure *why)
 {
     struct lab_store store = {0};
-    enum code code = create_parts(&store, path, key_option, passphrase, why);
+    struct member_public recovery;
+    enum code code = plan->member ? member_card_check_name(plan->member, why) : CODE_OK;
+    if (code == CODE_OK)
+        code = draw_recovery(made->recovery, &recovery, why);
+    if (code == CODE_OK)
+        code = create_parts(&store, plan, why);
     if (code == CODE_OK) {
         struct tree_open_options options = tree_options(&store);
-        if (member)
-            options.member_name = member;
+        options.recovery = &recovery;
+        if (plan->member)
+            options.member_name = plan->member;
         code = tree_create(&options, why);
     }
     if (code == CODE_OK)
         code = store_folder_finish(store.folder, why);
     if (code == CODE_OK)
-        buffer_append_text(key_path, buffer_text(&store.key_path));
+        buffer_append_text(&made->key_path, buffer_text(&store.key_path));
     lab_store_close(&store);
     return code;
 }
 
 /* A protected key needs a passphrase; which it is shows when it is opened without one. */
-static enum code load_key(struct lab_store *store, struct failure *why)
+enum code lab_store_load_key(const char *path, struct member_key **out, struct failure *why)
 {
-    const char *path = buffer_text(&store->key_path);
-    enum code code = member_key_file_load(path, NULL, &store->member, why);
+    enum code code = member_key_file_load(path, NULL, out, why);
     if (code != CODE_DENIED)
         return code;
     char passphrase[PASSPHRASE_BYTES_MAX];
     code = passphrase_ask("passphrase of your key", false, passphrase, why);
     if (code == CODE_OK)
-        code = member_key_file_load(path, passphrase, &store->member, why);
+        code = member_key_file_load(path, passphrase, out, why);
     passphrase_wipe(passphrase);
     return code;
 }
@@ -126,7 +147,7 @@ static enum code open_parts(const char *path, const char *key_option, struct lab
         out->folder = mirror_set_folder(out->mirrors, mirror_set_leader(out->mirrors));
     if (code == CODE_OK)
         code = open_chunks(out, key_option, why);
-    return code == CODE_OK ? load_key(out, why) : code;
+    return code == CODE_OK ? lab_store_load_key(buffer_text(&out->key_path), &out->member, why) : code;
 }
 
 enum code lab_store_seen_path(const char *key_path, const char *store_id, struct buffer *out, struct failure *why)
@@ -168,6 +189,22 @@ void lab_store_forget_seen(const char *path)
         lab_store_seen_path(buffer_text(&key), id, &seen, NULL) == CODE_OK)
         (void)!unlink(buffer_text(&seen));
     store_folder_close(folder);
+}
+
+enum code lab_store_open_with(const char *path, struct member_key *key, struct lab_store *out, struct failure *why)
+{
+    *out = (struct lab_store){.member = key};
+    enum code code = open_folders_patiently(path, &out->mirrors, why);
+    if (code == CODE_OK)
+        out->folder = mirror_set_folder(out->mirrors, mirror_set_leader(out->mirrors));
+    if (code == CODE_OK)
+        code = open_chunks(out, NULL, why);
+    struct tree_open_options options = tree_options(out);
+    if (code == CODE_OK)
+        code = tree_open(&options, &out->tree, why);
+    if (code != CODE_OK)
+        lab_store_close(out);
+    return code;
 }
 
 enum code lab_store_open_memory(struct lab_store *out, struct failure *why)

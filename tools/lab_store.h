@@ -6,6 +6,7 @@
 
 #include "buffer.h"
 #include "failure.h"
+#include "recovery_key.h"
 #include "tree.h"
 
 struct store_folder;
@@ -23,10 +24,23 @@ struct lab_store {
     char id[33]; /* the store's id in hexadecimal, "memory" for a lab in memory */
 };
 
-/* Makes a store with its first member.  key_option: where the key goes (NULL: the default place); passphrase: NULL or ""
- * for an unprotected key.  *key_path gets the place. */
-MUST_CHECK enum code lab_store_create(const char *path, const char *member, const char *key_option,
-                                      const char *passphrase, struct buffer *key_path, struct failure *why);
+/* A store to be made. */
+struct lab_store_plan {
+    const char *path;
+    const char *member;     /* the first member's name; NULL: the login name */
+    const char *key;        /* where the key goes; NULL: the default place */
+    const char *passphrase; /* NULL or "": the key is not protected */
+};
+
+/* What its maker must know. */
+struct lab_store_made {
+    struct buffer key_path;
+    char recovery[RECOVERY_TEXT_BYTES]; /* the recovery key; wipe it when it was shown */
+};
+
+/* Makes a store with its first member and a recovery key. */
+MUST_CHECK enum code lab_store_create(const struct lab_store_plan *plan, struct lab_store_made *made,
+                                      struct failure *why);
 
 /* Opens; asks for the passphrase if the key is protected.  A tree that is opened read_only changes nothing.  accept_older
  * and accept_damage as in tree.h; what was seen last is kept beside the key file. */
@@ -43,6 +57,13 @@ MUST_CHECK enum code lab_store_seen_path(const char *key_path, const char *store
 
 /* Forgets which commit of the store at path was seen last, because it was put back on purpose.  Best effort. */
 void lab_store_forget_seen(const char *path);
+
+/* Opens with a key at hand, which the store takes over. */
+MUST_CHECK enum code lab_store_open_with(const char *path, struct member_key *key, struct lab_store *out,
+                                         struct failure *why);
+
+/* Loads a key file; asks for the passphrase if it is protected. */
+MUST_CHECK enum code lab_store_load_key(const char *path, struct member_key **out, struct failure *why);
 
 /* A lab that is gone when it is closed. */
 MUST_CHECK enum code lab_store_open_memory(struct lab_store *out, struct failure *why);

@@ -32,6 +32,16 @@ const struct command command_table[] = {
      false},
     {"mirror", "[add|remove] STORE [DIR]", "keep the store in a second folder too", command_mirror_details, command_mirror,
      false},
+    {"member", "key|show|add|list|remove ...", "your key and card; the members of a lab", command_member_details,
+     command_member, false},
+    {"share", "STORE|LAB SPACE NAME", "let a member, or everyone, read a dataset or home", command_share_details,
+     command_share, false},
+    {"unshare", "STORE|LAB SPACE NAME", "no longer let a member, or everyone else, read it", command_unshare_details,
+     command_unshare, false},
+    {"leave", "STORE|LAB SPACE", "give up your own key of a dataset", command_leave_details, command_leave, false},
+    {"rotate", "STORE|LAB SPACE", "give a space a new key", command_rotate_details, command_rotate, false},
+    {"recover", "STORE", "make a new key with the recovery key", command_recover_details, command_recover, false},
+    {"passphrase", "[KEY]", "change the passphrase of a key file", command_passphrase_details, command_passphrase, false},
     {"version", "", "print the version, the formats and the devices", NULL, command_version, false},
     {0},
 };
@@ -41,7 +51,7 @@ static int print_overview(FILE *to, int status)
     fprintf(to, "cytofs %s: cell detection, kept in one encrypted folder\n\nusage: cytofs COMMAND [OPTION]...\n\n",
             CYTOFS_VERSION);
     for (const struct command *command = command_table; command->name; command++)
-        fprintf(to, "  %-9s %s\n", command->name, command->summary);
+        fprintf(to, "  %-10s %s\n", command->name, command->summary);
     fprintf(to, "\ncytofs COMMAND --help says more; so does man cytofs.\n");
     return status;
 }

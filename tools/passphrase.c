@@ -48,20 +48,37 @@ static enum code ask_once(int terminal, const char *prompt, char text[PASSPHRASE
     return code;
 }
 
-enum code passphrase_ask(const char *prompt, bool twice, char text[PASSPHRASE_BYTES_MAX], struct failure *why)
+enum code passphrase_read_terminal(const char *prompt, char text[PASSPHRASE_BYTES_MAX], struct failure *why)
 {
-    const char *given = getenv("CYTOFS_PASSPHRASE");
-    if (given && given[0]) {
-        if (strlen(given) >= PASSPHRASE_BYTES_MAX)
-            return failure_set(why, CODE_INVALID, "CYTOFS_PASSPHRASE: longer than %d bytes", PASSPHRASE_BYTES_MAX - 1);
-        strcpy(text, given);
-        return CODE_OK;
-    }
     SCOPE_CLOSE int terminal = open("/dev/tty", O_RDWR | O_CLOEXEC);
     if (terminal < 0)
-        return failure_set(why, CODE_NOT_FOUND,
-                           "a passphrase is needed, and there is no terminal to ask on (set CYTOFS_PASSPHRASE)");
-    enum code code = ask_once(terminal, prompt, text, why);
+        return failure_set(why, CODE_NOT_FOUND, "there is no terminal to ask on for the %s", prompt);
+    return ask_once(terminal, prompt, text, why);
+}
+
+/* From the variable; CODE_NOT_FOUND where it is not set. */
+static enum code take_variable(const char *variable, char text[PASSPHRASE_BYTES_MAX], struct failure *why)
+{
+    const char *given = getenv(variable);
+    if (!given || !given[0])
+        return CODE_NOT_FOUND;
+    if (strlen(given) >= PASSPHRASE_BYTES_MAX)
+        return failure_set(why, CODE_INVALID, "%s: longer than %d bytes", variable, PASSPHRASE_BYTES_MAX - 1);
+    strcpy(text, given);
+    return CODE_OK;
+}
+
+static enum code ask(const char *variable, const char *prompt, bool twice, char text[PASSPHRASE_BYTES_MAX],
+                     struct failure *why)
+{
+    enum code code = take_variable(variable, text, why);
+    if (code != CODE_NOT_FOUND)
+        return code;
+    SCOPE_CLOSE int terminal = open("/dev/tty", O_RDWR | O_CLOEXEC);
+    if (terminal < 0)
+        return failure_set(why, CODE_NOT_FOUND, "a passphrase is needed, and there is no terminal to ask on (set %s)",
+                           variable);
+    code = ask_once(terminal, prompt, text, why);
     if (code != CODE_OK || !twice)
         return code;
     char again[PASSPHRASE_BYTES_MAX];
@@ -70,6 +87,16 @@ enum code passphrase_ask(const char *prompt, bool twice, char text[PASSPHRASE_BY
         code = failure_set(why, CODE_INVALID, "the passphrase: the two are not the same");
     passphrase_wipe(again);
     return code;
+}
+
+enum code passphrase_ask(const char *prompt, bool twice, char text[PASSPHRASE_BYTES_MAX], struct failure *why)
+{
+    return ask("CYTOFS_PASSPHRASE", prompt, twice, text, why);
+}
+
+enum code passphrase_ask_new(char text[PASSPHRASE_BYTES_MAX], struct failure *why)
+{
+    return ask("CYTOFS_NEW_PASSPHRASE", "new passphrase", true, text, why);
 }
 
 void passphrase_wipe(char text[PASSPHRASE_BYTES_MAX])

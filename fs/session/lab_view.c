@@ -84,6 +84,12 @@ static enum code render_readme(void *context, const char *path, struct buffer *o
     buffer_append_text(
         out,
         "\n"
+        "home/");
+    buffer_append_text(out, tree_member_name(tree));
+    buffer_append_text(
+        out,
+        " is yours alone; datasets, models and experiments are everyone's (ls lab/members).\n"
+        "Who may read a dataset, and how to share it or not: cat lab/spaces/<dataset>.\n"
         "If a job spec is refused, jobs/<name>.error says why.  If anything else is: cat lab/last-error.\n"
         "How the server is doing: cat lab/health.\n");
     return buffer_check(out, path, why);

@@ -11,7 +11,8 @@
  * STREAM   an endless derived file; each open has its own position.
  * WATCH    a stored file whose life the rule follows: its contents are checked when a writer closes it (FLUSH
  *          answers), and acted on afterwards (RELEASE acts).
- * CONTROL  a derived file that can also be written: each write is one command, whole.
+ * CONTROL  a derived file that can also be written: each write is one command, whole.  Making a new one and removing one may
+ *          be commands too.
  *
  * Rules are added before the tree is served and live as long as it.  Callbacks run without any lock of the tree, from any
  * thread, possibly several at once; they may use tree_path.h.
@@ -53,6 +54,11 @@ struct rule {
 
     /* CONTROL: one write(2). */
     enum code (*command)(void *context, const char *path, const char *text, size_t count, struct failure *why);
+
+    /* CONTROL: a name that matches and does not exist may be created and written to; the command makes it exist. */
+    bool creatable;
+    /* CONTROL: unlink(2).  NULL: refused. */
+    enum code (*remove)(void *context, const char *path, struct failure *why);
 
     /* WATCH: a handle that wrote (or truncated) is being closed; the answer is close(2)'s.  May be called several times,
      * and with an empty file. */

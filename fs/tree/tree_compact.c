@@ -86,7 +86,7 @@ static enum code move_rows(struct tree *tree, const struct catalog_chunk *row, c
 }
 
 /* From before the copy is put until rows name it, no round takes its pack for dead. */
-static enum code move_chunk(struct tree *tree, const struct catalog_chunk *row, struct failure *why)
+enum code compact_chunk(struct tree *tree, const struct catalog_chunk *row, struct failure *why)
 {
     struct storing storing;
     struct chunk_address to = {0};
@@ -112,7 +112,7 @@ enum code compact_pack(struct tree *tree, uint32_t pack, uint64_t bytes, bool *l
         *left = count > 0;
         if (code != CODE_OK || count == 0)
             return code;
-        code = move_chunk(tree, &row, why);
+        code = compact_chunk(tree, &row, why);
         if (code != CODE_OK)
             return code;
     }

@@ -2,6 +2,7 @@
 #ifndef CYTOFS_TREE_COMPACT_H
 #define CYTOFS_TREE_COMPACT_H
 
+#include "catalog_chunk.h"
 #include "tree_internal.h"
 
 /* Does a little of it; the committer calls this after its rounds.  Without the lock. */
@@ -13,6 +14,9 @@ bool compact_try_enter(struct tree *tree);
 /* For who wants more of it (tree_collect.c): between the two nobody else moves chunks. */
 void compact_enter(struct tree *tree);
 void compact_leave(struct tree *tree);
+
+/* Copies the chunk of a row to the growing pack, sealed as it is, and points all rows that share it there. */
+MUST_CHECK enum code compact_chunk(struct tree *tree, const struct catalog_chunk *row, struct failure *why);
 
 /* Moves up to about `bytes` of what lives in the pack to the growing one; *left: there may be more.  *moved grows. */
 MUST_CHECK enum code compact_pack(struct tree *tree, uint32_t pack, uint64_t bytes, bool *left, uint64_t *moved,

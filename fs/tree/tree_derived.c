@@ -216,6 +216,12 @@ static enum code show(struct tree *tree, struct derived *entry, const struct buf
     return CODE_OK;
 }
 
+static bool is_unborn(struct tree *tree, const struct derived *entry)
+{
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
+    return entry->unborn > 0;
+}
+
 /* Makes sure that a pinned entry shows what its rule says now. */
 static enum code refresh(struct tree *tree, struct derived *entry, struct failure *why)
 {
@@ -235,6 +241,8 @@ static enum code refresh(struct tree *tree, struct derived *entry, struct failur
     }
     SCOPE_BUFFER text = {.max = RENDERED_BYTES_MAX};
     code = entry->rule->render(entry->rule->context, path.data, &text, why);
+    if (code == CODE_NOT_FOUND && is_unborn(tree, entry))
+        code = CODE_OK;
     if (code == CODE_OK)
         code = buffer_check(&text, path.data, why);
     return code == CODE_OK ? show(tree, entry, &text, version, modify_ns, why) : code;
@@ -274,6 +282,47 @@ enum code derived_find(struct tree *tree, struct node_id folder, const char *nam
             return code;
     }
     return failure_set(why, CODE_NOT_FOUND, "there is no \"%s\"", name);
+}
+
+static const struct rule *rule_for_new(const struct tree *tree, const char *path)
+{
+    for (size_t i = 0; i < tree->rule_count; i++) {
+        const struct rule *rule = &tree->rules[i];
+        if (rule->kind == RULE_CONTROL && rule->creatable && rule_matches(rule->pattern, path))
+            return rule;
+    }
+    return NULL;
+}
+
+enum code derived_make(struct tree *tree, struct node_id folder, const char *name, struct derived **out,
+                       struct failure *why)
+{
+    SCOPE_BUFFER path = {.max = TREE_PATH_MAX};
+    const struct rule *rule = tree->rule_count && !tree_is_derived(folder) && watch_path_in(tree, folder, name, &path)
+                                  ? rule_for_new(tree, path.data)
+                                  : NULL;
+    if (!rule)
+        return failure_set(why, CODE_NOT_FOUND, "there is no \"%s\"", name);
+    struct derived *entry = find_or_make(tree, folder.value, name, rule);
+    if (!entry)
+        return failure_set(why, CODE_NO_MEMORY, "%s: no memory", path.data);
+    pthread_mutex_lock(&tree->lock);
+    entry->unborn++;
+    pthread_mutex_unlock(&tree->lock);
+    enum code code = refresh(tree, entry, why);
+    if (code == CODE_OK) {
+        *out = entry;
+        return CODE_OK;
+    }
+    derived_end_birth(tree, entry);
+    derived_unpin(tree, entry);
+    return code;
+}
+
+void derived_end_birth(struct tree *tree, struct derived *entry)
+{
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
+    entry->unborn--;
 }
 
 enum code derived_get(struct tree *tree, struct node_id id, struct derived **out, struct failure *why)

@@ -22,6 +22,7 @@ struct derived {
     struct derived *hash_next, *id_next, *previous, *next;
 
     uint64_t lookups;        /* references of clients */
+    uint64_t unborn;         /* handles of those who are making it: it exists for them, empty, before its rule says so */
     uint64_t pins;           /* calls and open files that use the entry right now */
     struct rendering *shown; /* NULL: not rendered, or dropped to save memory */
     uint64_t version;        /* of the stamp that `shown` was made at */
@@ -31,6 +32,12 @@ struct derived {
 /* The file of that name in the folder, rendered and pinned.  CODE_NOT_FOUND where no rule makes one now. */
 MUST_CHECK enum code derived_find(struct tree *tree, struct node_id folder, const char *name, struct derived **out,
                                   struct failure *why);
+
+/* A control file that does not exist and may be made by writing to it (rule.creatable), pinned and unborn until
+ * derived_end_birth.  CODE_NOT_FOUND where no rule has such files. */
+MUST_CHECK enum code derived_make(struct tree *tree, struct node_id folder, const char *name, struct derived **out,
+                                  struct failure *why);
+void derived_end_birth(struct tree *tree, struct derived *entry);
 
 /* The entry of an id, pinned, rendered anew if it may have changed. */
 MUST_CHECK enum code derived_get(struct tree *tree, struct node_id id, struct derived **out, struct failure *why);

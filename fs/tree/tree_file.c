@@ -235,6 +235,23 @@ static enum code create_stored(struct tree *tree, struct node_id folder, const c
     return open_node(tree, node, flags, out, why);
 }
 
+/* Begins a control file that the first write will make; CODE_NOT_FOUND where there are no such files. */
+static enum code create_derived(struct tree *tree, struct node_id folder, const char *name, unsigned flags,
+                                struct node_attributes *attributes, struct tree_file **out, struct failure *why)
+{
+    struct derived *entry;
+    enum code code = derived_make(tree, folder, name, &entry, why);
+    if (code != CODE_OK)
+        return code;
+    *attributes = derived_describe(tree, entry);
+    code = open_derived(tree, entry, flags, out, why);
+    if (code == CODE_OK)
+        (*out)->making = true;
+    else
+        derived_end_birth(tree, entry);
+    return code;
+}
+
 static enum code create(struct tree *tree, struct node_id folder, const char *name, const struct names_new *what,
                         unsigned flags, struct node_attributes *attributes, struct tree_file **out,
                         struct failure *why)
@@ -243,6 +260,9 @@ static enum code create(struct tree *tree, struct node_id folder, const char *na
         enum code code = open_existing(tree, folder, name, flags, attributes, out, why);
         if (code == CODE_AGAIN)
             continue;
+        if (code != CODE_NOT_FOUND)
+            return code;
+        code = create_derived(tree, folder, name, flags, attributes, out, why);
         if (code != CODE_NOT_FOUND)
             return code;
         SCOPE_BUFFER path = {.max = TREE_PATH_MAX};
@@ -402,6 +422,8 @@ static void release_derived(struct tree_file *file)
 {
     if (file->stream && file->entry->rule->close)
         file->entry->rule->close(file->stream);
+    if (file->making)
+        derived_end_birth(file->tree, file->entry);
     derived_release(file->tree, file->rendering);
     derived_unpin(file->tree, file->entry);
 }

@@ -15,6 +15,7 @@ struct tree_file {
     bool append_only;  /* a rule lets it only grow */
 
     struct derived *entry;       /* derived; else NULL */
+    bool making;                 /* the entry is unborn, for this handle */
     struct rendering *rendering; /* NULL for a stream */
     struct stream *stream;       /* NULL for anything else */
 };

@@ -146,7 +146,7 @@ static enum code complete_lists(struct tree *tree, struct failure *why)
     code = operation_begin(tree, why);
     if (code == CODE_OK)
         code = operation_end(tree, share_list_all(tree, why), why);
-    share_forget_all(tree);
+    share_changed(tree);
     return code;
 }
 

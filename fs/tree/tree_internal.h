@@ -128,7 +128,8 @@ struct tree {
     struct space **spaces; /* by number, ascending; heap objects that live until the tree is closed */
     size_t space_count;
     struct space *retired_spaces;
-    uint64_t rotations; /* of keys, since the tree was opened */
+    uint64_t rotations;       /* of keys, since the tree was opened */
+    uint64_t keys_changed_in; /* the round that makes the last of them durable */
     uint64_t next_space;
 
     struct {

@@ -34,8 +34,7 @@ static enum code carry_out(struct tree *tree, operation *change, const void *arg
         code = operation_begin(tree, why);
     if (code == CODE_OK)
         code = operation_end(tree, change(tree, argument, why), why);
-    share_forget_all(tree);
-    tree->rotations++;
+    share_changed(tree);
     reseal_look(tree);
     pthread_mutex_unlock(&tree->lock);
     return code == CODE_OK ? commit_wait(tree, why) : code;
@@ -55,10 +54,31 @@ static enum code find_member(struct tree *tree, const char *name, const struct r
     return failure_set(why, CODE_NOT_FOUND, "there is no member \"%s\" (see: ls lab/members)", name);
 }
 
+/* Whoever opens the lab with the recovery key makes a member in place of one whose key was lost. */
+static bool is_recovering(struct tree *tree)
+{
+    struct reader self;
+    return share_self(tree, &self, NULL) == CODE_OK && self.flags & CATALOG_MEMBER_RECOVERY;
+}
+
+/* The home of that name may be there only if it goes to the new member. */
+static enum code check_home(struct tree *tree, const char *name, struct failure *why)
+{
+    struct node *home, *left;
+    struct space *space;
+    enum code code = node_get(tree, INODE_HOME, &home, why);
+    if (code == CODE_OK)
+        code = entry_find(tree, home, name, &left, why);
+    if (code != CODE_OK)
+        return code == CODE_NOT_FOUND ? CODE_OK : code;
+    if (is_recovering(tree) && space_find(tree, left->row.space, &space, NULL) == CODE_OK)
+        return CODE_OK;
+    return failure_set(why, CODE_EXISTS, "home/%s is still there, of an earlier member: choose another name", name);
+}
+
 static enum code check_new(struct tree *tree, const struct member_card *card, struct failure *why)
 {
     struct space *lab;
-    struct node *home, *left;
     enum code code = space_find(tree, SPACE_LAB, &lab, why);
     if (code == CODE_OK)
         code = member_card_check_name(card->name, why);
@@ -71,27 +91,21 @@ static enum code check_new(struct tree *tree, const struct member_card *card, st
     if (same)
         return failure_set(why, CODE_EXISTS, "this key is %s's%s: make a new one (cytofs member key)", same->name,
                            same->former ? ", who was removed" : "");
-    code = node_get(tree, INODE_HOME, &home, why);
-    if (code == CODE_OK)
-        code = entry_find(tree, home, card->name, &left, why);
-    if (code == CODE_OK)
-        return failure_set(why, CODE_EXISTS,
-                           "home/%s is still there, of an earlier member: choose another name, or rmdir it first",
-                           card->name);
-    return code == CODE_NOT_FOUND ? CODE_OK : code;
+    return CODE_OK;
 }
 
-/* Gives a member every space that is shared with everyone. */
+/* Gives a member every space that is shared with everyone; of one who recovers, all that the recovery key opens. */
 static enum code give_shared(struct tree *tree, const struct reader *reader, struct failure *why)
 {
     struct catalog_space row = {.space = 0};
+    bool all = is_recovering(tree);
     enum code code;
     while ((code = catalog_space_next(tree->catalog, row.space, &row, why)) == CODE_OK) {
         struct space *space;
         code = space_find(tree, row.space, &space, why);
         if (code == CODE_DENIED)
             continue;
-        if (code == CODE_OK && space->roster.everyone)
+        if (code == CODE_OK && (all || space->roster.everyone))
             code = share_add(tree, row.space, reader, why);
         if (code != CODE_OK)
             return code;
@@ -105,6 +119,8 @@ static enum code do_add(struct tree *tree, const void *argument, struct failure 
     struct catalog_member row = {.member = 0};
     struct reader reader = {.public = card->public};
     enum code code = check_new(tree, card, why);
+    if (code == CODE_OK)
+        code = check_home(tree, card->name, why);
     if (code != CODE_OK)
         return code;
     memcpy(row.id, card->public.id.bytes, sizeof row.id);
@@ -181,6 +197,21 @@ void members_list(struct tree *tree, rule_emit *emit, void *context)
     for (size_t i = 0; known && i < roster.count; i++)
         if (!roster.readers[i].former)
             emit(context, roster.readers[i].name);
+}
+
+enum code members_first(struct tree *tree, char name[MEMBER_NAME_MAX + 1], struct failure *why)
+{
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
+    struct space *lab;
+    enum code code = space_find(tree, SPACE_LAB, &lab, why);
+    for (size_t i = 0; code == CODE_OK && i < lab->roster.count; i++) {
+        const struct reader *reader = &lab->roster.readers[i];
+        if (reader->flags & CATALOG_MEMBER_RECOVERY)
+            continue;
+        memcpy(name, reader->name, sizeof reader->name);
+        return CODE_OK; /* the list keeps the order in which they came */
+    }
+    return code == CODE_OK ? failure_set(why, CODE_CORRUPT, "the lab's list of members is empty") : code;
 }
 
 /* Spaces by name --------------------------------------------------------------------------------------------------- */
@@ -509,6 +540,6 @@ enum code members_describe_space(struct tree *tree, const char *name, struct buf
     buffer_printf(out, "%-12s generation %u\n", "key", row.generation);
     if (row.oldest < row.generation)
         reseal_describe(tree, root->row.space, out);
-    buffer_printf(out, "(echo share NAME > this file: one more reader; unshare NAME; share everyone; leave; rotate)\n");
+    buffer_printf(out, "\nWritten into this file: share NAME, share everyone, unshare NAME, leave, rotate.\n");
     return buffer_check(out, name, why);
 }

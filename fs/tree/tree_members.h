@@ -29,6 +29,9 @@ MUST_CHECK enum code members_remove(struct tree *tree, const char *name, struct 
 /* The names of those who are members now. */
 void members_list(struct tree *tree, rule_emit *emit, void *context);
 
+/* The name of the member who made the lab, or who is in that member's place. */
+MUST_CHECK enum code members_first(struct tree *tree, char name[MEMBER_NAME_MAX + 1], struct failure *why);
+
 /* Who that is, as text: name, fingerprint, since when, which spaces.  CODE_NOT_FOUND. */
 MUST_CHECK enum code members_describe(struct tree *tree, const char *name, struct buffer *out, struct failure *why);
 

@@ -387,7 +387,12 @@ static enum code unlink_derived(struct tree *tree, struct node_id folder, const 
     if (derived_find(tree, folder, name, &entry, NULL) != CODE_OK)
         return failure_set(why, CODE_NOT_FOUND, "there is no \"%s\"", name);
     struct node_attributes attributes = derived_describe(tree, entry);
+    const struct rule *rule = entry->rule;
+    SCOPE_BUFFER path = {.max = TREE_PATH_MAX};
+    enum code code = rule->kind == RULE_CONTROL && rule->remove ? derived_path(tree, entry, &path, why) : CODE_OK;
     derived_unpin(tree, entry);
+    if (path.length || code != CODE_OK)
+        return code == CODE_OK ? rule->remove(rule->context, path.data, why) : code;
     if (attributes.stream || attributes.mode & 0222)
         return failure_set(why, CODE_NOT_PERMITTED, "\"%s\" is part of the lab and stays", name);
     return CODE_OK;

@@ -25,6 +25,7 @@
 #include "catalog_space.h"
 #include "chunk_store.h"
 #include "logging.h"
+#include "secret.h"
 #include "timing.h"
 #include "tree_commit.h"
 #include "tree_compact.h"
@@ -289,15 +290,8 @@ static enum code step_nodes(struct tree *tree, struct failure *why)
 
 /* Chunks ----------------------------------------------------------------------------------------------------------- */
 
-/* What became of the chunk at one place of the pack that is being emptied. */
-struct moved {
-    bool known;
-    uint64_t offset; /* where it was */
-    struct catalog_chunk to;
-};
-
-/* What is to be done with a row's chunk: sealed anew where an older key of the space did it, else copied as it is. */
-static enum code place_of(struct tree *tree, const struct catalog_chunk *row, struct seal_place *place, bool *anew,
+/* Whether an older key of the space sealed a row's chunk; then *place is where it belongs. */
+static enum code place_of(struct tree *tree, const struct catalog_chunk *row, struct seal_place *place, bool *older,
                           struct failure *why)
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
@@ -306,61 +300,49 @@ static enum code place_of(struct tree *tree, const struct catalog_chunk *row, st
     enum code code = node_get(tree, row->inode, &node, why);
     if (code != CODE_OK)
         return code;
-    *anew = node->row.space == tree->reseal.space;
-    if (!*anew)
+    *older = node->row.space == tree->reseal.space;
+    if (!*older)
         return CODE_OK;
     code = space_find(tree, node->row.space, &space, why);
     if (code != CODE_OK)
         return code;
     *place = (struct seal_place){.space = space, .origin = node->row.origin, .index = row->index};
-    *anew = row->generation < space->generation;
+    *older = row->generation < space->generation;
     return CODE_OK;
 }
 
-static enum code put_anew(const struct seal_place *place, struct catalog_chunk *to, uint8_t *sealed,
-                          uint8_t *plain, struct failure *why)
+/* Opens the chunk of `row`, seals it anew and puts it into the growing pack; *to is what names it there. */
+static enum code put_anew(struct tree *tree, const struct catalog_chunk *row, const struct seal_place *place,
+                          struct catalog_chunk *to, struct failure *why)
 {
-    uint32_t length = to->bytes - AEAD_OVERHEAD;
-    enum code code = seal_open_chunk(place, to, sealed, plain, why);
-    if (code == CODE_OK)
-        code = seal_chunk(place, plain, length, sealed, to->nonce, why);
-    to->generation = place->space->generation;
-    return code;
-}
-
-/* Puts the chunk of `row` elsewhere; *to is the row that names it there. */
-static enum code put_elsewhere(struct tree *tree, const struct catalog_chunk *row, struct catalog_chunk *to,
-                               struct failure *why)
-{
-    struct seal_place place;
-    bool anew;
     if (row->bytes <= AEAD_OVERHEAD || row->bytes > TREE_CHUNK_BYTES + AEAD_OVERHEAD)
         return failure_set(why, CODE_CORRUPT, "a chunk has an impossible length (run: cytofs fsck)");
     SCOPE_FREE uint8_t *sealed = malloc(2 * (size_t)row->bytes);
     if (!sealed)
-        return failure_set(why, CODE_NO_MEMORY, "moving a chunk: no memory");
+        return failure_set(why, CODE_NO_MEMORY, "sealing a chunk anew: no memory");
+    uint8_t *plain = sealed + row->bytes;
     struct chunk_address address = {.pack = row->pack, .bytes = row->bytes, .offset = row->offset};
-    enum code code = place_of(tree, row, &place, &anew, why);
-    if (code == CODE_OK) {
-        pthread_rwlock_rdlock(&tree->packs_lock);
-        code = chunk_store_get(tree->chunks, &address, sealed, why);
-        pthread_rwlock_unlock(&tree->packs_lock);
-    }
+    pthread_rwlock_rdlock(&tree->packs_lock);
+    enum code code = chunk_store_get(tree->chunks, &address, sealed, why);
+    pthread_rwlock_unlock(&tree->packs_lock);
     *to = *row;
-    if (code == CODE_OK && anew)
-        code = put_anew(&place, to, sealed, sealed + row->bytes, why);
+    to->generation = place->space->generation;
+    if (code == CODE_OK)
+        code = seal_open_chunk(place, row, sealed, plain, why);
+    if (code == CODE_OK)
+        code = seal_chunk(place, plain, row->bytes - AEAD_OVERHEAD, sealed, to->nonce, why);
     if (code == CODE_OK)
         code = chunk_store_put(tree->chunks, sealed, row->bytes, &address, why);
+    secret_wipe(plain, row->bytes);
     to->pack = address.pack;
     to->offset = address.offset;
     return code;
 }
 
-/* Points a row to where its chunk is now, unless the file was written meanwhile. */
-static enum code move_row(struct tree *tree, const struct catalog_chunk *row, const struct catalog_chunk *to,
-                          struct failure *why)
+/* Points a row to where its chunk is now, unless the file was written meanwhile.  With the lock. */
+static enum code point_row(struct tree *tree, const struct catalog_chunk *row, const struct catalog_chunk *to,
+                           struct failure *why)
 {
-    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
     struct catalog_chunk now;
     struct node *node;
     enum code code = operation_begin(tree, why);
@@ -375,31 +357,64 @@ static enum code move_row(struct tree *tree, const struct catalog_chunk *row, co
         now.printed = now.printed && now.generation == to->generation; /* an older key's print finds nothing */
         now.generation = to->generation;
         memcpy(now.nonce, to->nonce, sizeof now.nonce);
+        now.printed = false; /* prints are the old key's */
         code = authentic_put_chunk(tree, node, &now, why);
     }
-    return operation_end(tree, code == CODE_NO_DATA ? CODE_OK : code, why);
+    return operation_end(tree, code == CODE_NO_DATA || code == CODE_NOT_FOUND ? CODE_OK : code, why);
 }
 
-/* Moves one row, and its chunk if no row before did. */
-static enum code move_chunk(struct tree *tree, const struct catalog_chunk *row, struct moved *moved,
-                            struct failure *why)
+/* The rows share one chunk.  From before it is put elsewhere until all of them name it there, no round takes its pack for
+ * dead. */
+static enum code reseal_chunk(struct tree *tree, const struct catalog_chunk *rows, size_t count,
+                              const struct seal_place *place, struct failure *why)
 {
-    if (!moved->known || moved->offset != row->offset) {
-        enum code code = put_elsewhere(tree, row, &moved->to, why);
-        if (code != CODE_OK)
-            return code;
-        moved->known = true;
-        moved->offset = row->offset;
-        tree->reseal.bytes += row->bytes;
-    }
-    return move_row(tree, row, &moved->to, why);
+    struct storing storing;
+    struct catalog_chunk to = {.pack = 0};
+    pthread_mutex_lock(&tree->lock);
+    storing_begin(tree, &storing);
+    pthread_mutex_unlock(&tree->lock);
+    enum code code = put_anew(tree, &rows[0], place, &to, why);
+    bool put = code == CODE_OK;
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
+    for (size_t i = 0; code == CODE_OK && i < count; i++)
+        code = point_row(tree, &rows[i], &to, why);
+    storing_end(tree, &storing, &to, put ? 1 : 0);
+    return code;
 }
 
-/* Empties some of the pack from tree->reseal.offset on; *left: there may be more.  A chunk that is damaged stays where it is,
- * and the rotation open. */
+/* Moves the chunk that the rows share out of the pack: sealed anew where an older key did it, else as it is. */
+static enum code move_chunk(struct tree *tree, const struct catalog_chunk *rows, size_t count, struct failure *why)
+{
+    struct seal_place place;
+    bool older;
+    enum code code = place_of(tree, &rows[0], &place, &older, why);
+    if (code == CODE_OK)
+        code = older ? reseal_chunk(tree, rows, count, &place, why) : compact_chunk(tree, &rows[0], why);
+    return code;
+}
+
+/* The chunks of some rows, in the order of their offsets.  One that is damaged stays where it is, and the rotation open. */
+static enum code move_chunks(struct tree *tree, const struct catalog_chunk *rows, size_t count, struct failure *why)
+{
+    enum code code = CODE_OK;
+    for (size_t i = 0, same; code == CODE_OK && i < count; i += same) {
+        for (same = 1; i + same < count && rows[i + same].offset == rows[i].offset;)
+            same++;
+        code = move_chunk(tree, rows + i, same, why);
+        tree->reseal.bytes += rows[i].bytes;
+        if (code == CODE_CORRUPT || code == CODE_NOT_FOUND || code == CODE_DENIED) {
+            logging_warning("a chunk in pack %u cannot be sealed anew and stays: %s", rows[i].pack, why->text);
+            tree->reseal.offset = rows[i].offset + 1;
+            tree->reseal.damaged++;
+            code = CODE_OK;
+        }
+    }
+    return code;
+}
+
+/* Empties some of the pack from tree->reseal.offset on; *left: there may be more. */
 static enum code empty_pack(struct tree *tree, bool *left, struct failure *why)
 {
-    struct moved moved = {.known = false};
     uint64_t before = tree->reseal.bytes;
     size_t count = 1;
     while (count && tree->reseal.bytes - before < STEP_BYTES) {
@@ -407,15 +422,8 @@ static enum code empty_pack(struct tree *tree, bool *left, struct failure *why)
         const struct catalog_chunk_range range = {
             .pack = tree->reseal.pack, .from = tree->reseal.offset, .to = INT64_MAX};
         enum code code = catalog_chunk_in_range(tree->catalog, &range, rows, CHUNK_ROWS, &count, why);
-        for (size_t i = 0; code == CODE_OK && i < count; i++) {
-            code = move_chunk(tree, &rows[i], &moved, why);
-            if (code == CODE_CORRUPT || code == CODE_NOT_FOUND || code == CODE_DENIED) {
-                logging_warning("a chunk in pack %u cannot be sealed anew and stays: %s", rows[i].pack, why->text);
-                tree->reseal.offset = rows[i].offset + 1;
-                tree->reseal.damaged++;
-                code = CODE_OK;
-            }
-        }
+        if (code == CODE_OK)
+            code = move_chunks(tree, rows, count, why);
         if (code != CODE_OK)
             return code;
     }
@@ -538,6 +546,7 @@ static enum code rotate_if_due(struct tree *tree, uint64_t number, bool *rotated
     if (code != CODE_OK || !*rotated)
         return code;
     tree->rotations++;
+    tree->keys_changed_in = commit_round_of_changes(tree);
     return share_rotate(tree, number, &space->roster, why);
 }
 

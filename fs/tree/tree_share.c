@@ -10,6 +10,7 @@
 
 #include "catalog_space.h"
 #include "member_key.h"
+#include "tree_commit.h"
 
 enum code share_self(struct tree *tree, struct reader *out, struct failure *why)
 {
@@ -118,8 +119,10 @@ enum code share_list_all(struct tree *tree, struct failure *why)
     return code == CODE_NO_DATA ? CODE_OK : code;
 }
 
-void share_forget_all(struct tree *tree)
+void share_changed(struct tree *tree)
 {
+    tree->rotations++;
+    tree->keys_changed_in = commit_round_of_changes(tree);
     while (tree->space_count)
         space_forget(tree, tree->spaces[tree->space_count - 1]->number);
 }

@@ -23,7 +23,7 @@ MUST_CHECK enum code share_list_all(struct tree *tree, struct failure *why);
 /* The tree's own member, as a reader. */
 MUST_CHECK enum code share_self(struct tree *tree, struct reader *out, struct failure *why);
 
-/* Forgets all spaces in memory: after an operation that changed some, or failed to. */
-void share_forget_all(struct tree *tree);
+/* After an operation that changed spaces, or failed to: forgets all of them in memory. */
+void share_changed(struct tree *tree);
 
 #endif

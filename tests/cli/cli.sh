@@ -12,7 +12,7 @@ mkdir -p "$HOME" "$lab" "$XDG_RUNTIME_DIR"
 
 fail() {
     echo "FAILED: $*" >&2
-    cat "$XDG_STATE_HOME"/cytofs/*.log 2>/dev/null | tail -n 40 >&2
+    cat "$XDG_STATE_HOME"/cytofs/*.log "$work"/*/.state/cytofs/*.log 2>/dev/null | tail -n 40 >&2
     exit 1
 }
 

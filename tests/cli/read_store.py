@@ -1,9 +1,12 @@
 """A second reader of stores, written from fs/store/FORMAT.md and fs/catalog/FORMAT.md alone: Python, sqlite3, `cryptography`.
 
 Usage: read_store.py STORE KEY-FILE PATH OUT
+       read_store.py STORE KEY-FILE --everything [--wraps-of OTHER-STORE]
 Copies the stored files, folders and symbolic links below PATH of the lab's tree to the new folder OUT and prints one
 line `path name=value` for each extended attribute. $CYTOFS_PASSPHRASE opens a protected key file. Whatever does not
-open, or not to the place where it lies, is an exception. Exit status 77 where `cryptography` is missing.
+open, or not to the place where it lies, is an exception.
+--everything tries all keys that the key file gives (of another copy of the store too) on all names, attributes and records of
+packs, dead ones too, and prints whatever opens. Exit status 77 where `cryptography` is missing.
 """
 import os
 import pathlib
@@ -13,6 +16,7 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "unit" / "crypto"))
 import oracle  # exits with 77 without `cryptography`
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 CHUNK_BYTES = 131072
@@ -21,6 +25,11 @@ ROOT, FILE, FOLDER, LINK = 1, 0, 1, 2
 
 def place(label, *numbers):
     return label + struct.pack("<%dQ" % len(numbers), *numbers)
+
+
+def chunk_place(space, generation, origin, index):
+    """Chunks of format 1, which have generation 0, were bound to their place in a file too."""
+    return b"C" + space.id + (struct.pack("<QQ", origin, index) if generation == 0 else b"")
 
 
 def open_siv(key, associated, sealed):
@@ -51,6 +60,29 @@ class Space:
         return int.from_bytes(self.proof(message), "little")
 
 
+def newest_first(keys):
+    return [keys[generation] for generation in sorted(keys, reverse=True)]
+
+
+def open_any_siv(keys, associated, sealed):
+    """With the keys of one generation after the other: what was sealed before a rotation may not be sealed anew yet."""
+    for space in newest_first(keys):
+        try:
+            return open_siv(space.names, associated, sealed)
+        except AssertionError:
+            pass
+    raise AssertionError("a sealed text does not open")
+
+
+def open_any_xattr(keys, associated, sealed):
+    for space in newest_first(keys):
+        try:
+            return oracle.open_sealed(space.xattrs, associated, sealed)
+        except InvalidTag:
+            pass
+    raise InvalidTag
+
+
 class Store:
     def __init__(self, folder, key_file):
         self.folder = pathlib.Path(folder)
@@ -66,17 +98,25 @@ class Store:
         return self.catalog.execute(statement, values).fetchone()
 
     def open_spaces(self, key_file):
+        """self.spaces[number][generation]"""
         member_id = bytes.fromhex(key_file.split(b"\n")[1].split()[1].decode())
         private = oracle.key_file(os.environ.get("CYTOFS_PASSPHRASE", "").encode(), key_file)
         wraps = self.catalog.execute(
-            "SELECT space, spaces.id, spaces.generation, sender.id, sender.public_key, wrapped FROM spaces"
-            " JOIN wraps USING(space, generation) JOIN members AS recipient ON recipient.member = wraps.member"
+            "SELECT space, spaces.id, wraps.generation, sender.id, sender.public_key, wrapped FROM spaces"
+            " JOIN wraps USING(space) JOIN members AS recipient ON recipient.member = wraps.member"
             " JOIN members AS sender ON sender.member = wraps.sender WHERE recipient.id = ?", (member_id,))
         self.spaces = {}
         for number, space_id, generation, sender, sender_public, wrapped in wraps:
             key = oracle.keywrap(self.id, space_id, struct.pack(">I", generation), member_id, private, sender,
                                  sender_public, wrapped)
-            self.spaces[number] = Space(space_id, key)
+            self.spaces.setdefault(number, {})[generation] = Space(space_id, key)
+
+    def readers(self, number):
+        """The text of the list of who may read the space."""
+        space_id, generation, shared, sealed = self.row(
+            "SELECT id, generation, shared, readers FROM spaces WHERE space = ?", number)
+        associated = b"R" + space_id + struct.pack("<IB", generation, shared)
+        return oracle.open_sealed(self.spaces[number][generation].xattrs, associated, sealed)
 
     def rows(self, statement, *values):
         return self.catalog.execute(statement, values).fetchall()
@@ -136,10 +176,10 @@ class Store:
         return kind, self.spaces[space], size, origin
 
     def entries(self, folder):
-        kind, space, _, origin = self.node(folder)
+        kind, keys, _, origin = self.node(folder)
         assert kind == FOLDER
         for sealed, inode in self.catalog.execute("SELECT name, inode FROM names WHERE parent = ?", (folder,)):
-            yield open_siv(space.names, place(b"N", origin), sealed), inode
+            yield open_any_siv(keys, place(b"N", origin), sealed), inode
 
     def find(self, path):
         inode = ROOT
@@ -155,29 +195,66 @@ class Store:
         return data[offset + 24:offset + 24 + count]
 
     def contents(self, inode):
-        _, space, size, origin = self.node(inode)
+        _, keys, size, origin = self.node(inode)
         text = bytearray(size)
         for index, pack, offset, count, nonce, generation in self.catalog.execute(
                 "SELECT idx, pack, offset, bytes, nonce, generation FROM chunks WHERE inode = ?", (inode,)):
+            space = keys[max(generation, 1)]
             sealed = self.chunk(pack, offset, count)
             assert sealed[:12] == nonce
-            associated = b"C" + space.id + (struct.pack("<QQ", origin, index) if generation == 0 else b"")
-            plain = oracle.open_sealed(space.contents, associated, sealed)
+            plain = oracle.open_sealed(space.contents, chunk_place(space, generation, origin, index), sealed)
             assert index * CHUNK_BYTES + len(plain) <= size and len(plain) <= CHUNK_BYTES
             text[index * CHUNK_BYTES:index * CHUNK_BYTES + len(plain)] = plain
         return bytes(text)
 
     def target(self, inode):
-        _, space, _, origin = self.node(inode)
+        _, keys, _, origin = self.node(inode)
         sealed, = self.row("SELECT value FROM attributes WHERE inode = ? AND name = x''", inode)
-        return open_siv(space.names, place(b"T", origin), sealed)
+        return open_any_siv(keys, place(b"T", origin), sealed)
 
     def attributes(self, inode):
-        _, space, _, origin = self.node(inode)
+        _, keys, _, origin = self.node(inode)
         for name, value in self.catalog.execute(
                 "SELECT name, value FROM attributes WHERE inode = ? AND name != x''", (inode,)):
-            yield (open_siv(space.names, place(b"A", origin), name),
-                   oracle.open_sealed(space.xattrs, place(b"V", origin) + name, value))
+            yield (open_any_siv(keys, place(b"A", origin), name),
+                   open_any_xattr(keys, place(b"V", origin) + name, value))
+
+    def records(self):
+        """Every record of every pack, whether something names it or not."""
+        for path in sorted((self.folder / "packs").glob("*.pack")):
+            data = path.read_bytes()
+            offset = 64
+            while data[offset:offset + 4] == b"cyrc":
+                count, = struct.unpack("<I", data[offset + 4:offset + 8])
+                yield data[offset + 24:offset + 24 + count]
+                offset += 24 + count
+
+
+def everything(store, spaces):
+    """Whatever one of the spaces' keys opens, wherever it lies."""
+    places = [(b"N", "SELECT parent, name FROM names"), (b"T", "SELECT inode, value FROM attributes WHERE name = x''"),
+              (b"A", "SELECT inode, name FROM attributes WHERE name != x''")]
+    origins = dict(store.catalog.execute("SELECT inode, origin FROM inodes"))
+    chunk_places = store.catalog.execute(
+        "SELECT DISTINCT chunks.generation, origin, idx FROM chunks JOIN inodes USING(inode)").fetchall()
+    for space in spaces:
+        for label, statement in places:
+            for inode, sealed in store.catalog.execute(statement):
+                try:
+                    yield open_siv(space.names, place(label, origins[inode]), sealed)
+                except (AssertionError, KeyError):
+                    pass
+        for inode, name, value in store.catalog.execute("SELECT inode, name, value FROM attributes WHERE name != x''"):
+            try:
+                yield oracle.open_sealed(space.xattrs, place(b"V", origins[inode]) + name, value)
+            except (InvalidTag, KeyError):
+                pass
+        for sealed in store.records():
+            for associated in {chunk_place(space, *where) for where in chunk_places}:
+                try:
+                    yield oracle.open_sealed(space.contents, associated, sealed)
+                except InvalidTag:
+                    pass
 
 
 def copy(store, inode, out):
@@ -196,4 +273,9 @@ def copy(store, inode, out):
 
 if __name__ == "__main__":
     opened = Store(sys.argv[1], sys.argv[2])
-    copy(opened, opened.find(sys.argv[3]), pathlib.Path(sys.argv[4]))
+    if sys.argv[3] == "--everything":
+        copies = [opened] + [Store(folder, sys.argv[2]) for folder in sys.argv[5:]]
+        for found in everything(opened, [space for store in copies for keys in store.spaces.values() for space in keys.values()]):
+            sys.stdout.buffer.write(found + b"\n")
+    else:
+        copy(opened, opened.find(sys.argv[3]), pathlib.Path(sys.argv[4]))

@@ -182,6 +182,14 @@ void crash_run_begin_here(struct crash_run *run)
     run->from = run->record.count;
 }
 
+void crash_run_make(struct crash_run *run)
+{
+    struct lab_store_made made = {0};
+    const struct lab_store_plan plan = {.path = run->store, .member = "ada", .key = run->key};
+    crash_run_need(run, lab_store_create(&plan, &made, &run->why), "making the lab");
+    buffer_free(&made.key_path);
+}
+
 void crash_run_open(struct crash_run *run)
 {
     crash_run_need(run, lab_store_open(run->store, &(struct lab_store_options){.key = run->key}, &run->lab, &run->why), "opening the lab");

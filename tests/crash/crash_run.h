@@ -71,6 +71,7 @@ void crash_run_kept(size_t claim);
 /* Moments from now on are looked at; before it, none. */
 void crash_run_begin_here(struct crash_run *run);
 
+void crash_run_make(struct crash_run *run); /* the store, with its first member */
 void crash_run_open(struct crash_run *run);
 void crash_run_close(struct crash_run *run);
 

@@ -598,8 +598,7 @@ static void a_long_log(struct crash_run *run)
 
 static void init(struct crash_run *run)
 {
-    SCOPE_BUFFER key = {0};
-    crash_run_need(run, lab_store_create(run->store, "ada", run->key, NULL, &key, &run->why), "making the lab");
+    crash_run_make(run);
     crash_run_open(run);
     save(run, "experiments/first", 1000, 1, true);
     crash_run_close(run);

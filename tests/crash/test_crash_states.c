@@ -124,10 +124,9 @@ static void leave_as_killed(struct crash_run *run)
 
 static void prepare(const struct crash_workload *workload, struct crash_run *run)
 {
-    SCOPE_BUFFER key = {0};
     if (!workload->prepare)
         return;
-    crash_run_need(run, lab_store_create(run->store, "ada", run->key, NULL, &key, &run->why), "making the lab");
+    crash_run_make(run);
     crash_run_open(run);
     workload->prepare(run);
     if (workload->left_open)
@@ -291,13 +290,14 @@ static void make_again(const struct crash_window *window, const char *store, con
                        struct buffer *wrong)
 {
     struct failure why;
-    SCOPE_BUFFER made = {0};
+    struct lab_store_made made = {0};
     char another[112]; /* a key is never overwritten */
     snprintf(another, sizeof another, "%s.again", key);
     if (window->newest > 0)
         buffer_printf(wrong, "does not open: %s", refused->text);
-    else if (lab_store_create(store, "ada", another, NULL, &made, &why) != CODE_OK)
+    else if (lab_store_create(&(struct lab_store_plan){.path = store, .member = "ada", .key = another}, &made, &why) != CODE_OK)
         buffer_printf(wrong, "neither opens (%s) nor can it be made again (%s)", refused->text, why.text);
+    buffer_free(&made.key_path);
 }
 
 static void look(struct replay *replay, const struct crash_window *window, struct buffer *wrong)

@@ -445,14 +445,15 @@ static bool make_store(struct kills *kills, const char *folder)
 {
     struct failure why;
     struct lab_store lab;
-    SCOPE_BUFFER key = {0};
+    struct lab_store_made made = {0};
     snprintf(kills->folder, sizeof kills->folder, "%.40s/kills-%d", folder, (int)getpid());
     snprintf(kills->store, sizeof kills->store, "%s/store", kills->folder);
     snprintf(kills->key, sizeof kills->key, "%s/member.key", kills->folder);
     snprintf(kills->mountpoint, sizeof kills->mountpoint, "%s/lab", kills->folder);
     enum code code = file_make_folders(kills->mountpoint, &why);
     if (code == CODE_OK)
-        code = lab_store_create(kills->store, "ada", kills->key, NULL, &key, &why);
+        code = lab_store_create(&(struct lab_store_plan){.path = kills->store, .member = "ada", .key = kills->key}, &made, &why);
+    buffer_free(&made.key_path);
     if (code == CODE_OK)
         code = lab_store_open(kills->store, &(struct lab_store_options){.key = kills->key}, &lab, &why);
     if (code == CODE_OK)

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "lab_view.h"
+#include "member_view.h"
 #include "logging.h"
 #include "mount_store.h"
 #include "session.h"
@@ -54,6 +55,8 @@ static enum code open_tree(struct server *server, const char *folder, FILE *log,
         code = test_rules_add(&server->rules, server->store.tree, log, why);
     if (code == CODE_OK)
         code = lab_view_add(server->store.tree, why);
+    if (code == CODE_OK)
+        code = member_view_add(server->store.tree, why);
     return code;
 }
 

@@ -10,6 +10,7 @@
 #include "chunk_store_fault.h"
 #include "chunk_store_memory.h"
 #include "lab_view.h"
+#include "member_view.h"
 #include "timing.h"
 #include "tree.h"
 
@@ -28,6 +29,7 @@ int session_fixture_setup(void **state)
     assert_code_ok(tree_open(&options, &fixture->tree, &why), why);
     assert_code_ok(test_rules_add(&fixture->rules, fixture->tree, NULL, &why), why);
     assert_code_ok(lab_view_add(fixture->tree, &why), why);
+    assert_code_ok(member_view_add(fixture->tree, &why), why);
     assert_true(fuse_client_start(&fixture->client, fixture->tree, WORKERS));
     *state = fixture;
     return 0;

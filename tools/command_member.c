@@ -1,0 +1,140 @@
+/* cytofs member: one's own key and card; the members of a lab. */
+#include <stdio.h>
+#include <string.h>
+
+#include "buffer.h"
+#include "commands.h"
+#include "file.h"
+#include "key_location.h"
+#include "lab_members.h"
+#include "lab_store.h"
+#include "member_card.h"
+#include "member_key_file.h"
+#include "passphrase.h"
+
+const char command_member_details[] =
+    "member key [CARD]              make your key on this computer, and the card to hand over (default: member.card)\n"
+    "member show CARD               whose card that is, and its fingerprint\n"
+    "member add STORE|LAB CARD      add somebody by the card; compare the fingerprint by voice first\n"
+    "member list STORE|LAB          who is a member\n"
+    "member remove STORE|LAB NAME   remove somebody: what both could read gets new keys for those who stay\n\n"
+    "In a mounted lab: cp bob.card lab/members/bob, cat lab/members/bob, rm lab/members/bob. A lab on a disk that both can reach is\n"
+    "opened by one at a time. The private part of a key never leaves the computer where it was made.";
+
+struct member_options {
+    const char *key, *name, *fingerprint;
+    bool protect;
+};
+
+static void print_card(const struct member_card *card)
+{
+    char fingerprint[MEMBER_KEY_FINGERPRINT_BYTES];
+    member_key_fingerprint(&card->public, fingerprint);
+    printf("name         %s\nfingerprint  %s\n", card->name, fingerprint);
+}
+
+static enum code make_key(const struct member_options *options, const char *card_path, struct failure *why)
+{
+    SCOPE_BUFFER path = {0};
+    struct member_key *key = NULL;
+    struct member_card card = {0};
+    char passphrase[PASSPHRASE_BYTES_MAX] = "", text[MEMBER_CARD_BYTES_MAX];
+    const char *name = options->name ? options->name : lab_store_login_name();
+    enum code code = member_card_check_name(name, why);
+    if (code == CODE_OK && file_exists(card_path))
+        code = failure_set(why, CODE_EXISTS, "%s: is there already: name another file", card_path);
+    if (code == CODE_OK)
+        code = key_location_of_member(options->key, &path, why);
+    if (code == CODE_OK && options->protect)
+        code = passphrase_ask("new passphrase", true, passphrase, why);
+    if (code == CODE_OK)
+        code = member_key_generate(&key, why);
+    if (code == CODE_OK)
+        code = member_key_file_save(buffer_text(&path), key, passphrase, why);
+    passphrase_wipe(passphrase);
+    if (code == CODE_OK) {
+        card.public = *member_key_public(key);
+        strcpy(card.name, name);
+        code = file_replace(card_path, text, member_card_write(&card, text), why);
+    }
+    member_key_destroy(key);
+    if (code != CODE_OK)
+        return code;
+    printf("your key: %s (back it up)\nyour card: %s: give it to a member of the lab, and compare this by voice:\n",
+           buffer_text(&path), card_path);
+    print_card(&card);
+    return CODE_OK;
+}
+
+static enum code read_card(const char *path, struct buffer *text, struct member_card *card, struct failure *why)
+{
+    enum code code = file_read(path, MEMBER_CARD_BYTES_MAX, text, why);
+    if (code == CODE_OK)
+        code = member_card_parse(buffer_text(text), text->length, card, why);
+    return code == CODE_OK ? code : failure_wrap(why, code, "%s", path);
+}
+
+static int add(const struct lab_members_place *place, const struct member_options *options, const char *path)
+{
+    SCOPE_BUFFER text = {0};
+    struct member_card card;
+    struct failure why;
+    char fingerprint[MEMBER_KEY_FINGERPRINT_BYTES];
+    enum code code = read_card(path, &text, &card, &why);
+    if (code != CODE_OK)
+        return command_fail(place->command, &why);
+    member_key_fingerprint(&card.public, fingerprint);
+    if (options->fingerprint && strcmp(options->fingerprint, fingerprint) != 0) {
+        failure_set(&why, CODE_DENIED, "%s: its fingerprint is %s, not the one that you gave: somebody may have swapped it", path,
+                    fingerprint);
+        return command_fail(place->command, &why);
+    }
+    if (options->name)
+        snprintf(card.name, sizeof card.name, "%s", options->name);
+    int status = lab_members_add(place, options->name ? options->name : card.name, buffer_text(&text), text.length);
+    if (status == EXIT_DONE)
+        print_card(&card);
+    return status;
+}
+
+static int show(const struct command *command, const char *path)
+{
+    SCOPE_BUFFER text = {0};
+    struct member_card card;
+    struct failure why;
+    if (read_card(path, &text, &card, &why) != CODE_OK)
+        return command_fail(command, &why);
+    print_card(&card);
+    return EXIT_DONE;
+}
+
+int command_member(const struct command *command, int argc, char **argv)
+{
+    struct member_options member = {0};
+    const struct command_option options[] = {
+        {"name", 'n', OPTION_TEXT, &member.name, "NAME", "the member's name (default: the login name; for add: the card's)", 0, 0},
+        {"fingerprint", 'f', OPTION_TEXT, &member.fingerprint, "TEXT", "add only if the card has this one", 0, 0},
+        {"key", 'k', OPTION_TEXT, &member.key, "FILE", "your key", 0, 0},
+        {"passphrase", 'p', OPTION_FLAG, &member.protect, NULL, "key: ask for a passphrase that protects it", 0, 0},
+        {0},
+    };
+    struct command_arguments arguments;
+    struct failure why;
+    int status = command_parse(command, argc, argv, options, 1, 3, &arguments);
+    if (status != -1)
+        return status;
+    const char *verb = arguments.positional[0], *first = arguments.positional[1], *second = arguments.positional[2];
+    const struct lab_members_place place = {command, first, member.key};
+    if (strcmp(verb, "key") == 0 && arguments.count <= 2)
+        return make_key(&member, arguments.count == 2 ? first : "member.card", &why) == CODE_OK ? EXIT_DONE
+                                                                                             : command_fail(command, &why);
+    if (strcmp(verb, "show") == 0 && arguments.count == 2)
+        return show(command, first);
+    if (strcmp(verb, "add") == 0 && arguments.count == 3)
+        return add(&place, &member, second);
+    if (strcmp(verb, "list") == 0 && arguments.count == 2)
+        return lab_members_list(&place);
+    if (strcmp(verb, "remove") == 0 && arguments.count == 3)
+        return lab_members_remove(&place, second);
+    return command_usage(command, "it needs one of: key [CARD], show CARD, add STORE|LAB CARD, list STORE|LAB, remove STORE|LAB NAME");
+}

@@ -1,0 +1,199 @@
+/* Members and sharing: see lab_members.h.  What a mounted lab's server refuses is told by the newest line of lab/last-error. */
+#include "lab_members.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "buffer.h"
+#include "file.h"
+#include "lab_store.h"
+#include "member_card.h"
+#include "member_view.h"
+#include "progress_bar.h"
+#include "scope.h"
+#include "tree_members.h"
+
+#define TEXT_BYTES_MAX ((size_t)1 << 20)
+#define POLL_US        200000
+
+static bool is_mounted(const struct lab_members_place *place)
+{
+    SCOPE_FREE char *members = file_join(place->path, "lab/members");
+    SCOPE_FREE char *queue = file_join(place->path, "jobs/queue");
+    return members && queue && file_is_folder(members) && file_exists(queue);
+}
+
+/* A space is also named by its path: datasets/cells, /lab/datasets/cells/, home/ada. */
+static void name_space(const char *given, char name[TREE_NAME_MAX + 16])
+{
+    size_t length = strlen(given);
+    while (length && given[length - 1] == '/')
+        length--;
+    size_t start = length;
+    while (start && given[start - 1] != '/')
+        start--;
+    size_t above = start ? start - 1 : 0;
+    bool home = start && above >= 4 && memcmp(given + above - 4, "home", 4) == 0 && (above == 4 || given[above - 5] == '/');
+    snprintf(name, TREE_NAME_MAX + 16, "%s%.*s", home ? "home-" : "", (int)(length - start), given + start);
+}
+
+/* Mounted ---------------------------------------------------------------------------------------------------------- */
+
+static int refuse_mounted(const struct lab_members_place *place, const char *path, int error)
+{
+    SCOPE_BUFFER text = {0};
+    struct failure why;
+    SCOPE_FREE char *last = file_join(place->path, "lab/last-error");
+    failure_set_errno(&why, error, "%s", path);
+    if (last && file_read(last, TEXT_BYTES_MAX, &text, NULL) == CODE_OK && text.length > 21)
+        failure_set(&why, why.code, "%.*s", (int)strcspn(text.data + 21, "\n"), text.data + 21); /* behind the time */
+    return command_fail(place->command, &why);
+}
+
+static int write_file(const struct lab_members_place *place, const char *folder, const char *name, const char *text,
+                      size_t count)
+{
+    SCOPE_FREE char *above = file_join(place->path, folder);
+    SCOPE_FREE char *path = above ? file_join(above, name) : NULL;
+    SCOPE_CLOSE int fd = path ? open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644) : -1;
+    if (fd < 0 || write(fd, text, count) != (ssize_t)count)
+        return refuse_mounted(place, path ? path : name, errno);
+    return EXIT_DONE;
+}
+
+static int print_folder(const struct lab_members_place *place)
+{
+    struct file_names names;
+    struct failure why;
+    SCOPE_FREE char *folder = file_join(place->path, "lab/members");
+    if (!folder || file_list(folder, 1 << 16, &names, &why) != CODE_OK)
+        return command_fail(place->command, &why);
+    for (size_t i = 0; i < names.count; i++) {
+        SCOPE_BUFFER text = {0};
+        SCOPE_FREE char *path = file_join(folder, names.names[i]);
+        if (path && file_read(path, TEXT_BYTES_MAX, &text, NULL) == CODE_OK)
+            printf("%s%s", i ? "\n" : "", buffer_text(&text));
+    }
+    file_names_free(&names);
+    return EXIT_DONE;
+}
+
+static int wait_mounted(const struct lab_members_place *place, const char *space)
+{
+    struct failure why;
+    SCOPE_FREE char *folder = file_join(place->path, "lab/spaces");
+    SCOPE_FREE char *path = folder ? file_join(folder, space) : NULL;
+    for (;;) {
+        SCOPE_BUFFER text = {0};
+        if (!path || file_read(path, TEXT_BYTES_MAX, &text, &why) != CODE_OK)
+            return command_fail(place->command, &why);
+        if (!strstr(buffer_text(&text), "\nrotation "))
+            return EXIT_DONE;
+        usleep(POLL_US);
+    }
+}
+
+/* A store ---------------------------------------------------------------------------------------------------------- */
+
+typedef enum code with_tree(struct tree *tree, const void *argument, struct failure *why);
+
+static int open_and(const struct lab_members_place *place, with_tree *act, const void *argument)
+{
+    struct failure why;
+    struct lab_store store;
+    if (lab_store_open(place->path, &(struct lab_store_options){.key = place->key}, &store, &why) != CODE_OK)
+        return command_fail(place->command, &why);
+    enum code code = act(store.tree, argument, &why);
+    lab_store_close(&store);
+    return code == CODE_OK ? EXIT_DONE : command_fail(place->command, &why);
+}
+
+static enum code add(struct tree *tree, const void *argument, struct failure *why)
+{
+    return members_add(tree, argument, why);
+}
+
+static enum code remove_one(struct tree *tree, const void *argument, struct failure *why)
+{
+    return members_remove(tree, argument, why);
+}
+
+static void print_member(void *context, const char *name)
+{
+    SCOPE_BUFFER text = {0};
+    if (members_describe(context, name, &text, NULL) == CODE_OK)
+        printf("%s\n", buffer_text(&text));
+}
+
+static enum code list(struct tree *tree, const void *argument, struct failure *why)
+{
+    (void)argument;
+    (void)why;
+    members_list(tree, print_member, tree);
+    return CODE_OK;
+}
+
+struct space_change {
+    const char *space, *text;
+    bool wait;
+};
+
+/* What an older key sealed is sealed anew while the tree is open. */
+static enum code wait_open(struct tree *tree, const char *space, struct failure *why)
+{
+    for (;;) {
+        SCOPE_BUFFER text = {0};
+        enum code code = members_describe_space(tree, space, &text, why);
+        if (code != CODE_OK || !strstr(buffer_text(&text), "\nrotation "))
+            return code;
+        usleep(POLL_US);
+    }
+}
+
+static enum code change_space(struct tree *tree, const void *argument, struct failure *why)
+{
+    const struct space_change *change = argument;
+    enum code code = member_view_command(tree, change->space, change->text, strlen(change->text), why);
+    return code == CODE_OK && change->wait ? wait_open(tree, change->space, why) : code;
+}
+
+/* Either ----------------------------------------------------------------------------------------------------------- */
+
+int lab_members_add(const struct lab_members_place *place, const char *name, const char *card, size_t count)
+{
+    struct member_card parsed;
+    struct failure why;
+    if (member_card_parse(card, count, &parsed, &why) != CODE_OK || member_card_check_name(name, &why) != CODE_OK)
+        return command_fail(place->command, &why);
+    if (is_mounted(place))
+        return write_file(place, "lab/members", name, card, count);
+    strcpy(parsed.name, name);
+    return open_and(place, add, &parsed);
+}
+
+int lab_members_remove(const struct lab_members_place *place, const char *name)
+{
+    if (!is_mounted(place))
+        return open_and(place, remove_one, name);
+    SCOPE_FREE char *folder = file_join(place->path, "lab/members");
+    SCOPE_FREE char *path = folder ? file_join(folder, name) : NULL;
+    return path && unlink(path) == 0 ? EXIT_DONE : refuse_mounted(place, path ? path : name, errno);
+}
+
+int lab_members_list(const struct lab_members_place *place)
+{
+    return is_mounted(place) ? print_folder(place) : open_and(place, list, NULL);
+}
+
+int lab_members_change_space(const struct lab_members_place *place, const char *space, const char *text, bool wait)
+{
+    char name[TREE_NAME_MAX + 16];
+    name_space(space, name);
+    if (!is_mounted(place))
+        return open_and(place, change_space, &(struct space_change){name, text, wait});
+    int status = write_file(place, "lab/spaces", name, text, strlen(text));
+    return status == EXIT_DONE && wait ? wait_mounted(place, name) : status;
+}

@@ -1,0 +1,21 @@
+/* Members and sharing for the commands: in a mounted lab by its files, in a store that is not in use by opening it. */
+#ifndef CYTOFS_LAB_MEMBERS_H
+#define CYTOFS_LAB_MEMBERS_H
+
+#include "command.h"
+
+/* The command with its LAB or STORE, and the key for a store (NULL: the default place). */
+struct lab_members_place {
+    const struct command *command;
+    const char *path, *key;
+};
+
+/* Each returns the exit status, having told what went wrong. */
+int lab_members_add(const struct lab_members_place *place, const char *name, const char *card, size_t count);
+int lab_members_remove(const struct lab_members_place *place, const char *name);
+int lab_members_list(const struct lab_members_place *place);
+
+/* `text` is what is written into lab/spaces/<space>; with wait, until the rotation that it causes is over. */
+int lab_members_change_space(const struct lab_members_place *place, const char *space, const char *text, bool wait);
+
+#endif
