@@ -70,6 +70,7 @@ static int scrub_store(const struct command *command, const char *path, uint64_t
     bool format_mended = false;
     if (!look_only && scrub_mend_format(path, &format_mended, &why) != CODE_OK)
         return command_fail(command, &why);
+    bool lists_mended = !scrub_lists_are_sound(path);
     if (open_store_open(path, &store, &why) != CODE_OK)
         return command_fail(command, &why);
     if (json)
@@ -85,11 +86,13 @@ static int scrub_store(const struct command *command, const char *path, uint64_t
                                           .context = &run};
     if (format_mended)
         print_finding(&run, &(struct scrub_finding){SCRUB_MENDED, "FORMAT: was damaged: written anew from the packs"});
+    if (lists_mended)
+        print_finding(&run, &(struct scrub_finding){SCRUB_MENDED, "mirrors, or its copy: was damaged: written anew from the other"});
     progress_bar_start(&run.bar);
     enum code code = scrub_run(&options, &summary, &why);
     progress_bar_end(&run.bar);
-    summary.damages += format_mended;
-    summary.mended += format_mended;
+    summary.damages += (uint64_t)format_mended + lists_mended;
+    summary.mended += (uint64_t)format_mended + lists_mended;
     if (code == CODE_OK && !store.catalog) {
         print_finding(&run, &(struct scrub_finding){SCRUB_DAMAGED, store.catalog_why.text});
         summary.damages++;

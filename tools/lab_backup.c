@@ -14,6 +14,7 @@
 #include "file.h"
 #include "lab_store.h"
 #include "lab_task.h"
+#include "mirror_set.h"
 #include "scope.h"
 #include "store_folder.h"
 
@@ -125,8 +126,9 @@ static enum code save(const struct lab_backup *backup, const struct order *order
                       struct failure *why)
 {
     struct tree *tree = backup->store->tree;
-    const struct backup_source source = {.id = *store_folder_id(backup->store->folder),
-                                         .folder = store_folder_path(backup->store->folder),
+    struct mirror_set *mirrors = backup->store->mirrors;
+    const struct backup_source source = {.id = *mirror_set_id(mirrors),
+                                         .folder = mirror_set_path(mirrors, mirror_set_leader(mirrors)),
                                          .chunks = backup->store->chunks,
                                          .save_catalog = save_catalog,
                                          .context = tree};

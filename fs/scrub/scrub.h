@@ -52,9 +52,13 @@ struct scrub_summary {
 /* CODE_OK also where damage was found; CODE_INTERRUPTED: it was stopped. */
 MUST_CHECK enum code scrub_run(const struct scrub_options *options, struct scrub_summary *out, struct failure *why);
 
-/* A FORMAT file, or both lists of mirrors, whose damage keeps the store at `path` from being opened are written anew from a mirror,
- * or FORMAT from what each pack repeats of it.  *mended: one was.  Nobody else uses the store. */
+/* A FORMAT file whose damage keeps the store at `path` from being opened is written anew from what each pack repeats of it.
+ * *mended: it was.  Nobody else uses the store. */
 MUST_CHECK enum code scrub_mend_format(const char *path, bool *mended, struct failure *why);
+
+/* Whether the lists of mirrors in a folder, as far as it has them, are sound: one that is not is written anew from the other when
+ * the store is opened. */
+bool scrub_lists_are_sound(const char *path);
 
 /* "12 MB looked at ..., 3 places damaged, 2 of them mended". */
 void scrub_describe(const struct scrub_summary *summary, struct buffer *out);

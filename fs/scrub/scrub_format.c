@@ -1,11 +1,12 @@
-/* What keeps a store from being opened at all: its FORMAT file, which every pack's header repeats, and both copies of its list of
- * mirrors, which is a mirror's to tell, and which a person has to name then (scrub.h: scrub_mend_format). */
+/* What opening a store depends on: its FORMAT file, which every pack's header repeats, and its list of mirrors, of which there are
+ * two copies (scrub.h). */
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "buffer.h"
 #include "file.h"
+#include "mirror_file.h"
 #include "pack_format.h"
 #include "scope.h"
 #include "scrub.h"
@@ -48,6 +49,23 @@ static enum code find_id(const char *packs, struct store_id *id, struct failure 
     if (code == CODE_OK && found == 0)
         code = failure_set(why, CODE_NOT_FOUND, "%s: no pack has a sound header", packs);
     return code;
+}
+
+bool scrub_lists_are_sound(const char *path)
+{
+    for (const char *const *name = mirror_file_names; *name; name++) {
+        SCOPE_FREE char *list = file_join(path, *name);
+        SCOPE_BUFFER text = {0};
+        struct mirror_file file = {0};
+        if (!list || !file_exists(list))
+            continue;
+        bool sound = file_read(list, MIRROR_FILE_BYTES_MAX, &text, NULL) == CODE_OK &&
+                     mirror_file_parse(buffer_text(&text), text.length, &file, NULL) == CODE_OK;
+        mirror_file_free(&file);
+        if (!sound)
+            return false;
+    }
+    return true;
 }
 
 enum code scrub_mend_format(const char *path, bool *mended, struct failure *why)

@@ -41,6 +41,7 @@
 #include "timing.h"
 
 #define FORMAT_FILE "FORMAT"
+#define RETIRED_MAX 64 /* folders that came back, or were removed, in one use of the store */
 
 struct side {
     char *path; /* absolute */
@@ -52,10 +53,13 @@ struct side {
 };
 
 struct mirror_set {
+    struct store_id id; /* the store's; set when it is opened */
     pthread_mutex_t lock;
     _Atomic size_t count;
     struct side sides[MIRROR_SIDES_MAX];
     struct mirror_file record; /* its members are made from the sides when it is written */
+    struct store_folder *retired[RETIRED_MAX]; /* unlocked; kept because somebody may still look at their paths */
+    size_t retired_count;
     bool recorded;             /* the store has a list of mirrors */
     bool read_only;
     atomic_bool unsettled;
@@ -221,6 +225,8 @@ static void release(struct mirror_set *set)
         store_folder_close(set->sides[side].folder);
         free(set->sides[side].path);
     }
+    for (size_t i = 0; i < set->retired_count; i++)
+        store_folder_close(set->retired[i]);
     pthread_mutex_destroy(&set->lock);
     free(set);
 }
@@ -244,6 +250,7 @@ static enum code add_named(struct mirror_set *set, struct store_folder *folder, 
     if (code != CODE_OK)
         return code;
     set->count = 1;
+    set->id = *store_folder_id(folder);
     side->folder = folder;
     set_state(side, MIRROR_CURRENT, "");
     return CODE_OK;
@@ -254,18 +261,32 @@ static bool same_id(const struct mirror_tag *a, const struct mirror_tag *b)
     return memcmp(a, b, sizeof *a) == 0;
 }
 
+/* Whether the path leads to a folder that is a side already: somebody has moved one to where another was. */
+static bool is_taken(const struct mirror_set *set, size_t index)
+{
+    SCOPE_FREE char *full = realpath(set->sides[index].path, NULL);
+    for (size_t side = 0; full && side < index; side++)
+        if (strcmp(full, set->sides[side].path) == 0)
+            return true;
+    return false;
+}
+
 /* Opens a mirror; one that is not there, or is something else by now, is a side without a folder. */
 static enum code open_mirror(struct mirror_set *set, size_t index, struct findings *found, struct failure *why)
 {
     struct side *side = &set->sides[index];
     struct failure here;
+    if (is_taken(set, index)) {
+        set_state(side, MIRROR_LOST, "another folder of the store lies there");
+        return CODE_OK;
+    }
     enum code code = store_folder_open(side->path, set->read_only, &side->folder, &here);
     if (code == CODE_BUSY || code == CODE_NEWER_FORMAT) {
         if (why)
             *why = here;
         return code;
     }
-    if (code == CODE_OK && memcmp(store_folder_id(side->folder), store_folder_id(set->sides[0].folder), IDENTITY_BYTES) != 0)
+    if (code == CODE_OK && memcmp(store_folder_id(side->folder), &set->id, IDENTITY_BYTES) != 0)
         code = failure_set(&here, CODE_CORRUPT, "another store lies there");
     if (code == CODE_OK)
         code = mirror_file_load(side->path, &found->files[index], &here);
@@ -531,7 +552,7 @@ struct store_folder *mirror_set_folder(const struct mirror_set *set, size_t side
 
 const struct store_id *mirror_set_id(const struct mirror_set *set)
 {
-    return store_folder_id(set->sides[0].folder);
+    return &set->id;
 }
 
 void mirror_set_note_repair(struct mirror_set *set, size_t side, const char *what)
@@ -573,6 +594,17 @@ void mirror_set_describe(struct mirror_set *set, struct buffer *out)
 }
 
 /* Coming and going ------------------------------------------------------------------------------------------------------- */
+
+/* Gives up a side's folder. */
+static void retire(struct mirror_set *set, struct side *side)
+{
+    if (!side->folder)
+        return;
+    store_folder_unlock(side->folder);
+    if (set->retired_count < RETIRED_MAX)
+        set->retired[set->retired_count++] = side->folder;
+    side->folder = NULL;
+}
 
 static size_t find_path(const struct mirror_set *set, const char *path)
 {
@@ -660,7 +692,7 @@ static enum code take_in(struct mirror_set *set, const char *path, struct store_
         return code;
     }
     struct side *side = &set->sides[*index];
-    store_folder_close(side->folder);
+    retire(set, side);
     free(side->path);
     side->path = kept;
     side->id = *id;
@@ -699,10 +731,8 @@ enum code mirror_set_add(struct mirror_set *set, const char *path, size_t *side,
     if (known < MIRROR_SIDES_MAX && (is_current(set, known) || set->sides[known].state == MIRROR_FILLING))
         return failure_set(why, CODE_EXISTS, "%s: is %s already", full,
                            is_current(set, known) ? "a folder of this store, and up to date," : "being filled");
-    if (known < MIRROR_SIDES_MAX) { /* its lock is ours: it is taken again below */
-        store_folder_close(set->sides[known].folder);
-        set->sides[known].folder = NULL;
-    }
+    if (known < MIRROR_SIDES_MAX) /* its lock is ours: it is taken again below */
+        retire(set, &set->sides[known]);
     code = begin_list(set, why);
     if (code == CODE_OK)
         code = open_returning(set, full, &folder, &id, why);
@@ -790,8 +820,7 @@ enum code mirror_set_remove(struct mirror_set *set, const char *path, struct fai
     enum code code = begin_epoch(set, why);
     if (code == CODE_OK && whole && full)
         code = mirror_file_forget(full, why);
-    store_folder_close(side->folder);
-    side->folder = NULL;
+    retire(set, side);
     return code;
 }
 

@@ -360,6 +360,13 @@ enum code store_folder_check_format(struct store_folder *folder, struct failure 
     return code == CODE_NEWER_FORMAT || code == CODE_NOT_FOUND ? CODE_CORRUPT : code;
 }
 
+void store_folder_unlock(struct store_folder *folder)
+{
+    if (folder->lock_fd >= 0)
+        close(folder->lock_fd);
+    folder->lock_fd = -1;
+}
+
 void store_folder_close(struct store_folder *folder)
 {
     if (!folder)

@@ -45,6 +45,9 @@ MUST_CHECK enum code store_folder_rewrite_format(const char *path, const struct 
 MUST_CHECK enum code store_folder_open(const char *path, bool read_only, struct store_folder **out,
                                        struct failure *why);
 
+/* Gives the lock back, and no more: what the folder tells stays valid. */
+void store_folder_unlock(struct store_folder *folder);
+
 /* Gives the lock back; NULL is fine. */
 void store_folder_close(struct store_folder *folder);
 
