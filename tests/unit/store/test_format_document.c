@@ -13,6 +13,7 @@
 #include "kdf.h"
 #include "keywrap.h"
 #include "member_key_file.h"
+#include "mirror_file.h"
 #include "siv.h"
 #include "store_folder.h"
 
@@ -165,6 +166,20 @@ static void the_format_file_is_that_of_the_document(void **state)
     store_folder_close(store);
 }
 
+static void the_list_of_mirrors_is_that_of_the_document(void **state)
+{
+    (void)state;
+    const struct example text = text_example("mirrors");
+    struct mirror_file file;
+    assert_code_ok(mirror_file_parse((const char *)text.bytes, text.count, &file, &why), why);
+    assert_int_equal(file.epoch, 2);
+    assert_int_equal(file.past_count, 1);
+    assert_int_equal(file.member_count, 2);
+    assert_true(file.members[0].current && !file.members[1].current && file.closed && !file.filling);
+    assert_string_equal(file.members[1].path, "/mnt/second/lab");
+    mirror_file_free(&file);
+}
+
 static void the_key_file_opens_the_wrapped_key_of_the_document(void **state)
 {
     (void)state;
@@ -198,6 +213,7 @@ int main(void)
         cmocka_unit_test(the_sealed_things_are_those_of_the_document),
         in_folder(the_pack_is_that_of_the_document),
         in_folder(the_format_file_is_that_of_the_document),
+        cmocka_unit_test(the_list_of_mirrors_is_that_of_the_document),
         cmocka_unit_test(the_key_file_opens_the_wrapped_key_of_the_document),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
