@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "aead.h"
+#include "cmac.h"
 #include "entropy.h"
 #include "kdf.h"
 #include "secret.h"
@@ -368,9 +369,41 @@ static void threads_share_keys(void **state)
     siv_key_destroy(keys.names);
 }
 
+/* NIST SP 800-38B, appendix D.3. */
+static void cmac_gives_the_published_results(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t count; /* of the message's bytes */
+        const char *code;
+    } published[] = {{0, "028962f61b7bf89efc6b551f4667d983"},
+                     {16, "28a7023f452e8f82bd4bf28d8c37c35c"},
+                     {40, "aaf3d8f1de5640c232f5b169b9c911e6"},
+                     {64, "e1992190549f6ed5696a2c056c315410"}};
+    struct vector key_bytes = vector_of("603deb1015ca71be2b73aef0857d77811f352c073b6108d72d9810a30914dff4");
+    struct vector message = vector_of("6bc1bee22e409f96e93d7e117393172aae2d8a571e03ac9c9eb76fac45af8e51"
+                                      "30c81c46a35ce411e5fbc1191a0a52eff69f2445df4f9b17ad2b417be66c3710");
+    struct cmac_key *key;
+    assert_code_ok(cmac_key_create(key_bytes.bytes, &key, &why), why);
+    for (int round = 0; round < 2; round++) /* the key goes on from the message before */
+        for (size_t i = 0; i < sizeof published / sizeof *published; i++) {
+            struct vector expected = vector_of(published[i].code);
+            uint8_t code[CMAC_BYTES];
+            const struct cmac_part whole = {message.bytes, published[i].count};
+            assert_code_ok(cmac_compute(key, &whole, 1, code, &why), why);
+            assert_memory_equal(code, expected.bytes, CMAC_BYTES);
+            size_t cut = published[i].count / 3;
+            const struct cmac_part parts[] = {{message.bytes, cut}, {message.bytes + cut, published[i].count - cut}};
+            assert_code_ok(cmac_compute(key, parts, 2, code, &why), why);
+            assert_memory_equal(code, expected.bytes, CMAC_BYTES);
+        }
+    cmac_key_destroy(key);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(cmac_gives_the_published_results),
         cmocka_unit_test(gcm_gives_the_published_results),
         cmocka_unit_test(every_changed_byte_of_a_sealed_message_is_noticed_and_nothing_is_given_out),
         cmocka_unit_test(keys_that_take_turns_in_one_thread_are_not_mixed_up),

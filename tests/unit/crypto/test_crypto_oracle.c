@@ -9,6 +9,7 @@
 
 #include "aead.h"
 #include "buffer.h"
+#include "cmac.h"
 #include "entropy.h"
 #include "file.h"
 #include "keywrap.h"
@@ -184,6 +185,23 @@ static void the_oracle_gives_the_same_fingerprint(void **state)
     member_key_destroy(key);
 }
 
+static void the_oracle_gives_the_same_codes(void **state)
+{
+    (void)state;
+    uint8_t bytes[CMAC_KEY_BYTES], message[513], code[CMAC_BYTES];
+    struct cmac_key *key;
+    assert_code_ok(entropy_fill(bytes, sizeof bytes, &why), why);
+    assert_code_ok(entropy_fill(message, sizeof message, &why), why);
+    assert_code_ok(cmac_key_create(bytes, &key, &why), why);
+    static const size_t counts[] = {1, 145, 256, 513};
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+        assert_code_ok(cmac_compute(key, &(struct cmac_part){message, counts[i]}, 1, code, &why), why);
+        const struct argument arguments[] = {{bytes, sizeof bytes}, {message, counts[i]}};
+        assert_oracle_says("cmac", arguments, 2, code, sizeof code);
+    }
+    cmac_key_destroy(key);
+}
+
 int main(void)
 {
     char answer[16];
@@ -192,6 +210,7 @@ int main(void)
         return 77;
     }
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_oracle_gives_the_same_codes),
         cmocka_unit_test(the_oracle_itself_gives_the_published_siv_result),
         cmocka_unit_test(the_oracle_agrees_on_everything_that_a_space_key_gives),
         cmocka_unit_test(the_oracle_opens_a_wrapped_key),
