@@ -169,6 +169,7 @@ enum code lab_store_open(const char *path, const struct lab_store_options *optio
     tree.seen_path = buffer_text(&seen);
     tree.accept_older = options->accept_older;
     tree.accept_damage = options->accept_damage;
+    tree.repair = options->repair;
     if (code == CODE_OK)
         code = tree_open(&tree, &out->tree, why);
     if (code != CODE_OK)

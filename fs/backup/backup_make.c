@@ -24,6 +24,7 @@
 #include "backup_folder.h"
 #include "backup_pack.h"
 #include "backup_point.h"
+#include "bytes.h"
 #include "catalog.h"
 #include "catalog_chunk.h"
 #include "catalog_image.h"
@@ -35,6 +36,10 @@
 #define CATALOG_FILE     "catalog.db"
 #define FORMAT_FILE      "FORMAT"
 #define PACKS_FOLDER     "packs"
+#define RECENT_FILE      "recent.log"
+#define RECENT_MAGIC     "cyrl"
+#define RECENT_RECORD_BYTES 16 /* of a record: magic, length, the commit that it follows */
+#define RECENT_BYTES_MAX ((size_t)64 << 20)
 #define FORMAT_BYTES_MAX 4096
 #define ROWS_AT_ONCE     64
 
@@ -46,6 +51,7 @@ struct making {
     struct backup_point point;
     struct backup_point *points; /* the earlier ones, ascending */
     size_t point_count;
+    bool recent;   /* writes that follow the image's commit are saved too */
     uint32_t pack; /* being copied */
     struct backup_progress progress;
     struct backup_summary *summary;
@@ -90,6 +96,33 @@ static enum code copy_format(struct making *making, struct failure *why)
         return out_of_memory(why);
     enum code code = file_read(from, FORMAT_BYTES_MAX, &text, why);
     return code == CODE_OK ? file_replace(to, text.data, text.length, why) : code;
+}
+
+/* Whether the log holds writes that follow the image's commit (fs/tree/FORMAT.md): its first record says. */
+static bool has_recent_writes(const struct making *making, const struct buffer *log)
+{
+    uint64_t commit;
+    return log->length >= RECENT_RECORD_BYTES && memcmp(log->data, RECENT_MAGIC, 4) == 0 &&
+           catalog_get_number(making->image, CATALOG_COMMIT, &commit, NULL) == CODE_OK &&
+           bytes_load64(log->data + 8) == commit;
+}
+
+/* Of a store that is not in use: after a crash, small writes that were acknowledged lie in its log only.  One that is in use
+ * has just committed all that its log holds. */
+static enum code copy_recent(struct making *making, struct failure *why)
+{
+    SCOPE_FREE char *from = file_join(making->source->folder, RECENT_FILE);
+    SCOPE_FREE char *to = backup_folder_point_path(making->folder, 0, RECENT_FILE);
+    SCOPE_BUFFER log = {0};
+    if (!from || !to)
+        return out_of_memory(why);
+    if (making->source->save_catalog || !file_exists(from))
+        return CODE_OK;
+    enum code code = file_read(from, RECENT_BYTES_MAX, &log, why);
+    if (code != CODE_OK || !has_recent_writes(making, &log))
+        return code;
+    making->recent = true;
+    return file_replace(to, log.data, log.length, why);
 }
 
 static enum code save_image(struct making *making, struct failure *why)
@@ -319,7 +352,7 @@ static enum code read_points(struct making *making, struct failure *why)
 /* The newest point, where its catalog is the same as the one just saved and it lacks nothing. */
 static bool is_unchanged(struct making *making)
 {
-    if (!making->point_count || making->options->again)
+    if (!making->point_count || making->options->again || making->recent)
         return false;
     const struct backup_point *last = &making->points[making->point_count - 1];
     if (last->damage_count || last->catalog_bytes != making->point.catalog_bytes ||
@@ -373,11 +406,12 @@ static enum code make(struct making *making, struct failure *why)
         code = backup_folder_begin_point(making->folder, why);
     if (code == CODE_OK)
         code = save_image(making, why);
-    if (code == CODE_OK && !is_unchanged(making)) {
+    if (code == CODE_OK)
         code = open_image(making, why);
-        if (code == CODE_OK)
-            code = make_point(making, why);
-    }
+    if (code == CODE_OK)
+        code = copy_recent(making, why);
+    if (code == CODE_OK && !is_unchanged(making))
+        code = make_point(making, why);
     return code == CODE_OK ? remove_old(making, why) : code;
 }
 

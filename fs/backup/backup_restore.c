@@ -33,6 +33,7 @@
 #define LOCK_FILE        "lock"
 #define MARK_FILE        "RESTORING"
 #define PACKS_FOLDER     "packs"
+#define RECENT_FILE      "recent.log"
 #define TEXT_BYTES_MAX   4096
 #define NAMES_MAX        1000
 #define ROWS_AT_ONCE     64
@@ -281,6 +282,18 @@ static enum code sync_folder(const char *store, const char *name, struct failure
     return CODE_OK;
 }
 
+/* Where the point has a log of recent writes. */
+static enum code restore_recent(const struct restoring *restoring, struct failure *why)
+{
+    SCOPE_FREE char *from = backup_folder_point_path(restoring->folder, restoring->point.number, RECENT_FILE);
+    SCOPE_FREE char *to = file_join(restoring->store, RECENT_FILE);
+    uint64_t bytes;
+    uint8_t digest[DIGEST_BYTES];
+    if (!from || !to)
+        return out_of_memory(why);
+    return file_exists(from) ? copy_file(from, to, &bytes, digest, why) : CODE_OK;
+}
+
 /* From here on it is a store. */
 static enum code finish(const struct restoring *restoring, struct failure *why)
 {
@@ -316,6 +329,8 @@ static enum code restore(struct restoring *restoring, struct failure *why)
         code = restore_packs(restoring, why);
     if (code == CODE_OK)
         code = restore_catalog(restoring, why); /* what was asked might have left a mark */
+    if (code == CODE_OK)
+        code = restore_recent(restoring, why);
     return code == CODE_OK ? finish(restoring, why) : code;
 }
 

@@ -8,6 +8,7 @@
  *   inodes      files, folders, symbolic links.  Inode 1 is the root
  *   names       a folder's entries: (parent, encrypted name) -> inode
  *   chunks      a file's 128 KiB pieces: (inode, index) -> place in the chunk store.  A missing row is zeros
+ *   lost        chunks of which fsck --repair noted that their bytes are gone: reading them fails, and is no news
  *   attributes  extended attributes, and under the empty name the target of a symbolic link
  * Derived
  *   packs       how many chunk rows point into each pack, so that packs that nobody needs can be dropped
@@ -103,6 +104,9 @@ static const char version_2[] =
     "ALTER TABLE chunks ADD COLUMN print BLOB CHECK(print IS NULL OR length(print) = 16);" /* keyed; equal contents
                                                                                     of one space have equal ones */
     "CREATE INDEX chunks_by_print ON chunks(print) WHERE print IS NOT NULL;"
+
+    "CREATE TABLE lost("
+    "  nonce BLOB PRIMARY KEY CHECK(length(nonce) = 12)) STRICT, WITHOUT ROWID;" /* of chunks whose bytes are known to be lost */
 
     "ALTER TABLE inodes RENAME TO inodes_1;"
     "DROP INDEX inodes_orphaned;"
@@ -206,6 +210,8 @@ const char *const catalog_schema_statements[SQL_COUNT] = {
     [SQL_CHUNK_LAST] = "SELECT offset, bytes FROM chunks WHERE pack = ?1 ORDER BY offset DESC LIMIT 1",
     [SQL_CHUNK_PACK_OLDER] = "SELECT 1 FROM chunks CROSS JOIN inodes USING(inode) "
                              "WHERE pack = ?1 AND inodes.space = ?2 AND chunks.generation < ?3 LIMIT 1",
+    [SQL_LOST_PUT] = "INSERT INTO lost VALUES(?1) ON CONFLICT DO NOTHING",
+    [SQL_LOST_GET] = "SELECT 1 FROM lost WHERE nonce = ?1",
     [SQL_CHUNK_AT] = "SELECT count(*), sum(bytes) FROM chunks WHERE pack = ?1 AND offset = ?2",
     [SQL_CHUNK_MOVE] = "UPDATE chunks SET pack = ?3, offset = ?4 WHERE pack = ?1 AND offset = ?2",
     [SQL_CHUNK_ALIVE] = "SELECT count(*), sum(bytes) FROM "

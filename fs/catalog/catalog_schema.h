@@ -49,6 +49,8 @@ enum catalog_statement {
     SQL_CHUNK_LAST,
     SQL_CHUNK_PACK_OLDER,
     SQL_CHUNK_AT,
+    SQL_LOST_PUT,
+    SQL_LOST_GET,
     SQL_CHUNK_MOVE,
     SQL_CHUNK_ALIVE,
 

@@ -17,6 +17,7 @@
 #include "catalog_attribute.h"
 #include "catalog_chunk.h"
 #include "catalog_name.h"
+#include "catalog_repair.h"
 #include "chunk_store.h"
 #include "tree_authentic.h"
 #include "tree_commit.h"
@@ -291,7 +292,9 @@ static void check_contents(struct check *check, const struct catalog_chunk *row)
         struct seal_place place = {space, node->row.origin, row->index};
         code = piece_read_chunk(check->tree, &place, row, check->plain, &length, &why);
     }
-    if (code != CODE_OK && code != CODE_DENIED)
+    if (code != CODE_OK && catalog_repair_is_lost(check->tree->catalog, row->nonce))
+        check->summary->parts_lost++;
+    else if (code != CODE_OK && code != CODE_DENIED)
         problem(check, "%s: %s", name_of(check, row->inode, &text), why.text);
 }
 

@@ -23,6 +23,7 @@ struct check_summary {
     uint64_t chunks, bytes_sealed;
     uint64_t closed;       /* nodes in spaces that the member has no key for: what is sealed in them was not checked */
     uint64_t orphans;      /* unlinked while open when the program ended: no problem, collected at the next mount */
+    uint64_t parts_lost;   /* of files, whose bytes are gone, as fsck --repair noted: no news */
     uint64_t unused_bytes; /* in packs, named by nothing: no problem */
 };
 

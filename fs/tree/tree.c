@@ -9,6 +9,7 @@
  *   tree_operation.c  all or nothing                 tree_derived.c   derived files
  *   tree_commit.c     durability                     tree_watch.c     watching rules
  *   rule.c            the table of rules             tree_path.c      the tree by path
+ *   repair.c          fsck --repair (repair_names.c, repair_contents.c)
  *   check.c           fsck                            tree_statistics.c  numbers about the whole
  *   tree_frame.c      the fixed folders, homes          tree_members.c   members, sharing
  *   tree_share.c      changes of who may read           tree_roster.c    lists of readers
@@ -24,6 +25,7 @@
 #include "aead.h"
 #include "catalog_chunk.h"
 #include "catalog_image.h"
+#include "catalog_repair.h"
 #include "catalog_space.h"
 #include "chunk_store.h"
 #include "logging.h"
@@ -225,6 +227,17 @@ static enum code complete_frame(struct tree *tree, struct failure *why)
     return frame_complete(tree, why);
 }
 
+/* Not committed here: see repair.h. */
+static enum code repair_rows(struct tree *tree, struct failure *why)
+{
+    enum code code = catalog_operation_begin(tree->catalog, why);
+    if (code != CODE_OK)
+        return code;
+    code = catalog_repair_rows(tree->catalog, &tree->rows_repaired, why);
+    enum code kept = catalog_operation_end(tree->catalog, code == CODE_OK, why);
+    return code == CODE_OK ? kept : code;
+}
+
 static enum code open_existing(const struct tree_open_options *options, struct tree **out, struct failure *why)
 {
     struct tree *tree;
@@ -235,6 +248,8 @@ static enum code open_existing(const struct tree_open_options *options, struct t
         .path = options->catalog_path, .read_only = options->read_only, .mirrors = options->mirrors};
     struct space *space;
     code = catalog_open(&catalog, &tree->catalog, why);
+    if (code == CODE_OK && options->repair)
+        code = repair_rows(tree, why);
     if (code == CODE_OK)
         code = find_member(tree, why);
     if (code == CODE_OK)

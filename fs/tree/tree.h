@@ -74,6 +74,8 @@ struct tree_open_options {
     const char *seen_path; /* a file outside of the store that keeps the number of its last commit, made where it is missing;
                               NULL: none.  A store that is older is refused with CODE_DENIED */
     bool accept_older;     /* but taken */
+    bool repair;           /* rows that make no sense are put right first, in a transaction that repair_run commits
+                              or nobody; to be given with read_only and accept_damage */
     bool accept_damage;    /* rows that are not as they were written last do not keep the tree from being opened, for fsck;
                               they still cannot be used */
     struct mirror_set *mirrors; /* the folders that hold the catalog; borrowed; NULL: only that of catalog_path */

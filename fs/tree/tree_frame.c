@@ -33,6 +33,17 @@ static const struct frame_folder frame[] = {
     {INODE_LAB_SPACES, INODE_LAB, "spaces", SPACE_LAB},
 };
 
+bool frame_place(uint64_t inode, uint64_t *parent, const char **name)
+{
+    for (size_t i = 0; i < sizeof frame / sizeof *frame; i++)
+        if (frame[i].inode == inode && frame[i].parent) {
+            *parent = frame[i].parent;
+            *name = frame[i].name;
+            return true;
+        }
+    return false;
+}
+
 /* A folder of the frame, with a number of its own choosing. */
 static enum code make_folder(struct tree *tree, const struct frame_folder *what, struct failure *why)
 {

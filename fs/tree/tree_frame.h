@@ -8,6 +8,9 @@
  * inside an operation. */
 MUST_CHECK enum code frame_make(struct tree *tree, const struct tree_open_options *options, struct failure *why);
 
+/* Where a folder of the frame belongs; false for any other inode, and for the root. */
+bool frame_place(uint64_t inode, uint64_t *parent, const char **name);
+
 /* Adds what a lab lacks: folders that came with later versions, lists of readers, the home of a member who opens it for the
  * first time.  With the lock. */
 MUST_CHECK enum code frame_complete(struct tree *tree, struct failure *why);

@@ -169,6 +169,7 @@ struct tree {
         uint64_t count;          /* commits that wrote something */
     } commit;
 
+    uint64_t rows_repaired; /* when it was opened (tree_open_options.repair) */
     unsigned pack_holds; /* while not 0, no pack is dropped (tree_hold_packs) */
 
     struct {

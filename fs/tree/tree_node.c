@@ -487,3 +487,12 @@ void node_free_all(struct tree *tree)
     tree->node_bucket_count = 0;
     remembered_free(&tree->remembered);
 }
+
+void node_forget_all(struct tree *tree)
+{
+    node_free_all(tree);
+    tree->node_count = tree->dirty_node_count = 0;
+    tree->dirty_nodes = NULL;
+    memset(&tree->idle_files, 0, sizeof tree->idle_files);
+    memset(&tree->idle_folders, 0, sizeof tree->idle_folders);
+}

@@ -84,6 +84,9 @@ void node_drop_set_id(struct node *node);
 
 struct node_attributes node_describe(const struct node *node);
 
+/* Forgets all nodes: nobody may use any.  For who has changed rows behind their backs. */
+void node_forget_all(struct tree *tree);
+
 /* Frees all nodes, when the tree is closed. */
 void node_free_all(struct tree *tree);
 

@@ -187,6 +187,8 @@ static void only_what_is_new_is_copied(void **state)
     struct backup_summary made;
     for (int file = 0; file < 4; file++)
         write_file(place, file, 700000);
+    for (int i = 0; i < 3; i++) /* a commit may leave something to tidy up for the next */
+        assert_code_ok(tree_sync(place->lab.tree, &why), why);
     assert_code_ok(back_up(place, (struct backup_options){0}, &made), why);
     assert_in_range(made.bytes_new, 2800000, 4000000);
     assert_code_ok(back_up(place, (struct backup_options){0}, &made), why);
