@@ -250,8 +250,8 @@ static int read_any(struct page_file *file, void *bytes, int count, sqlite3_int6
                 mend(file, side, bytes, count, offset);
             return SQLITE_OK;
         }
-        if (!any)
-            first = result;
+        if (!any) /* a disk that cannot be read is no damaged database, of which SQLite would take no statement more */
+            first = result == SQLITE_IOERR_CORRUPTFS ? SQLITE_IOERR_READ : result;
         any = true;
     }
     *raw = first == SQLITE_OK;

@@ -267,7 +267,7 @@ ssize_t read(int fd, void *bytes, size_t count)
     {                                                                                                                  \
         if (!is_seen(fd))                                                                                              \
             return NEXT(ftruncate64)(fd, size);                                                                        \
-        if (is_refused(DISK_CALL_WRITE, NULL))                                                                         \
+        if (is_refused(DISK_CALL_SIZE, NULL))                                                                          \
             return -1;                                                                                                 \
         pthread_mutex_lock(&lock);                                                                                     \
         int result = NEXT(ftruncate64)(fd, size);                                                                      \

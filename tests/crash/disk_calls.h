@@ -10,7 +10,7 @@
 
 #include "disk_record.h"
 
-enum disk_call { DISK_CALL_OPEN, DISK_CALL_READ, DISK_CALL_WRITE, DISK_CALL_SYNC, DISK_CALL_NAMES, DISK_CALL_KINDS };
+enum disk_call { DISK_CALL_OPEN, DISK_CALL_READ, DISK_CALL_WRITE, DISK_CALL_SIZE, DISK_CALL_SYNC, DISK_CALL_NAMES };
 
 struct disk_watch {
     const char *root;           /* absolute, without symbolic links in it */
