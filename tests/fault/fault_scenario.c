@@ -194,10 +194,9 @@ static void make_paths(struct crash_run *run, const char *folder, const char *na
 
 static void make_store(struct crash_run *run)
 {
-    SCOPE_BUFFER key = {0};
     static char bytes[LARGE_BYTES];
     crash_run_need(run, file_make_folders(run->root, &run->why), "making a folder");
-    crash_run_need(run, lab_store_create(run->store, "ada", run->key, NULL, &key, &run->why), "making the lab");
+    crash_run_make(run);
     crash_run_need(run, lab_store_open(run->store, &(struct lab_store_options){.key = run->key}, &run->lab, &run->why), "opening the lab");
     struct tree *tree = run->lab.tree;
     crash_run_need(run, tree_path_make_folders(tree, "datasets/d", &run->why), "mkdir");

@@ -57,11 +57,13 @@ static void the_lab_bears_any_clock(void **state)
     struct lab_store lab;
     struct check_summary summary;
     char folder[] = "/tmp/cytofs-clock-XXXXXX", store[64], key[64], path[32];
-    SCOPE_BUFFER key_path = {0};
+    struct lab_store_made made = {0};
+    const struct lab_store_plan plan = {.path = store, .member = "ada", .key = key};
     assert_non_null(mkdtemp(folder));
     snprintf(store, sizeof store, "%s/store", folder);
     snprintf(key, sizeof key, "%s/key", folder);
-    assert_code_ok(lab_store_create(store, "ada", key, NULL, &key_path, &why), why);
+    assert_code_ok(lab_store_create(&plan, &made, &why), why);
+    buffer_free(&made.key_path);
     for (size_t i = 0; i < sizeof jumps / sizeof *jumps; i++) {
         struct node_attributes node;
         SCOPE_BUFFER report = {0};
