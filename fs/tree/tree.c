@@ -15,6 +15,8 @@
  *   tree_share.c      changes of who may read           tree_roster.c    lists of readers
  *   tree_compact.c    giving space back, a little     tree_collect.c     all of it at once
  *   tree_alias.c      snapshots by number and date    tree_reseal.c      sealing anew after a rotation
+ *   tree_authentic.c  proofs of rows                  tree_space_sum.c digests of spaces and of the whole
+ *   tree_seen.c       stores put back in time         tree_sharing.c   chunks that several files name
  *   lock_table.c      advisory locks                tree_range.c      holes, preallocating, copying
  */
 #include "tree.h"
