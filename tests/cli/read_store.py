@@ -133,9 +133,8 @@ class Store:
                            self.rows("SELECT idx, generation, bytes, nonce FROM chunks WHERE inode = ?", inode))
 
     def check_proofs(self):
-        """All that the digests say, of the spaces whose newest key is at hand."""
+        """All that the digests say, of the spaces whose keys are at hand."""
         sums = dict.fromkeys(self.spaces, 0)
-        newest = dict(self.rows("SELECT space, generation FROM spaces"))
         for row in self.rows("SELECT inode, origin, space, size, access_ns, modify_ns, change_ns, version, stamp, stamp_ns,"
                              " uid, gid, rdev, kind, flags, mode, links, generation, digest FROM inodes"):
             number, kind, digest = row[2], row[13], row[18]
@@ -143,12 +142,11 @@ class Store:
                 continue
             proof = digest[16:]
             sums[number] = (sums[number] + int.from_bytes(proof, "little")) % (1 << 128)
-            if row[17] != newest[number]:
-                continue  # a rotation is under way
-            space = self.spaces[number]
+            space = self.spaces[number][row[17]]
             assert proof == space.proof(b"I" + struct.pack("<13q6I", *row[:18], 0) + digest[:16]), row[0]
             assert self.hanging(space, row[0], kind) % (1 << 128) == int.from_bytes(digest[:16], "little"), row[0]
-        for number, space in self.spaces.items():
+        for number, keys in self.spaces.items():
+            space = newest_first(keys)[0]
             digest, = self.row("SELECT digest FROM spaces WHERE space = ?", number)
             assert digest[8:24] == space.proof(
                 b"S" + struct.pack("<Q", number) + digest[:8] + sums[number].to_bytes(16, "little")), number
@@ -159,7 +157,7 @@ class Store:
             return letter + b"".join(struct.pack("<q", value) if isinstance(value, int)
                                      else struct.pack("<I", len(value)) + value
                                      for value in (v.encode() if isinstance(v, str) else v for v in row))
-        lab = self.spaces[1]
+        lab = newest_first(self.spaces[1])[0]
         few = [columns(b"s", row) for row in self.rows(
             "SELECT space, id, generation, oldest, shared, readers, CASE space WHEN 1 THEN x'' ELSE digest END FROM spaces")]
         few += [columns(b"m", row) for row in self.rows(

@@ -87,7 +87,25 @@ check "the rotation ends" wait_for 30 rotated
 cat "$lab/lab/spaces/cells"
 check "the generation has changed" grep -q 'generation 2' "$lab/lab/spaces/cells"
 check "bob is off the list" bash -c "! grep -q bob '$lab/lab/spaces/cells'"
+
+sum_of() { find "$1" -type f -print0 | sort -z | xargs -0 cat | md5sum; }
+mkdir "$lab/datasets/large"
+for i in $(seq 1 40); do head -c 1000000 /dev/urandom >"$lab/datasets/large/$i"; done
+before=$(sum_of "$lab/datasets/large")
 check "unmount" unmount_lab
+check "mount" mount_as ada
+check "rotate" bash -c "echo rotate >'$lab/lab/spaces/large'"
+for kill in 1 2 3; do
+    kill -KILL "$(grep -o '[0-9]*' "$work/store/lock")"
+    wait_for 10 bash -c "fusermount3 -uz '$lab' 2>/dev/null; ! grep -q ' $lab fuse' /proc/self/mounts"
+    check "mount after kill -9 in the middle" mount_as ada
+done
+large_rotated() { ! grep -q rotation "$lab/lab/spaces/large"; }
+check "the rotation goes on and ends" wait_for 60 large_rotated
+check "under the key that it began with" grep -q 'generation 2' "$lab/lab/spaces/large"
+check "all is there" [ "$(sum_of "$lab/datasets/large")" = "$before" ]
+check "unmount" unmount_lab
+check "the store is whole" expect_status 0 as ada "$cytofs" fsck "$work/store"
 # With all that he ever had: his key, and the wraps of his old copy of the store.
 old_keys_open_nothing() {
     python3 "$here/read_store.py" "$work/store" "$(key_of bob)" --everything --wraps-of "$work/stolen" >"$work/opened" || return 1
