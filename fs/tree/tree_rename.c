@@ -148,6 +148,16 @@ static enum code rename_stored(struct tree *tree, const struct tree_rename *rena
     return CODE_OK;
 }
 
+/* A writer's release may still be on its way, as the kernel sends it when it likes: what was written until now is settled by
+ * the rename, and not once more by the release. */
+static void settle_once(struct tree *tree, struct node_id id)
+{
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
+    struct node *node;
+    if (node_get(tree, id.value, &node, NULL) == CODE_OK)
+        node->changed = false;
+}
+
 enum code tree_rename(struct tree *tree, const struct tree_rename *rename, struct failure *why)
 {
     if (rename->flags & ~(unsigned)(RENAME_NO_REPLACE_FLAG | RENAME_EXCHANGE_FLAG) ||
@@ -170,8 +180,10 @@ enum code tree_rename(struct tree *tree, const struct tree_rename *rename, struc
         code = watch_admit(tree, other.data, NULL, why);
     if (code == CODE_OK)
         code = rename_stored(tree, rename, why);
-    if (code == CODE_OK && path.length)
+    if (code == CODE_OK && path.length) {
+        settle_once(tree, source.id);
         watch_settled(tree, path.data);
+    }
     if (code == CODE_OK && exchange_both && other.length)
         watch_settled(tree, other.data);
     return code;

@@ -68,6 +68,9 @@ static void a_commit_that_fails_anywhere_is_made_up_for(void **state)
     struct lab *lab = *state;
     struct failure why;
     uint64_t n = 1;
+    pthread_mutex_lock(&lab->tree->lock);
+    lab->tree->reseal.next_look_ns = INT64_MAX; /* its statements are no commit's */
+    pthread_mutex_unlock(&lab->tree->lock);
     for (enum code code = CODE_NO_SPACE; code != CODE_OK; n++) {
         char path[64];
         snprintf(path, sizeof path, "experiments/e/f%d", (int)n);
