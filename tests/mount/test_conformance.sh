@@ -54,7 +54,7 @@ programs_carry_everything_there_and_back() {
     chmod 4755 file
     chmod 2775 folder
     touch -d '2001-02-03 04:05:06.789012345' file folder/hole
-    touch -h -d '1999-12-31 12:00:00.5' link
+    touch -h -d '1999-12-31 12:00:00.5' link pipe # an old time: rsync leaves one of the same second alone
     local want made
     want=$(describe "$work/from")
     cp -a "$work/from/." "$lab/datasets/carried/cp"
