@@ -1,6 +1,7 @@
 /* Members and sharing: see lab_members.h.  What a mounted lab's server refuses is told by the newest line of lab/last-error. */
 #include "lab_members.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -48,7 +49,8 @@ static int refuse_mounted(const struct lab_members_place *place, const char *pat
     struct failure why;
     SCOPE_FREE char *last = file_join(place->path, "lab/last-error");
     failure_set_errno(&why, error, "%s", path);
-    if (last && file_read(last, TEXT_BYTES_MAX, &text, NULL) == CODE_OK && text.length > 21)
+    if (last && file_read(last, TEXT_BYTES_MAX, &text, NULL) == CODE_OK && text.length > 21 &&
+        isdigit((unsigned char)text.data[0]))
         failure_set(&why, why.code, "%.*s", (int)strcspn(text.data + 21, "\n"), text.data + 21); /* behind the time */
     return command_fail(place->command, &why);
 }

@@ -95,7 +95,9 @@ enum code member_view_command(struct tree *tree, const char *space, const char *
 
 static enum code command_space(void *context, const char *path, const char *text, size_t count, struct failure *why)
 {
-    return member_view_command(context, file_base_name(path), text, count, why);
+    enum code code = member_view_command(context, file_base_name(path), text, count, why);
+    /* A name that nobody has makes the request wrong; the file is not missing, as writers would be told. */
+    return code == CODE_NOT_FOUND ? failure_wrap(why, CODE_INVALID, "%s", path) : code;
 }
 
 enum code member_view_add(struct tree *tree, struct failure *why)

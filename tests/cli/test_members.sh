@@ -80,6 +80,8 @@ check "with her diary" expect_status 0 read_store ada "$work/stolen" home/ada "$
 check "in it" grep -q diary "$work/diary/private name"
 
 check "ada mounts again" mount_as ada
+check "unsharing with nobody is refused" expect_status 1 as ada "$cytofs" unshare "$lab" datasets/cells nobody
+check "by that name" grep -q nobody "$work/err"
 check "unshares" bash -c "echo unshare bob >'$lab/lab/spaces/cells'"
 echo 'written after bob was gone' >"$lab/datasets/cells/later text"
 rotated() { ! grep -q rotation "$lab/lab/spaces/cells"; }
