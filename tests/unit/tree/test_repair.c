@@ -166,12 +166,12 @@ static void survey_folder(struct survey *survey, const char *path)
 {
     struct place place = {survey, path};
     struct failure refused;
-    char snapshots[512];
+    SCOPE_BUFFER snapshots = {0};
     if (tree_path_list(survey->lab->tree, path, survey_entry, &place, &refused) != CODE_OK)
         return;
-    snprintf(snapshots, sizeof snapshots, "%s/.snap", path);
-    if (tree_path_exists(survey->lab->tree, snapshots))
-        survey_folder(survey, snapshots);
+    buffer_printf(&snapshots, "%s/.snap", path);
+    if (tree_path_exists(survey->lab->tree, buffer_text(&snapshots)))
+        survey_folder(survey, buffer_text(&snapshots));
 }
 
 static void take_survey(struct lab *lab, struct survey *survey)
