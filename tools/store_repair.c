@@ -62,6 +62,10 @@ static enum code save_files(const char *catalog, struct buffer *saved, struct fa
     SCOPE_FREE char *saved_log = NULL;
     when_print((int64_t)time(NULL) * 1000, moment);
     buffer_printf(saved, "%s.before-repair-%s", catalog, moment);
+    for (int more = 2; file_exists(buffer_text(saved)) && more < 100; more++) { /* a second repair within the second */
+        buffer_clear(saved);
+        buffer_printf(saved, "%s.before-repair-%s-%d", catalog, moment, more);
+    }
     if (asprintf(&log, "%s-wal", catalog) < 0 || asprintf(&saved_log, "%s-wal", buffer_text(saved)) < 0)
         return failure_set(why, CODE_NO_MEMORY, "out of memory");
     enum code code = copy_file(catalog, buffer_text(saved), why);
