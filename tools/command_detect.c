@@ -227,7 +227,7 @@ int command_detect(const struct command *command, int argc, char **argv)
         {"output", 'o', OPTION_TEXT, &job.output, "DIR", "where the files go (needed)", 0, 0},
         {"threads", 'j', OPTION_INTEGER, &threads, "N", "CPU cores to use (default: all)", 1, 4096},
         {"precision", 'p', OPTION_TEXT, &precision, "P", "f32, bf16 or auto (default)", 0, 0},
-        {"device", 'D', OPTION_TEXT, &device, "NAME", "auto (default), cpu or ref; see cytofs version", 0, 0},
+        {"device", 'D', OPTION_TEXT, &device, "NAME", "auto (default), cuda, cpu or ref; see cytofs version", 0, 0},
         {"write", 'w', OPTION_TEXT, &kinds_text, "LIST", "what to write, with commas (default: csv,overlay)", 0, 0},
         {0},
     };

@@ -81,7 +81,7 @@ int command_evaluate(const struct command *command, int argc, char **argv)
         {"json", 'J', OPTION_FLAG, &json, NULL, "print one JSON object", 0, 0},
         {"threads", 'j', OPTION_INTEGER, &threads, "N", "CPU cores to use (default: all)", 1, 4096},
         {"precision", 'p', OPTION_TEXT, &precision, "P", "f32, bf16 or auto (default)", 0, 0},
-        {"device", 'D', OPTION_TEXT, &device, "NAME", "auto (default), cpu or ref; see cytofs version", 0, 0},
+        {"device", 'D', OPTION_TEXT, &device, "NAME", "auto (default), cuda, cpu or ref; see cytofs version", 0, 0},
         {0},
     };
     struct command_arguments arguments;

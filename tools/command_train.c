@@ -258,7 +258,7 @@ int command_train(const struct command *command, int argc, char **argv)
          PREPROCESSING_SCALE_MIN, PREPROCESSING_SCALE_MAX},
         {"seed", 's', OPTION_INTEGER, &a->seed, "N", "of everything random", 0, 9e15},
         {"precision", 'p', OPTION_TEXT, &a->precision, "P", "f32, bf16 or auto (default)", 0, 0},
-        {"device", 'D', OPTION_TEXT, &a->device, "NAME", "auto (default), cpu or ref; see cytofs version", 0, 0},
+        {"device", 'D', OPTION_TEXT, &a->device, "NAME", "auto (default), cuda, cpu or ref; see cytofs version", 0, 0},
         {"threads", 'j', OPTION_INTEGER, &a->threads, "N", "CPU cores to use (default: all)", 1, 4096},
         {0},
     };
