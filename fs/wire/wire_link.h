@@ -75,7 +75,8 @@ void wire_link_pause(struct wire_link *link, bool paused);
 /* Tells the other side that this was all, after what is queued; then WIRE_ENDED comes with why NULL. */
 void wire_link_close(struct wire_link *link);
 
-/* Workstation only.  Closes it if need be, waits for its thread, frees it.  Not from within an event. */
+/* Gives it up: closes it if need be and, once no event of it is under way, frees it.  At the workstation it waits for the link's thread, so not from
+ * within an event; at the server it may be called anywhere after WIRE_ENDED. */
 void wire_link_destroy(struct wire_link *link);
 
 /* Asks the server one question before there is a link: that of somebody who joins and has no certificate yet.  The server's certificate chain must

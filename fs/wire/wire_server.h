@@ -27,7 +27,7 @@ struct wire_server_events {
     /* Whether this peer may speak to us at all; asked at each connection, not only the first.  The text goes to the peer. */
     enum code (*admit)(void *context, const struct wire_peer *peer, struct failure *why);
 
-    /* A new link, which the server owns until its WIRE_ENDED; *link_context is given to the link's own events. */
+    /* A new link, or one of options.saved.  Whoever takes it calls wire_link_destroy after its WIRE_ENDED.  *link_context is given to its events. */
     enum code (*begin)(void *context, struct wire_link *link, const struct wire_peer *peer, void **link_context,
                        struct failure *why);
     struct wire_events link;
@@ -44,16 +44,16 @@ struct wire_server_options {
     mode_t socket_mode;
     const struct wire_credentials *credentials; /* the server's; copied */
     int keep_ms; /* how long a link that was cut is kept; 0: an hour */
+    const void *saved; /* what wire_server_save wrote, to be taken up; NULL: none */
+    size_t saved_count;
 };
 
-/* Listens and serves from a thread of its own. */
+/* Listens and serves from a thread of its own; `begin` was called for all saved links when it returns.  CODE_CORRUPT where `saved` makes no
+ * sense. */
 MUST_CHECK enum code wire_server_start(const struct wire_server_options *options, const struct wire_server_events *events,
                                        void *context, struct wire_server **out, struct failure *why);
 
 uint16_t wire_server_port(const struct wire_server *server);
-
-/* Takes up the links that wire_server_save wrote, before wire_server_start's thread sees the first connection: `begin` is called for each. */
-MUST_CHECK enum code wire_server_restore(struct wire_server *server, const void *bytes, size_t count, struct failure *why);
 
 /* Moves no more bytes in either direction (connections are cut), so that what follows is a still picture. */
 void wire_server_freeze(struct wire_server *server);
