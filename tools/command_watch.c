@@ -44,8 +44,11 @@ static int follow_all(const struct command *command, const char *lab)
     }
     SCOPE_FREE char *line = NULL;
     size_t capacity = 0;
-    while (getline(&line, &capacity, stream) > 0)
-        print_change(line);
+    for (unsigned ends = 0; ends < 2; ends++) { /* the first: all that was there; the second: the lab is gone */
+        while (getline(&line, &capacity, stream) > 0)
+            print_change(line);
+        clearerr(stream);
+    }
     fclose(stream);
     return EXIT_DONE;
 }

@@ -1,6 +1,6 @@
 /* Parked reads and poll: see session_streams.h.
  *
- *   READ, nothing there --> parked on its handle --> watch the stream --> (wake | INTERRUPT) --> waker's queue
+ *   READ, nothing there, not the first time --> parked on its handle --> watch the stream --> (wake | INTERRUPT) --> waker's queue
  *                                  ^                                                               |
  *                                  +------- still nothing: watch again ---------------------- waker reads, answers
  *
@@ -112,6 +112,15 @@ static enum code read_stream(struct session_handle *handle, size_t count, char *
     return tree_read(handle->file, 0, bytes, count < STREAM_READ_MAX ? count : STREAM_READ_MAX, got, why);
 }
 
+/* Whether this read, which found nothing, is the one that is told so. */
+static bool is_end(struct session_handle *handle)
+{
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&streams_of(handle)->lock);
+    bool end = !handle->stream.told_end;
+    handle->stream.told_end = true;
+    return end;
+}
+
 void session_streams_read(struct session_handle *handle, fuse_req_t request, size_t count, bool wait)
 {
     struct failure why;
@@ -120,6 +129,8 @@ void session_streams_read(struct session_handle *handle, fuse_req_t request, siz
     enum code code = bytes ? read_stream(handle, count, bytes, &got, &why)
                            : failure_set(&why, CODE_NO_MEMORY, "reading a stream: no memory");
     struct node_id node = handle->node;
+    if (code == CODE_AGAIN && wait && is_end(handle))
+        code = CODE_OK;
     if (code == CODE_AGAIN && wait)
         park(handle, request, count);
     session_handles_put(handle);

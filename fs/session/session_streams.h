@@ -1,6 +1,6 @@
 /* Blocking reads and poll on streams, without a thread that waits.
  *
- * A read that finds nothing is parked: its request is kept and answered when the stream wakes, when the reader is
+ * The first read of an opening that finds nothing gives the end of the file (rule.h).  Any later one is parked: its request is kept and answered when the stream wakes, when the reader is
  * interrupted, or when the session ends.  One thread per session, the waker, gives these late answers; no worker ever
  * waits for a stream. */
 #ifndef CYTOFS_SESSION_STREAMS_H
@@ -22,6 +22,7 @@ struct session_stream {
     struct parked_read *first_parked; /* oldest first */
     struct fuse_pollhandle *poll;     /* a poller to notify, or NULL */
     bool queued;                      /* is in the waker's queue */
+    bool told_end;                    /* a reader came to the end of what there was */
     bool abandoned;                   /* the client closed it: nothing is parked any more */
     struct session_handle *next_queued;
 };
@@ -43,7 +44,7 @@ MUST_CHECK enum code session_streams_start(struct session_streams *streams, stru
 void session_streams_stop(struct session_streams *streams);
 void session_streams_destroy(struct session_streams *streams);
 
-/* Answers a READ on a stream now or later.  Without `wait` a stream with nothing to read gives EAGAIN.  Both functions
+/* Answers a READ on a stream now or later.  Without `wait` a stream with nothing to read gives EAGAIN, never its end.  Both functions
  * put the handle, which the caller borrowed, back. */
 void session_streams_read(struct session_handle *handle, struct fuse_req *request, size_t count, bool wait);
 

@@ -8,7 +8,8 @@
  * DERIVED  a file that exists because of the rule: a pure function of stored files.  Made when looked at, cached until
  *          its stamp changes, shown with its true size and a stable modification time.  Read-only; unlinking it succeeds
  *          without effect, so that `rm -r` of its folder works.
- * STREAM   an endless derived file; each open has its own position.
+ * STREAM   an endless derived file; each open has its own position.  A reader comes once to its end, where it has caught up, so
+ *          that cat(1) shows what there is and tail(1) goes on from there; after that its reads wait for more.
  * WATCH    a stored file whose life the rule follows: its contents are checked when a writer closes it (FLUSH
  *          answers), and acted on afterwards (RELEASE acts).
  * CONTROL  a derived file that can also be written: each write is one command, whole.  Making a new one and removing one may
@@ -88,6 +89,9 @@ struct rule {
     /* As tree_file_watch. */
     bool (*watch)(struct stream *stream, void (*wake)(void *wake_context), void *wake_context);
     void (*close)(struct stream *stream);
+    /* Not less than any reader was given so far, and more after each line: stat(2) shows it as the size, by whose growth
+     * tail -f learns of something new.  NULL: 0. */
+    uint64_t (*size)(void *context, const char *path);
 
     uint32_t mode; /* permission bits of derived, stream and control files; 0 means 0444 (control: 0644) */
 };

@@ -222,14 +222,21 @@ static bool is_unborn(struct tree *tree, const struct derived *entry)
     return entry->unborn > 0;
 }
 
+static void refresh_stream(struct tree *tree, struct derived *entry, const char *path)
+{
+    uint64_t size = entry->rule->size ? entry->rule->size(entry->rule->context, path) : 0;
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
+    entry->stream_size = size;
+}
+
 /* Makes sure that a pinned entry shows what its rule says now. */
 static enum code refresh(struct tree *tree, struct derived *entry, struct failure *why)
 {
-    if (entry->rule->kind == RULE_STREAM)
-        return CODE_OK;
     SCOPE_BUFFER path = {.max = TREE_PATH_MAX};
     enum code code = derived_path(tree, entry, &path, why);
-    if (code != CODE_OK)
+    if (code == CODE_OK && entry->rule->kind == RULE_STREAM)
+        refresh_stream(tree, entry, path.data);
+    if (code != CODE_OK || entry->rule->kind == RULE_STREAM)
         return code;
     uint64_t version = 0;
     int64_t modify_ns = 0;
@@ -347,7 +354,7 @@ struct node_attributes derived_describe(struct tree *tree, const struct derived 
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
     uint32_t mode = entry->rule->mode ? entry->rule->mode : entry->rule->kind == RULE_CONTROL ? 0644 : 0444;
-    uint64_t size = entry->shown ? entry->shown->size : 0;
+    uint64_t size = entry->shown ? entry->shown->size : entry->stream_size;
     return (struct node_attributes){.id = {entry->id},
                                     .kind = NODE_FILE,
                                     .mode = mode & 07777,

@@ -26,6 +26,7 @@ struct derived {
     uint64_t pins;           /* calls and open files that use the entry right now */
     struct rendering *shown; /* NULL: not rendered, or dropped to save memory */
     uint64_t version;        /* of the stamp that `shown` was made at */
+    uint64_t stream_size;    /* of a stream: as its rule said last */
     int64_t modify_ns;
 };
 

@@ -4,6 +4,9 @@
  * so all streams get the changes in their order.  A new stream is first put into the list and then given a
  * line for each run that is not over; it may so see a state twice, but never misses one.
  *
+ * The file's size, as stat(2) shows it, is the most that a stream was given: no reader has read more, and it grows with each
+ * line that anybody waits for, which is how `tail -f` learns of one.
+ *
  * A reader that does not read falls behind at most STREAM_BYTES_MAX; then its queue is thrown away and it
  * starts over with a line for each run that is not over.
  *
@@ -25,12 +28,14 @@
 struct jobs_events {
     pthread_mutex_t lock;
     struct stream *first_stream;
+    uint64_t given_most; /* bytes */
 };
 
 struct stream {
     struct jobs *jobs;
     struct buffer pending;
-    size_t taken; /* bytes of pending that were read */
+    size_t taken;   /* bytes of pending that were read */
+    uint64_t given; /* bytes, since it was opened */
     bool fell_behind;
     void (*wake)(void *wake_context);
     void *wake_context;
@@ -78,6 +83,9 @@ static void give_line(struct stream *stream, const struct buffer *line)
         stream->taken = 0;
     }
     buffer_append(&stream->pending, line->data, line->length);
+    stream->given += line->length;
+    if (stream->given > stream->jobs->events->given_most)
+        stream->jobs->events->given_most = stream->given;
     if (stream->pending.failed) {
         stream->fell_behind = true;
         stream->pending.failed = false;
@@ -179,6 +187,14 @@ static void close_stream(struct stream *stream)
     free(stream);
 }
 
+static uint64_t size_of_stream(void *context, const char *path)
+{
+    (void)path;
+    struct jobs *jobs = context;
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&jobs->events->lock);
+    return jobs->events->given_most;
+}
+
 enum code jobs_events_add_rules(struct jobs *jobs, struct failure *why)
 {
     struct rule stream = {.kind = RULE_STREAM,
@@ -187,6 +203,7 @@ enum code jobs_events_add_rules(struct jobs *jobs, struct failure *why)
                           .open = open_stream,
                           .read = read_stream,
                           .watch = watch_stream,
-                          .close = close_stream};
+                          .close = close_stream,
+                          .size = size_of_stream};
     return rule_add(jobs->tree, &stream, why);
 }

@@ -49,6 +49,10 @@ check "is no longer refused" wait_for 5 test ! -e "$lab/jobs/bad.error"
 
 tiny_spec 200 >"$work/second.yaml"
 check "two specs at once" cp "$work/second.yaml" "$lab/jobs/"
+check "cat shows the runs that are not over, and ends" timeout 20 cat "$lab/jobs/events"
+check "  each in a line" bash -c "timeout 20 cat '$lab/jobs/events' | grep -c '\"state\"' | grep -qx 2"
+tail -f "$lab/jobs/events" >"$work/followed" 2>"$work/tail-err" &
+tail=$!
 check "the queue says why the second waits" wait_for 20 grep -Eq 'second.*(waits|free)' "$lab/jobs/queue"
 cat "$lab/jobs/queue"
 check "watch ends with the first" expect_status 0 "$cytofs" watch bad --lab "$lab"
@@ -56,6 +60,10 @@ check "the first has finished" in_state bad finished
 check "the second runs" wait_for 30 in_state second running
 rm "$lab/jobs/second.yaml"
 check "rm of the spec cancels it" wait_for 30 grep -q cancelled "$lab/experiments/tests/002/status"
+check "tail -f has shown what was, and each change" wait_for 20 grep -q '"job":"second".*"state":"cancelled"' "$work/followed"
+check "  the first's end among them" grep -q '"job":"bad".*"state":"finished"' "$work/followed"
+check "  and complains of nothing" test ! -s "$work/tail-err"
+kill $tail
 check "its link is gone" wait_for 5 test ! -e "$lab/jobs/second"
 
 run=$lab/jobs/bad

@@ -15,7 +15,7 @@ stopping_with_open_files_unmounts_at_once() {
 
 stopping_ends_a_blocked_reader() {
     start_server "$lab"
-    cat "$lab/jobs/events" >/dev/null 2>&1 &
+    bash -c 'cat; exec cat' <"$lab/jobs/events" >/dev/null 2>&1 &
     local reader=$!
     sleep 0.3
     stop_server

@@ -75,6 +75,15 @@ static void a_client_that_vanishes_leaves_no_open_file_and_no_reference(void **s
     session_fixture_expect_gone(fixture, entry.nodeid);
 }
 
+/* The first read of an empty stream says that it is, those after it wait. */
+static void come_to_the_end(struct fuse_client *client, uint64_t node, uint64_t handle)
+{
+    size_t bytes = 1;
+    uint64_t unique = fuse_call_send_read(client, node, handle, 100, 0);
+    assert_int_equal(fuse_client_await(client, unique, 10000, NULL, &bytes), 0);
+    assert_int_equal(bytes, 0);
+}
+
 static void stopping_while_reads_wait_answers_them_and_can_be_done_twice(void **state)
 {
     struct session_fixture *fixture = *state;
@@ -82,6 +91,7 @@ static void stopping_while_reads_wait_answers_them_and_can_be_done_twice(void **
     struct fuse_open_out open;
     uint64_t node = session_fixture_node(fixture, "jobs/events");
     assert_int_equal(fuse_call_open(client, node, O_RDONLY, &open), 0);
+    come_to_the_end(client, node, open.fh);
     for (int i = 0; i < 10; i++)
         fuse_call_send_read(client, node, open.fh, 100, 0);
     struct fuse_attr attributes;
@@ -99,6 +109,7 @@ static void releasing_a_stream_that_is_being_read_answers_the_reader(void **stat
     uint64_t node = session_fixture_node(fixture, "jobs/events");
     for (int i = 0; i < 50; i++) { /* no kernel does this; a forged peer may */
         assert_int_equal(fuse_call_open(client, node, O_RDONLY, &open), 0);
+        come_to_the_end(client, node, open.fh);
         uint64_t unique = fuse_call_send_read(client, node, open.fh, 100, 0);
         assert_int_equal(fuse_call_release(client, node, open.fh), 0);
         int error = fuse_client_await(client, unique, 10000, NULL, NULL);

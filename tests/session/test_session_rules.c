@@ -151,15 +151,6 @@ static void a_derived_file_can_be_neither_written_nor_moved_and_stays_when_remov
 
 /* Streams --------------------------------------------------------------------------------------------------------- */
 
-static uint64_t open_stream(struct session_fixture *fixture, struct fuse_open_out *open)
-{
-    uint64_t node = session_fixture_node(fixture, "jobs/events");
-    assert_int_equal(fuse_call_open(&fixture->client, node, O_RDONLY, open), 0);
-    assert_true(open->open_flags & FOPEN_DIRECT_IO);
-    assert_true(open->open_flags & FOPEN_NONSEEKABLE);
-    return node;
-}
-
 static void expect_answer(struct session_fixture *fixture, uint64_t unique, const char *text)
 {
     const void *body = NULL;
@@ -167,6 +158,17 @@ static void expect_answer(struct session_fixture *fixture, uint64_t unique, cons
     assert_int_equal(fuse_client_await(&fixture->client, unique, SOON_MS, &body, &bytes), 0);
     assert_int_equal(bytes, strlen(text));
     assert_memory_equal(body, text, bytes);
+}
+
+/* Opens it and comes to its end, as cat does. */
+static uint64_t open_stream(struct session_fixture *fixture, struct fuse_open_out *open)
+{
+    uint64_t node = session_fixture_node(fixture, "jobs/events");
+    assert_int_equal(fuse_call_open(&fixture->client, node, O_RDONLY, open), 0);
+    assert_true(open->open_flags & FOPEN_DIRECT_IO);
+    assert_true(open->open_flags & FOPEN_NONSEEKABLE);
+    expect_answer(fixture, fuse_call_send_read(&fixture->client, node, open->fh, 100, 0), "");
+    return node;
 }
 
 static void a_read_waits_for_the_stream_while_others_are_served(void **state)

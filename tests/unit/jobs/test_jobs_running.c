@@ -344,6 +344,7 @@ static void the_stream_gives_one_line_for_each_change_and_wakes_who_waits(void *
     struct lab *lab = *state;
     struct fake_node node;
     struct tree_file *early, *late;
+    struct node_attributes before, after;
     int wakes = 0;
     char bytes[64];
     size_t got;
@@ -362,10 +363,13 @@ static void the_stream_gives_one_line_for_each_change_and_wakes_who_waits(void *
                    lab->why);
     assert_true(tree_file_watch(late, on_wake, &wakes));
     expect_line(late, "claimed", "\"node\":\"n1\"");
+    assert_code_ok(tree_path_attributes(lab->tree, "jobs/events", &before, &lab->why), lab->why);
     fake_node_say(&node, RUN, RUN_EVENT_FAILED, "no space");
     expect_line(early, "failed", "\"why\":\"no space\"");
     expect_line(late, "failed", "\"why\":\"no space\"");
     assert_int_equal(tree_read(late, 0, bytes, sizeof bytes, &got, &lab->why), CODE_AGAIN);
+    assert_code_ok(tree_path_attributes(lab->tree, "jobs/events", &after, &lab->why), lab->why);
+    assert_true(after.size > before.size); /* by this tail -f knows */
     tree_release(early);
     tree_release(late);
     fake_node_die(&node);
