@@ -58,7 +58,8 @@ struct wire_connect_options {
     int give_up_ms;   /* how long the first connection may take; later ones are tried for ever.  0: 10 s */
 };
 
-/* Connects, and returns once the server has said WELCOME.  CODE_DENIED with the server's words where it refuses. */
+/* Connects, and returns once the server has said WELCOME.  CODE_DENIED with the server's words where it refuses.  The first events may come before
+ * it returns.  The program ignores SIGPIPE. */
 MUST_CHECK enum code wire_connect(const struct wire_connect_options *options, const struct wire_events *events, void *context,
                                   struct wire_link **out, struct failure *why);
 
