@@ -1,14 +1,16 @@
 /* Speed of the network: training steps (forward, backward, optimiser) and inference, in images a second.
  *
- *     bench_network [--device auto] [--threads 0] [--size N] [--precision f32] [--batch 8] [--side 256] ...
+ *     bench_network [--device auto] [--threads 0] [--task train] [--size N] [--precision f32] [--batch 8] ...
  *
- * Without --size and --precision: N and S, in f32 and, where the device has it, bf16.  One line a
- * measurement, as "key=value" words; images_per_s is from the median step, best_images_per_s from the
- * fastest. */
+ * Without --task, --size and --precision: training and inference of N and S, in f32 and, where the device has
+ * it, bf16.  One JSON object a measurement: images_per_s is from the median step, best_images_per_s from the
+ * fastest, peak_mib is the process' own, in host memory.  --describe prints the device alone.
+ * tests/bench/engine runs this beside PyTorch. */
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "device.h"
 #include "network.h"
@@ -23,7 +25,8 @@ struct request {
     const char *device;
     int threads, batch, side;
     double seconds;
-    const char *size, *precision; /* NULL for all */
+    const char *task, *size, *precision; /* NULL for all */
+    bool describe;
 };
 
 struct data {
@@ -93,6 +96,22 @@ static enum code step(struct network *network, const struct data *data, bool tra
     return code;
 }
 
+static void report(const struct device *device, enum network_size size, const struct network_plan *plan,
+                   double *times, int count, double cpu_ms)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    qsort(times, (size_t)count, sizeof times[0], compare);
+    double median = times[count / 2];
+    printf("{\"task\": \"%s\", \"device\": \"%s\", \"threads\": %d, \"size\": \"%c\", \"precision\": \"%s\", "
+           "\"batch\": %d, \"side\": %d, \"steps\": %d, \"ms_per_step\": %.2f, \"images_per_s\": %.1f, "
+           "\"best_images_per_s\": %.1f, \"cpu_ms_per_step\": %.2f, \"peak_mib\": %ld}\n",
+           plan->training ? "train" : "infer", device->name, device->threads, "NSM"[size],
+           plan -> precision == PRECISION_BF16 ? "bf16" : "f32", plan->batch, plan->height, count,
+           median * 1e3, plan->batch / median, plan->batch / times[0], cpu_ms, usage.ru_maxrss >> 10);
+    fflush(stdout);
+}
+
 static enum code measure(const struct device *device, const struct request *request, enum network_size size,
                          enum network_precision precision, bool training, struct failure *why)
 {
@@ -125,15 +144,8 @@ static enum code measure(const struct device *device, const struct request *requ
             break;
     }
     double cpu_ms = (double)(timing_read_ns(CLOCK_PROCESS_CPUTIME_ID) - cpu_begin) * 1e-6 / count;
-    if (code == CODE_OK) {
-        qsort(times, (size_t)count, sizeof times[0], compare);
-        printf("%s device=%s threads=%d size=%c precision=%s batch=%d side=%d steps=%d ms_per_step=%.2f "
-               "images_per_s=%.1f best_images_per_s=%.1f cpu_ms_per_step=%.2f\n",
-               training ? "train" : "infer", device->name, device->threads, "NSM"[size],
-               precision == PRECISION_BF16 ? "bf16" : "f32", plan.batch, plan.height, count,
-               times[count / 2] * 1e3, plan.batch / times[count / 2], plan.batch / times[0], cpu_ms);
-        fflush(stdout);
-    }
+    if (code == CODE_OK)
+        report(device, size, &plan, times, count, cpu_ms);
     free_data(&data);
     network_destroy(network);
     return code;
@@ -150,6 +162,8 @@ static enum code measure_all(const struct device *device, const struct request *
                                    : precision == PRECISION_BF16 && !device->bf16)
                 continue;
             for (int training = 1; training >= 0; training--) {
+                if (request->task && strcmp(request->task, training ? "train" : "infer") != 0)
+                    continue;
                 enum code code = measure(device, request, (enum network_size)size,
                                          (enum network_precision)precision, training, why);
                 if (code != CODE_OK)
@@ -167,7 +181,8 @@ int main(int argc, char **argv)
         {"device", required_argument, NULL, 'd'},  {"threads", required_argument, NULL, 't'},
         {"size", required_argument, NULL, 's'},    {"precision", required_argument, NULL, 'p'},
         {"batch", required_argument, NULL, 'b'},   {"side", required_argument, NULL, 'i'},
-        {"seconds", required_argument, NULL, 'e'}, {0},
+        {"seconds", required_argument, NULL, 'e'}, {"task", required_argument, NULL, 'k'},
+        {"describe", no_argument, NULL, 'D'},      {0},
     };
     for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;)
         switch (option) {
@@ -192,6 +207,12 @@ int main(int argc, char **argv)
         case 'e':
             request.seconds = atof(optarg);
             break;
+        case 'k':
+            request.task = optarg;
+            break;
+        case 'D':
+            request.describe = true;
+            break;
         default:
             return 2;
         }
@@ -200,8 +221,11 @@ int main(int argc, char **argv)
     enum code code =
         device_open(request.device, &(struct device_options){.threads = request.threads}, &device, &why);
     if (code == CODE_OK) {
-        printf("# %s: %s\n", device->name, device->description);
-        code = measure_all(device, &request, &why);
+        if (request.describe)
+            printf("{\"device\": \"%s\", \"description\": \"%s\", \"bf16\": %s}\n", device->name,
+                   device->description, device->bf16 ? "true" : "false");
+        else
+            code = measure_all(device, &request, &why);
         device_close(device);
     }
     if (code != CODE_OK)
