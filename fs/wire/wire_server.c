@@ -650,7 +650,7 @@ static enum code take_links(struct wire_server *server, const uint8_t *bytes, si
     if (count < SAVED_HEAD || memcmp(bytes, SAVED_MAGIC, SAVED_HEAD) != 0)
         return failure_set(why, CODE_CORRUPT, "the saved links are not of this version");
     for (size_t at = SAVED_HEAD; at < count;) {
-        size_t taken;
+        size_t taken = 0;
         enum code code = take_link(server, bytes + at, count - at, &taken, why);
         if (code != CODE_OK)
             return code;
