@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -28,6 +29,7 @@
 #include "session_names.h"
 #include "session_state.h"
 #include "session_xattrs.h"
+#include "viewer.h"
 
 #define WORKERS_MIN        8 /* a worker that renders or checks leaves others for quick answers */
 #define WORKERS_BY_CORES   16
@@ -201,6 +203,11 @@ static struct session *make_session(struct tree *tree, const struct session_opti
 static enum code open_channel(struct session *session, const struct session_options *options,
                               struct failure *why)
 {
+    if (options->peer) {
+        session->channel.peer = *options->peer;
+        session->channel.fd = eventfd(0, EFD_CLOEXEC); /* the library wants a descriptor; nothing is done with it */
+        return session->channel.fd >= 0 ? CODE_OK : failure_set_errno(why, errno, "starting a session");
+    }
     if (!options->mountpoint) {
         session->channel.fd = options->socket;
         return CODE_OK;
@@ -221,7 +228,7 @@ static enum code open_channel(struct session *session, const struct session_opti
 static enum code start_threads(struct session *session, struct failure *why)
 {
     enum code code = session_streams_start(&session->streams, why);
-    if (code != CODE_OK)
+    if (code != CODE_OK || session->channel.peer.send)
         return code;
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&session->life);
     code = start_worker(session, why);
@@ -238,7 +245,7 @@ enum code session_start(struct tree *tree, const struct session_options *options
 {
     struct session *session = make_session(tree, options);
     if (!session) {
-        if (!options->mountpoint)
+        if (!options->mountpoint && !options->peer)
             close(options->socket);
         return failure_set(why, CODE_NO_MEMORY, "starting a session: no memory");
     }
@@ -254,6 +261,15 @@ enum code session_start(struct tree *tree, const struct session_options *options
     else
         session_destroy(session);
     return code;
+}
+
+void session_process(struct session *session, const void *message, size_t length)
+{
+    /* The library takes its messages in memory that it may write to, but writes to none. */
+    const struct fuse_buf request = {.mem = (void *)message, .size = length};
+    viewer_enter(session->channel.peer.viewer);
+    fuse_session_process_buf(session->fuse, &request);
+    viewer_leave();
 }
 
 void session_wait(struct session *session)

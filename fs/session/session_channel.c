@@ -80,12 +80,36 @@ static ssize_t write_socket(int fd, struct iovec *parts, int count, void *sessio
     return sendmsg(fd, &message, MSG_NOSIGNAL);
 }
 
+/* Nobody reads from a fed channel. */
+static ssize_t read_nothing(int fd, void *bytes, size_t size, void *session)
+{
+    (void)fd;
+    (void)bytes;
+    (void)size;
+    (void)session;
+    errno = ENODEV;
+    return -1;
+}
+
+static ssize_t write_peer(int fd, struct iovec *parts, int count, void *session)
+{
+    (void)fd;
+    struct session_channel *channel = &((struct session *)session)->channel;
+    const struct fuse_out_header *header = parts[0].iov_base;
+    ask_for_more(channel, parts, count);
+    trace_reply(header);
+    channel->peer.send(channel->peer.context, parts, count);
+    return header->len;
+}
+
 enum code session_channel_attach(struct session_channel *channel, struct fuse_session *fuse,
                                  struct failure *why)
 {
     static const struct fuse_custom_io device = {.read = read_device, .writev = write_device};
     static const struct fuse_custom_io socket = {.read = read_socket, .writev = write_socket};
-    int error = fuse_session_custom_io(fuse, channel->mountpoint ? &device : &socket, channel->fd);
+    static const struct fuse_custom_io peer = {.read = read_nothing, .writev = write_peer};
+    const struct fuse_custom_io *io = channel->mountpoint ? &device : channel->peer.send ? &peer : &socket;
+    int error = fuse_session_custom_io(fuse, io, channel->fd);
     if (error)
         return failure_set_errno(why, -error, "attaching the channel to the FUSE library");
     return CODE_OK;
@@ -93,6 +117,6 @@ enum code session_channel_attach(struct session_channel *channel, struct fuse_se
 
 void session_channel_shut(struct session_channel *channel)
 {
-    if (!channel->mountpoint)
+    if (!channel->mountpoint && !channel->peer.send)
         shutdown(channel->fd, SHUT_RDWR);
 }

@@ -1,5 +1,5 @@
-/* The two ways in which FUSE messages reach a session: a mounted /dev/fuse, and one end of a SOCK_SEQPACKET socketpair.
- * Either keeps the borders of messages; libfuse reads and writes through the functions of this file. */
+/* The ways in which FUSE messages reach a session: a mounted /dev/fuse, one end of a SOCK_SEQPACKET socketpair, or whoever feeds it.
+ * Each keeps the borders of messages; libfuse reads and writes through the functions of this file. */
 #ifndef CYTOFS_SESSION_CHANNEL_H
 #define CYTOFS_SESSION_CHANNEL_H
 
@@ -7,12 +7,14 @@
 #include <stdbool.h>
 
 #include "failure.h"
+#include "session.h"
 
 struct fuse_session;
 
 struct session_channel {
     int fd;              /* owned by libfuse once session_channel_attach was called */
-    char *mountpoint;    /* absolute; NULL for a socket */
+    char *mountpoint;    /* absolute; NULL for a socket and a peer */
+    struct session_peer peer; /* send NULL: not a fed session */
     atomic_bool greeted; /* the first message, INIT, was answered */
 };
 
@@ -20,7 +22,7 @@ struct session_channel {
 MUST_CHECK enum code session_channel_attach(struct session_channel *channel, struct fuse_session *fuse,
                                             struct failure *why);
 
-/* Lets a peer at the other end of a socket see the end.  A mounted channel ends by unmounting. */
+/* Lets whoever is at the other end of a socket see the end.  A mounted channel ends by unmounting, a fed one by not being fed. */
 void session_channel_shut(struct session_channel *channel);
 
 #endif

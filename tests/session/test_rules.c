@@ -8,6 +8,7 @@
 #include "rule.h"
 #include "scope.h"
 #include "tree_path.h"
+#include "viewer.h"
 
 #define SPEC_MAX 65536
 
@@ -62,7 +63,8 @@ static void spec_settled(void *context, const char *path)
 static void spec_removed(void *context, const char *path)
 {
     SCOPE_BUFFER line = {0};
-    buffer_printf(&line, "removed %s\n", path);
+    const struct viewer *viewer = viewer_current();
+    buffer_printf(&line, "removed %s%s%s\n", path, viewer ? " by " : "", viewer ? viewer->name : "");
     remember(context, buffer_text(&line));
 }
 

@@ -20,7 +20,7 @@ struct tree;
 struct test_rules {
     struct tree *tree;
     pthread_mutex_t lock;   /* guards what follows */
-    struct buffer happened; /* "settled jobs/a.yaml 12\n", "removed jobs/a.yaml\n" in the order of events */
+    struct buffer happened; /* "settled jobs/a.yaml 12\n", "removed jobs/a.yaml\n" (by a viewer: "... by bob") in the order of events */
     FILE *log;              /* gets the same lines, where not NULL */
     struct buffer said;     /* the stream's text */
     struct stream *streams; /* open ones */
