@@ -91,8 +91,14 @@ static enum code take_message(struct wire_link *link, const struct wire_frame *f
 
 static enum code take_acknowledgement(struct wire_link *link, const struct wire_frame *frame, struct failure *why)
 {
-    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&link->lock);
-    return wire_ledger_acknowledge(&link->ledger, bytes_load64(frame->bytes), why);
+    pthread_mutex_lock(&link->lock);
+    bool was_full = link->ledger.bytes > WIRE_WINDOW_MAX / 2;
+    enum code code = wire_ledger_acknowledge(&link->ledger, bytes_load64(frame->bytes), why);
+    bool is_full = link->ledger.bytes > WIRE_WINDOW_MAX / 2;
+    pthread_mutex_unlock(&link->lock);
+    if (was_full && !is_full && link->events.room)
+        link->events.room(link->context);
+    return code;
 }
 
 static enum code take_frame(void *context, const struct wire_frame *frame, struct failure *why)

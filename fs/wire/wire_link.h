@@ -43,6 +43,8 @@ struct wire_events {
     /* One whole message; the bytes are the link's. */
     void (*message)(void *context, const void *bytes, size_t length);
     void (*state)(void *context, enum wire_state state, const struct failure *why); /* why: of LOST and ENDED; else NULL */
+    /* The backlog, which was above half of the window, is below it again.  NULL: not asked for. */
+    void (*room)(void *context);
 };
 
 /* What one needs to speak: all PEM. */
