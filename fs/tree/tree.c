@@ -17,6 +17,7 @@
  *   tree_alias.c      snapshots by number and date    tree_reseal.c      sealing anew after a rotation
  *   tree_authentic.c  proofs of rows                  tree_space_sum.c digests of spaces and of the whole
  *   tree_seen.c       stores put back in time         tree_sharing.c   chunks that several files name
+ *   tree_lending.c    keys lent by members            tree_record.c    what the lab remembers, unseen by clients
  *   lock_table.c      advisory locks                tree_range.c      holes, preallocating, copying
  */
 #include "tree.h"
@@ -45,6 +46,7 @@
 #include "tree_recent.h"
 #include "tree_seen.h"
 #include "tree_space.h"
+#include "tree_lending.h"
 #include "tree_space_sum.h"
 
 #define ORPHANS_AT_ONCE 256
@@ -307,6 +309,7 @@ void tree_close(struct tree *tree)
     space_sum_free(tree);
     seen_close(tree);
     space_free_all(tree);
+    lending_free_all(tree);
     catalog_close(tree->catalog);
     recent_close(tree);
     member_key_destroy(tree->own_member);

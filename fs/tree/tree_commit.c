@@ -32,6 +32,7 @@
 #include "tree_piece.h"
 #include "tree_reseal.h"
 #include "tree_seen.h"
+#include "tree_lending.h"
 #include "tree_space_sum.h"
 #include "tree_statistics.h"
 #include "tree_storing.h"
@@ -348,6 +349,7 @@ static void *run(void *context)
         if (code == CODE_OK) {
             compact_some(tree);
             reseal_some(tree);
+            lending_sweep(tree);
         }
         pthread_mutex_lock(&tree->lock);
     }

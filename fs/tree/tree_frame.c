@@ -67,8 +67,7 @@ static enum code make_folder(struct tree *tree, const struct frame_folder *what,
     return code == CODE_OK ? entry_insert(tree, parent, what->name, node, why) : code;
 }
 
-/* home/<name>, a space of its own. */
-static enum code make_home(struct tree *tree, const char *name, const struct roster *readers, struct failure *why)
+enum code frame_make_home(struct tree *tree, const char *name, const struct roster *readers, struct failure *why)
 {
     struct catalog_inode row = {.kind = CATALOG_INODE_FOLDER,
                                 .flags = CATALOG_INODE_FIXED | CATALOG_INODE_SPACE_ROOT,
@@ -125,7 +124,7 @@ enum code frame_make(struct tree *tree, const struct tree_open_options *options,
         code = roster_copy(&everyone, &first, why);
     first.everyone = false;
     if (code == CODE_OK)
-        code = make_home(tree, name, &first, why);
+        code = frame_make_home(tree, name, &first, why);
     tree->last_stamp = 1; /* which node_make gave to the whole frame */
     if (code == CODE_OK)
         code = catalog_set_number(tree->catalog, CATALOG_CREATED_MS, (uint64_t)timing_wall_ms(), why);
@@ -179,7 +178,7 @@ static enum code complete_home(struct tree *tree, struct failure *why)
         code = operation_begin(tree, why);
     if (code != CODE_OK)
         return code;
-    code = operation_end(tree, make_home(tree, self.name, &readers, why), why);
+    code = operation_end(tree, frame_make_home(tree, self.name, &readers, why), why);
     if (code == CODE_OK && node_get(tree, INODE_HOME, &home, NULL) == CODE_OK)
         node_stamp(tree, home, timing_wall_ns());
     return code;

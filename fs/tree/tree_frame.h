@@ -8,6 +8,10 @@
  * inside an operation. */
 MUST_CHECK enum code frame_make(struct tree *tree, const struct tree_open_options *options, struct failure *why);
 
+/* home/<name>, a space of its own for these readers; inside an operation. */
+struct roster;
+MUST_CHECK enum code frame_make_home(struct tree *tree, const char *name, const struct roster *readers, struct failure *why);
+
 /* Where a folder of the frame belongs; false for any other inode, and for the root. */
 bool frame_place(uint64_t inode, uint64_t *parent, const char **name);
 

@@ -131,6 +131,8 @@ struct tree {
     uint64_t rotations;       /* of keys, since the tree was opened */
     uint64_t keys_changed_in; /* the round that makes the last of them durable */
     uint64_t next_space;
+    struct lent_key *lent; /* tree_lending.c */
+    size_t lent_count;
 
     struct {
         struct space_sum *entries; /* of spaces that have inodes */

@@ -14,6 +14,8 @@
 #include "member_key.h"
 #include "tree_commit.h"
 #include "tree_entry.h"
+#include "tree_frame.h"
+#include "tree_lending.h"
 #include "tree_node.h"
 #include "tree_operation.h"
 #include "tree_reseal.h"
@@ -137,6 +139,28 @@ enum code members_add(struct tree *tree, const struct member_card *card, struct 
     return code == CODE_OK ? code : failure_wrap(why, code, "adding member %s", card->name);
 }
 
+static enum code do_make_home(struct tree *tree, const void *argument, struct failure *why)
+{
+    SCOPE_ROSTER readers = {.everyone = false};
+    const struct reader *member;
+    struct node *home, *own;
+    enum code code = find_member(tree, argument, &member, why);
+    if (code == CODE_OK)
+        code = roster_add(&readers, member, why);
+    if (code == CODE_OK)
+        code = node_get(tree, INODE_HOME, &home, why);
+    if (code == CODE_OK)
+        code = entry_find(tree, home, argument, &own, why);
+    return code == CODE_NOT_FOUND ? frame_make_home(tree, argument, &readers, why) : code;
+}
+
+enum code members_make_home(struct tree *tree, const char *name, struct failure *why)
+{
+    enum code code = carry_out(tree, do_make_home, name, why);
+    lending_sweep(tree); /* the key is that member's alone */
+    return code == CODE_OK ? code : failure_wrap(why, code, "making home/%s", name);
+}
+
 /* A new key for each space that the one who goes could read and we can. */
 static enum code rotate_without(struct tree *tree, const struct member_id *id, struct failure *why)
 {
@@ -197,6 +221,16 @@ void members_list(struct tree *tree, rule_emit *emit, void *context)
     for (size_t i = 0; known && i < roster.count; i++)
         if (!roster.readers[i].former)
             emit(context, roster.readers[i].name);
+}
+
+enum code members_find(struct tree *tree, const char *name, struct member_public *out, struct failure *why)
+{
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
+    const struct reader *found;
+    enum code code = find_member(tree, name, &found, why);
+    if (code == CODE_OK)
+        *out = found->public;
+    return code;
 }
 
 enum code members_first(struct tree *tree, char name[MEMBER_NAME_MAX + 1], struct failure *why)

@@ -22,6 +22,13 @@ struct tree;
  * CODE_EXISTS where the name or the key is taken. */
 MUST_CHECK enum code members_add(struct tree *tree, const struct member_card *card, struct failure *why);
 
+/* Makes home/<name> for a member who has none yet, with a key that is that member's alone: not even the tree's own member opens it
+ * afterwards. */
+MUST_CHECK enum code members_make_home(struct tree *tree, const char *name, struct failure *why);
+
+/* Who a member is: id and public key, as the lab's own list says.  CODE_NOT_FOUND. */
+MUST_CHECK enum code members_find(struct tree *tree, const char *name, struct member_public *out, struct failure *why);
+
 /* Removes one: each space that both could read gets a new key for those who stay; other spaces of that member get theirs from
  * the next reader who opens the lab.  CODE_NOT_FOUND; CODE_INVALID for oneself. */
 MUST_CHECK enum code members_remove(struct tree *tree, const char *name, struct failure *why);

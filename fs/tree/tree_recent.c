@@ -32,6 +32,7 @@
 #include "space_keys.h"
 #include "tree_commit.h"
 #include "tree_contents.h"
+#include "tree_lending.h"
 #include "tree_space.h"
 
 #define WRITE_BYTES_MAX  4096   /* larger writes are left to commits */
@@ -128,7 +129,7 @@ void recent_note_write(struct tree *tree, struct node *node, uint64_t before, co
     if (tree->recent.fd < 0 || write->count > WRITE_BYTES_MAX || write->stored || before > tree->commit.durable ||
         node->row.inode >= tree->commit.inodes_durable || node->row.links == 0 ||
         (tree->mirrors && mirror_set_is_mirrored(tree->mirrors)) ||
-        tree->keys_changed_in > tree->commit.durable ||
+        tree->keys_changed_in > tree->commit.durable || lending_is_lent(tree, node->row.space) ||
         space_find(tree, node->row.space, &space, NULL) != CODE_OK)
         return;
     struct recent_writes *recent = current_writes(tree, node);

@@ -21,6 +21,7 @@
 #include "keywrap.h"
 #include "member_key.h"
 #include "secret.h"
+#include "tree_lending.h"
 
 #define LABEL_READERS       'R'
 #define READERS_PLACE_BYTES (1 + IDENTITY_BYTES + 4 + 1) /* label, space, generation, whether shared with everyone */
@@ -117,13 +118,18 @@ static enum code check_sender(struct tree *tree, const struct space *space, cons
     return failure_set(why, CODE_CORRUPT, "the catalog: a wrapped key comes from somebody who was never a member");
 }
 
-/* Takes the key of a generation out of the member's wrap.  CODE_NO_DATA where there is none. */
+/* Takes the key of a generation out of the member's wrap, or one that was lent.  CODE_NO_DATA where there is neither. */
 static enum code unwrap(struct tree *tree, const struct space *space, uint32_t generation, uint8_t *space_key,
                         struct failure *why)
 {
     struct catalog_wrap wrap = {.space = space->number, .member = tree->member_number, .generation = generation};
+    const uint8_t *lent = lending_key(tree, space->number, generation);
     enum code code = catalog_space_get_wrap(tree->catalog, &wrap, why);
     struct catalog_member row;
+    if (code == CODE_NO_DATA && lent) {
+        memcpy(space_key, lent, SPACE_KEY_BYTES);
+        return CODE_OK;
+    }
     if (code != CODE_OK)
         return code;
     code = catalog_space_get_member(tree->catalog, wrap.sender, &row, why);
@@ -323,6 +329,8 @@ static enum code put_key(struct tree *tree, const struct catalog_space *row, con
         code = space_keys_derive(space_key, &id, &keys, why);
     if (code == CODE_OK)
         code = put_roster(tree, row, &keys, roster, why);
+    if (code == CODE_OK)
+        code = lending_keep(tree, row->space, row->generation, space_key, roster, why);
     space_keys_clear(&keys);
     return code;
 }
@@ -422,6 +430,21 @@ enum code space_end_rotation(struct tree *tree, const struct space *space, struc
     row.oldest = row.generation;
     enum code code = catalog_space_delete_old_wraps(tree->catalog, row.space, row.generation, why);
     return code == CODE_OK ? catalog_space_set(tree->catalog, &row, why) : code;
+}
+
+static void wipe(struct space *space)
+{
+    for (uint32_t i = 0; i <= space->generation - space->oldest; i++)
+        space_keys_clear(&space->generations[i]);
+    space->keys = (struct space_keys){0};
+}
+
+void space_wipe(struct tree *tree, uint64_t number)
+{
+    space_forget(tree, number);
+    for (struct space *space = tree->retired_spaces; space; space = space->next_retired)
+        if (space->number == number)
+            wipe(space);
 }
 
 void space_free_all(struct tree *tree)

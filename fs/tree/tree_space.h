@@ -57,6 +57,9 @@ MUST_CHECK enum code space_end_rotation(struct tree *tree, const struct space *s
 /* The catalog's rows about the space have changed, or a change of them was taken back. */
 void space_forget(struct tree *tree, uint64_t number);
 
+/* Forgets it and wipes its keys: whoever still holds the struct finds none.  Nobody may be using them. */
+void space_wipe(struct tree *tree, uint64_t number);
+
 void space_free_all(struct tree *tree);
 
 #endif

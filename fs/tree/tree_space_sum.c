@@ -398,6 +398,41 @@ enum code space_sum_open(struct tree *tree, bool accept, struct failure *why)
     return code;
 }
 
+enum code space_sum_check(struct tree *tree, uint64_t space, struct failure *why)
+{
+    SCOPE_FREE struct catalog_inode *rows = calloc(ROWS_AT_ONCE, sizeof *rows);
+    struct space_sum now = {.space = space};
+    uint64_t after = 0;
+    size_t count;
+    if (!rows)
+        return failure_set(why, CODE_NO_MEMORY, "opening a key space: no memory");
+    do {
+        enum code code = catalog_inode_walk(tree->catalog, after, rows, ROWS_AT_ONCE, &count, why);
+        for (size_t i = 0; code == CODE_OK && i < count; i++) {
+            after = rows[i].inode;
+            if (rows[i].space != space)
+                continue;
+            code = authentic_check_row(tree, &rows[i], why);
+            space_sum_plus(now.sum, rows[i].proof);
+        }
+        if (code != CODE_OK)
+            return code;
+    } while (count == ROWS_AT_ONCE);
+    enum code code = check_space(tree, &now, why);
+    struct space_sum *entry = code == CODE_OK ? entry_of(tree, space) : NULL;
+    if (entry && entry->generation == 0 && memcmp(entry->sum, now.sum, sizeof now.sum) == 0)
+        entry->generation = now.generation; /* the digest that is there is right */
+    return code;
+}
+
+bool space_sum_is_sealed(const struct tree *tree, uint64_t space)
+{
+    for (size_t i = 0; i < tree->sums.count; i++)
+        if (tree->sums.entries[i].space == space)
+            return tree->sums.entries[i].generation != 0;
+    return true;
+}
+
 void space_sum_free(struct tree *tree)
 {
     free(tree->sums.entries);

@@ -29,6 +29,12 @@ MUST_CHECK enum code space_sum_seal(struct tree *tree, struct failure *why);
  * format 1 gets its digests, unless the tree is read-only.  accept: what is wrong is told in the log and let pass. */
 MUST_CHECK enum code space_sum_open(struct tree *tree, bool accept, struct failure *why);
 
+/* A space whose key has just come to hand: its rows, which were let pass when the tree was opened, held against its keys. */
+MUST_CHECK enum code space_sum_check(struct tree *tree, uint64_t space, struct failure *why);
+
+/* Whether the catalog's transaction holds the space's digest as its rows are now. */
+bool space_sum_is_sealed(const struct tree *tree, uint64_t space);
+
 void space_sum_free(struct tree *tree);
 
 #endif

@@ -1,4 +1,8 @@
-/* Extended attributes of stored nodes.  Names are sealed deterministically, so that they can be found; values freshly. */
+/* Extended attributes of stored nodes.  Names are sealed deterministically, so that they can be found; values freshly.  Records
+ * (tree_record.h) are attributes whose names clients can neither ask for nor see.
+ */
+#include "tree_xattr.h"
+
 #include <string.h>
 
 #include "catalog_attribute.h"
@@ -6,6 +10,7 @@
 #include "tree_authentic.h"
 #include "tree_node.h"
 #include "tree_operation.h"
+#include "tree_record.h"
 #include "tree_seal.h"
 #include "tree_space.h"
 
@@ -34,16 +39,12 @@ static enum code check_name(const char *name, struct failure *why)
 
 /* The node, and the attribute's name as it is sealed: as the catalog has it, else as it would get it.  With the lock; *found
  * tells which. */
-static enum code find(struct tree *tree, struct node_id id, const char *name, struct node **node,
-                      struct buffer *sealed_name, bool *found, struct failure *why)
+static enum code find_any(struct tree *tree, struct node_id id, const char *name, struct node **node,
+                          struct buffer *sealed_name, bool *found, struct failure *why)
 {
     struct seal_generations range;
     *found = false;
-    if (tree_is_derived(id))
-        return failure_set(why, CODE_UNSUPPORTED, "a derived file has no extended attributes");
-    enum code code = check_name(name, why);
-    if (code == CODE_OK)
-        code = node_get(tree, id.value, node, why);
+    enum code code = node_get(tree, id.value, node, why);
     if (code == CODE_OK)
         code = authentic_check(tree, *node, why);
     if (code == CODE_OK)
@@ -66,6 +67,17 @@ static enum code find(struct tree *tree, struct node_id id, const char *name, st
         return code;
     buffer_clear(sealed_name);
     return seal_xattr_name(tree, *node, SEAL_NEWEST, name, sealed_name, why);
+}
+
+/* The same for a name that comes from a client. */
+static enum code find(struct tree *tree, struct node_id id, const char *name, struct node **node,
+                      struct buffer *sealed_name, bool *found, struct failure *why)
+{
+    *found = false;
+    if (tree_is_derived(id))
+        return failure_set(why, CODE_UNSUPPORTED, "a derived file has no extended attributes");
+    enum code code = check_name(name, why);
+    return code == CODE_OK ? find_any(tree, id, name, node, sealed_name, found, why) : code;
 }
 
 /* Puts the value under the name's newest form; an older form goes. */
@@ -142,12 +154,23 @@ static bool get_shown(const struct node *node, const char *name, struct buffer *
     return true;
 }
 
+static enum code read_found(struct tree *tree, const struct node *node, const struct buffer *sealed_name, const char *name,
+                            struct buffer *value, struct failure *why)
+{
+    SCOPE_BUFFER sealed = {0};
+    struct catalog_attribute row = {
+        .inode = node->row.inode, .name = sealed_name->data, .name_count = sealed_name->length};
+    enum code code = catalog_attribute_get(tree->catalog, &row, &sealed, why);
+    if (code == CODE_NO_DATA)
+        return failure_set(why, CODE_NO_DATA, "the file has no attribute \"%s\"", name);
+    return code == CODE_OK ? seal_open_xattr(tree, node, sealed_name, &sealed, value, why) : code;
+}
+
 enum code tree_get_xattr(struct tree *tree, struct node_id id, const char *name, struct buffer *value,
                          struct failure *why)
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
     SCOPE_BUFFER sealed_name = {0};
-    SCOPE_BUFFER sealed = {0};
     struct node *node;
     bool found;
     if (tree_is_derived(id))
@@ -157,12 +180,7 @@ enum code tree_get_xattr(struct tree *tree, struct node_id id, const char *name,
         return code;
     if (get_shown(node, name, value))
         return buffer_check(value, name, why);
-    struct catalog_attribute row = {
-        .inode = node->row.inode, .name = sealed_name.data, .name_count = sealed_name.length};
-    code = catalog_attribute_get(tree->catalog, &row, &sealed, why);
-    if (code == CODE_NO_DATA)
-        return failure_set(why, CODE_NO_DATA, "the file has no attribute \"%s\"", name);
-    return code == CODE_OK ? seal_open_xattr(tree, node, &sealed_name, &sealed, value, why) : code;
+    return read_found(tree, node, &sealed_name, name, value, why);
 }
 
 struct listing {
@@ -176,8 +194,13 @@ struct listing {
 static bool add_name(void *context, const struct catalog_attribute *attribute)
 {
     struct listing *listing = context;
+    size_t before = listing->names->length;
     listing->code = seal_open_xattr_name(listing->tree, listing->node, attribute->name, attribute->name_count,
                                          listing->names, listing->why);
+    if (strncmp(buffer_text(listing->names) + before, RECORD_PREFIX, strlen(RECORD_PREFIX)) == 0 && !listing->names->failed) {
+        listing->names->length = before; /* the lab's own */
+        return listing->code == CODE_OK;
+    }
     buffer_append(listing->names, "", 1);
     return listing->code == CODE_OK && !listing->names->failed;
 }
@@ -230,4 +253,23 @@ enum code tree_remove_xattr(struct tree *tree, struct node_id id, const char *na
     if (code == CODE_OK)
         node_stamp(tree, node, timing_wall_ns());
     return code;
+}
+
+enum code xattr_read(struct tree *tree, struct node_id id, const char *name, struct buffer *out, struct failure *why)
+{
+    SCOPE_BUFFER sealed_name = {0};
+    struct node *node;
+    bool found;
+    enum code code = find_any(tree, id, name, &node, &sealed_name, &found, why);
+    return code == CODE_OK ? read_found(tree, node, &sealed_name, name, out, why) : code;
+}
+
+enum code xattr_write(struct tree *tree, struct node_id id, const char *name, const struct buffer *value,
+                      struct failure *why)
+{
+    SCOPE_BUFFER sealed_name = {0};
+    struct node *node;
+    bool found;
+    enum code code = find_any(tree, id, name, &node, &sealed_name, &found, why);
+    return code == CODE_OK ? set(tree, node, name, &sealed_name, value, why) : code;
 }
