@@ -1,0 +1,65 @@
+/* Serving a store: see lab_launch.h.  The process in the background opens the store itself, since locks and databases do not survive a
+ * fork; a passphrase is asked for while it still has the terminal. */
+#include "lab_launch.h"
+
+#include <limits.h>
+#include <unistd.h>
+
+#include "background.h"
+#include "lab_store.h"
+
+struct launch {
+    const struct command *command;
+    struct lab_launch *asked;
+    struct background *background;
+    bool told; /* why it did not become ready */
+};
+
+static void on_ready(void *context, const struct failure *why)
+{
+    struct launch *launch = context;
+    launch->told = why != NULL;
+    if (why)
+        background_fail(launch->background, launch->command, why);
+    else
+        background_ready(launch->background, launch->asked->ready);
+}
+
+static enum code open_store(const struct lab_launch *asked, struct lab_store *store, struct failure *why)
+{
+    if (!asked->store)
+        return lab_store_open_memory(store, why);
+    const struct lab_store_options options = {.key = asked->key, .accept_older = asked->accept_older};
+    return lab_store_open(asked->store, &options, store, why);
+}
+
+static int serve(void *context, struct background *background)
+{
+    struct launch *launch = context;
+    struct lab_launch *asked = launch->asked;
+    struct failure why;
+    struct lab_store store;
+    char program[PATH_MAX] = "";
+    ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
+    launch->background = background;
+    lab_server_block_signals();
+    enum code code = open_store(asked, &store, &why);
+    if (code == CODE_OK && (code = background_leave(background, store.id, &why)) != CODE_OK)
+        lab_store_close(&store);
+    if (code != CODE_OK)
+        return background_fail(background, launch->command, &why);
+    asked->server.program = program;
+    asked->server.node = asked->server.node && length > 0;
+    asked->server.ready = on_ready;
+    asked->server.ready_context = launch;
+    code = lab_server_run(&store, &asked->server, &why);
+    if (code == CODE_OK)
+        return EXIT_DONE;
+    return launch->told ? failure_to_exit_status(code) : background_fail(background, launch->command, &why);
+}
+
+int lab_launch_run(const struct command *command, struct lab_launch *launch)
+{
+    struct launch context = {.command = command, .asked = launch};
+    return background_run(command, launch->foreground, serve, &context);
+}
