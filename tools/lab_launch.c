@@ -29,7 +29,7 @@ static enum code open_store(const struct lab_launch *asked, struct lab_store *st
 {
     if (!asked->store)
         return lab_store_open_memory(store, why);
-    const struct lab_store_options options = {.key = asked->key, .accept_older = asked->accept_older};
+    const struct lab_store_options options = {.key = asked->key, .accept_older = asked->accept_older, .look_first = true};
     return lab_store_open(asked->store, &options, store, why);
 }
 

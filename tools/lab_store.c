@@ -170,6 +170,7 @@ enum code lab_store_open(const char *path, const struct lab_store_options *optio
     tree.accept_older = options->accept_older;
     tree.accept_damage = options->accept_damage;
     tree.repair = options->repair;
+    tree.look_first = options->look_first;
     if (code == CODE_OK)
         code = tree_open(&tree, &out->tree, why);
     if (code != CODE_OK)

@@ -43,10 +43,10 @@ MUST_CHECK enum code lab_store_create(const struct lab_store_plan *plan, struct 
                                       struct failure *why);
 
 /* Opens; asks for the passphrase if the key is protected.  A tree that is opened read_only changes nothing.  accept_older
- * and accept_damage as in tree.h; what was seen last is kept beside the key file. */
+ * and accept_damage as in tree.h, look_first too; what was seen last is kept beside the key file. */
 struct lab_store_options {
     const char *key; /* NULL: the default place */
-    bool read_only, accept_older, accept_damage, repair;
+    bool read_only, accept_older, accept_damage, repair, look_first;
 };
 MUST_CHECK enum code lab_store_open(const char *path, const struct lab_store_options *options, struct lab_store *out,
                                     struct failure *why);

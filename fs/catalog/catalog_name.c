@@ -103,3 +103,15 @@ enum code catalog_name_walk(struct catalog *catalog, const struct catalog_name *
     }
     return code == CODE_NO_DATA ? CODE_OK : code;
 }
+
+enum code catalog_name_next_parent(struct catalog *catalog, uint64_t after, uint64_t *parent, struct failure *why)
+{
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&catalog->mutex);
+    enum code code =
+        database_first(catalog->database, SQL_NAME_NEXT_PARENT, DATABASE_BIND(DATABASE_INTEGER(after)), why);
+    if (code != CODE_OK)
+        return code;
+    *parent = (uint64_t)database_integer(catalog->database, SQL_NAME_NEXT_PARENT, 0);
+    database_done(catalog->database, SQL_NAME_NEXT_PARENT);
+    return CODE_OK;
+}

@@ -42,4 +42,8 @@ MUST_CHECK enum code catalog_name_count(struct catalog *catalog, uint64_t parent
 MUST_CHECK enum code catalog_name_walk(struct catalog *catalog, const struct catalog_name *after, uint64_t max,
                                        catalog_name_visit *visit, void *context, struct failure *why);
 
+/* The folder with the lowest number above `after` that holds a name; CODE_NO_DATA where there is none. */
+MUST_CHECK enum code catalog_name_next_parent(struct catalog *catalog, uint64_t after, uint64_t *parent,
+                                              struct failure *why);
+
 #endif

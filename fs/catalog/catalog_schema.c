@@ -187,6 +187,7 @@ const char *const catalog_schema_statements[SQL_COUNT] = {
     [SQL_NAME_COUNT] = "SELECT count(*) FROM (SELECT 1 FROM names WHERE parent = ?1 LIMIT ?2)",
     [SQL_NAME_WALK] = "SELECT parent, name, inode FROM names WHERE (parent, name) > (?1, ?2) ORDER BY parent, name "
                       "LIMIT ?3",
+    [SQL_NAME_NEXT_PARENT] = "SELECT parent FROM names WHERE parent > ?1 ORDER BY parent LIMIT 1",
 
     [SQL_CHUNK_GET] = "SELECT " CHUNK_COLUMNS " FROM chunks WHERE inode = ?1 AND idx = ?2",
     [SQL_CHUNK_PUT] = "REPLACE INTO chunks(inode, idx, " CHUNK_COLUMNS ") VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",

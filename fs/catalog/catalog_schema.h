@@ -32,6 +32,7 @@ enum catalog_statement {
     SQL_NAME_OF_INODE,
     SQL_NAME_COUNT,
     SQL_NAME_WALK,
+    SQL_NAME_NEXT_PARENT,
 
     SQL_CHUNK_GET,
     SQL_CHUNK_PUT,

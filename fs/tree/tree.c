@@ -16,6 +16,7 @@
  *   tree_compact.c    giving space back, a little     tree_collect.c     all of it at once
  *   tree_alias.c      snapshots by number and date    tree_reseal.c      sealing anew after a rotation
  *   tree_authentic.c  proofs of rows                  tree_space_sum.c digests of spaces and of the whole
+ *   tree_first_look.c the names of all folders held against their proofs when the lab is opened
  *   tree_seen.c       stores put back in time         tree_sharing.c   chunks that several files name
  *   tree_lending.c    keys lent by members            tree_record.c    what the lab remembers, unseen by clients
  *   lock_table.c      advisory locks                tree_range.c      holes, preallocating, copying
@@ -39,6 +40,7 @@
 #include "tree_authentic.h"
 #include "tree_commit.h"
 #include "tree_derived.h"
+#include "tree_first_look.h"
 #include "tree_frame.h"
 #include "tree_node.h"
 #include "tree_operation.h"
@@ -262,6 +264,8 @@ static enum code open_existing(const struct tree_open_options *options, struct t
         code = space_find(tree, SPACE_LAB, &space, why); /* says at once if the key does not fit */
     if (code == CODE_OK)
         code = space_sum_open(tree, options->accept_damage, why);
+    if (code == CODE_OK && options->look_first)
+        code = first_look_take(tree, why);
     if (code == CODE_OK && !options->read_only)
         code = complete_frame(tree, why);
     if (code == CODE_OK && !options->read_only)

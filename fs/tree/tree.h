@@ -78,6 +78,7 @@ struct tree_open_options {
                               or nobody; to be given with read_only and accept_damage */
     bool accept_damage;    /* rows that are not as they were written last do not keep the tree from being opened, for fsck;
                               they still cannot be used */
+    bool look_first;       /* into all folders, so that no user pays for being the first: for who serves the tree */
     struct mirror_set *mirrors; /* the folders that hold the catalog; borrowed; NULL: only that of catalog_path */
 };
 

@@ -289,19 +289,45 @@ static uint64_t look_at_folders(struct part *part)
     return calls;
 }
 
-/* Looks at `bytes` of the tree's `files` names, all over it and none twice. */
-static uint64_t look_up(struct part *part)
+/* A step that leads through all of so many files, none twice, and evenly all over them however early one stops: the golden
+ * section of them, made prime to them. */
+static uint64_t even_step(uint64_t files)
 {
-    const uint64_t stride = 1000003; /* a prime that divides no number of files here */
+    for (uint64_t step = (uint64_t)((double)files * 0.6180339887498949);; step++) {
+        uint64_t a = files, b = step;
+        while (b) {
+            uint64_t rest = a % b;
+            a = b;
+            b = rest;
+        }
+        if (a == 1)
+            return step;
+    }
+}
+
+/* Looks at `bytes` of the tree's `files` names; another round looks at others. */
+static uint64_t look_up_round(struct part *part, uint64_t round)
+{
+    const uint64_t stride = even_step(part->work->files);
     uint64_t calls = 0;
     for (; calls < part->work->bytes; calls++) {
         char path[PATH_BYTES];
         struct stat status;
-        name_in_tree(part->work, calls * stride % part->work->files, path);
+        name_in_tree(part->work, (round * part->work->bytes + calls) * stride % part->work->files, path);
         if (stat(path, &status) != 0)
             fail(path);
     }
     return calls;
+}
+
+static uint64_t look_up(struct part *part)
+{
+    return look_up_round(part, 0);
+}
+
+static uint64_t look_up_others(struct part *part)
+{
+    return look_up_round(part, 1);
 }
 
 /* Makes `bytes` files of 1 KB beside those of the tree, in folders chosen at random, and removes them again. */
@@ -333,6 +359,7 @@ static const struct action {
     {"grow", grow_tree, false},
     {"look-at-folders", look_at_folders, false},
     {"look-up", look_up, false},
+    {"look-up-others", look_up_others, false},
     {"create-in", create_in_tree, false},
 };
 
