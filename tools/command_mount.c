@@ -11,15 +11,6 @@ const char command_mount_details[] =
     "Shows the lab in the empty folder DIR, starts a node that runs its jobs, and returns when both are usable.\n"
     "Unmount with: fusermount3 -u DIR. A job that runs then goes on at the next mount.";
 
-/* Absolute, also where the last folder is a dead mount that stat(2) refuses. */
-static char *absolute_path(const char *path)
-{
-    if (path[0] == '/')
-        return strdup(path);
-    SCOPE_FREE char *here = getcwd(NULL, 0);
-    return here ? file_join(here, path) : NULL;
-}
-
 int command_mount(const struct command *command, int argc, char **argv)
 {
     bool no_node = false, memory = false;
@@ -42,8 +33,8 @@ int command_mount(const struct command *command, int argc, char **argv)
     if (arguments.count != (memory ? 1 : 2))
         return command_usage(command, memory ? "with --memory it needs: DIR" : "it needs: STORE DIR");
     /* The server's working directory is / later on. */
-    SCOPE_FREE char *store = memory ? NULL : absolute_path(arguments.positional[0]);
-    SCOPE_FREE char *directory = absolute_path(arguments.positional[arguments.count - 1]);
+    SCOPE_FREE char *store = memory ? NULL : file_absolute(arguments.positional[0]);
+    SCOPE_FREE char *directory = file_absolute(arguments.positional[arguments.count - 1]);
     SCOPE_FREE char *ready = NULL;
     if (!directory || (!store && !memory) ||
         asprintf(&ready, "mounted at %s (unmount: fusermount3 -u %s)", directory, directory) < 0)

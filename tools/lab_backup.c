@@ -58,7 +58,7 @@ static enum code check(void *context, const char *line, struct failure *why)
     enum code code = parse(line, &order, why);
     if (code == CODE_OK && !backup->store->folder)
         code = failure_set(why, CODE_UNSUPPORTED, "this lab lies in memory: there is nothing to save");
-    if (code == CODE_OK && lies_in(order.folder, backup->mountpoint))
+    if (code == CODE_OK && backup->mountpoint && lies_in(order.folder, backup->mountpoint))
         code = failure_set(why, CODE_INVALID, "%s lies in the lab itself: name a folder on another disk", order.folder);
     return code;
 }

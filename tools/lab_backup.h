@@ -9,7 +9,7 @@ struct lab_task;
 
 struct lab_backup {
     struct lab_store *store; /* opened */
-    const char *mountpoint;  /* absolute */
+    const char *mountpoint;  /* absolute; NULL: not mounted here */
 };
 
 /* Adds the file.  What is written to it: "[again] [keep N] FOLDER", an absolute path outside of any lab.  *backup is

@@ -119,8 +119,8 @@ static enum code check_mirrors(void *context, const char *line, struct failure *
 {
     const struct lab_care *care = context;
     const char *path = path_behind(line, "add");
-    size_t length = strlen(care->mountpoint);
-    if (path && strncmp(path, care->mountpoint, length) == 0 && (path[length] == '/' || path[length] == 0))
+    size_t length = care->mountpoint ? strlen(care->mountpoint) : 0;
+    if (path && length && strncmp(path, care->mountpoint, length) == 0 && (path[length] == '/' || path[length] == 0))
         return failure_set(why, CODE_INVALID, "%s lies in the lab itself: name a folder on another disk", path);
     if (path || path_behind(line, "remove") || strcmp(line, "fill") == 0 || strcmp(line, "show") == 0)
         return CODE_OK;

@@ -11,7 +11,7 @@ struct lab_task;
 
 struct lab_care {
     struct lab_store *store;
-    const char *mountpoint;
+    const char *mountpoint; /* NULL: not mounted here */
     _Atomic uint64_t scrub_rate;             /* bytes a second */
     struct lab_task *scrub, *mirrors;        /* NULL for a lab in memory */
 };

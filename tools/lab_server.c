@@ -1,7 +1,8 @@
-/* The embedded file server: the one place where a lab is put together.
+/* The file server: the one place where a lab is put together.
  *
  *     tree + rules (lab view, jobs, views)
  *       |-- session: the user's mount
+ *       |-- door: sessions of members on other machines
  *       `-- session: a mount of the node's own, in a private folder --- node process (cytofs node)
  *
  * The node has a mount of its own so that its open files never keep the user's mount busy: unmounting that ends the server.
@@ -55,8 +56,10 @@ struct lab_server {
     struct lab_backup backup;
     struct lab_care care;
     struct lab_task *backup_task, *collect_task; /* lab/backup, lab/gc */
-    struct session *user_session;
+    struct session *user_session; /* NULL: not mounted here */
     struct session *node_session;
+    struct lab_door *door;
+    int ending; /* an eventfd: readable once a signal came */
     char *node_folder;
     pthread_t signal_thread, node_thread;
     bool signal_thread_runs, node_thread_runs;
@@ -75,8 +78,10 @@ static void *wait_for_signals(void *argument)
     while (sigwait(&ending, &signal_number) != 0)
         ;
     if (signal_number != SIGUSR1) {
-        logging_info("signal %d: unmounting", signal_number);
-        session_stop(server->user_session);
+        logging_info("signal %d: ending", signal_number);
+        if (server->user_session)
+            session_stop(server->user_session);
+        eventfd_write(server->ending, 1);
     }
     return NULL;
 }
@@ -235,19 +240,26 @@ static enum code add_rules(struct lab_server *server, struct lab_store *store, s
     return code;
 }
 
+static enum code mount_for_user(struct lab_server *server, const struct lab_store *store, struct failure *why)
+{
+    const struct session_options options = {.mountpoint = server->options->mountpoint,
+                                            .allow_other = server->options->allow_other,
+                                            .keep_owners = server->options->allow_other && geteuid() == 0,
+                                            .label = "cytofs"};
+    return session_start(store->tree, &options, &server->user_session, why);
+}
+
 static enum code start(struct lab_server *server, struct lab_store *store, struct failure *why)
 {
     server->stopping = eventfd(0, EFD_CLOEXEC);
-    if (server->stopping < 0)
+    server->ending = eventfd(0, EFD_CLOEXEC);
+    if (server->stopping < 0 || server->ending < 0)
         return failure_set_errno(why, errno, "starting the file server");
     enum code code = add_rules(server, store, why);
-    if (code != CODE_OK)
-        return code;
-    struct session_options options = {.mountpoint = server->options->mountpoint,
-                                      .allow_other = server->options->allow_other,
-                                      .keep_owners = server->options->allow_other && geteuid() == 0,
-                                      .label = "cytofs"};
-    code = session_start(store->tree, &options, &server->user_session, why);
+    if (code == CODE_OK && server->options->mountpoint)
+        code = mount_for_user(server, store, why);
+    if (code == CODE_OK && server->options->serves)
+        code = lab_door_open(store->tree, &server->options->door, &server->door, why);
     if (code != CODE_OK)
         return code;
     server->signal_thread_runs = pthread_create(&server->signal_thread, NULL, wait_for_signals, server) == 0;
@@ -270,6 +282,7 @@ static void stop(struct lab_server *server)
         rmdir(server->node_folder);
         free(server->node_folder);
     }
+    lab_door_close(server->door);
     if (server->user_session)
         session_stop(server->user_session);
     if (server->signal_thread_runs) {
@@ -279,15 +292,25 @@ static void stop(struct lab_server *server)
     session_destroy(server->user_session);
 }
 
+static void wait_for_end(struct lab_server *server)
+{
+    eventfd_t ignored;
+    if (server->user_session)
+        session_wait(server->user_session);
+    else
+        while (eventfd_read(server->ending, &ignored) != 0 && errno == EINTR)
+            ;
+}
+
 enum code lab_server_run(struct lab_store *store, const struct lab_server_options *options, struct failure *why)
 {
-    struct lab_server server = {.options = options, .stopping = -1};
+    struct lab_server server = {.options = options, .stopping = -1, .ending = -1};
     enum code code = start(&server, store, why);
     options->ready(options->ready_context, code == CODE_OK ? NULL : why);
     if (code == CODE_OK) {
-        logging_info("serving at %s", options->mountpoint);
+        logging_info("serving at %s", options->mountpoint ? options->mountpoint : "the door");
         lab_care_begin(&server.care);
-        session_wait(server.user_session);
+        wait_for_end(&server);
     }
     stop(&server);
     lab_care_stop(&server.care);
@@ -300,5 +323,7 @@ enum code lab_server_run(struct lab_store *store, const struct lab_server_option
     jobs_destroy(server.jobs);
     if (server.stopping >= 0)
         close(server.stopping);
+    if (server.ending >= 0)
+        close(server.ending);
     return code;
 }

@@ -1,15 +1,18 @@
-/* The embedded file server: one process that shows a lab in a folder, and a node beside it. */
+/* The file server: one process that shows a lab in a folder, to other machines, or both, and a node beside it. */
 #ifndef CYTOFS_LAB_SERVER_H
 #define CYTOFS_LAB_SERVER_H
 
 #include <stdbool.h>
 
 #include "failure.h"
+#include "lab_door.h"
 
 struct lab_store;
 
 struct lab_server_options {
-    const char *mountpoint; /* absolute */
+    const char *mountpoint; /* absolute; NULL: it is not shown on this machine */
+    struct lab_door_options door;
+    bool serves;            /* opens the door */
     const char *program;    /* absolute path of this program, to start the node with */
     int cpus;               /* for jobs; 0: all */
     bool node;              /* run jobs here */
@@ -22,7 +25,7 @@ struct lab_server_options {
  * thread inherits it. */
 void lab_server_block_signals(void);
 
-/* Serves the opened lab until it is unmounted or SIGTERM or SIGINT comes; then everything is committed
+/* Serves the opened lab until SIGTERM or SIGINT comes, or its mount on this machine is unmounted; then everything is committed
  * and the store closed, in any case. */
 MUST_CHECK enum code lab_server_run(struct lab_store *store, const struct lab_server_options *options,
                                     struct failure *why);

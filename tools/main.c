@@ -11,6 +11,8 @@ const struct command command_table[] = {
     {"init", "STORE", "make a lab: an encrypted store and its first member", command_init_details, command_init, false},
     {"mount", "STORE DIR", "show the lab in a folder, and run its jobs on this machine", command_mount_details,
      command_mount, false},
+    {"serve", "STORE", "serve the lab to its members on other machines, and run its jobs on this one", command_serve_details,
+     command_serve, false},
     {"submit", "SPEC", "hand a job spec to a mounted lab", command_submit_details, command_submit, false},
     {"watch", "[JOB]", "follow jobs until they end", command_watch_details, command_watch, false},
     {"import", "SOURCE DATASET", "copy images and annotations, without what could name a patient",

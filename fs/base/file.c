@@ -137,6 +137,14 @@ char *file_join(const char *folder, const char *name)
     return joined;
 }
 
+char *file_absolute(const char *path)
+{
+    if (path[0] == '/')
+        return strdup(path);
+    SCOPE_FREE char *here = getcwd(NULL, 0);
+    return here ? file_join(here, path) : NULL;
+}
+
 const char *file_base_name(const char *path)
 {
     const char *slash = strrchr(path, '/');
