@@ -81,6 +81,13 @@ static void hold(void *context, bool held)
     (held ? tree_hold_packs : tree_release_packs)(scrubbing->care->store->tree);
 }
 
+static enum code commit(void *context, bool wipe, struct failure *why)
+{
+    const struct scrubbing *scrubbing = context;
+    struct tree *tree = scrubbing->care->store->tree;
+    return wipe ? tree_renew_recent(tree, why) : tree_sync(tree, why);
+}
+
 static enum code run_scrub(void *context, const char *line, struct lab_task *task, struct failure *why)
 {
     struct lab_care *care = context;
@@ -97,6 +104,7 @@ static enum code run_scrub(void *context, const char *line, struct lab_task *tas
                                           .progress = tell_scrub,
                                           .found = found,
                                           .hold = hold,
+                                          .commit = commit,
                                           .context = &scrubbing};
     enum code code = scrub_run(&options, &summary, why);
     scrub_describe(&summary, &text);

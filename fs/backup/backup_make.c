@@ -24,22 +24,18 @@
 #include "backup_folder.h"
 #include "backup_pack.h"
 #include "backup_point.h"
-#include "bytes.h"
 #include "catalog.h"
 #include "catalog_chunk.h"
 #include "catalog_image.h"
 #include "chunk_store.h"
 #include "file.h"
+#include "recent_format.h"
 #include "scope.h"
 #include "timing.h"
 
 #define CATALOG_FILE     "catalog.db"
 #define FORMAT_FILE      "FORMAT"
 #define PACKS_FOLDER     "packs"
-#define RECENT_FILE      "recent.log"
-#define RECENT_MAGIC     "cyrl"
-#define RECENT_RECORD_BYTES 16 /* of a record: magic, length, the commit that it follows */
-#define RECENT_BYTES_MAX ((size_t)64 << 20)
 #define FORMAT_BYTES_MAX 4096
 #define ROWS_AT_ONCE     64
 
@@ -102,23 +98,27 @@ static enum code copy_format(struct making *making, struct failure *why)
 static bool has_recent_writes(const struct making *making, const struct buffer *log)
 {
     uint64_t commit;
-    return log->length >= RECENT_RECORD_BYTES && memcmp(log->data, RECENT_MAGIC, 4) == 0 &&
-           catalog_get_number(making->image, CATALOG_COMMIT, &commit, NULL) == CODE_OK &&
-           bytes_load64(log->data + 8) == commit;
+    struct recent_head head;
+    uint8_t first[RECENT_FORMAT_RECORD_MAX];
+    size_t count = log->length < sizeof first ? log->length : sizeof first;
+    memcpy(first, buffer_text(log), count);
+    enum recent_state state = recent_format_read(first, count, &head);
+    return state != RECENT_NONE && state != RECENT_DAMAGED &&
+           catalog_get_number(making->image, CATALOG_COMMIT, &commit, NULL) == CODE_OK && head.commit == commit;
 }
 
 /* Of a store that is not in use: after a crash, small writes that were acknowledged lie in its log only.  One that is in use
  * has just committed all that its log holds. */
 static enum code copy_recent(struct making *making, struct failure *why)
 {
-    SCOPE_FREE char *from = file_join(making->source->folder, RECENT_FILE);
-    SCOPE_FREE char *to = backup_folder_point_path(making->folder, 0, RECENT_FILE);
+    SCOPE_FREE char *from = file_join(making->source->folder, RECENT_FORMAT_FILE);
+    SCOPE_FREE char *to = backup_folder_point_path(making->folder, 0, RECENT_FORMAT_FILE);
     SCOPE_BUFFER log = {0};
     if (!from || !to)
         return out_of_memory(why);
     if (making->source->save_catalog || !file_exists(from))
         return CODE_OK;
-    enum code code = file_read(from, RECENT_BYTES_MAX, &log, why);
+    enum code code = file_read(from, RECENT_FORMAT_FILE_BYTES, &log, why);
     if (code != CODE_OK || !has_recent_writes(making, &log))
         return code;
     making->recent = true;

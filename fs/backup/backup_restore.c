@@ -25,6 +25,7 @@
 #include "catalog_chunk.h"
 #include "file.h"
 #include "hex.h"
+#include "recent_format.h"
 #include "scope.h"
 #include "when.h"
 
@@ -33,7 +34,6 @@
 #define LOCK_FILE        "lock"
 #define MARK_FILE        "RESTORING"
 #define PACKS_FOLDER     "packs"
-#define RECENT_FILE      "recent.log"
 #define TEXT_BYTES_MAX   4096
 #define NAMES_MAX        1000
 #define ROWS_AT_ONCE     64
@@ -285,8 +285,8 @@ static enum code sync_folder(const char *store, const char *name, struct failure
 /* Where the point has a log of recent writes. */
 static enum code restore_recent(const struct restoring *restoring, struct failure *why)
 {
-    SCOPE_FREE char *from = backup_folder_point_path(restoring->folder, restoring->point.number, RECENT_FILE);
-    SCOPE_FREE char *to = file_join(restoring->store, RECENT_FILE);
+    SCOPE_FREE char *from = backup_folder_point_path(restoring->folder, restoring->point.number, RECENT_FORMAT_FILE);
+    SCOPE_FREE char *to = file_join(restoring->store, RECENT_FORMAT_FILE);
     uint64_t bytes;
     uint8_t digest[DIGEST_BYTES];
     if (!from || !to)

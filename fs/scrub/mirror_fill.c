@@ -13,7 +13,9 @@
  * copying, or bears with one that is: it is gone from all sides by 5, a second look for packs that are not the store's. */
 #include "mirror_fill.h"
 
+#include <errno.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "buffer.h"
 #include "catalog_pages.h"
@@ -22,11 +24,9 @@
 #include "file.h"
 #include "logging.h"
 #include "mirror_set.h"
+#include "recent_format.h"
 #include "scope.h"
 #include "store_folder.h"
-
-#define RECENT_LOG           "recent.log"
-#define RECENT_LOG_BYTES_MAX ((size_t)64 << 20)
 
 #define LAST_PACKS 2 /* of the side's packs: looked at record by record */
 
@@ -141,21 +141,27 @@ static enum code copy_catalog(struct copy *copy, struct failure *why)
     return catalog_pages_fill(copy->fill->catalog, &pages, why);
 }
 
-/* From now on no write is made durable but by commits (fs/tree/tree_recent.h); what that log holds is committed, or copied where
- * nothing is in use that could. */
+static enum code remove_file(const char *path, struct failure *why)
+{
+    return unlink(path) == 0 || errno == ENOENT ? CODE_OK : failure_set_errno(why, errno, "%s: cannot be removed", path);
+}
+
+/* While a side is filled no write is made durable but by commits (fs/tree/tree_recent_log.h).  What the log of recent writes holds
+ * is committed, or copied where nothing is in use that could; one that the side has of its own is none of this store's present. */
 static enum code settle(struct copy *copy, struct failure *why)
 {
     const struct mirror_fill *fill = copy->fill;
-    if (fill->settle)
-        return fill->settle(fill->context, why);
-    SCOPE_FREE char *from = file_join(mirror_set_path(fill->mirrors, mirror_set_leader(fill->mirrors)), RECENT_LOG);
-    SCOPE_FREE char *to = file_join(mirror_set_path(fill->mirrors, copy->side), RECENT_LOG);
+    SCOPE_FREE char *from = file_join(mirror_set_path(fill->mirrors, mirror_set_leader(fill->mirrors)), RECENT_FORMAT_FILE);
+    SCOPE_FREE char *to = file_join(mirror_set_path(fill->mirrors, copy->side), RECENT_FORMAT_FILE);
     SCOPE_BUFFER bytes = {0};
     if (!from || !to)
         return failure_set(why, CODE_NO_MEMORY, "filling a mirror: no memory");
-    if (!file_exists(from))
-        return CODE_OK;
-    enum code code = file_read(from, RECENT_LOG_BYTES_MAX, &bytes, why);
+    enum code code = remove_file(to, why);
+    if (code == CODE_OK && fill->settle)
+        return fill->settle(fill->context, why);
+    if (code != CODE_OK || !file_exists(from))
+        return code;
+    code = file_read(from, RECENT_FORMAT_FILE_BYTES, &bytes, why);
     return code == CODE_OK ? file_replace(to, buffer_text(&bytes), bytes.length, why) : code;
 }
 

@@ -2,7 +2,7 @@
  *
  * What is looked at, on each current side: FORMAT and the lists of mirrors (checksums in them); every page of catalog.db (a
  * checksum in each); every record and the header of every pack (a checksum in each); and whether every chunk that the catalog
- * names is there.  Bytes in a pack that are no record and that nothing names (a crash leaves such) are told, and are no damage.
+ * names is there; and the log of recent writes (a checksum in each record).  Bytes in a pack that are no record and that nothing names (a crash leaves such) are told, and are no damage.
  *
  * Runs beside everything else in a lab that is in use, slowed down to a rate. */
 #ifndef CYTOFS_SCRUB_H
@@ -38,6 +38,9 @@ struct scrub_options {
     void (*found)(void *context, const struct scrub_finding *finding);
     /* Around the mending of a pack: no pack is dropped meanwhile (tree_hold_packs).  May be NULL. */
     void (*hold)(void *context, bool held);
+    /* Commits all that there is, so that the log of recent writes is void, and overwrites its beginning where `wipe` says so
+     * (tree_renew_recent).  NULL where nobody has the store open. */
+    enum code (*commit)(void *context, bool wipe, struct failure *why);
     void *context;
 };
 

@@ -78,7 +78,6 @@ static enum code make_tree(const struct tree_open_options *options, struct tree 
         return failure_set(why, CODE_NO_MEMORY, "opening the lab: no memory");
     }
     tree->failures = failures;
-    tree->recent.fd = -1;
     block_pool_init(&tree->chunk_blocks, TREE_CHUNK_BYTES + AEAD_OVERHEAD, TREE_BLOCKS_KEPT);
     tree->chunks = options->chunks;
     tree->member = options->member;
@@ -306,7 +305,10 @@ void tree_close(struct tree *tree)
 {
     if (!tree)
         return;
+    bool served = tree->commit.running;
     commit_stop(tree);
+    if (served)
+        recent_wipe(tree);
     derived_free_all(tree);
     piece_free_all(tree);
     node_free_all(tree);
@@ -361,4 +363,12 @@ enum code tree_save_catalog(struct tree *tree, const char *path, struct failure 
 enum code tree_sync(struct tree *tree, struct failure *why)
 {
     return commit_wait(tree, why);
+}
+
+enum code tree_renew_recent(struct tree *tree, struct failure *why)
+{
+    enum code code = tree_sync(tree, why);
+    if (code == CODE_OK)
+        recent_wipe(tree);
+    return code;
 }

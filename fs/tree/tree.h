@@ -277,6 +277,9 @@ MUST_CHECK enum code tree_remove_xattr(struct tree *tree, struct node_id node, c
 
 MUST_CHECK enum code tree_sync(struct tree *tree, struct failure *why);
 
+/* The same; and what the log of recent writes holds, which is needed no more then, is overwritten at its beginning. */
+MUST_CHECK enum code tree_renew_recent(struct tree *tree, struct failure *why);
+
 /* A line for each folder that holds the store, where there are several (mirror_set_describe). */
 void tree_describe_mirrors(struct tree *tree, struct buffer *out);
 

@@ -68,6 +68,7 @@ struct node;
 struct piece;
 struct storing;
 struct commit_waiter;
+struct recent_log;
 struct space;
 struct derived;
 
@@ -189,8 +190,7 @@ struct tree {
     } totals;                        /* tree_statistics.c */
 
     struct {
-        int fd;            /* of the log; -1: none */
-        bool ready;        /* it has its whole size */
+        struct recent_log *log; /* NULL: none */
         uint64_t end;      /* where the next record goes */
         uint64_t sequence; /* of the next record */
         uint64_t follows;  /* the commit number of the records before it */

@@ -4,8 +4,9 @@
  * change of the disk's own tables.  While nobody fails, a record is valid if and only if it opens, follows the
  * catalog's last commit, and has the next sequence number: what a crash tore ends the log.
  *
- * The log lies in one folder, so while the store has mirrors nothing is written to it and commits do all the work.  A mirror is
- * not current before a commit has made void what the log held when the mirror's filling began (mirror_fill.h).
+ * Its files, one in each folder of a mirrored store, are tree_recent_log.c's; the records' bytes recent_format.c's.
+ *
+ * Where a lab is opened to be looked at only, the records are applied in memory and committed by nobody.
  *
  * Invariants
  *  1. Only the leader writes it, and makes no round meanwhile; so all records of a commit number lie in the file before the
@@ -18,39 +19,21 @@
  */
 #include "tree_recent.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "aead.h"
-#include "bytes.h"
 #include "logging.h"
-#include "mirror_set.h"
+#include "recent_format.h"
 #include "space_keys.h"
 #include "tree_commit.h"
 #include "tree_contents.h"
 #include "tree_lending.h"
+#include "tree_recent_log.h"
 #include "tree_space.h"
+#include "tree_waiting.h"
 
-#define WRITE_BYTES_MAX  4096   /* larger writes are left to commits */
-#define KEPT_BYTES_MAX   65536  /* of one node */
-#define RECORD_MAGIC     "cyrl" /* no associated data of other sealed things begins so */
-#define RECORD_HEAD      64
-#define RECORD_OVERHEAD  (RECORD_HEAD + AEAD_OVERHEAD)
-#define RECORD_BYTES_MAX (RECORD_OVERHEAD + WRITE_BYTES_MAX)
-
-enum { /* where things lie in a record's head */
-    AT_COUNT = 4,
-    AT_COMMIT = 8,
-    AT_SEQUENCE = 16,
-    AT_INODE = 24,
-    AT_OFFSET = 32,
-    AT_MODIFY = 40,
-    AT_SPACE = 48,
-};
+#define KEPT_BYTES_MAX 65536 /* of one node */
 
 struct kept_write {
     uint64_t offset;
@@ -119,17 +102,16 @@ static bool keep(struct recent_writes *recent, const struct contents_write *writ
     *kept = (struct kept_write){.offset = write->offset, .modify_ns = modify_ns, .count = (uint32_t)write->count};
     memcpy(kept->bytes, write->bytes, write->count);
     recent->length = needed;
-    recent->log_bytes += RECORD_OVERHEAD + write->count;
+    recent->log_bytes += RECENT_FORMAT_OVERHEAD + write->count;
     return true;
 }
 
 void recent_note_write(struct tree *tree, struct node *node, uint64_t before, const struct contents_write *write)
 {
     struct space *space;
-    if (tree->recent.fd < 0 || write->count > WRITE_BYTES_MAX || write->stored || before > tree->commit.durable ||
-        node->row.inode >= tree->commit.inodes_durable || node->row.links == 0 ||
-        (tree->mirrors && mirror_set_is_mirrored(tree->mirrors)) ||
-        tree->keys_changed_in > tree->commit.durable || lending_is_lent(tree, node->row.space) ||
+    if (!tree->recent.log || !recent_log_takes_writes(tree->recent.log) || write->count > RECENT_FORMAT_WRITE_MAX ||
+        write->stored || before > tree->commit.durable || node->row.inode >= tree->commit.inodes_durable ||
+        node->row.links == 0 || tree->keys_changed_in > tree->commit.durable || lending_is_lent(tree, node->row.space) ||
         space_find(tree, node->row.space, &space, NULL) != CODE_OK)
         return;
     struct recent_writes *recent = current_writes(tree, node);
@@ -178,75 +160,46 @@ static void empty_batch(struct recent_batch *batch)
 }
 
 /* What is authenticated and not stored besides the head: the store. */
-static void make_associated(const struct tree *tree, const uint8_t head[RECORD_HEAD],
-                            uint8_t associated[RECORD_HEAD + IDENTITY_BYTES])
+static void make_associated(const struct tree *tree, const uint8_t head[RECENT_FORMAT_HEAD],
+                            uint8_t associated[RECENT_FORMAT_HEAD + IDENTITY_BYTES])
 {
-    memcpy(associated, head, RECORD_HEAD);
-    memcpy(associated + RECORD_HEAD, tree->store.bytes, IDENTITY_BYTES);
+    memcpy(associated, head, RECENT_FORMAT_HEAD);
+    memcpy(associated + RECENT_FORMAT_HEAD, tree->store.bytes, IDENTITY_BYTES);
 }
 
-static enum code seal_record(struct tree *tree, const struct recent_writes *recent, const struct kept_write *kept,
-                             uint8_t *record, struct failure *why)
+static enum code seal_record(const struct tree *tree, const struct recent_writes *recent, const struct kept_write *kept,
+                             uint64_t sequence, uint8_t *record, struct failure *why)
 {
-    uint8_t associated[RECORD_HEAD + IDENTITY_BYTES];
-    memset(record, 0, RECORD_HEAD);
-    memcpy(record, RECORD_MAGIC, AT_COUNT);
-    bytes_store32(record + AT_COUNT, kept->count);
-    bytes_store64(record + AT_COMMIT, tree->commit.number);
-    bytes_store64(record + AT_SEQUENCE, tree->recent.sequence);
-    bytes_store64(record + AT_INODE, recent->inode);
-    bytes_store64(record + AT_OFFSET, kept->offset);
-    bytes_store64(record + AT_MODIFY, (uint64_t)kept->modify_ns);
-    bytes_store64(record + AT_SPACE, recent->space_number);
+    uint8_t associated[RECENT_FORMAT_HEAD + IDENTITY_BYTES];
+    const struct recent_head head = {.count = kept->count,
+                                     .commit = tree->commit.number,
+                                     .sequence = sequence,
+                                     .inode = recent->inode,
+                                     .offset = kept->offset,
+                                     .modify_ns = kept->modify_ns,
+                                     .space = recent->space_number};
+    recent_format_write_head(&head, record);
     make_associated(tree, record, associated);
     const struct aead_message message = {associated, sizeof associated, kept->bytes, kept->count};
-    return aead_seal(recent->space->keys.contents, &message, record + RECORD_HEAD, why);
+    enum code code = aead_seal(recent->space->keys.contents, &message, record + RECENT_FORMAT_HEAD, why);
+    if (code == CODE_OK)
+        recent_format_write_sum(record, recent_format_bytes(&head));
+    return code;
 }
 
-static enum code seal_batch(struct tree *tree, const struct recent_batch *batch, uint8_t *bytes, struct failure *why)
+/* *sequence: of the first record; of the one after the last when it is done. */
+static enum code seal_batch(const struct tree *tree, const struct recent_batch *batch, uint64_t *sequence, uint8_t *bytes,
+                            struct failure *why)
 {
     for (const struct recent_writes *recent = batch->first; recent; recent = recent->next)
         for (size_t at = 0; at < recent->length;) {
             const struct kept_write *kept = (const struct kept_write *)(const void *)(recent->writes + at);
-            enum code code = seal_record(tree, recent, kept, bytes, why);
+            enum code code = seal_record(tree, recent, kept, (*sequence)++, bytes, why);
             if (code != CODE_OK)
                 return code;
-            tree->recent.sequence++;
-            bytes += RECORD_OVERHEAD + kept->count;
+            bytes += RECENT_FORMAT_OVERHEAD + kept->count;
             at += padded(kept->count);
         }
-    return CODE_OK;
-}
-
-static enum code write_at(int fd, const uint8_t *bytes, size_t count, uint64_t offset, struct failure *why)
-{
-    for (size_t done = 0; done < count;) {
-        ssize_t put = pwrite(fd, bytes + done, count - done, (off_t)(offset + done));
-        if (put < 0 && errno != EINTR)
-            return failure_set_errno(why, errno, "writing %s", RECENT_LOG_NAME);
-        done += put > 0 ? (size_t)put : 0;
-    }
-    return CODE_OK;
-}
-
-/* Gives the log its whole size, so that later syncs need not change it. */
-static enum code make_ready(struct tree *tree, struct failure *why)
-{
-    struct stat status;
-    if (tree->recent.ready)
-        return CODE_OK;
-    if (fstat(tree->recent.fd, &status) != 0)
-        return failure_set_errno(why, errno, "looking at %s", RECENT_LOG_NAME);
-    if ((uint64_t)status.st_size < RECENT_LOG_BYTES) {
-        SCOPE_FREE uint8_t *zeros = calloc(1, RECENT_LOG_BYTES);
-        enum code code = zeros ? write_at(tree->recent.fd, zeros, RECENT_LOG_BYTES, 0, why)
-                               : failure_set(why, CODE_NO_MEMORY, "making %s: no memory", RECENT_LOG_NAME);
-        if (code != CODE_OK)
-            return code;
-        if (fsync(tree->recent.fd) != 0)
-            return failure_set_errno(why, errno, "syncing %s", RECENT_LOG_NAME);
-    }
-    tree->recent.ready = true;
     return CODE_OK;
 }
 
@@ -262,22 +215,23 @@ static void follow_commits(struct tree *tree)
 
 static enum code write_batch(struct tree *tree, const struct recent_batch *batch, struct failure *why)
 {
-    enum code code = make_ready(tree, why);
+    follow_commits(tree);
+    if (batch->bytes > RECENT_FORMAT_FILE_BYTES - tree->recent.end)
+        return failure_set(why, CODE_NO_SPACE, RECENT_FORMAT_FILE " is full");
+    size_t left = RECENT_FORMAT_FILE_BYTES - tree->recent.end - batch->bytes;
+    size_t end = left < RECENT_FORMAT_HEAD ? left : RECENT_FORMAT_HEAD; /* zeros, overwritten by the next record */
+    SCOPE_FREE uint8_t *bytes = calloc(1, batch->bytes + end);
+    if (!bytes)
+        return failure_set(why, CODE_NO_MEMORY, "writing " RECENT_FORMAT_FILE ": no memory");
+    uint64_t sequence = tree->recent.sequence;
+    enum code code = seal_batch(tree, batch, &sequence, bytes, why);
+    if (code == CODE_OK)
+        code = recent_log_write(tree->recent.log, tree->recent.end, bytes, batch->bytes + end, why);
     if (code != CODE_OK)
         return code;
-    follow_commits(tree);
-    if (batch->bytes > RECENT_LOG_BYTES - tree->recent.end)
-        return failure_set(why, CODE_NO_SPACE, "%s is full", RECENT_LOG_NAME);
-    SCOPE_FREE uint8_t *bytes = malloc(batch->bytes);
-    if (!bytes)
-        return failure_set(why, CODE_NO_MEMORY, "writing %s: no memory", RECENT_LOG_NAME);
-    code = seal_batch(tree, batch, bytes, why);
-    if (code == CODE_OK)
-        code = write_at(tree->recent.fd, bytes, batch->bytes, tree->recent.end, why);
-    if (code == CODE_OK && fdatasync(tree->recent.fd) != 0)
-        code = failure_set_errno(why, errno, "syncing %s", RECENT_LOG_NAME);
-    tree->recent.end += code == CODE_OK ? batch->bytes : 0;
-    return code;
+    tree->recent.sequence = sequence;
+    tree->recent.end += batch->bytes;
+    return CODE_OK;
 }
 
 enum code recent_write(struct tree *tree, struct recent_batch *batch, struct failure *why)
@@ -293,53 +247,64 @@ enum code recent_write(struct tree *tree, struct recent_batch *batch, struct fai
     return code;
 }
 
+void recent_wipe(struct tree *tree)
+{
+    pthread_mutex_lock(&tree->lock);
+    while (tree->commit.leading)
+        pthread_cond_wait(&tree->commit.finished, &tree->lock);
+    bool is_void = tree->recent.log && (tree->recent.end == 0 || tree->recent.follows != tree->commit.number);
+    tree->commit.leading = is_void;
+    pthread_mutex_unlock(&tree->lock);
+    if (!is_void)
+        return;
+    recent_log_wipe(tree->recent.log);
+    pthread_mutex_lock(&tree->lock);
+    tree->commit.leading = false;
+    pthread_cond_broadcast(&tree->commit.finished);
+    pthread_mutex_unlock(&tree->lock);
+    waiting_lead(tree);
+}
+
 /* Opening ---------------------------------------------------------------------------------------------------------- */
 
 struct record {
-    uint64_t inode, offset, space;
-    int64_t modify_ns;
-    uint32_t count;
-    uint8_t bytes[WRITE_BYTES_MAX];
+    struct recent_head head;
+    uint8_t bytes[RECENT_FORMAT_WRITE_MAX];
 };
 
-static bool read_at(int fd, uint8_t *bytes, size_t count, uint64_t offset)
+/* What lies where the next record would be. */
+static enum recent_state read_bytes(struct tree *tree, uint8_t bytes[RECENT_FORMAT_RECORD_MAX], struct recent_head *head)
 {
-    for (size_t done = 0; done < count;) {
-        ssize_t got = pread(fd, bytes + done, count - done, (off_t)(offset + done));
-        if (got == 0 || (got < 0 && errno != EINTR))
-            return false;
-        done += got > 0 ? (size_t)got : 0;
-    }
-    return true;
+    size_t count = recent_log_read(tree->recent.log, tree->recent.end, bytes, RECENT_FORMAT_RECORD_MAX);
+    return recent_format_read(bytes, count, head);
+}
+
+static enum code closed_space(struct failure *why)
+{
+    return failure_set(why, CODE_DENIED,
+                       "the lab was not unmounted properly, and what was written last lies in a space that you have no "
+                       "key of: let a member of that space mount it once");
 }
 
 /* The next record; CODE_NO_DATA where the log ends. */
 static enum code read_record(struct tree *tree, struct record *out, struct failure *why)
 {
-    uint8_t bytes[RECORD_BYTES_MAX], associated[RECORD_HEAD + IDENTITY_BYTES];
-    if (!read_at(tree->recent.fd, bytes, RECORD_HEAD, tree->recent.end))
+    uint8_t bytes[RECENT_FORMAT_RECORD_MAX], associated[RECENT_FORMAT_HEAD + IDENTITY_BYTES];
+    enum recent_state state = read_bytes(tree, bytes, &out->head);
+    if (state == RECENT_NONE || out->head.commit != tree->commit.number || out->head.sequence != tree->recent.sequence)
         return CODE_NO_DATA;
-    out->count = bytes_load32(bytes + AT_COUNT);
-    out->inode = bytes_load64(bytes + AT_INODE);
-    out->offset = bytes_load64(bytes + AT_OFFSET);
-    out->modify_ns = (int64_t)bytes_load64(bytes + AT_MODIFY);
-    out->space = bytes_load64(bytes + AT_SPACE);
-    if (memcmp(bytes, RECORD_MAGIC, AT_COUNT) != 0 || out->count < 1 || out->count > WRITE_BYTES_MAX ||
-        bytes_load64(bytes + AT_COMMIT) != tree->commit.number ||
-        bytes_load64(bytes + AT_SEQUENCE) != tree->recent.sequence ||
-        !read_at(tree->recent.fd, bytes + RECORD_HEAD, out->count + AEAD_OVERHEAD, tree->recent.end + RECORD_HEAD))
+    if (state == RECENT_DAMAGED) {
+        logging_warning(RECENT_FORMAT_FILE ": the record at %llu was torn by a crash, or is damaged: it, and what may follow it, "
+                        "is not there", (unsigned long long)tree->recent.end);
         return CODE_NO_DATA;
+    }
     struct space *space;
-    enum code code = space_find(tree, out->space, &space, why);
+    enum code code = space_find(tree, out->head.space, &space, why);
     if (code != CODE_OK)
-        return code == CODE_DENIED
-                   ? failure_set(why, CODE_DENIED,
-                                 "the lab was not unmounted properly, and what was written last lies in a space that "
-                                 "you have no key of: let a member of that space mount it once")
-                   : CODE_NO_DATA;
+        return code == CODE_DENIED ? closed_space(why) : CODE_NO_DATA;
     make_associated(tree, bytes, associated);
-    const struct aead_message message = {associated, sizeof associated, bytes + RECORD_HEAD,
-                                         out->count + AEAD_OVERHEAD};
+    const struct aead_message message = {associated, sizeof associated, bytes + RECENT_FORMAT_HEAD,
+                                         out->head.count + AEAD_OVERHEAD};
     code = aead_open(space->keys.contents, &message, out->bytes, why);
     return code == CODE_CORRUPT ? CODE_NO_DATA : code;
 }
@@ -347,19 +312,20 @@ static enum code read_record(struct tree *tree, struct record *out, struct failu
 static enum code apply(struct tree *tree, const struct record *record, struct failure *why)
 {
     struct node *node;
-    enum code code = node_get(tree, record->inode, &node, why);
-    if (code == CODE_OK && (node->row.kind != CATALOG_INODE_FILE || node->row.space != record->space ||
+    const struct recent_head *head = &record->head;
+    enum code code = node_get(tree, head->inode, &node, why);
+    if (code == CODE_OK && (node->row.kind != CATALOG_INODE_FILE || node->row.space != head->space ||
                             node->row.flags & CATALOG_INODE_FROZEN))
-        code = failure_set(why, CODE_CORRUPT, "%s tells of a write that cannot have been", RECENT_LOG_NAME);
-    const struct contents_write write = {.offset = record->offset, .bytes = record->bytes, .count = record->count};
+        code = failure_set(why, CODE_CORRUPT, RECENT_FORMAT_FILE " tells of a write that cannot have been");
+    const struct contents_write write = {.offset = head->offset, .bytes = record->bytes, .count = head->count};
     if (code == CODE_OK)
         code = contents_write(tree, node, &write, why);
     if (code != CODE_OK)
         return code;
-    node->row.modify_ns = node->row.change_ns = record->modify_ns;
+    node->row.modify_ns = node->row.change_ns = head->modify_ns;
     node->row.version++;
     node->changed_in = commit_round_of_changes(tree);
-    node_stamp(tree, node, record->modify_ns);
+    node_stamp(tree, node, head->modify_ns);
     return CODE_OK;
 }
 
@@ -371,27 +337,26 @@ static enum code apply_all(struct tree *tree, struct failure *why)
         code = apply(tree, &record, why);
         if (code != CODE_OK)
             return code;
-        tree->recent.end += RECORD_OVERHEAD + record.count;
+        tree->recent.end += recent_format_bytes(&record.head);
         tree->recent.sequence++;
     }
+    if (code == CODE_DENIED && tree->read_only) {
+        logging_warning("some of what was written last is not shown: it lies in a space that you have no key of");
+        return CODE_OK;
+    }
     if (code == CODE_NO_DATA && tree->recent.sequence)
-        logging_info("applied %llu writes that a crash had left in %s", (unsigned long long)tree->recent.sequence,
-                     RECENT_LOG_NAME);
+        logging_info("applied %llu writes that a crash had left in " RECENT_FORMAT_FILE,
+                     (unsigned long long)tree->recent.sequence);
     return code == CODE_NO_DATA ? CODE_OK : code;
 }
 
 enum code recent_open(struct tree *tree, struct failure *why)
 {
-    if (!tree->catalog_path || tree->read_only)
+    if (!tree->catalog_path)
         return CODE_OK;
-    const char *slash = strrchr(tree->catalog_path, '/');
-    SCOPE_FREE char *path = NULL;
-    if (asprintf(&path, "%.*s%s", slash ? (int)(slash - tree->catalog_path) + 1 : 0, tree->catalog_path,
-                 RECENT_LOG_NAME) < 0)
-        return failure_set(why, CODE_NO_MEMORY, "opening the lab: no memory");
-    tree->recent.fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (tree->recent.fd < 0)
-        return failure_set_errno(why, errno, "opening %s", path);
+    enum code code = recent_log_open(tree->catalog_path, tree->mirrors, tree->read_only, &tree->recent.log, why);
+    if (code != CODE_OK)
+        return code;
     tree->recent.follows = tree->commit.number;
     tree->commit.inodes_durable = tree->next_inode;
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
@@ -400,7 +365,6 @@ enum code recent_open(struct tree *tree, struct failure *why)
 
 void recent_close(struct tree *tree)
 {
-    if (tree->recent.fd >= 0)
-        close(tree->recent.fd);
-    tree->recent.fd = -1;
+    recent_log_close(tree->recent.log);
+    tree->recent.log = NULL;
 }

@@ -12,14 +12,14 @@
 
 struct contents_write; /* tree_contents.h */
 
-#define RECENT_LOG_NAME  "recent.log"
-#define RECENT_LOG_BYTES ((uint64_t)4 << 20)
-
-/* Opens the log beside the catalog, where there is one, and applies what it holds.  While the tree is not served yet.
- * CODE_DENIED where it holds writes into a space that this member has no key of: nothing may be changed before somebody
- * who has it has opened the lab. */
+/* Opens the log beside the catalog and applies what it holds; in memory only where the tree is read-only.  While the tree is
+ * not served yet.  CODE_DENIED where it holds writes into a space that this member has no key of: nothing may be changed
+ * before somebody who has it has opened the lab. */
 MUST_CHECK enum code recent_open(struct tree *tree, struct failure *why);
 void recent_close(struct tree *tree);
+
+/* What lies at its beginning is overwritten, where a commit has made it void.  Without the lock. */
+void recent_wipe(struct tree *tree);
 
 /* A write into the node was just made, and its changed_in set: keeps a copy and takes changed_in back to `before`, where the
  * log could hold it.  With the lock. */

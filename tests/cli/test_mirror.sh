@@ -18,7 +18,7 @@ PYTHON
 # Writes files, each of them durable before its name is noted with its sum, until the file "stop" is there.
 work_on() {
     local n=0
-    while [ ! -e "$work/stop" ]; do
+    while [ -e "$work/sums" ] && [ ! -e "$work/stop" ]; do
         n=$((n + 1))
         head -c $((RANDOM * 9 + 1)) /dev/urandom >"$work/bytes"
         if cp "$work/bytes" "$lab/datasets/cells/file$n" && sync "$lab/datasets/cells/file$n"; then
@@ -28,6 +28,24 @@ work_on() {
         fi
     done
 }
+# A line at a time, each of them durable before it is noted, by the log of recent writes.
+append_lines() {
+    python3 - "$lab/datasets/cells/log" "$work/lines" "$work/stop" <<'PYTHON'
+import os, sys, time
+log = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+with open(sys.argv[2], "a") as noted:
+    for n in range(10**9):
+        line = "line %d\n" % n
+        os.write(log, line.encode())
+        os.fsync(log)
+        noted.write(line)
+        noted.flush()
+        time.sleep(0.003)
+        if os.path.exists(sys.argv[3]) or not os.path.exists(sys.argv[2]):
+            break
+PYTHON
+}
+no_line_is_lost() { head -c "$(stat -c %s "$work/lines")" "$lab/datasets/cells/log" | cmp - "$work/lines"; }
 nothing_is_lost() { [ ! -e "$work/refused" ] && (cd "$lab/datasets/cells" && sha256sum --quiet -c "$work/sums"); }
 more_files() { [ "$(wc -l <"$work/sums")" -gt "$1" ]; }
 write_more() { wait_for 60 more_files "$(($(wc -l <"$work/sums") + 5))"; }
@@ -39,6 +57,8 @@ mkdir "$lab/datasets/cells"
 touch "$work/sums"
 work_on &
 worker=$!
+append_lines &
+appender=$!
 check "files come in" write_more
 
 rm -rf "$second"
@@ -57,8 +77,11 @@ check "files come in" write_more
 check "a lab in use is scrubbed" expect_status 0 "$cytofs" scrub "$lab" --rate 0
 touch "$work/stop"
 wait $worker
+check "every append was taken" wait $appender
 check "nothing is lost" nothing_is_lost
+check "no appended line either" no_line_is_lost
 check "unmount" unmount_lab
+check "small writes were made durable in both folders" cmp -n 64 <(head -c 64 /dev/zero) "$second/recent.log"
 
 pack=packs/00000001.pack
 check "all is whole" expect_status 0 "$cytofs" scrub --rate 0 "$work/store"
@@ -74,6 +97,7 @@ check "the mirror alone passes fsck" expect_status 0 "$cytofs" fsck "$second"
 mv "$second" "$work/store"
 check "and is mounted, wherever it lies" mount_lab --no-node
 check "with everything in it" nothing_is_lost
+check "and each line" no_line_is_lost
 check "unmount" unmount_lab
 
 flip "$work/store/$pack" 5000

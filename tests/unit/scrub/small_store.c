@@ -140,3 +140,34 @@ void small_store_remove(struct small_store *store)
     small_store_close(store);
     assert_code_ok(file_remove_tree(store->folder, &why), why);
 }
+
+struct scrub_summary small_store_scrub(struct small_store *store, bool look_only)
+{
+    struct scrub_summary summary;
+    const struct scrub_options options = {
+        .mirrors = store->mirrors, .chunks = store->chunks, .catalog = store->catalog, .look_only = look_only};
+    assert_code_ok(scrub_run(&options, &summary, &why), why);
+    return summary;
+}
+
+int small_store_set_up(void **state)
+{
+    struct small_store *store = malloc(sizeof *store);
+    small_store_make(store);
+    *state = store;
+    return 0;
+}
+
+int small_store_set_up_mirrored(void **state)
+{
+    small_store_set_up(state);
+    small_store_mirror(*state);
+    return 0;
+}
+
+int small_store_tear_down(void **state)
+{
+    small_store_remove(*state);
+    free(*state);
+    return 0;
+}

@@ -15,28 +15,6 @@
 
 static struct failure why;
 
-static int make(void **state)
-{
-    struct small_store *store = malloc(sizeof *store);
-    small_store_make(store);
-    *state = store;
-    return 0;
-}
-
-static int make_mirrored(void **state)
-{
-    make(state);
-    small_store_mirror(*state);
-    return 0;
-}
-
-static int clean_up(void **state)
-{
-    small_store_remove(*state);
-    free(*state);
-    return 0;
-}
-
 static void put(struct small_store *store, int count)
 {
     for (int i = 0; i < count; i++)
@@ -74,13 +52,9 @@ static void expect_equal_folders(const struct small_store *store)
 /* Opening through `path` gives everything that was put; nothing is damaged. */
 static void expect_whole(struct small_store *store, const char *path)
 {
-    struct scrub_summary summary;
     small_store_open(store, path);
     assert_int_equal(small_store_count_wrong(store), 0);
-    const struct scrub_options options = {
-        .mirrors = store->mirrors, .chunks = store->chunks, .catalog = store->catalog, .look_only = true};
-    assert_code_ok(scrub_run(&options, &summary, &why), why);
-    assert_int_equal(summary.damages, 0);
+    assert_int_equal(small_store_scrub(store, true).damages, 0);
 }
 
 static void expect_leader(const struct small_store *store, const char *path)
@@ -296,22 +270,19 @@ static void a_list_that_is_damaged_is_read_from_its_copy(void **state)
     assert_true(mirror_set_is_current(store->mirrors, 1));
 }
 
-#define on_store(name)  cmocka_unit_test_setup_teardown(name, make, clean_up)
-#define on_mirror(name) cmocka_unit_test_setup_teardown(name, make_mirrored, clean_up)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        on_store(a_new_mirror_is_the_same_store_and_stays_it),
-        on_mirror(either_folder_may_vanish_while_in_use_and_comes_back),
-        on_mirror(a_folder_that_was_away_gets_what_it_lacks_at_the_next_opening),
-        on_mirror(folders_that_were_changed_without_each_other_are_told_apart),
-        on_store(a_foreign_folder_is_never_filled_over),
-        on_store(an_interrupted_filling_is_no_store_and_is_gone_on_with),
-        on_mirror(after_a_power_cut_the_folder_that_went_furthest_leads),
-        on_mirror(a_kill_after_a_loss_leaves_nothing_older_in_the_lead),
-        on_mirror(a_removed_mirror_is_a_store_of_its_own),
-        on_mirror(a_list_that_is_damaged_is_read_from_its_copy),
+        SMALL_STORE_TEST(a_new_mirror_is_the_same_store_and_stays_it),
+        SMALL_STORE_MIRRORED_TEST(either_folder_may_vanish_while_in_use_and_comes_back),
+        SMALL_STORE_MIRRORED_TEST(a_folder_that_was_away_gets_what_it_lacks_at_the_next_opening),
+        SMALL_STORE_MIRRORED_TEST(folders_that_were_changed_without_each_other_are_told_apart),
+        SMALL_STORE_TEST(a_foreign_folder_is_never_filled_over),
+        SMALL_STORE_TEST(an_interrupted_filling_is_no_store_and_is_gone_on_with),
+        SMALL_STORE_MIRRORED_TEST(after_a_power_cut_the_folder_that_went_furthest_leads),
+        SMALL_STORE_MIRRORED_TEST(a_kill_after_a_loss_leaves_nothing_older_in_the_lead),
+        SMALL_STORE_MIRRORED_TEST(a_removed_mirror_is_a_store_of_its_own),
+        SMALL_STORE_MIRRORED_TEST(a_list_that_is_damaged_is_read_from_its_copy),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -15,6 +15,7 @@
 #include "catalog_pages.h"
 #include "file.h"
 #include "random.h"
+#include "recent_format.h"
 #include "scope.h"
 #include "scrub.h"
 #include "small_store.h"
@@ -24,42 +25,11 @@
 
 static struct failure why;
 
-static int make(void **state)
-{
-    struct small_store *store = malloc(sizeof *store);
-    small_store_make(store);
-    *state = store;
-    return 0;
-}
-
-static int make_mirrored(void **state)
-{
-    make(state);
-    small_store_mirror(*state);
-    return 0;
-}
-
-static int clean_up(void **state)
-{
-    small_store_remove(*state);
-    free(*state);
-    return 0;
-}
-
 /* As the program opens it: what a log held is in the file. */
 static void reopen(struct small_store *store)
 {
     small_store_close(store);
     small_store_open(store, store->a);
-}
-
-static struct scrub_summary scrub(struct small_store *store, bool look_only)
-{
-    struct scrub_summary summary;
-    const struct scrub_options options = {
-        .mirrors = store->mirrors, .chunks = store->chunks, .catalog = store->catalog, .look_only = look_only};
-    assert_code_ok(scrub_run(&options, &summary, &why), why);
-    return summary;
 }
 
 static void flip(const char *path, uint64_t bit)
@@ -111,7 +81,7 @@ static uint64_t for_each_byte(struct small_store *store, const char *folder, uin
 static void expect_found(struct small_store *store, const char *path, uint64_t bit)
 {
     flip(path, bit);
-    struct scrub_summary summary = scrub(store, true);
+    struct scrub_summary summary = small_store_scrub(store, true);
     if (summary.damages != 1 || summary.mended != 0)
         fail_msg("%s, bit %lu: %lu damages, %lu unneeded bytes", path, (unsigned long)bit, (unsigned long)summary.damages,
                  (unsigned long)summary.unnamed_bytes);
@@ -122,7 +92,7 @@ static void each_flipped_byte_of_a_store_is_found(void **state)
 {
     struct small_store *store = *state;
     reopen(store);
-    struct scrub_summary summary = scrub(store, true);
+    struct scrub_summary summary = small_store_scrub(store, true);
     assert_int_equal(summary.damages + summary.unnamed_bytes, 0);
     assert_int_equal(summary.records, SMALL_STORE_CHUNKS);
     print_message("%lu flips, each found\n", (unsigned long)for_each_byte(store, store->a, FOUND_MAX, expect_found));
@@ -134,7 +104,7 @@ static void expect_mended(struct small_store *store, const char *path, uint64_t 
     SCOPE_BUFFER after = {0};
     assert_code_ok(file_read(path, 1 << 24, &before, &why), why);
     flip(path, bit);
-    struct scrub_summary summary = scrub(store, false);
+    struct scrub_summary summary = small_store_scrub(store, false);
     if (summary.damages != 1 || summary.mended != 1)
         fail_msg("%s, bit %lu: %lu damages, %lu mended", path, (unsigned long)bit, (unsigned long)summary.damages,
                  (unsigned long)summary.mended);
@@ -147,7 +117,7 @@ static void each_flipped_byte_of_a_mirrored_store_is_mended(void **state)
 {
     struct small_store *store = *state;
     reopen(store);
-    assert_int_equal(scrub(store, true).damages, 0);
+    assert_int_equal(small_store_scrub(store, true).damages, 0);
     uint64_t tried = for_each_byte(store, store->a, MENDED_MAX, expect_mended);
     tried += for_each_byte(store, store->b, MENDED_MAX, expect_mended);
     print_message("%lu flips, each mended\n", (unsigned long)tried);
@@ -169,16 +139,16 @@ static void a_pack_that_is_missing_or_too_short_is_found_and_brought_back(void *
     assert_code_ok(file_read(a, 1 << 24, &before, &why), why);
     cut(b, (off_t)before.length / 2);
     reopen(store);
-    struct scrub_summary summary = scrub(store, false);
+    struct scrub_summary summary = small_store_scrub(store, false);
     assert_true(summary.damages >= 1 && summary.mended == summary.damages);
     small_store_close(store);
     assert_int_equal(unlink(a), 0);
     small_store_open(store, store->a);
-    summary = scrub(store, true);
+    summary = small_store_scrub(store, true);
     assert_true(summary.damages >= 1 && summary.mended == 0);
-    summary = scrub(store, false);
+    summary = small_store_scrub(store, false);
     assert_true(summary.damages >= 1 && summary.mended == summary.damages);
-    assert_int_equal(scrub(store, true).damages, 0);
+    assert_int_equal(small_store_scrub(store, true).damages, 0);
     assert_code_ok(file_read(a, 1 << 24, &after, &why), why);
     assert_int_equal(before.length, after.length);
     assert_memory_equal(before.data, after.data, before.length);
@@ -195,7 +165,7 @@ static void bytes_that_nothing_needs_are_told_and_are_no_damage(void **state)
     small_store_close(store);
     assert_code_ok(file_append(path, "what a power cut left", 21, &why), why);
     small_store_open(store, store->a);
-    struct scrub_summary summary = scrub(store, false);
+    struct scrub_summary summary = small_store_scrub(store, false);
     assert_int_equal(summary.damages, 0);
     assert_int_equal(summary.unnamed_bytes, 21);
 }
@@ -231,7 +201,7 @@ static void a_damaged_chunk_is_read_from_the_mirror_and_mended_on_the_way(void *
     flip(path, 8 * 200);
     assert_int_equal(small_store_count_wrong(store), 0);
     assert_int_equal(mirror_set_repairs(store->mirrors), 1);
-    assert_int_equal(scrub(store, true).damages, 0);
+    assert_int_equal(small_store_scrub(store, true).damages, 0);
 }
 
 static void a_damaged_page_is_read_from_the_mirror_and_mended_on_the_way(void **state)
@@ -245,8 +215,8 @@ static void a_damaged_page_is_read_from_the_mirror_and_mended_on_the_way(void **
     small_store_open(store, store->a);
     assert_int_equal(small_store_count_wrong(store), 0);
     assert_true(mirror_set_repairs(store->mirrors) >= 1);
-    scrub(store, false);
-    assert_int_equal(scrub(store, true).damages, 0);
+    small_store_scrub(store, false);
+    assert_int_equal(small_store_scrub(store, true).damages, 0);
 }
 
 static void a_damaged_format_file_is_written_anew_from_the_packs(void **state)
@@ -268,20 +238,86 @@ static void a_damaged_format_file_is_written_anew_from_the_packs(void **state)
     assert_false(mended);
 }
 
-#define on_store(name)  cmocka_unit_test_setup_teardown(name, make, clean_up)
-#define on_mirror(name) cmocka_unit_test_setup_teardown(name, make_mirrored, clean_up)
+/* The log of recent writes ------------------------------------------------------------------------------------------------ */
+
+#define RECENT_WRITES 3
+
+/* Some writes that follow the last commit.  What stands for ciphertext here is opened by nobody. */
+static size_t write_recent(const struct small_store *store, char path[120])
+{
+    uint8_t log[RECENT_WRITES * RECENT_FORMAT_RECORD_MAX + RECENT_FORMAT_HEAD] = {0};
+    size_t end = 0;
+    for (unsigned i = 0; i < RECENT_WRITES; i++) {
+        const struct recent_head head = {.count = 20 + i, .commit = 7, .sequence = i, .inode = 20, .space = 3};
+        memset(log + end, (int)(100 + i), recent_format_bytes(&head));
+        recent_format_write_head(&head, log + end);
+        recent_format_write_sum(log + end, recent_format_bytes(&head));
+        end += recent_format_bytes(&head);
+    }
+    snprintf(path, 120, "%s/" RECENT_FORMAT_FILE, store->a);
+    assert_code_ok(file_write(path, log, end + RECENT_FORMAT_HEAD, &why), why);
+    return end;
+}
+
+static void each_flipped_bit_of_the_log_of_recent_writes_is_found(void **state)
+{
+    struct small_store *store = *state;
+    char path[120];
+    size_t end = write_recent(store, path);
+    assert_int_equal(small_store_scrub(store, true).damages, 0);
+    for (uint64_t bit = 0; bit < 8 * end; bit++)
+        expect_found(store, path, bit);
+    assert_int_equal(truncate(path, (off_t)end), 0); /* a log that ends with the file */
+    assert_int_equal(small_store_scrub(store, true).damages, 0);
+}
+
+/* Stands for a lab that commits, and then overwrites what nobody needs. */
+static enum code commit(void *context, bool wipe, struct failure *reason)
+{
+    static const uint8_t end[RECENT_FORMAT_HEAD];
+    return wipe ? file_write(context, end, sizeof end, reason) : CODE_OK;
+}
+
+static void damage_of_that_log_is_mended_by_a_commit(void **state)
+{
+    struct small_store *store = *state;
+    struct scrub_summary summary;
+    char path[120];
+    write_recent(store, path);
+    flip(path, 8 * 100);
+    const struct scrub_options options = {
+        .mirrors = store->mirrors, .chunks = store->chunks, .catalog = store->catalog, .commit = commit, .context = path};
+    assert_code_ok(scrub_run(&options, &summary, &why), why);
+    assert_true(summary.damages == 1 && summary.mended == 1);
+    assert_int_equal(small_store_scrub(store, true).damages, 0);
+}
+
+static void a_log_that_follows_an_older_commit_is_needed_by_nobody(void **state)
+{
+    struct small_store *store = *state;
+    char path[120];
+    size_t end = write_recent(store, path);
+    flip(path, 8 * (end - 1));
+    assert_code_ok(catalog_operation_begin(store->catalog, &why), why);
+    assert_code_ok(catalog_set_number(store->catalog, CATALOG_COMMIT, 8, &why), why);
+    assert_code_ok(catalog_operation_end(store->catalog, true, &why), why);
+    assert_int_equal(small_store_scrub(store, true).damages, 0);
+}
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        on_store(each_flipped_byte_of_a_store_is_found),
-        on_mirror(each_flipped_byte_of_a_mirrored_store_is_mended),
-        on_mirror(a_pack_that_is_missing_or_too_short_is_found_and_brought_back),
-        on_store(bytes_that_nothing_needs_are_told_and_are_no_damage),
-        on_store(it_stops_when_it_is_told_to),
-        on_mirror(a_damaged_chunk_is_read_from_the_mirror_and_mended_on_the_way),
-        on_mirror(a_damaged_page_is_read_from_the_mirror_and_mended_on_the_way),
-        on_store(a_damaged_format_file_is_written_anew_from_the_packs),
+        SMALL_STORE_TEST(each_flipped_byte_of_a_store_is_found),
+        SMALL_STORE_MIRRORED_TEST(each_flipped_byte_of_a_mirrored_store_is_mended),
+        SMALL_STORE_MIRRORED_TEST(a_pack_that_is_missing_or_too_short_is_found_and_brought_back),
+        SMALL_STORE_TEST(bytes_that_nothing_needs_are_told_and_are_no_damage),
+        SMALL_STORE_TEST(it_stops_when_it_is_told_to),
+        SMALL_STORE_MIRRORED_TEST(a_damaged_chunk_is_read_from_the_mirror_and_mended_on_the_way),
+        SMALL_STORE_MIRRORED_TEST(a_damaged_page_is_read_from_the_mirror_and_mended_on_the_way),
+        SMALL_STORE_TEST(a_damaged_format_file_is_written_anew_from_the_packs),
+        SMALL_STORE_TEST(each_flipped_bit_of_the_log_of_recent_writes_is_found),
+        SMALL_STORE_TEST(damage_of_that_log_is_mended_by_a_commit),
+        SMALL_STORE_TEST(a_log_that_follows_an_older_commit_is_needed_by_nobody),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -15,7 +15,7 @@
 
 #define PACK_BYTES ((uint64_t)16 << 20)
 
-static void open_tree(struct lab *lab, bool create)
+static void open_tree(struct lab *lab, bool create, bool read_only)
 {
     struct failure why;
     char catalog[128];
@@ -24,7 +24,8 @@ static void open_tree(struct lab *lab, bool create)
                                         .catalog_path = catalog,
                                         .member = lab->member,
                                         .store = &lab->store,
-                                        .member_name = "ada"};
+                                        .member_name = "ada",
+                                        .read_only = read_only};
     if (create)
         assert_code_ok(tree_create(&options, &why), why);
     assert_code_ok(tree_open(&options, &lab->tree, &why), why);
@@ -60,7 +61,7 @@ void lab_create(struct lab *lab)
     assert_non_null(mkdtemp(lab->folder));
     assert_code_ok(member_key_generate(&lab->member, &why), why);
     open_packs(lab);
-    open_tree(lab, true);
+    open_tree(lab, true, false);
 }
 
 void lab_close(struct lab *lab)
@@ -74,7 +75,13 @@ void lab_close(struct lab *lab)
 void lab_open(struct lab *lab)
 {
     open_packs(lab);
-    open_tree(lab, false);
+    open_tree(lab, false, false);
+}
+
+void lab_open_read_only(struct lab *lab)
+{
+    open_packs(lab);
+    open_tree(lab, false, true);
 }
 
 void lab_reopen(struct lab *lab)

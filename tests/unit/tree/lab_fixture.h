@@ -27,6 +27,7 @@ void lab_create(struct lab *lab);
 /* Closes and opens the same store again.  lab_open: opens what lies in `folder` with lab's key. */
 void lab_close(struct lab *lab);
 void lab_open(struct lab *lab);
+void lab_open_read_only(struct lab *lab);
 void lab_reopen(struct lab *lab);
 
 /* Fails the test with the report where the check (check.h) finds a problem. */

@@ -56,8 +56,8 @@ static void append_and_sync(struct tree_file *file, const char *text)
     assert_code_ok(tree_fsync(file, &why), why);
 }
 
-/* The lab as it would lie on the disk, had the program died now; opened.  Its log can be damaged before. */
-static void crash(const struct lab *lab, struct lab *copy, void (*damage)(const struct lab *copy))
+/* The lab as it would lie on the disk, had the program died now. */
+static void copy_as_killed(const struct lab *lab, struct lab *copy)
 {
     char command[256];
     *copy = *lab;
@@ -65,6 +65,12 @@ static void crash(const struct lab *lab, struct lab *copy, void (*damage)(const 
     assert_non_null(mkdtemp(copy->folder));
     snprintf(command, sizeof command, "cp -a %s/. %s/", lab->folder, copy->folder);
     assert_int_equal(system(command), 0);
+}
+
+/* The same, opened.  Its log can be damaged before. */
+static void crash(const struct lab *lab, struct lab *copy, void (*damage)(const struct lab *copy))
+{
+    copy_as_killed(lab, copy);
     if (damage)
         damage(copy);
     lab_open(copy);
@@ -269,6 +275,50 @@ static void a_full_log_is_followed_by_a_commit(void **state)
     tree_release(file);
 }
 
+static void a_lab_that_is_only_looked_at_shows_them_and_stays_as_it_was(void **state)
+{
+    struct lab *lab = *state, copy;
+    struct failure why;
+    commit(lab);
+    struct tree_file *file = open_to_append(lab, "experiments/e/log");
+    append_and_sync(file, "two\n");
+    char path[128];
+    SCOPE_BUFFER before = {0};
+    SCOPE_BUFFER after = {0};
+    copy_as_killed(lab, &copy);
+    log_path(&copy, path);
+    assert_code_ok(file_read(path, (size_t)8 << 20, &before, &why), why);
+    lab_open_read_only(&copy);
+    lab_expect(&copy, "experiments/e/log", "one\ntwo\n");
+    lab_check(&copy);
+    lab_close(&copy);
+    assert_code_ok(file_read(path, (size_t)8 << 20, &after, &why), why);
+    assert_true(before.length == after.length && memcmp(before.data, after.data, after.length) == 0);
+    lab_open(&copy);
+    lab_expect(&copy, "experiments/e/log", "one\ntwo\n");
+    end_copy(&copy);
+    tree_release(file);
+}
+
+static void a_closed_lab_leaves_an_empty_log(void **state)
+{
+    struct lab *lab = *state;
+    struct failure why;
+    char path[128];
+    static const char zeros[64];
+    commit(lab);
+    struct tree_file *file = open_to_append(lab, "experiments/e/log");
+    append_and_sync(file, "two\n");
+    tree_release(file);
+    lab_close(lab);
+    SCOPE_BUFFER log = {0};
+    log_path(lab, path);
+    assert_code_ok(file_read(path, (size_t)8 << 20, &log, &why), why);
+    assert_true(log.length > sizeof zeros && memcmp(log.data, zeros, sizeof zeros) == 0);
+    lab_open(lab);
+    lab_expect(lab, "experiments/e/log", "one\ntwo\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -281,6 +331,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_torn_record_ends_the_log, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_log_that_somebody_changed_adds_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_full_log_is_followed_by_a_commit, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_lab_that_is_only_looked_at_shows_them_and_stays_as_it_was, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_closed_lab_leaves_an_empty_log, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
