@@ -76,7 +76,7 @@ static enum code make_member(struct tree *tree, const char *name, bool replace, 
     enum code code = CODE_OK;
     if (replace && members_describe(tree, name, &ignored, NULL) == CODE_OK)
         code = members_remove(tree, name, why);
-    return code == CODE_OK ? members_add(tree, &card, why) : code;
+    return code == CODE_OK ? members_add(tree, &card, ROLE_ADMIN, why) : code;
 }
 
 static enum code recover(const struct recovery *recovery, struct buffer *path, char name[MEMBER_NAME_MAX + 1],

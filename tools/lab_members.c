@@ -115,7 +115,7 @@ static int open_and(const struct lab_members_place *place, with_tree *act, const
 
 static enum code add(struct tree *tree, const void *argument, struct failure *why)
 {
-    return members_add(tree, argument, why);
+    return members_add(tree, argument, ROLE_SCIENTIST, why);
 }
 
 static enum code remove_one(struct tree *tree, const void *argument, struct failure *why)

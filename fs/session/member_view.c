@@ -33,7 +33,7 @@ static enum code add_member(void *context, const char *path, const char *text, s
     if (code != CODE_OK)
         return failure_wrap(why, code == CODE_CORRUPT ? CODE_INVALID : code, "%s", path);
     strcpy(card.name, file_base_name(path));
-    return members_add(context, &card, why);
+    return members_add(context, &card, ROLE_SCIENTIST, why);
 }
 
 static enum code remove_member(void *context, const char *path, struct failure *why)

@@ -63,6 +63,53 @@ static bool is_recovering(struct tree *tree)
     return share_self(tree, &self, NULL) == CODE_OK && self.flags & CATALOG_MEMBER_RECOVERY;
 }
 
+/* Roles -------------------------------------------------------------------------------------------------------------- */
+
+static const struct reader *first_of(const struct roster *roster)
+{
+    for (size_t i = 0; i < roster->count; i++)
+        if (!(roster->readers[i].flags & CATALOG_MEMBER_RECOVERY))
+            return &roster->readers[i]; /* the list keeps the order in which they came */
+    return NULL;
+}
+
+static enum member_role role_of(const struct roster *roster, const struct reader *reader)
+{
+    enum member_role role = first_of(roster) == reader ? ROLE_ADMIN : ROLE_SCIENTIST;
+    (void)!roster_role(roster, &reader->public.id, &role);
+    return role;
+}
+
+static bool has_admin(const struct roster *roster)
+{
+    for (size_t i = 0; i < roster->count; i++) {
+        const struct reader *reader = &roster->readers[i];
+        if (!reader->former && !(reader->flags & CATALOG_MEMBER_RECOVERY) && role_of(roster, reader) == ROLE_ADMIN)
+            return true;
+    }
+    return false;
+}
+
+/* Gives the role; inside an operation. */
+static enum code give_role(struct tree *tree, const struct member_id *id, enum member_role role, struct failure *why)
+{
+    SCOPE_ROSTER roster = {0};
+    struct space *lab;
+    enum code code = space_find(tree, SPACE_LAB, &lab, why);
+    if (code == CODE_OK)
+        code = roster_copy(&lab->roster, &roster, why);
+    if (code == CODE_OK)
+        code = roster_set_role(&roster, id, role, why);
+    if (code == CODE_OK && !has_admin(&roster))
+        return failure_set(why, CODE_INVALID, "the lab would have no admin: make another member admin first");
+    if (code == CODE_OK)
+        code = space_set_roster(tree, lab, &roster, why);
+    space_forget(tree, SPACE_LAB);
+    return code;
+}
+
+/* Changes ---------------------------------------------------------------------------------------------------------- */
+
 /* The home of that name may be there only if it goes to the new member. */
 static enum code check_home(struct tree *tree, const char *name, struct failure *why)
 {
@@ -115,9 +162,15 @@ static enum code give_shared(struct tree *tree, const struct reader *reader, str
     return code == CODE_NO_DATA ? CODE_OK : code;
 }
 
+struct addition {
+    const struct member_card *card;
+    enum member_role role;
+};
+
 static enum code do_add(struct tree *tree, const void *argument, struct failure *why)
 {
-    const struct member_card *card = argument;
+    const struct addition *addition = argument;
+    const struct member_card *card = addition->card;
     struct catalog_member row = {.member = 0};
     struct reader reader = {.public = card->public};
     enum code code = check_new(tree, card, why);
@@ -130,12 +183,14 @@ static enum code do_add(struct tree *tree, const void *argument, struct failure 
     strcpy(row.name, card->name);
     strcpy(reader.name, card->name);
     code = catalog_space_add_member(tree->catalog, &row, why);
-    return code == CODE_OK ? give_shared(tree, &reader, why) : code;
+    if (code == CODE_OK)
+        code = give_shared(tree, &reader, why);
+    return code == CODE_OK ? give_role(tree, &card->public.id, is_recovering(tree) ? ROLE_ADMIN : addition->role, why) : code;
 }
 
-enum code members_add(struct tree *tree, const struct member_card *card, struct failure *why)
+enum code members_add(struct tree *tree, const struct member_card *card, enum member_role role, struct failure *why)
 {
-    enum code code = carry_out(tree, do_add, card, why);
+    enum code code = carry_out(tree, do_add, &(struct addition){card, role}, why);
     return code == CODE_OK ? code : failure_wrap(why, code, "adding member %s", card->name);
 }
 
@@ -196,6 +251,8 @@ static enum code do_remove_member(struct tree *tree, const void *argument, struc
         code = roster_copy(&lab->roster, &roster, why);
     if (code == CODE_OK) {
         roster_find(&roster, &id)->former = true;
+        if (!is_recovering(tree) && !has_admin(&roster))
+            return failure_set(why, CODE_INVALID, "%s is the only admin: make another member admin first", (const char *)argument);
         code = share_rotate(tree, SPACE_LAB, &roster, why);
     }
     if (code == CODE_OK)
@@ -233,19 +290,50 @@ enum code members_find(struct tree *tree, const char *name, struct member_public
     return code;
 }
 
+enum code members_role(struct tree *tree, const char *name, enum member_role *role, struct failure *why)
+{
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
+    const struct reader *found;
+    struct space *lab;
+    enum code code = find_member(tree, name, &found, why);
+    if (code == CODE_OK)
+        code = space_find(tree, SPACE_LAB, &lab, why);
+    if (code == CODE_OK)
+        *role = role_of(&lab->roster, found);
+    return code;
+}
+
+struct role_change {
+    const char *name;
+    enum member_role role;
+};
+
+static enum code do_set_role(struct tree *tree, const void *argument, struct failure *why)
+{
+    const struct role_change *change = argument;
+    const struct reader *found;
+    enum code code = find_member(tree, change->name, &found, why);
+    if (code != CODE_OK)
+        return code;
+    const struct member_id id = found->public.id;
+    return give_role(tree, &id, change->role, why);
+}
+
+enum code members_set_role(struct tree *tree, const char *name, enum member_role role, struct failure *why)
+{
+    enum code code = carry_out(tree, do_set_role, &(struct role_change){name, role}, why);
+    return code == CODE_OK ? code : failure_wrap(why, code, "making %s a %s", name, member_role_name(role));
+}
+
 enum code members_first(struct tree *tree, char name[MEMBER_NAME_MAX + 1], struct failure *why)
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
     struct space *lab;
     enum code code = space_find(tree, SPACE_LAB, &lab, why);
-    for (size_t i = 0; code == CODE_OK && i < lab->roster.count; i++) {
-        const struct reader *reader = &lab->roster.readers[i];
-        if (reader->flags & CATALOG_MEMBER_RECOVERY)
-            continue;
-        memcpy(name, reader->name, sizeof reader->name);
-        return CODE_OK; /* the list keeps the order in which they came */
-    }
-    return code == CODE_OK ? failure_set(why, CODE_CORRUPT, "the lab's list of members is empty") : code;
+    const struct reader *first = code == CODE_OK ? first_of(&lab->roster) : NULL;
+    if (first)
+        memcpy(name, first->name, sizeof first->name);
+    return code == CODE_OK && !first ? failure_set(why, CODE_CORRUPT, "the lab's list of members is empty") : code;
 }
 
 /* Spaces by name --------------------------------------------------------------------------------------------------- */
@@ -510,6 +598,7 @@ enum code members_describe(struct tree *tree, const char *name, struct buffer *o
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
     const struct reader *reader;
+    struct space *lab;
     struct catalog_member row;
     char fingerprint[MEMBER_KEY_FINGERPRINT_BYTES];
     enum code code = find_member(tree, name, &reader, why);
@@ -519,6 +608,8 @@ enum code members_describe(struct tree *tree, const char *name, struct buffer *o
         return code;
     member_key_fingerprint(&reader->public, fingerprint);
     buffer_printf(out, "%-12s %s\n%-12s %s\n", "name", reader->name, "fingerprint", fingerprint);
+    if (!(row.flags & CATALOG_MEMBER_RECOVERY) && space_find(tree, SPACE_LAB, &lab, NULL) == CODE_OK)
+        buffer_printf(out, "%-12s %s\n", "role", member_role_name(role_of(&lab->roster, reader)));
     if (row.flags & CATALOG_MEMBER_RECOVERY)
         buffer_printf(out, "%-12s the recovery key that was printed when the lab was made\n", "kind");
     print_time(out, "since", row.added_ms);

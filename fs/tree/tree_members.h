@@ -11,6 +11,7 @@
 #include "buffer.h"
 #include "failure.h"
 #include "member_card.h"
+#include "member_role.h"
 #include "rule.h"
 
 struct tree;
@@ -18,9 +19,9 @@ struct tree;
 #define MEMBERS_RECOVERY_NAME "recovery" /* the member whose key lies on paper */
 #define MEMBERS_EVERYONE      "everyone"
 
-/* Adds a member: the lab's own space, the registry, and whatever is shared with everyone is wrapped for the card's key.
+/* Adds a member with that role (an admin, where the recovery key opened the lab): the lab's own space, the registry, and whatever is shared with everyone is wrapped for the card's key.
  * CODE_EXISTS where the name or the key is taken. */
-MUST_CHECK enum code members_add(struct tree *tree, const struct member_card *card, struct failure *why);
+MUST_CHECK enum code members_add(struct tree *tree, const struct member_card *card, enum member_role role, struct failure *why);
 
 /* Makes home/<name> for a member who has none yet, with a key that is that member's alone: not even the tree's own member opens it
  * afterwards. */
@@ -28,6 +29,12 @@ MUST_CHECK enum code members_make_home(struct tree *tree, const char *name, stru
 
 /* Who a member is: id and public key, as the lab's own list says.  CODE_NOT_FOUND. */
 MUST_CHECK enum code members_find(struct tree *tree, const char *name, struct member_public *out, struct failure *why);
+
+/* A member's role.  Who was given none: an admin, if that is the first member, else a scientist.  CODE_NOT_FOUND. */
+MUST_CHECK enum code members_role(struct tree *tree, const char *name, enum member_role *role, struct failure *why);
+
+/* CODE_INVALID where the lab would be left without an admin. */
+MUST_CHECK enum code members_set_role(struct tree *tree, const char *name, enum member_role role, struct failure *why);
 
 /* Removes one: each space that both could read gets a new key for those who stay; other spaces of that member get theirs from
  * the next reader who opens the lab.  CODE_NOT_FOUND; CODE_INVALID for oneself. */

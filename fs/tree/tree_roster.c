@@ -14,19 +14,53 @@
 void roster_free(struct roster *roster)
 {
     free(roster->readers);
+    free(roster->roles);
     *roster = (struct roster){0};
 }
 
 enum code roster_copy(const struct roster *from, struct roster *out, struct failure *why)
 {
     *out = (struct roster){.everyone = from->everyone, .due = from->due};
-    for (size_t i = 0; i < from->count; i++) {
-        enum code code = roster_add(out, &from->readers[i], why);
-        if (code != CODE_OK) {
-            roster_free(out);
-            return code;
-        }
+    enum code code = CODE_OK;
+    for (size_t i = 0; code == CODE_OK && i < from->count; i++)
+        code = roster_add(out, &from->readers[i], why);
+    for (size_t i = 0; code == CODE_OK && i < from->role_count; i++)
+        code = roster_set_role(out, &from->roles[i].id, from->roles[i].role, why);
+    if (code != CODE_OK)
+        roster_free(out);
+    return code;
+}
+
+static struct roster_role *find_role(const struct roster *roster, const struct member_id *id)
+{
+    for (size_t i = 0; i < roster->role_count; i++)
+        if (memcmp(roster->roles[i].id.bytes, id->bytes, IDENTITY_BYTES) == 0)
+            return &roster->roles[i];
+    return NULL;
+}
+
+bool roster_role(const struct roster *roster, const struct member_id *id, enum member_role *role)
+{
+    const struct roster_role *found = find_role(roster, id);
+    if (found)
+        *role = found->role;
+    return found != NULL;
+}
+
+enum code roster_set_role(struct roster *roster, const struct member_id *id, enum member_role role, struct failure *why)
+{
+    struct roster_role *found = find_role(roster, id);
+    if (found) {
+        found->role = role;
+        return CODE_OK;
     }
+    if (!roster_find(roster, id) || roster->role_count == ROSTER_READERS_MAX)
+        return failure_set(why, CODE_INVALID, "a role belongs to a member");
+    struct roster_role *roles = realloc(roster->roles, (roster->role_count + 1) * sizeof *roles);
+    if (!roles)
+        return failure_set(why, CODE_NO_MEMORY, "giving a role: no memory");
+    roster->roles = roles;
+    roles[roster->role_count++] = (struct roster_role){*id, role};
     return CODE_OK;
 }
 
@@ -71,8 +105,11 @@ void roster_remove(struct roster *roster, const struct member_id *id)
     if (!reader)
         return;
     size_t behind = roster->count - (size_t)(reader - roster->readers) - 1;
+    struct roster_role *role = find_role(roster, id);
     memmove(reader, reader + 1, behind * sizeof *reader);
     roster->count--;
+    if (role)
+        *role = roster->roles[--roster->role_count];
 }
 
 void roster_print(const struct roster *roster, struct buffer *out)
@@ -85,6 +122,11 @@ void roster_print(const struct roster *roster, struct buffer *out)
         hex_encode(reader->public.key, MEMBER_KEY_BYTES, key);
         buffer_printf(out, "%s %s %s %u %s\n", reader->former ? "former" : "reader", id, key, reader->flags,
                       reader->name);
+    }
+    for (size_t i = 0; i < roster->role_count; i++) {
+        char id[HEX_TEXT_BYTES(IDENTITY_BYTES)];
+        hex_encode(roster->roles[i].id.bytes, IDENTITY_BYTES, id);
+        buffer_printf(out, "role %s %s\n", id, member_role_name(roster->roles[i].role));
     }
 }
 
@@ -122,6 +164,24 @@ static bool parse_reader(struct key_text line, struct reader *out)
     return true;
 }
 
+static bool parse_role(struct key_text line, struct roster *out)
+{
+    struct member_id id;
+    enum member_role role;
+    return key_lines_skip(&line, "role ") && take_digits(&line, id.bytes, ID_DIGITS) &&
+           member_role_parse(line.bytes, line.count, &role, NULL) == CODE_OK && roster_set_role(out, &id, role, NULL) == CODE_OK;
+}
+
+/* A reader, or, behind all of them, a role. */
+static enum code parse_line(struct key_text line, struct roster *out, bool *fine, struct failure *why)
+{
+    struct reader reader;
+    if (!out->role_count && parse_reader(line, &reader))
+        return roster_add(out, &reader, why);
+    *fine = parse_role(line, out);
+    return CODE_OK;
+}
+
 enum code roster_parse(const void *text, size_t count, struct roster *out, struct failure *why)
 {
     *out = (struct roster){0};
@@ -130,11 +190,11 @@ enum code roster_parse(const void *text, size_t count, struct roster *out, struc
     bool fine = key_lines_take(&lines, &line) && key_lines_skip(&line, MAGIC) && line.count == 0 &&
                 take_answer(&lines, "everyone ", &out->everyone) && take_answer(&lines, "due ", &out->due);
     while (fine && lines.at != lines.end) {
-        struct reader reader;
-        fine = key_lines_take(&lines, &line) && parse_reader(line, &reader);
-        if (fine && roster_add(out, &reader, why) != CODE_OK) {
+        fine = key_lines_take(&lines, &line);
+        enum code code = fine ? parse_line(line, out, &fine, why) : CODE_OK;
+        if (code != CODE_OK) {
             roster_free(out);
-            return CODE_NO_MEMORY;
+            return code;
         }
     }
     if (fine)

@@ -5,6 +5,7 @@
  *     due no                           yes: somebody has left, and the key must be rotated by one who stays
  *     reader <id> <public key> <flags> <name>       one a reader
  *     former <id> <public key> <flags> <name>       in the lab's own list: was a member once
+ *     role <id> <role>                              in the lab's own list, behind all readers: who was given a role by name
  *
  * The lab's own space (SPACE_LAB) has every member as a reader, and its list is the truth about who is a member and under
  * which name; the table `members` only says the same in the clear.  Plain values; no lock.
@@ -18,6 +19,7 @@
 
 #include "buffer.h"
 #include "member_card.h"
+#include "member_role.h"
 
 #define ROSTER_READERS_MAX 4096
 
@@ -28,8 +30,15 @@ struct reader {
     bool former;
 };
 
+struct roster_role {
+    struct member_id id;
+    enum member_role role;
+};
+
 struct roster {
     bool everyone, due;
+    struct roster_role *roles; /* of readers; the roster's own */
+    size_t role_count;
     struct reader *readers; /* the roster's own; roster_free */
     size_t count;
 };
@@ -47,6 +56,11 @@ void roster_remove(struct roster *roster, const struct member_id *id);
 /* The reader of that id or name, former ones too; NULL where there is none.  A name finds who is there before who was. */
 struct reader *roster_find(const struct roster *roster, const struct member_id *id);
 struct reader *roster_find_name(const struct roster *roster, const char *name);
+
+/* The role that the reader was given; false: none was named. */
+bool roster_role(const struct roster *roster, const struct member_id *id, enum member_role *role);
+MUST_CHECK enum code roster_set_role(struct roster *roster, const struct member_id *id, enum member_role role,
+                                     struct failure *why);
 
 /* The text; and from it: CODE_CORRUPT for anything that roster_print would not write. */
 void roster_print(const struct roster *roster, struct buffer *out);

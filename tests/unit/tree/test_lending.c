@@ -26,7 +26,7 @@ static void add(const struct member_key *key, const char *name)
 {
     struct member_card card = {.public = *member_key_public(key)};
     snprintf(card.name, sizeof card.name, "%s", name);
-    assert_code_ok(members_add(people.lab.tree, &card, &why), why);
+    assert_code_ok(members_add(people.lab.tree, &card, ROLE_SCIENTIST, &why), why);
     assert_code_ok(members_make_home(people.lab.tree, name, &why), why);
 }
 

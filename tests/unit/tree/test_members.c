@@ -68,7 +68,7 @@ static int make_people(void **state)
     lab_make_folder(&people.lab, "datasets/cells");
     lab_write(&people.lab, "datasets/cells/one.txt", "a shared text");
     lab_write(&people.lab, "home/ada/diary.txt", "a private text");
-    assert_code_ok(members_add(people.lab.tree, &bob, &why), why);
+    assert_code_ok(members_add(people.lab.tree, &bob, ROLE_SCIENTIST, &why), why);
     return 0;
 }
 
@@ -154,7 +154,7 @@ static void a_restricted_dataset_is_read_by_those_on_its_list_alone(void **state
     (void)state;
     struct member_card eve = card_of(people.eve, "eve");
     assert_code_ok(members_unshare(people.lab.tree, "cells", "everyone", &why), why);
-    assert_code_ok(members_add(people.lab.tree, &eve, &why), why);
+    assert_code_ok(members_add(people.lab.tree, &eve, ROLE_SCIENTIST, &why), why);
     lab_expect(&people.lab, "datasets/cells/one.txt", "a shared text");
     assert_code_ok(members_share(people.lab.tree, "datasets/cells", "eve", &why), why);
     open_as(people.bob);
@@ -205,7 +205,7 @@ static void who_was_removed_opens_nothing_and_the_name_is_free(void **state)
     assert_non_null(strstr(why.text, "removed"));
     expect_no_problem_but_skipped();
     struct member_card again = card_of(people.bob, "bob2");
-    assert_int_equal(members_add(people.lab.tree, &again, &why), CODE_EXISTS);
+    assert_int_equal(members_add(people.lab.tree, &again, ROLE_SCIENTIST, &why), CODE_EXISTS);
     assert_int_equal(members_remove(people.lab.tree, "ada", &why), CODE_INVALID);
     assert_int_equal(members_remove(people.lab.tree, "nobody", &why), CODE_NOT_FOUND);
 }
@@ -233,7 +233,7 @@ static void spaces_that_a_remover_cannot_read_are_rotated_by_their_readers(void 
 {
     (void)state;
     struct member_card eve = card_of(people.eve, "eve");
-    assert_code_ok(members_add(people.lab.tree, &eve, &why), why);
+    assert_code_ok(members_add(people.lab.tree, &eve, ROLE_SCIENTIST, &why), why);
     open_as(people.bob);
     lab_make_folder(&people.lab, "datasets/secret");
     lab_write(&people.lab, "datasets/secret/x", "bob and eve");
@@ -253,6 +253,33 @@ static void spaces_that_a_remover_cannot_read_are_rotated_by_their_readers(void 
     lab_expect(&people.lab, "datasets/secret/x", "bob and eve");
 }
 
+static enum member_role role_of(const char *name)
+{
+    enum member_role role = ROLE_COUNT;
+    assert_code_ok(members_role(people.lab.tree, name, &role, &why), why);
+    return role;
+}
+
+static void roles_are_kept_and_there_is_always_an_admin(void **state)
+{
+    (void)state;
+    assert_int_equal(role_of("ada"), ROLE_ADMIN);
+    assert_int_equal(role_of("bob"), ROLE_SCIENTIST);
+    assert_int_equal(members_set_role(people.lab.tree, "ada", ROLE_VIEWER, &why), CODE_INVALID);
+    assert_int_equal(members_set_role(people.lab.tree, "nobody", ROLE_VIEWER, &why), CODE_NOT_FOUND);
+    assert_code_ok(members_set_role(people.lab.tree, "bob", ROLE_ADMIN, &why), why);
+    assert_code_ok(members_set_role(people.lab.tree, "ada", ROLE_STEWARD, &why), why);
+    lab_reopen(&people.lab);
+    assert_int_equal(role_of("ada"), ROLE_STEWARD);
+    assert_int_equal(role_of("bob"), ROLE_ADMIN);
+    assert_int_equal(members_remove(people.lab.tree, "bob", &why), CODE_INVALID);
+    assert_code_ok(members_set_role(people.lab.tree, "ada", ROLE_ADMIN, &why), why);
+    assert_code_ok(members_remove(people.lab.tree, "bob", &why), why);
+    lab_reopen(&people.lab);
+    assert_int_equal(role_of("ada"), ROLE_ADMIN);
+    expect_no_problem_but_skipped();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -263,6 +290,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(who_was_removed_opens_nothing_and_the_name_is_free, make_people, remove_people),
         cmocka_unit_test_setup_teardown(a_space_that_somebody_left_is_rotated_by_the_next_who_opens_it, make_people, remove_people),
         cmocka_unit_test_setup_teardown(spaces_that_a_remover_cannot_read_are_rotated_by_their_readers, make_people, remove_people),
+        cmocka_unit_test_setup_teardown(roles_are_kept_and_there_is_always_an_admin, make_people, remove_people),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
