@@ -131,7 +131,6 @@ static void work_for(struct server *server, struct client *client)
     free(message);
     pthread_mutex_lock(&server->lock);
     client->running--;
-    client->greeted = true;
     join_line(client);
 }
 

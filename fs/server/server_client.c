@@ -4,10 +4,14 @@
  * kernel's, sees it. */
 #include "server_client.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "logging.h"
+#include "message_check.h"
+
+#define OFFENCES_MAX 100
 
 /* Any thread.  A client whose window is full although nothing is done for it any more cannot be helped: its link ends. */
 static void send_answer(void *context, const struct iovec *parts, int count)
@@ -78,7 +82,37 @@ struct client_message *client_pop(struct client *client)
     return message;
 }
 
-void client_process(struct client *client, const struct client_message *message)
+static void answer_error(struct client *client, uint64_t unique, int error)
 {
+    const struct fuse_out_header header = {.len = sizeof header, .error = -error, .unique = unique};
+    const struct iovec part = {(void *)&header, sizeof header};
+    if (unique)
+        send_answer(client, &part, 1);
+}
+
+/* A client that goes on sending what no kernel sends is not one of ours. */
+static void note_offence(struct client *client, const struct failure *why)
+{
+    int offences = atomic_fetch_add(&client->offences, 1) + 1;
+    logging_warning("%s at %s sent %s", client->viewer.name, client->peer.address, why->text);
+    if (offences == OFFENCES_MAX) {
+        logging_warning("%s at %s is dropped", client->viewer.name, client->peer.address);
+        wire_link_close(client->link);
+    }
+}
+
+void client_process(struct client *client, struct client_message *message)
+{
+    struct failure why;
+    struct message known;
+    enum code code = message_check(message->bytes, &message->length, client->greeted, &known, &why);
+    if (code != CODE_OK) {
+        if (code == CODE_INVALID)
+            note_offence(client, &why);
+        answer_error(client, known.unique, code == CODE_UNSUPPORTED ? ENOSYS : EINVAL);
+        return;
+    }
     session_process(client->session, message->bytes, message->length);
+    if (known.opcode == FUSE_INIT)
+        client->greeted = true;
 }

@@ -2,6 +2,7 @@
 #ifndef CYTOFS_SERVER_CLIENT_H
 #define CYTOFS_SERVER_CLIENT_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -26,13 +27,14 @@ struct client {
     struct wire_peer peer;
     struct viewer viewer;
     struct session *session;
+    atomic_bool greeted;  /* INIT was carried out: before that one worker at a time */
+    atomic_int offences;  /* messages that no kernel would have sent */
 
     /* Under the server's lock. */
     struct client *next, *next_ready;
     struct client_message *first, *last;
     size_t queued_bytes;
     int running;   /* workers that are busy for it */
-    bool greeted;  /* INIT was carried out: before that one worker at a time */
     bool ready;    /* in the line of those with work */
     bool paused;   /* its link is */
     bool ended;    /* no more messages, no more answers */
@@ -51,7 +53,7 @@ bool client_push(struct client *client, const void *bytes, size_t length);
 /* The next message, the caller's to free; NULL: none. */
 struct client_message *client_pop(struct client *client);
 
-/* Carries it out. */
-void client_process(struct client *client, const struct client_message *message);
+/* Checks it and carries it out, or answers why not.  The message may be changed. */
+void client_process(struct client *client, struct client_message *message);
 
 #endif

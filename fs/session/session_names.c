@@ -45,9 +45,14 @@ static void on_getattr(fuse_req_t request, fuse_ino_t node, struct fuse_file_inf
         session_reply_failure(request, code, &why, session_node(node), NULL);
 }
 
+/* Times are kept in ns since 1970, which reach from 1677 to 2262: others become the first or the last of them. */
 static int64_t to_ns(const struct timespec *time)
 {
-    return (int64_t)time->tv_sec * 1000000000 + time->tv_nsec;
+    int64_t ns;
+    if (__builtin_mul_overflow((int64_t)time->tv_sec, (int64_t)1000000000, &ns) ||
+        __builtin_add_overflow(ns, (int64_t)time->tv_nsec, &ns))
+        return time->tv_sec < 0 ? INT64_MIN : INT64_MAX;
+    return ns;
 }
 
 /* Who changes the owner takes the set-uid and set-gid bits, and so does who changes the size without being root.  The kernel
