@@ -312,6 +312,8 @@ enum code message_check(void *bytes, size_t *length, int greeted, struct message
     if (*length < sizeof *header)
         return failure_set(why, CODE_INVALID, "a message of %zu bytes", *length);
     *out = (struct message){.opcode = header->opcode, .unique = header->unique, .node = header->nodeid};
+    if (header->opcode == FUSE_FORGET || header->opcode == FUSE_BATCH_FORGET || header->opcode == FUSE_INTERRUPT)
+        out->unique = 0;
     const struct row *row = find_row(header->opcode);
     if (!row)
         return failure_set(why, CODE_UNSUPPORTED, "operation %u is not one that this server knows", header->opcode);
@@ -336,7 +338,5 @@ enum code message_check(void *bytes, size_t *length, int greeted, struct message
         return refuse(row, "fields that no kernel writes", why);
     if (header->opcode == FUSE_INIT)
         return check_init(header, (struct fuse_init_in *)(header + 1), length, why);
-    if (header->opcode == FUSE_FORGET || header->opcode == FUSE_BATCH_FORGET || header->opcode == FUSE_INTERRUPT)
-        out->unique = 0;
     return CODE_OK;
 }
