@@ -1,9 +1,9 @@
-/* Convolutions by oneDNN.
+/* Convolutions: by Winograd's algorithm where that is faster (cpu_winograd.c), all others by oneDNN.
  *
- * A plan has up to three passes.  Activations are NHWC, used where they lie.  oneDNN chooses how weights lie;
- * where that is not the table's (Cout, Kh, Kw, Cin) f32, they are converted: once per set_weights on the way
- * in, once per backward pass for the gradient on the way out (in NHWC order f32 weight gradients run at two
- * thirds of the speed).
+ * A plan of oneDNN's has up to three passes.  Activations are NHWC, used where they lie.  oneDNN chooses how
+ * weights lie; where that is not the table's (Cout, Kh, Kw, Cin) f32, they are converted: once per
+ * set_weights on the way in, once per backward pass for the gradient on the way out (in NHWC order f32 weight
+ * gradients run at two thirds of the speed).
  *
  * A failed run leaves its code in the device for the next synchronize. */
 #include <assert.h>
@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "cpu_internal.h"
+#include "cpu_winograd.h"
 
 /* Weights on their way into a pass, or a gradient on its way out.  Where the layouts are equal there is no
  * reorder, and `memory` points at the table's bytes. */
@@ -22,6 +23,7 @@ struct crossing {
 struct convolution {
     struct cpu_device *device;
     struct convolution_spec spec;
+    struct cpu_winograd *winograd; /* NULL: oneDNN computes this one */
     struct cpu_dnnl_plan passes[PASS_COUNT];
     dnnl_memory_t x[PASS_COUNT], y[PASS_COUNT]; /* bytes are set at each run */
     struct crossing weights[PASS_COUNT];
@@ -47,6 +49,7 @@ void cpu_convolution_destroy(struct convolution *plan)
 {
     if (!plan)
         return;
+    cpu_winograd_destroy(plan->winograd);
     for (int pass = 0; pass < PASS_COUNT; pass++) {
         cpu_dnnl_plan_free(&plan->passes[pass]);
         destroy_memory(plan->x[pass]);
@@ -98,18 +101,32 @@ static enum code create_pass(struct convolution *plan, enum cpu_dnnl_pass pass, 
 
 static enum code create_biases(struct convolution *plan, struct failure *why)
 {
-    const struct convolution_spec *spec = &plan->spec;
     const struct cpu_dnnl *dnnl = plan->device->dnnl;
-    plan->bias_copy = calloc((size_t)spec->channels_out, sizeof(float));
     plan->bias = cpu_dnnl_memory(dnnl, &plan->passes[PASS_FORWARD], PASS_FORWARD, ROLE_BIAS, false);
-    if (plan->bias_copy && plan->bias)
+    if (plan->bias)
         dnnl_memory_set_data_handle(plan->bias, plan->bias_copy);
-    if (spec->training)
+    if (plan->spec.training)
         plan->dbias = cpu_dnnl_memory(dnnl, &plan->passes[PASS_BACKWARD_WEIGHTS], PASS_BACKWARD_WEIGHTS,
                                       ROLE_BIAS, false);
-    if (!plan->bias_copy || !plan->bias || (spec->training && !plan->dbias))
+    if (!plan->bias || (plan->spec.training && !plan->dbias))
         return failure_set(why, CODE_NO_MEMORY, "planning a convolution: out of memory for its bias");
     return CODE_OK;
+}
+
+static enum code create_passes(struct convolution *plan, struct failure *why)
+{
+    const struct convolution_spec *spec = &plan->spec;
+    plan->plain = cpu_dnnl_plain_weights(plan->device->dnnl, spec);
+    if (!plan->plain)
+        return failure_set(why, CODE_NO_MEMORY, "planning a convolution: out of memory for its weights");
+    enum code code = create_pass(plan, PASS_FORWARD, why);
+    if (code == CODE_OK && spec->training)
+        code = create_pass(plan, PASS_BACKWARD_WEIGHTS, why);
+    if (code == CODE_OK && spec->training && spec->input_gradient)
+        code = create_pass(plan, PASS_BACKWARD_DATA, why);
+    if (code == CODE_OK && spec->bias)
+        code = create_biases(plan, why);
+    return code;
 }
 
 enum code cpu_convolution_create(const struct device *device, const struct convolution_spec *spec,
@@ -123,19 +140,15 @@ enum code cpu_convolution_create(const struct device *device, const struct convo
     plan->device = cpu_internal_of(device);
     plan->spec = *spec;
     cpu_internal_use_threads(device);
-    plan->plain = cpu_dnnl_plain_weights(plan->device->dnnl, spec);
     plan->plain_copy = calloc(weight_count(spec), sizeof(float));
+    plan->bias_copy = calloc((size_t)spec->channels_out, sizeof(float));
     enum code code = CODE_OK;
-    if (!plan->plain || !plan->plain_copy)
+    if (!plan->plain_copy || !plan->bias_copy)
         code = failure_set(why, CODE_NO_MEMORY, "planning a convolution: out of memory for its weights");
-    if (code == CODE_OK)
-        code = create_pass(plan, PASS_FORWARD, why);
-    if (code == CODE_OK && spec->training)
-        code = create_pass(plan, PASS_BACKWARD_WEIGHTS, why);
-    if (code == CODE_OK && spec->training && spec->input_gradient)
-        code = create_pass(plan, PASS_BACKWARD_DATA, why);
-    if (code == CODE_OK && spec->bias)
-        code = create_biases(plan, why);
+    else if (cpu_winograd_suits(plan->device, spec))
+        code = cpu_winograd_create(plan->device, spec, &plan->winograd, why);
+    else
+        code = create_passes(plan, why);
     if (code != CODE_OK) {
         cpu_convolution_destroy(plan);
         return code;
@@ -163,12 +176,18 @@ static void point(dnnl_memory_t memory, const void *bytes)
 void cpu_convolution_set_weights(struct convolution *plan, const float *weights, const float *scale,
                                  const float *bias)
 {
-    size_t per_output = weight_count(&plan->spec) / (size_t)plan->spec.channels_out;
-    for (size_t o = 0; o < (size_t)plan->spec.channels_out; o++)
+    size_t outputs = (size_t)plan->spec.channels_out, per_output = weight_count(&plan->spec) / outputs;
+    cpu_internal_use_threads(&plan->device->base);
+#pragma omp parallel for schedule(static)
+    for (size_t o = 0; o < outputs; o++)
         for (size_t k = 0; k < per_output; k++)
             plan->plain_copy[o * per_output + k] = weights[o * per_output + k] * (scale ? scale[o] : 1.0f);
     if (plan->spec.bias)
-        memcpy(plan->bias_copy, bias, (size_t)plan->spec.channels_out * sizeof *bias);
+        memcpy(plan->bias_copy, bias, outputs * sizeof *bias);
+    if (plan->winograd) {
+        cpu_winograd_set_weights(plan->winograd, plan->plain_copy, plan->spec.bias ? plan->bias_copy : NULL);
+        return;
+    }
     point(plan->plain, plan->plain_copy);
     for (int pass = PASS_FORWARD; pass <= PASS_BACKWARD_DATA; pass++) {
         struct crossing *crossing = &plan->weights[pass];
@@ -185,6 +204,10 @@ void cpu_convolution_set_weights(struct convolution *plan, const float *weights,
 
 void cpu_convolution_forward(struct convolution *plan, const void *x, void *y)
 {
+    if (plan->winograd) {
+        cpu_winograd_forward(plan->winograd, x, y);
+        return;
+    }
     point(plan->x[PASS_FORWARD], x);
     point(plan->y[PASS_FORWARD], y);
     const dnnl_exec_arg_t args[] = {{DNNL_ARG_SRC, plan->x[PASS_FORWARD]},
@@ -196,6 +219,10 @@ void cpu_convolution_forward(struct convolution *plan, const void *x, void *y)
 
 void cpu_convolution_backward_data(struct convolution *plan, const void *dy, void *dx)
 {
+    if (plan->winograd) {
+        cpu_winograd_backward_data(plan->winograd, dy, dx);
+        return;
+    }
     point(plan->y[PASS_BACKWARD_DATA], dy);
     point(plan->x[PASS_BACKWARD_DATA], dx);
     const dnnl_exec_arg_t args[] = {{DNNL_ARG_DIFF_DST, plan->y[PASS_BACKWARD_DATA]},
@@ -207,6 +234,10 @@ void cpu_convolution_backward_data(struct convolution *plan, const void *dy, voi
 void cpu_convolution_backward_weights(struct convolution *plan, const void *x, const void *dy,
                                       float *dweights, float *dbias)
 {
+    if (plan->winograd) {
+        cpu_winograd_backward_weights(plan->winograd, x, dy, dweights);
+        return;
+    }
     struct crossing *crossing = &plan->weights[PASS_BACKWARD_WEIGHTS];
     point(plan->x[PASS_BACKWARD_WEIGHTS], x);
     point(plan->y[PASS_BACKWARD_WEIGHTS], dy);

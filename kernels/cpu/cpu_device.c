@@ -16,6 +16,7 @@ static void close_device(struct device *base)
 {
     struct cpu_device *device = cpu_internal_of(base);
     cpu_dnnl_close(device->dnnl);
+    host_memory_release(base, device->scratch);
     free(device);
 }
 
@@ -93,16 +94,18 @@ static void processor_name(char *out, size_t size)
     fclose(file);
 }
 
-static const struct cpu_loops *best_loops(void)
+static void choose_loops(struct cpu_device *device)
 {
+    device->loops = &cpu_loops_plain;
 #ifdef __x86_64__
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512vl"))
-        return &cpu_loops_avx512;
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-        return &cpu_loops_avx2;
+        __builtin_cpu_supports("avx512vl")) {
+        device->loops = &cpu_loops_avx512;
+        device->winograd = &cpu_winograd_loops_avx512;
+    } else if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+        device->loops = &cpu_loops_avx2;
+    }
 #endif
-    return &cpu_loops_plain;
 }
 
 enum code cpu_device_open(const struct device_options *options, struct device **out, struct failure *why)
@@ -115,7 +118,7 @@ enum code cpu_device_open(const struct device_options *options, struct device **
         free(device);
         return code;
     }
-    device->loops = best_loops();
+    choose_loops(device);
     char processor[96];
     processor_name(processor, sizeof processor);
     device->base.operations = &operations;

@@ -6,6 +6,7 @@
 
 #include "cpu_dnnl.h"
 #include "cpu_loops.h"
+#include "cpu_winograd_loops.h"
 #include "device.h"
 
 /* Sums over a tensor are taken per chunk and then over the chunks, so they do not depend on the number of
@@ -16,6 +17,9 @@ struct cpu_device {
     struct device base; /* first: a struct device * is a struct cpu_device * */
     struct cpu_dnnl *dnnl;
     const struct cpu_loops *loops;
+    const struct cpu_winograd_loops *winograd; /* NULL where this processor has no AVX-512 */
+    float *scratch;                            /* of cpu_winograd.c; grown when a convolution is planned */
+    size_t scratch_floats;
     enum code failed; /* the first failure since the last synchronize; the text is in `why` */
     struct failure why;
     double partial[CPU_CHUNKS_MAX][2][DEVICE_CHANNELS_MAX];

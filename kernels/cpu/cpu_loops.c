@@ -6,45 +6,11 @@
 #include "cpu_loops.h"
 
 #include <math.h>
-#include <string.h>
+
+#include "cpu_lanes.h"
 
 #define SPAN_PIXELS      128
 #define STRIPS_AT_A_TIME 4 /* sums of so many strips stay in registers */
-
-#define INLINE static inline __attribute__((always_inline))
-
-typedef float lanes __attribute__((vector_size(64)));
-typedef uint32_t words __attribute__((vector_size(64)));
-typedef uint16_t halves __attribute__((vector_size(32)));
-
-INLINE lanes load(enum dtype dtype, const void *data, size_t index)
-{
-    if (dtype == DTYPE_F32) {
-        lanes values;
-        memcpy(&values, (const float *)data + index, sizeof values);
-        return values;
-    }
-    halves upper;
-    memcpy(&upper, (const uint16_t *)data + index, sizeof upper);
-    return (lanes)(__builtin_convertvector(upper, words) << 16);
-}
-
-INLINE void store(enum dtype dtype, void *data, size_t index, lanes values)
-{
-    if (dtype == DTYPE_F32) {
-        memcpy((float *)data + index, &values, sizeof values);
-        return;
-    }
-    words bits = (words)values;
-    halves upper = __builtin_convertvector((bits + 0x7FFF + (bits >> 16 & 1)) >> 16, halves);
-    memcpy((uint16_t *)data + index, &upper, sizeof upper);
-}
-
-/* values where gate > 0, else 0 */
-INLINE lanes pass_positive(lanes values, lanes gate)
-{
-    return (lanes)((words)values & (words)(gate > 0.0f));
-}
 
 /* Adds the strips' sums to doubles. */
 INLINE void spill(const lanes *sums, int strips, double *to)

@@ -11,7 +11,7 @@
 
 #include "device.h"
 
-#define CPU_LANES 16
+#define CPU_LANES 16 /* channels in one vector */
 
 /* Adds to sums (C) and squares (C) those of x - shift over a range of pixels. */
 struct cpu_moments {

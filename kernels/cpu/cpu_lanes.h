@@ -1,0 +1,47 @@
+/* Strips of 16 channels in one vector, for the loops that are built once per instruction set (cpu_loops.c,
+ * cpu_winograd_loops.c).  GCC and Clang turn the arithmetic into as many registers as the set has room for.
+ */
+#ifndef CYTOFS_CPU_LANES_H
+#define CYTOFS_CPU_LANES_H
+
+#include <stdint.h>
+#include <string.h>
+
+#include "cpu_loops.h"
+
+#define INLINE static inline __attribute__((always_inline))
+
+typedef float lanes __attribute__((vector_size(64)));
+typedef uint32_t words __attribute__((vector_size(64)));
+typedef uint16_t halves __attribute__((vector_size(32)));
+
+INLINE lanes load(enum dtype dtype, const void *data, size_t index)
+{
+    if (dtype == DTYPE_F32) {
+        lanes values;
+        memcpy(&values, (const float *)data + index, sizeof values);
+        return values;
+    }
+    halves upper;
+    memcpy(&upper, (const uint16_t *)data + index, sizeof upper);
+    return (lanes)(__builtin_convertvector(upper, words) << 16);
+}
+
+INLINE void store(enum dtype dtype, void *data, size_t index, lanes values)
+{
+    if (dtype == DTYPE_F32) {
+        memcpy((float *)data + index, &values, sizeof values);
+        return;
+    }
+    words bits = (words)values;
+    halves upper = __builtin_convertvector((bits + 0x7FFF + (bits >> 16 & 1)) >> 16, halves);
+    memcpy((uint16_t *)data + index, &upper, sizeof upper);
+}
+
+/* values where gate > 0, else 0 */
+INLINE lanes pass_positive(lanes values, lanes gate)
+{
+    return (lanes)((words)values & (words)(gate > 0.0f));
+}
+
+#endif
