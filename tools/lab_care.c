@@ -192,6 +192,14 @@ static void describe_mirrors(void *context, struct buffer *out)
     mirror_set_describe(care->store->mirrors, &text);
     for (const char *line = buffer_text(&text); *line; line += strcspn(line, "\n"), line += *line == '\n')
         buffer_printf(out, "folder  %.*s\n", (int)strcspn(line, "\n"), line);
+    for (size_t side = 0; side < mirror_set_count(care->store->mirrors); side++) {
+        const char *path = mirror_set_path(care->store->mirrors, side);
+        if (path && mirror_set_state(care->store->mirrors, side) == MIRROR_LOST)
+            buffer_printf(out,
+                          "to do   see to the disk of %s, then: echo add %s > lab/mirrors; or do without it: echo remove %s > "
+                          "lab/mirrors\n",
+                          path, path, path);
+    }
 }
 
 static void tell(void *context, const char *text)

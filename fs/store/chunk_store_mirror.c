@@ -59,8 +59,7 @@ static bool takes_puts(const struct mirror_store *self, size_t side)
 /* Failures that are the caller's, or that leave the side as it was. */
 static bool is_harmless(enum code code)
 {
-    return code == CODE_OK || code == CODE_NO_SPACE || code == CODE_TOO_LARGE || code == CODE_NO_MEMORY ||
-           code == CODE_READ_ONLY;
+    return code == CODE_OK || code == CODE_NO_SPACE || code == CODE_TOO_LARGE || code == CODE_NO_MEMORY;
 }
 
 static enum code mirror_put(struct chunk_store *store, const void *bytes, size_t count, struct chunk_address *address,

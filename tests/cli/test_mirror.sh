@@ -25,6 +25,7 @@ work_on() {
             echo "$(sha256sum <"$work/bytes" | cut -d' ' -f1)  file$n" >>"$work/sums"
         else
             echo "file$n" >>"$work/refused"
+            return
         fi
     done
 }

@@ -1,6 +1,7 @@
 /* The scenario: see fault_scenario.h.  A store is made once and copied for each run, since making it costs most. */
 #include "fault_scenario.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,8 @@
 #include "crash_run.h"
 #include "disk_state.h"
 #include "file.h"
+#include "mirror_fill.h"
+#include "mirror_set.h"
 #include "random.h"
 #include "scope.h"
 #include "tree_collect.h"
@@ -59,6 +62,8 @@ static bool went_well(struct scenario *scenario, enum code code, const char *wha
             snprintf(scenario->outcome->first_failure, sizeof scenario->outcome->first_failure, "%.180s",
                      scenario->run.why.text);
         scenario->failed = true;
+        if (scenario->fault->mirrored)
+            violation(scenario, what, scenario->run.why.text);
         if (strlen(scenario->run.why.text) < 8)
             violation(scenario, what, "fails without saying why");
     }
@@ -157,11 +162,11 @@ static void go_on(struct scenario *scenario)
         return;
     if (scenario->outcome->refused++ == 0)
         snprintf(scenario->outcome->first_refusal, sizeof scenario->outcome->first_refusal, "%.180s", why->text);
-    if (scenario->fault->must_go_on)
+    if (scenario->fault->must_go_on || scenario->fault->mirrored)
         violation(scenario, "going on", why->text);
 }
 
-static void look(struct scenario *scenario)
+static void look(struct scenario *scenario, const char *store)
 {
     struct crash_run *run = &scenario->run;
     struct check_summary summary;
@@ -169,7 +174,7 @@ static void look(struct scenario *scenario)
     bool by_file;
     const struct crash_window window = {.floor = scenario->floor, .fsyncs_floor = scenario->floor,
                                         .newest = run->version_count ? run->version_count - 1 : 0};
-    if (lab_store_open(run->store, &(struct lab_store_options){.key = run->key}, &run->lab, &run->why) != CODE_OK) {
+    if (lab_store_open(store, &(struct lab_store_options){.key = run->key}, &run->lab, &run->why) != CODE_OK) {
         violation(scenario, "opening again", run->why.text);
         return;
     }
@@ -183,16 +188,102 @@ static void look(struct scenario *scenario)
     lab_store_close(&run->lab);
 }
 
+/* Folders that are put back ---------------------------------------------------------------------------------------------------- */
+
+struct saved_folder {
+    struct disk_record record;
+    struct disk_point now;
+    struct disk_image image;
+};
+
+static void save_folder(const char *path, struct saved_folder *out)
+{
+    disk_record_begin(&out->record, path);
+    disk_point_make(&out->now, &out->record, out->record.count);
+    disk_image_make(&out->image, &out->now, &(struct disk_choice){.luck = LUCK_ALL, .sector = 512});
+}
+
+static void put_back(const struct saved_folder *saved, const char *path)
+{
+    if (file_remove_tree(path, NULL) != CODE_OK || !disk_image_write(&saved->image, path))
+        abort();
+}
+
+static void saved_free(struct saved_folder *saved)
+{
+    disk_image_free(&saved->image);
+    disk_point_free(&saved->now);
+    disk_record_free(&saved->record);
+}
+
+/* The mirror ------------------------------------------------------------------------------------------------------------------- */
+
+static enum code settle(void *context, struct failure *why)
+{
+    const struct scenario *scenario = context;
+    return tree_sync(scenario->run.lab.tree, why);
+}
+
+/* Every folder that was lost comes back, in the lab that is open. */
+static void bring_back(struct scenario *scenario)
+{
+    struct lab_store *lab = &scenario->run.lab;
+    struct failure *why = &scenario->run.why;
+    const struct mirror_fill fill = {.mirrors = lab->mirrors,
+                                     .chunks = lab->chunks,
+                                     .catalog = tree_catalog(lab->tree),
+                                     .settle = settle,
+                                     .context = scenario};
+    for (size_t side = 0; side < mirror_set_count(lab->mirrors); side++) {
+        size_t same = side;
+        if (mirror_set_is_current(lab->mirrors, side))
+            continue;
+        if (TRY(scenario, mirror_set_add(lab->mirrors, mirror_set_path(lab->mirrors, side), &same, why)))
+            TRY(scenario, mirror_fill_run(&fill, same, why));
+    }
+}
+
+/* Each folder by itself, while the other one is put aside; from the same beginning, so that they do not part. */
+static void look_at_each(struct scenario *scenario)
+{
+    const struct crash_run *run = &scenario->run;
+    char second[128], aside[160];
+    struct saved_folder closed;
+    save_folder(run->root, &closed);
+    snprintf(second, sizeof second, "%s/" FAULT_SCENARIO_MIRROR, run->root);
+    const char *const folders[] = {run->store, second};
+    for (size_t i = 0; i < 2; i++) {
+        snprintf(aside, sizeof aside, "%s.aside", folders[i]);
+        if (rename(folders[i], aside) != 0)
+            violation(scenario, "putting a folder aside", strerror(errno));
+        look(scenario, folders[1 - i]);
+        put_back(&closed, run->root);
+    }
+    saved_free(&closed);
+}
+
 /* Runs ------------------------------------------------------------------------------------------------------------------------ */
 
-static void make_paths(struct crash_run *run, const char *folder, const char *name)
+static void make_paths(struct crash_run *run, const char *folder)
 {
-    snprintf(run->root, sizeof run->root, "%.40s/%s", folder, name);
+    snprintf(run->root, sizeof run->root, "%.40s/" FAULT_SCENARIO_RUN, folder);
     snprintf(run->store, sizeof run->store, "%s/store", run->root);
     snprintf(run->key, sizeof run->key, "%s/member.key", run->root);
 }
 
-static void make_store(struct crash_run *run)
+static void make_mirror(struct crash_run *run)
+{
+    const struct mirror_fill fill = {
+        .mirrors = run->lab.mirrors, .chunks = run->lab.chunks, .catalog = tree_catalog(run->lab.tree)};
+    char second[128];
+    size_t side = 0;
+    snprintf(second, sizeof second, "%s/" FAULT_SCENARIO_MIRROR, run->root);
+    crash_run_need(run, mirror_set_add(run->lab.mirrors, second, &side, &run->why), "adding a mirror");
+    crash_run_need(run, tree_sync(run->lab.tree, &run->why), "syncing");
+    crash_run_need(run, mirror_fill_run(&fill, side, &run->why), "filling a mirror");
+}
+
+static void make_store(struct crash_run *run, bool mirrored)
 {
     static char bytes[LARGE_BYTES];
     crash_run_need(run, file_make_folders(run->root, &run->why), "making a folder");
@@ -205,13 +296,22 @@ static void make_store(struct crash_run *run)
         memset(bytes, 'a' + (int)i, sizeof bytes);
         crash_run_need(run, tree_path_write(tree, paths[i], 0644, bytes, i < 2 ? LARGE_BYTES : 200, &run->why), "writing");
     }
+    if (mirrored)
+        make_mirror(run);
     lab_store_close(&run->lab);
 }
 
-static void copy_store(const struct disk_image *image, const char *root)
+/* By the mirror, where the folder that is named first cannot be opened. */
+static enum code open_lab(struct scenario *scenario)
 {
-    if (file_remove_tree(root, NULL) != CODE_OK || !disk_image_write(image, root))
-        abort();
+    struct crash_run *run = &scenario->run;
+    const struct lab_store_options options = {.key = run->key};
+    char second[128];
+    enum code code = lab_store_open(run->store, &options, &run->lab, &run->why);
+    if (code == CODE_OK || !scenario->fault->mirrored)
+        return code;
+    snprintf(second, sizeof second, "%s/" FAULT_SCENARIO_MIRROR, run->root);
+    return lab_store_open(second, &options, &run->lab, &run->why);
 }
 
 /* False: there is no n-th call. */
@@ -220,7 +320,7 @@ static bool run_once(struct scenario *scenario, bool on)
     const struct fault_switch *fault = scenario->fault;
     struct crash_run *run = &scenario->run;
     fault->arm(fault->context, scenario->n, on);
-    enum code code = lab_store_open(run->store, &(struct lab_store_options){.key = run->key}, &run->lab, &run->why);
+    enum code code = open_lab(scenario);
     if (code == CODE_OK)
         note_version(scenario);
     else
@@ -231,8 +331,13 @@ static bool run_once(struct scenario *scenario, bool on)
     fault->disarm(fault->context);
     if (code == CODE_OK)
         go_on(scenario);
+    if (code == CODE_OK && fault->mirrored)
+        bring_back(scenario);
     lab_store_close(&run->lab);
-    look(scenario);
+    if (fault->mirrored)
+        look_at_each(scenario);
+    else
+        look(scenario, run->store);
     scenario->outcome->runs++;
     scenario->outcome->failed += scenario->failed;
     for (size_t i = 0; i < run->version_count; i++)
@@ -245,24 +350,22 @@ void fault_scenario_run(const struct fault_switch *fault, const char *name, cons
                         struct fault_outcome *out)
 {
     struct crash_run original = {0};
-    struct disk_record record;
-    struct disk_point now;
-    struct disk_image image;
+    struct saved_folder made;
     umask(0077);
     *out = (struct fault_outcome){0};
     fault->disarm(fault->context);
-    make_paths(&original, folder, "original");
-    make_store(&original);
-    disk_record_begin(&record, original.root);
-    disk_point_make(&now, &record, record.count);
-    disk_image_make(&image, &now, &(struct disk_choice){.luck = LUCK_ALL, .sector = 512});
+    make_paths(&original, folder);
+    (void)!file_remove_tree(original.root, NULL);
+    make_store(&original, fault->mirrored);
+    save_folder(original.root, &made);
     bool more = true;
     for (uint64_t n = 1; more; n += stride) {
         struct scenario scenario = {.fault = fault, .name = name, .n = n, .outcome = out};
-        make_paths(&scenario.run, folder, "run");
-        copy_store(&image, scenario.run.root);
+        make_paths(&scenario.run, folder);
+        put_back(&made, scenario.run.root);
         more = run_once(&scenario, on);
     }
+    saved_free(&made);
     if (out->first_failure[0])
         printf("    fails: %s\n", out->first_failure);
     if (out->first_refusal[0])
@@ -271,8 +374,5 @@ void fault_scenario_run(const struct fault_switch *fault, const char *name, cons
            (unsigned long long)out->runs, (unsigned long long)out->failed, (unsigned long long)out->refused,
            (unsigned long long)out->violations);
     fflush(stdout);
-    disk_image_free(&image);
-    disk_point_free(&now);
-    disk_record_free(&record);
     (void)!file_remove_tree(original.root, NULL);
 }

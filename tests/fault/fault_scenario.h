@@ -21,7 +21,14 @@ struct fault_switch {
     uint64_t (*count)(void *context); /* of calls since it was armed */
     void *context;
     bool must_go_on; /* afterwards the lab may not refuse to go on */
+    /* The store has a mirror, and what fails is one of its folders alone: no operation fails.  Afterwards the folder is brought
+     * up to date, and 3. holds for each of the folders alone. */
+    bool mirrored;
 };
+
+/* Where a run's store lies below the folder, and in which folders; watch them by these. */
+#define FAULT_SCENARIO_RUN    "run"
+#define FAULT_SCENARIO_MIRROR "second"
 
 struct fault_outcome {
     uint64_t runs, failed, refused, violations; /* runs in which an operation failed; in which the lab did not go on */

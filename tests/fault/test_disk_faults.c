@@ -4,79 +4,26 @@
  *     test_disk_faults [--every]      all n; without it each STRIDEth
  */
 #include <errno.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "disk_calls.h"
-#include "fault_scenario.h"
+#include "disk_fault.h"
 #include "file.h"
 #include "testing.h"
 
 #define STRIDE 17
 
-struct disk_fault {
-    enum disk_call call;
-    int error;    /* 0: the write is made shorter instead */
-    bool is_on, on, paused;
-    uint64_t n;
-    atomic_ullong calls;
-    char root[64];
-};
-
-static struct disk_fault fault;
+static char root[64];
 static bool every;
-
-static int refuse(void *context, enum disk_call call, size_t *count)
-{
-    (void)context;
-    if (!fault.is_on || fault.paused || call != fault.call)
-        return 0;
-    uint64_t number = atomic_fetch_add(&fault.calls, 1) + 1;
-    if (number != fault.n && !(fault.on && number > fault.n))
-        return 0;
-    if (fault.error == 0 && count && *count > 1)
-        *count /= 2;
-    return fault.error;
-}
-
-static void arm(void *context, uint64_t n, bool on)
-{
-    (void)context;
-    fault.n = n;
-    fault.on = on;
-    fault.is_on = true;
-    atomic_store(&fault.calls, 0);
-}
-
-static void pause_it(void *context, bool paused)
-{
-    (void)context;
-    fault.paused = paused;
-}
-
-static void disarm(void *context)
-{
-    (void)context;
-    fault.is_on = false;
-}
-
-static uint64_t count_calls(void *context)
-{
-    (void)context;
-    return atomic_load(&fault.calls);
-}
 
 static void fail_each(const char *name, enum disk_call call, int error, bool on, bool must_go_on)
 {
     struct fault_outcome outcome;
-    const struct fault_switch switch_of = {
-        .arm = arm, .pause = pause_it, .disarm = disarm, .count = count_calls, .must_go_on = must_go_on};
-    fault.call = call;
-    fault.error = error;
-    fault_scenario_run(&switch_of, name, fault.root, every ? 1 : STRIDE, on, &outcome);
+    struct fault_switch fault = disk_fault_switch(&(struct disk_fault_kind){name, (int)call, error});
+    fault.must_go_on = must_go_on;
+    fault_scenario_run(&fault, name, root, every ? 1 : STRIDE, on, &outcome);
     assert_int_equal(outcome.violations, 0);
 }
 
@@ -125,10 +72,10 @@ static void files_that_cannot_be_opened_or_named_are_told(void **state)
 int main(int count, char **arguments)
 {
     every = count > 1 && strcmp(arguments[1], "--every") == 0;
-    snprintf(fault.root, sizeof fault.root, "%s/fault-XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
-    if (!mkdtemp(fault.root))
+    snprintf(root, sizeof root, "%s/fault-XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
+    if (!mkdtemp(root))
         return 3;
-    disk_calls_watch(&(struct disk_watch){.root = fault.root, .refuse = refuse});
+    disk_fault_watch(root);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_read_that_fails_is_told_and_the_next_one_succeeds),
         cmocka_unit_test(a_write_that_fails_loses_nothing_that_was_acknowledged),
@@ -138,7 +85,7 @@ int main(int count, char **arguments)
         cmocka_unit_test(files_that_cannot_be_opened_or_named_are_told),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    disk_calls_watch(NULL);
-    (void)!file_remove_tree(fault.root, NULL);
+    disk_fault_watch(NULL);
+    (void)!file_remove_tree(root, NULL);
     return failed;
 }
