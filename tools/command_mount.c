@@ -5,16 +5,19 @@
 #include "commands.h"
 #include "file.h"
 #include "lab_launch.h"
+#include "lab_relay.h"
 #include "scope.h"
 
 const char command_mount_details[] =
     "Shows the lab in the empty folder DIR, starts a node that runs its jobs, and returns when both are usable.\n"
-    "Unmount with: fusermount3 -u DIR. A job that runs then goes on at the next mount.";
+    "Unmount with: fusermount3 -u DIR. A job that runs then goes on at the next mount.\n"
+    "STORE may also be NAME@HOST[:PORT], a lab that another machine serves (`cytofs join` first), or the path of a server's UNIX socket.";
 
 int command_mount(const struct command *command, int argc, char **argv)
 {
     bool no_node = false, memory = false;
     int64_t cpus = 0;
+    struct lab_relay_options relay = {0};
     struct lab_launch launch = {0};
     const struct command_option options[] = {
         {"foreground", 'f', OPTION_FLAG, &launch.foreground, NULL, "stay in the foreground, log to standard error", 0, 0},
@@ -24,6 +27,11 @@ int command_mount(const struct command *command, int argc, char **argv)
         {"accept-older", 0, OPTION_FLAG, &launch.accept_older, NULL, "the store was put back from a copy: take it as it is", 0, 0},
         {"memory", 'M', OPTION_FLAG, &memory, NULL, "a lab in memory, gone after unmounting (no STORE)", 0, 0},
         {"allow-other", 'o', OPTION_FLAG, &launch.server.allow_other, NULL, "let other users of this machine in", 0, 0},
+        {"timeout", 't', OPTION_INTEGER, &relay.timeout_s, "SECONDS", "remote: what waits longer for a lost connection fails (default: never)", 1, 1000000},
+        {"cache", 0, OPTION_TEXT, &relay.disk_folder, "FOLDER", "remote: where contents are kept (default: ~/.cache/cytofs)", 0, 0},
+        {"cache-size", 0, OPTION_INTEGER, &relay.disk_gib, "GIB", "remote: how much of it (default: 8)", 1, 1000000},
+        {"no-cache", 0, OPTION_FLAG, &relay.no_disk, NULL, "remote: keep nothing on disk", 0, 0},
+        {"plain", 0, OPTION_FLAG, &relay.plain, NULL, "remote: forward everything, keep nothing at all", 0, 0},
         {0},
     };
     struct command_arguments arguments;
@@ -39,6 +47,14 @@ int command_mount(const struct command *command, int argc, char **argv)
     if (!directory || (!store && !memory) ||
         asprintf(&ready, "mounted at %s (unmount: fusermount3 -u %s)", directory, directory) < 0)
         return EXIT_SYSTEM;
+    if (store && lab_relay_is_server(arguments.positional[0])) {
+        relay.server = strchr(arguments.positional[0], '@') ? arguments.positional[0] : store;
+        relay.directory = directory;
+        relay.ready = ready;
+        relay.foreground = launch.foreground;
+        relay.allow_other = launch.server.allow_other;
+        return lab_relay_run(command, &relay);
+    }
     launch.store = store;
     launch.ready = ready;
     launch.server.mountpoint = directory;

@@ -1,0 +1,20 @@
+/* Inside fs/relay: folders: listed ahead of need, and shown to the kernel from what is known. */
+#ifndef CYTOFS_RELAY_FOLDER_H
+#define CYTOFS_RELAY_FOLDER_H
+
+#include "relay_message.h"
+
+struct relay_node;
+struct relay_view;
+
+void relay_folder_open(struct relay *relay, struct relay_request *request, struct relay_output *out);
+void relay_folder_read(struct relay *relay, struct relay_request *request, struct relay_output *out); /* READDIR, READDIRPLUS */
+void relay_folder_release(struct relay *relay, struct relay_request *request, struct relay_output *out);
+void relay_folder_sync(struct relay *relay, struct relay_request *request, struct relay_output *out);
+
+/* Begins to list the folder, unless that is under way, would tell nothing new, or did not succeed a moment ago. */
+void relay_folder_list_ahead(struct relay *relay, struct relay_output *out, struct relay_node *folder);
+
+void relay_folder_drop_view(struct relay_view *view); /* NULL is fine */
+
+#endif
