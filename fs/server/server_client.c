@@ -4,12 +4,11 @@
  * kernel's, sees it. */
 #include "server_client.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "logging.h"
-#include "message_check.h"
+#include "session_gate.h"
 
 #define OFFENCES_MAX 100
 
@@ -82,14 +81,6 @@ struct client_message *client_pop(struct client *client)
     return message;
 }
 
-static void answer_error(struct client *client, uint64_t unique, int error)
-{
-    const struct fuse_out_header header = {.len = sizeof header, .error = -error, .unique = unique};
-    const struct iovec part = {(void *)&header, sizeof header};
-    if (unique)
-        send_answer(client, &part, 1);
-}
-
 /* A client that goes on sending what no kernel sends is not one of ours. */
 static void note_offence(struct client *client, const struct failure *why)
 {
@@ -105,13 +96,11 @@ void client_process(struct client *client, struct client_message *message)
 {
     struct failure why;
     struct message known;
-    enum code code = message_check(message->bytes, &message->length, client->greeted, &known, &why);
-    if (code != CODE_OK) {
-        if (code == CODE_INVALID)
-            note_offence(client, &why);
-        answer_error(client, known.unique, code == CODE_UNSUPPORTED ? ENOSYS : EINVAL);
+    enum code code = session_gate_admit(client->session, message->bytes, &message->length, client->greeted, &known, &why);
+    if (code == CODE_INVALID)
+        note_offence(client, &why);
+    if (code != CODE_OK)
         return;
-    }
     session_process(client->session, message->bytes, message->length);
     if (known.opcode == FUSE_INIT)
         client->greeted = true;

@@ -10,7 +10,6 @@
 #include "lab_view.h"
 
 #include <inttypes.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -22,6 +21,8 @@
 #include "timing.h"
 #include "tree.h"
 #include "tree_path.h"
+#include "tree_members.h"
+#include "viewer.h"
 
 static atomic_int_fast64_t started_ns; /* monotonic; when the first tree was given its views */
 
@@ -66,6 +67,17 @@ static void describe_first_steps(struct tree *tree, struct buffer *out)
              "     ln -sfn 1 models/my-detector/production   puts version 1 into production\n");
 }
 
+static const char *role_now(struct tree *tree)
+{
+    const struct viewer *viewer = viewer_current();
+    enum member_role role = ROLE_ADMIN;
+    if (viewer)
+        role = viewer->role;
+    else if (members_role(tree, tree_member_name(tree), &role, NULL) != CODE_OK)
+        role = ROLE_ADMIN; /* a lab of before there were lists of members */
+    return member_role_name(role);
+}
+
 static enum code render_readme(void *context, const char *path, struct buffer *out, struct failure *why)
 {
     struct tree *tree = context;
@@ -75,17 +87,17 @@ static enum code render_readme(void *context, const char *path, struct buffer *o
         out,
         "Welcome to the lab, %s.\n\n"
         "This is a file system: whatever you do here, you do with files (cp, ls, cat, ln, rm, any editor).\n"
-        "You are %s; your role is admin.  Here now: files %" PRIu64 ", folders %" PRIu64
+        "You are %s; your role is %s.  Here now: files %" PRIu64 ", folders %" PRIu64
         ", %.1f MB; on disk all of it is encrypted.\n\n"
         "Five things to try\n",
-        tree_member_name(tree), tree_member_name(tree), numbers.files, numbers.folders,
+        tree_viewer_name(tree), tree_viewer_name(tree), role_now(tree), numbers.files, numbers.folders,
         (double)numbers.bytes_logical / 1e6);
     describe_first_steps(tree, out);
     buffer_append_text(
         out,
         "\n"
         "home/");
-    buffer_append_text(out, tree_member_name(tree));
+    buffer_append_text(out, tree_viewer_name(tree));
     buffer_append_text(
         out,
         " is yours alone; datasets, models and experiments are everyone's (ls lab/members).\n"
@@ -134,7 +146,7 @@ static enum code render_health(void *context, const char *path, struct buffer *o
         {"bytes_not_yet_written", numbers.dirty_bytes},
         {"commits", numbers.commits},
     };
-    buffer_printf(out, "%-24s %20s\n%-24s %20s\n", "member", tree_member_name(tree), "role", "admin");
+    buffer_printf(out, "%-24s %20s\n%-24s %20s\n", "member", tree_viewer_name(tree), "role", role_now(tree));
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
         buffer_printf(out, "%-24s %20" PRIu64 "\n", lines[i].name, lines[i].value);
     describe_mirrors(tree, out);
@@ -143,35 +155,10 @@ static enum code render_health(void *context, const char *path, struct buffer *o
 
 /* lab/last-error -------------------------------------------------------------------------------------------------- */
 
-/* The text of the failures when it was last looked at, as a number, and since when it is that. */
-static struct {
-    pthread_mutex_t lock;
-    uint64_t digest;
-    int64_t since_ns;
-} seen = {.lock = PTHREAD_MUTEX_INITIALIZER};
-
-/* FNV-1a, 64 bits (Fowler, Noll, Vo). */
-static uint64_t digest_of(const struct buffer *text)
-{
-    uint64_t digest = UINT64_C(14695981039346656037);
-    for (size_t i = 0; i < text->length; i++)
-        digest = (digest ^ (uint8_t)text->data[i]) * UINT64_C(1099511628211);
-    return digest;
-}
-
 static void stamp_failures(void *context, const char *path, uint64_t *version, int64_t *modify_ns)
 {
     (void)path;
-    SCOPE_BUFFER text = {0};
-    tree_recent_failures(context, &text);
-    uint64_t digest = digest_of(&text);
-    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&seen.lock);
-    if (seen.digest != digest) {
-        seen.digest = digest;
-        seen.since_ns = timing_wall_ns();
-    }
-    *version = digest;
-    *modify_ns = seen.since_ns;
+    tree_failures_stamp(context, version, modify_ns);
 }
 
 static enum code render_last_error(void *context, const char *path, struct buffer *out, struct failure *why)
@@ -212,16 +199,18 @@ enum code lab_view_add(struct tree *tree, struct failure *why)
     int_fast64_t none = 0;
     atomic_compare_exchange_strong(&started_ns, &none, timing_monotonic_ns());
     const struct rule rules[] = {
-        {.kind = RULE_DERIVED, .pattern = "README", .context = tree, .render = render_readme},
+        {.kind = RULE_DERIVED, .pattern = "README", .context = tree, .render = render_readme, .personal = true},
         {.kind = RULE_DERIVED,
          .pattern = "lab/health",
          .context = tree,
          .render = render_health,
+         .personal = true,
          .stamp = stamp_each_second},
         {.kind = RULE_DERIVED,
          .pattern = "lab/last-error",
          .context = tree,
          .render = render_last_error,
+         .personal = true,
          .stamp = stamp_failures},
         {.kind = RULE_CONTROL,
          .pattern = "lab/trace",

@@ -60,6 +60,12 @@ static mode_t kind_bits(enum node_kind kind)
     return S_IFREG;
 }
 
+/* Neither nobody in particular nor a member (viewer.h). */
+static bool is_user(int64_t owner)
+{
+    return owner >= 0 && owner < UINT32_MAX;
+}
+
 void session_reply_fill_stat(const struct session *session, const struct node_attributes *attributes,
                              struct stat *out)
 {
@@ -67,8 +73,8 @@ void session_reply_fill_stat(const struct session *session, const struct node_at
         .st_ino = attributes->id.value,
         .st_mode = kind_bits(attributes->kind) | (attributes->mode & 07777),
         .st_nlink = attributes->links,
-        .st_uid = session->keeps_owners && attributes->owner >= 0 ? (uid_t)attributes->owner : session->owner,
-        .st_gid = session->keeps_owners && attributes->group >= 0 ? (gid_t)attributes->group : session->group,
+        .st_uid = session->keeps_owners && is_user(attributes->owner) ? (uid_t)attributes->owner : session->owner,
+        .st_gid = session->keeps_owners && is_user(attributes->group) ? (gid_t)attributes->group : session->group,
         .st_rdev = attributes->device,
         .st_size = (off_t)attributes->size,
         .st_blocks = (blkcnt_t)attributes->blocks,

@@ -93,6 +93,9 @@ struct rule {
      * tail -f learns of something new.  NULL: 0. */
     uint64_t (*size)(void *context, const char *path);
 
+    /* DERIVED, CONTROL: the contents depend on who looks (viewer.h): each viewer has a file of his own. */
+    bool personal;
+
     uint32_t mode; /* permission bits of derived, stream and control files; 0 means 0444 (control: 0644) */
 };
 

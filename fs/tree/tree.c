@@ -50,6 +50,7 @@
 #include "tree_space.h"
 #include "tree_lending.h"
 #include "tree_space_sum.h"
+#include "viewer.h"
 
 #define ORPHANS_AT_ONCE 256
 
@@ -342,6 +343,12 @@ struct lock_table *tree_locks(struct tree *tree)
 const char *tree_member_name(const struct tree *tree)
 {
     return tree->member_name;
+}
+
+const char *tree_viewer_name(const struct tree *tree)
+{
+    const struct viewer *viewer = viewer_current();
+    return viewer ? viewer->name : tree->member_name;
 }
 
 void tree_describe_mirrors(struct tree *tree, struct buffer *out)

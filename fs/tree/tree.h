@@ -92,6 +92,9 @@ void tree_close(struct tree *tree);
 
 const char *tree_member_name(const struct tree *tree);
 
+/* The name of the member on whose behalf this thread works (viewer.h). */
+const char *tree_viewer_name(const struct tree *tree);
+
 /* Names and attributes ------------------------------------------------------------------------------------------- */
 
 MUST_CHECK enum code tree_lookup(struct tree *tree, struct node_id folder, const char *name,

@@ -15,6 +15,7 @@
 #include "timing.h"
 #include "tree_node.h"
 #include "tree_watch.h"
+#include "viewer.h"
 
 #define BUCKETS            4096
 #define TRIM_STEPS_MAX     256
@@ -93,10 +94,18 @@ static void trim(struct tree *tree)
     }
 }
 
+/* Whose entry of the rule's it is that this thread looks for. */
+static int64_t viewer_of(const struct rule *rule)
+{
+    const struct viewer *viewer = rule->personal ? viewer_current() : NULL;
+    return viewer ? viewer_owner(&viewer->id) : TREE_MOUNTER;
+}
+
 static struct derived *find(struct tree *tree, uint64_t folder, const char *name, const struct rule *rule)
 {
     struct derived *entry = tree->derived_buckets ? tree->derived_buckets[name_bucket(folder, name)] : NULL;
-    while (entry && (entry->folder != folder || entry->rule != rule || strcmp(entry->name, name) != 0))
+    int64_t viewer = viewer_of(rule);
+    while (entry && (entry->folder != folder || entry->rule != rule || entry->viewer != viewer || strcmp(entry->name, name) != 0))
         entry = entry->hash_next;
     return entry;
 }
@@ -120,6 +129,7 @@ static struct derived *make(struct tree *tree, uint64_t folder, const char *name
                               .folder = folder,
                               .name = own_name,
                               .rule = rule,
+                              .viewer = viewer_of(rule),
                               .modify_ns = tree->opened_ns};
     struct derived **bucket = &tree->derived_buckets[name_bucket(folder, name)];
     entry->hash_next = *bucket;
@@ -336,6 +346,8 @@ enum code derived_get(struct tree *tree, struct node_id id, struct derived **out
 {
     pthread_mutex_lock(&tree->lock);
     struct derived *entry = find_id(tree, id.value);
+    if (entry && entry->viewer != viewer_of(entry->rule))
+        entry = NULL; /* another viewer's */
     if (entry)
         pin(tree, entry);
     pthread_mutex_unlock(&tree->lock);
@@ -347,6 +359,17 @@ enum code derived_get(struct tree *tree, struct node_id id, struct derived **out
         return code;
     }
     *out = entry;
+    return CODE_OK;
+}
+
+enum code derived_folder(struct tree *tree, struct node_id id, uint64_t *folder, char *name, struct failure *why)
+{
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
+    const struct derived *entry = find_id(tree, id.value);
+    if (!entry)
+        return failure_set(why, CODE_NOT_FOUND, "there is no such file any more");
+    *folder = entry->folder;
+    memcpy(name, entry->name, strlen(entry->name) + 1); /* it matched a path: TREE_NAME_MAX */
     return CODE_OK;
 }
 

@@ -74,6 +74,7 @@ struct derived;
 
 struct tree_failure_note {
     int64_t wall_ms;
+    int64_t viewer; /* whose it is: viewer_owner, or TREE_MOUNTER */
     char path[256];
     struct failure failure;
 };

@@ -23,6 +23,7 @@
 #include "tree_snapshot.h"
 #include "tree_space.h"
 #include "tree_watch.h"
+#include "viewer.h"
 
 enum code names_folder(struct tree *tree, struct node_id id, struct node **out, struct failure *why)
 {
@@ -144,13 +145,15 @@ static enum code keep_target(struct tree *tree, struct node *link, const char *t
         why);
 }
 
-/* What belongs to somebody takes the group of a folder with the set-group bit; folders take on the bit as well. */
+/* What belongs to somebody takes the group of a folder with the set-group bit; folders take on the bit as well.  What a member on
+ * another machine makes is known as that member's. */
 static struct catalog_inode make_row(const struct node *folder, const struct names_new *what)
 {
+    const struct viewer *viewer = viewer_current();
     struct catalog_inode row = {
         .kind = what->kind,
         .mode = what->mode & 07777,
-        .uid = what->owned ? what->owner : TREE_MOUNTER,
+        .uid = viewer ? viewer_owner(&viewer->id) : what->owned ? what->owner : TREE_MOUNTER,
         .gid = what->owned ? what->group : TREE_MOUNTER,
         .rdev = what->kind == CATALOG_INODE_CHARACTER || what->kind == CATALOG_INODE_BLOCK ? what->device : 0,
     };

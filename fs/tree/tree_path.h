@@ -52,9 +52,12 @@ void tree_path_stamp(struct tree *tree, const char *path, uint64_t *version, int
 MUST_CHECK enum code tree_path_snapshot(struct tree *tree, const char *path, bool reuse,
                                         char label[TREE_NAME_MAX + 1], struct failure *why);
 
-/* What lab/last-error shows: the newest failures, each with the path it was about.  Thread-safe. */
+/* What lab/last-error shows: the newest failures of whoever asks (viewer.h), each with the path it was about.  Thread-safe. */
 void tree_note_failure(struct tree *tree, const char *path, const struct failure *why);
 void tree_recent_failures(struct tree *tree, struct buffer *out);
+
+/* A number that is another when tree_recent_failures shows another text, and when that came to be. */
+void tree_failures_stamp(struct tree *tree, uint64_t *version, int64_t *modify_ns);
 
 /* The path of a node from the root (one of them, where it has several), to *out. */
 MUST_CHECK enum code tree_node_path(struct tree *tree, struct node_id node, struct buffer *out, struct failure *why);

@@ -24,4 +24,7 @@ void viewer_leave(void);
 
 const struct viewer *viewer_current(void);
 
+/* What is written as the owner of the things that this member makes: a number made from the id, beyond those of any machine's users. */
+int64_t viewer_owner(const struct member_id *id);
+
 #endif

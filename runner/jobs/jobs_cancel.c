@@ -17,7 +17,7 @@
 static void cancel_run(struct jobs *jobs, const struct job_run *run)
 {
     struct failure why;
-    struct run_event event = {.kind = RUN_EVENT_CANCEL_REQUESTED, .member = tree_member_name(jobs->tree)};
+    struct run_event event = {.kind = RUN_EVENT_CANCEL_REQUESTED, .member = tree_viewer_name(jobs->tree)};
     if (jobs_run_append(jobs, run->path, event, &why) != CODE_OK)
         logging_warning("%s: could not be cancelled: %s", run->path, why.text);
 }

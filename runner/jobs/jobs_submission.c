@@ -108,7 +108,7 @@ static enum code submit(struct jobs *jobs, const struct jobs_spec *spec, struct 
     if (job_table_is_full(jobs->table))
         return failure_set(why, CODE_BUSY, "too many runs wait already: try again when some are over");
     struct run_folder_request request = {.job = spec->job,
-                                         .member = tree_member_name(jobs->tree),
+                                         .member = tree_viewer_name(jobs->tree),
                                          .spec = spec->spec,
                                          .text = spec->text.data,
                                          .count = spec->text.length,

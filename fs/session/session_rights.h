@@ -1,0 +1,14 @@
+/* Whether the viewer of a session may have a message carried out (rights_table.h). */
+#ifndef CYTOFS_SESSION_RIGHTS_H
+#define CYTOFS_SESSION_RIGHTS_H
+
+#include "message_check.h"
+
+struct session;
+struct viewer;
+
+/* CODE_OK; CODE_DENIED with words that name the thing and the role; CODE_NOT_FOUND where there is no such node any more.  The message was checked.
+ * Operations on what is open are not looked at: it was when it was opened. */
+MUST_CHECK enum code session_rights_check(struct session *session, const struct message *message, struct failure *why);
+
+#endif
