@@ -131,7 +131,7 @@ static enum code place_stored(struct tree *tree, struct node *folder, const char
     out->kind = out->exists ? node_describe(node).kind : NODE_FILE;
     out->readable = may_read(tree, node->row.space, viewer);
     if (out->area == PLACE_HOME)
-        out->own = out->depth > 0 && out->readable;
+        out->own = out->readable && (out->depth > 1 || (out->depth == 1 && out->exists));
     else if (way.length > owned_depth + 1 || out->exists)
         out->own = is_own(tree, &way, owned_depth, viewer);
     return CODE_OK;
