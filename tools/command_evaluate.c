@@ -12,8 +12,9 @@
 #include "scoring.h"
 
 const char command_evaluate_details[] =
-    "Runs the model on one split of an annotated dataset and prints AP50, AP75, mAP 0.50:0.95, precision, recall, F1 and the\n"
-    "error of counts, for each class and together.";
+    "Runs the model on one split of an annotated dataset and prints AP50, AP75, mAP 0.50:0.95, precision, recall, F1, the\n"
+    "error of counts, for each class and together; how far its probabilities can be believed; and how outlines match\n"
+    "label maps, where both are there.";
 
 static enum code parse_split(const char *name, enum dataset_split *split, struct failure *why)
 {
@@ -54,10 +55,7 @@ static enum code evaluate(struct detector *detector, const char *folder, enum da
     if (code == CODE_OK && scoring.count == 0)
         code = failure_set(why, CODE_NOT_FOUND, "%s: no image in this split (try --split all)", folder);
     if (code == CODE_OK)
-        code = evaluation_compute(scoring.images, scoring.count, info->architecture.classes, info->thresholds.best_f1,
-                                  &evaluation, why);
-    if (code == CODE_OK)
-        code = scoring_compare_masks(&scoring, dataset, info->thresholds.best_f1, &evaluation, why);
+        code = scoring_evaluate(&scoring, dataset, info, &evaluation, why);
     if (code == CODE_OK) {
         (json ? evaluation_report_json : evaluation_report_table)(&evaluation, info, &report);
         code = buffer_check(&report, "the report", why);

@@ -41,7 +41,8 @@ static void show_progress(void *context, int64_t done, int64_t total, double ste
 }
 
 struct train_arguments {
-    const char *dataset, *output, *spec, *reproduce, *network, *precision, *device;
+    const char *dataset, *output, *spec, *reproduce, *network, *precision, *device, *on_bad_image;
+    int64_t checkpoint_seconds; /* -1 not given */
     int64_t steps, batch, image_size, rays, seed, threads, validations, patience;
     double epochs, lr, weight_decay, scale;
 };
@@ -70,6 +71,14 @@ static enum code parse_precision(const char *name, enum trainer_precision *preci
     return CODE_OK;
 }
 
+static enum code parse_bad_image(const char *name, bool *fails, struct failure *why)
+{
+    *fails = strcmp(name, "fail") == 0;
+    if (*fails || strcmp(name, "skip") == 0)
+        return CODE_OK;
+    return failure_set(why, CODE_INVALID, "on-bad-image: \"%s\" is not known (write skip or fail)", name);
+}
+
 /* What a spec gives fills the arguments that the command line left open. */
 static enum code take_spec(struct train_arguments *arguments, struct spec **out, struct failure *why)
 {
@@ -87,6 +96,8 @@ static enum code take_spec(struct train_arguments *arguments, struct spec **out,
         arguments->network = train->network;
     if (!arguments->precision && train->precision[0])
         arguments->precision = train->precision;
+    if (!arguments->on_bad_image && train->on_bad_image[0])
+        arguments->on_bad_image = train->on_bad_image;
     if (arguments->steps == 0 && arguments->epochs == 0) {
         arguments->steps = train->steps;
         arguments->epochs = train->epochs;
@@ -222,9 +233,13 @@ static enum code train(const struct train_arguments *arguments, const struct spe
         options.seed = (uint64_t)arguments->seed;
     if (arguments->device)
         options.device = arguments->device;
+    if (arguments->checkpoint_seconds >= 0)
+        options.checkpoint_interval_ms = arguments->checkpoint_seconds * 1000;
     enum code code = parse_network(arguments->network ? arguments->network : "celldet-n", &options.size, why);
     if (code == CODE_OK)
         code = parse_precision(arguments->precision ? arguments->precision : "auto", &options.precision, why);
+    if (code == CODE_OK && arguments->on_bad_image)
+        code = parse_bad_image(arguments->on_bad_image, &options.bad_image_fails, why);
     if (code != CODE_OK)
         return code;
     progress_bar_start(&bar);
@@ -235,7 +250,7 @@ static enum code train(const struct train_arguments *arguments, const struct spe
 
 int command_train(const struct command *command, int argc, char **argv)
 {
-    struct train_arguments train_arguments = {.weight_decay = -1, .seed = -1, .rays = -1, .validations = -1};
+    struct train_arguments train_arguments = {.weight_decay = -1, .seed = -1, .rays = -1, .validations = -1, .checkpoint_seconds = -1};
     struct train_arguments *a = &train_arguments;
     const struct command_option options[] = {
         {"output", 'o', OPTION_TEXT, &a->output, "DIR", "where everything goes (needed)", 0, 0},
@@ -254,6 +269,8 @@ int command_train(const struct command *command, int argc, char **argv)
          TRAINER_LOOKS_MAX},
         {"patience", 'a', OPTION_INTEGER, &a->patience, "N", "end early when N looks in a row found no better weights", 1,
          TRAINER_LOOKS_MAX},
+        {"on-bad-image", 'B', OPTION_TEXT, &a->on_bad_image, "WHAT", "skip (default) or fail, where one cannot be read", 0, 0},
+        {"checkpoint-seconds", 'k', OPTION_INTEGER, &a->checkpoint_seconds, "N", "between checkpoints (default: 20)", 0, 86400},
         {"scale", 'x', OPTION_NUMBER, &a->scale, "X", "working pixels per image pixel (default: by the objects' size)",
          PREPROCESSING_SCALE_MIN, PREPROCESSING_SCALE_MAX},
         {"seed", 's', OPTION_INTEGER, &a->seed, "N", "of everything random", 0, 9e15},

@@ -347,6 +347,8 @@ enum code assembly_finish(struct assembly *assembly, struct dataset *dataset, st
             continue;
         }
         if (assembly_measure(assembly, i, &unreadable) != CODE_OK) {
+            if (dataset->unreadable++ == 0)
+                snprintf(dataset->unreadable_first, sizeof dataset->unreadable_first, "%s", unreadable.text);
             assembly_warn(assembly, "%s; left out", unreadable.text);
             continue;
         }

@@ -48,6 +48,8 @@ struct dataset {
     int class_count;
     const char *annotation_kind; /* "csv", "voc", "coco", "yolo", "masks", "labels"; static text */
     const char *split_source;    /* "ImageSets/Main", "train.txt", "annotations", "folders", "hash"; static */
+    size_t unreadable;           /* annotated images that were left out since their files cannot be used */
+    char unreadable_first[1024];  /* why, of the first; "" where there is none */
     uint8_t digest[32];          /* SHA-256 over names, sizes, boxes and splits: see dataset.c */
 };
 

@@ -12,6 +12,7 @@
 #include <stddef.h>
 
 #include "detection.h"
+#include "reliability.h"
 
 #define EVALUATION_IOUS 10 /* 0.50, 0.55 ... 0.95 */
 
@@ -41,6 +42,8 @@ struct evaluation {
      * them undefined (mask_images 0), whoever has label maps fills them in. */
     size_t mask_images;
     double mask_ap50, mask_f1;
+    /* Left at 0 by evaluation_compute, which knows no calibration. */
+    struct reliability reliability;
     struct evaluation_class classes[DETECTION_CLASSES_MAX];
 };
 

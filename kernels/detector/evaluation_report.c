@@ -51,6 +51,43 @@ static void append_masks(const struct evaluation *evaluation, struct buffer *out
                       evaluation->mask_images, evaluation->mask_ap50, evaluation->mask_f1);
 }
 
+static void append_reliability(const struct evaluation *evaluation, struct buffer *out)
+{
+    const struct reliability *r = &evaluation->reliability;
+    if (r->detections)
+        buffer_printf(out,
+                      "\nCalibrated probabilities (%zu detections): expected calibration error (ECE) %.3f; of the %zu above"
+                      " their threshold %.3f\n",
+                      r->detections, r->ece, r->found, r->ece_found);
+}
+
+/* What the probabilities said, and what came of it. */
+static void append_reliability_bins(const struct evaluation *evaluation, struct buffer *out)
+{
+    const struct reliability *r = &evaluation->reliability;
+    if (!r->detections)
+        return;
+    buffer_append_text(out, "\n| probability | detections | mean probability | true |\n|---|---|---|---|\n");
+    for (int k = 0; k < RELIABILITY_BINS; k++)
+        if (r->bins[k].count)
+            buffer_printf(out, "| %.1f .. %.1f | %zu | %.3f | %.3f |\n", (double)k / RELIABILITY_BINS,
+                          (double)(k + 1) / RELIABILITY_BINS, r->bins[k].count, r->bins[k].predicted,
+                          r->bins[k].observed);
+}
+
+static void append_reliability_json(const struct evaluation *evaluation, struct buffer *out)
+{
+    const struct reliability *r = &evaluation->reliability;
+    if (!r->detections)
+        return;
+    buffer_printf(out, ",\"calibration\":{\"detections\":%zu,\"ece\":%.6f,\"found\":%zu,\"ece_found\":%.6f,\"bins\":[",
+                  r->detections, r->ece, r->found, r->ece_found);
+    for (int k = 0; k < RELIABILITY_BINS; k++)
+        buffer_printf(out, "%s{\"from\":%.1f,\"detections\":%zu,\"predicted\":%.6f,\"observed\":%.6f}", k ? "," : "",
+                      (double)k / RELIABILITY_BINS, r->bins[k].count, r->bins[k].predicted, r->bins[k].observed);
+    buffer_append_text(out, "]}");
+}
+
 void evaluation_report_table(const struct evaluation *evaluation, const struct model_info *info,
                              struct buffer *out)
 {
@@ -65,6 +102,7 @@ void evaluation_report_table(const struct evaluation *evaluation, const struct m
         buffer_append_text(out, "\n");
     }
     append_masks(evaluation, out);
+    append_reliability(evaluation, out);
 }
 
 void evaluation_report_markdown(const struct evaluation *evaluation, const struct model_info *info,
@@ -83,6 +121,8 @@ void evaluation_report_markdown(const struct evaluation *evaluation, const struc
         buffer_append_text(out, "\n");
     }
     append_masks(evaluation, out);
+    append_reliability(evaluation, out);
+    append_reliability_bins(evaluation, out);
 }
 
 static void append_json_row(struct buffer *out, const struct row *row)
@@ -108,6 +148,7 @@ void evaluation_report_json(const struct evaluation *evaluation, const struct mo
     if (evaluation->mask_images)
         buffer_printf(out, ",\"masks\":{\"images\":%zu,\"ap50\":%.6f,\"f1\":%.6f}", evaluation->mask_images,
                       evaluation->mask_ap50, evaluation->mask_f1);
+    append_reliability_json(evaluation, out);
     buffer_append_text(out, ",\"classes\":[");
     for (int k = 0; k < evaluation->class_count; k++) {
         struct row row = class_row(evaluation, info, k);

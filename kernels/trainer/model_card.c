@@ -63,7 +63,8 @@ void model_card_append(const struct training *training, const struct model_card_
     append_scores(&scores->val, "Validation images", &training->info, out);
     buffer_append_text(
         out, "\nPrecision, recall, F1 and counts are those at the thresholds below, which were chosen on the"
-             " validation images.\nAP is COCO's, with 101-point interpolation and no cap on detections.\n");
+             " validation images.\nAP is COCO's, with 101-point interpolation and no cap on detections. Probabilities"
+             " were calibrated on the validation images.\n");
     append_classes(&training->info, out);
     append_data(training, out);
     buffer_printf(
@@ -102,7 +103,8 @@ static void append_yaml_scores(const struct evaluation *e, const char *name, str
                   {"recall", e->recall},
                   {"f1", e->f1},
                   {"count_mae", e->count_mae},
-                  {"count_bias", e->count_bias}};
+                  {"count_bias", e->count_bias},
+                  {"ece", e->reliability.ece}};
     buffer_printf(out, "  %s:\n    images: %zu\n", name, e->images);
     for (size_t i = 0; i < sizeof scores / sizeof *scores; i++)
         if (isfinite(scores[i].value))

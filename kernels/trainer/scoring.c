@@ -166,8 +166,9 @@ static enum code compare_masks_of(const struct dataset *dataset, const struct da
     return code == CODE_OK ? mask_evaluation_add(tally, truth, labels, pixels, 0.5, why) : code;
 }
 
-enum code scoring_compare_masks(const struct scoring *scoring, const struct dataset *dataset,
-                                const float *threshold_by_class, struct evaluation *evaluation, struct failure *why)
+/* Paints what was found at the thresholds as outlines and compares with the annotated label maps. */
+static enum code compare_masks(const struct scoring *scoring, const struct dataset *dataset,
+                               const float *threshold_by_class, struct evaluation *evaluation, struct failure *why)
 {
     struct mask_tally tally = {0};
     evaluation->mask_images = 0;
@@ -182,4 +183,14 @@ enum code scoring_compare_masks(const struct scoring *scoring, const struct data
     evaluation->mask_ap50 = mask_evaluation_ap(&tally);
     evaluation->mask_f1 = mask_evaluation_f1(&tally);
     return CODE_OK;
+}
+
+enum code scoring_evaluate(const struct scoring *scoring, const struct dataset *dataset,
+                           const struct model_info *info, struct evaluation *out, struct failure *why)
+{
+    const int classes = info->architecture.classes;
+    enum code code = evaluation_compute(scoring->images, scoring->count, classes, info->thresholds.best_f1, out, why);
+    if (code == CODE_OK)
+        code = reliability_compute(scoring->images, scoring->count, classes, &info->thresholds, &out->reliability, why);
+    return code == CODE_OK ? compare_masks(scoring, dataset, info->thresholds.best_f1, out, why) : code;
 }

@@ -34,11 +34,10 @@ MUST_CHECK enum code scoring_run(struct detector *detector, const struct dataset
                                  const struct scoring_options *options, struct scoring *out,
                                  struct failure *why);
 
-/* Paints what was found at the thresholds as outlines and compares with the annotated label maps; fills evaluation's mask
- * figures.  Nothing is done where the model has no rays; images without label maps are passed over. */
-MUST_CHECK enum code scoring_compare_masks(const struct scoring *scoring, const struct dataset *dataset,
-                                           const float *threshold_by_class, struct evaluation *evaluation,
-                                           struct failure *why);
+/* Everything that is said of how good a detector is: boxes and counts at info's thresholds, how far its calibrated
+ * probabilities can be believed and, where the model has rays and images have label maps, outlines. */
+MUST_CHECK enum code scoring_evaluate(const struct scoring *scoring, const struct dataset *dataset,
+                                      const struct model_info *info, struct evaluation *out, struct failure *why);
 void scoring_free(struct scoring *scoring);
 
 #endif

@@ -73,11 +73,22 @@ static enum code read_spec(struct training *training, struct failure *why)
     return path ? file_read(path, SPEC_TEXT_MAX, &training->spec, why) : CODE_OK;
 }
 
+enum code training_bad_image(const struct training *training, const char *reason, struct failure *why)
+{
+    if (!training->options->bad_image_fails)
+        return CODE_OK;
+    return failure_set(why, CODE_CORRUPT, "%s (on_bad_image: fail; with skip the training goes on without it)", reason);
+}
+
 static enum code load_dataset(struct training *training, struct failure *why)
 {
     SCOPE_BUFFER warnings = {0};
     enum code code = dataset_load(training->options->dataset_folder, &training->dataset, &warnings, why);
     training_say_lines(training, buffer_text(&warnings));
+    if (code == CODE_OK && training->dataset->unreadable > 0) {
+        training->report->skipped_images = training->dataset->unreadable;
+        code = training_bad_image(training, training->dataset->unreadable_first, why);
+    }
     if (code == CODE_OK)
         code = survey_dataset(training->dataset, &training->survey, why);
     if (code != CODE_OK)
@@ -127,7 +138,11 @@ static enum code read_images(struct training *training, size_t *indices, size_t 
             return failure_set(why, read, "%s", unreadable.text);
         training_say(training, "left out: %s", unreadable.text);
         training->report->skipped_images++;
+        code = training_bad_image(training, unreadable.text, why);
     }
+    if (code == CODE_OK && training->report->skipped_images > 0)
+        training_say(training, "images that cannot be read: %zu, left out (on_bad_image: skip)",
+                     training->report->skipped_images);
     if (code == CODE_OK && *count == 0)
         code = failure_set(why, CODE_INVALID, "%s: none of the training images can be read",
                            training->options->dataset_folder);

@@ -10,7 +10,7 @@
  * - artifacts/detections/<split>.csv, artifacts/counts.csv, artifacts/overlays/<image>.png
  * - model/model.safetensors, model/model.onnx, model/card.md, model/lineage.yaml: after the last step
  *
- * The metrics of a split: ap50, ap75, map, f1, precision, recall, count_mae, count_bias; where there are
+ * The metrics of a split: ap50, ap75, map, f1, precision, recall, count_mae, count_bias, ece; where there are
  * several classes also ap50_<class>, f1_<class>, count_mae_<class>.
  *
  * Repeatability: what is trained is a function of the dataset, the options and the kind of device.  A
@@ -56,6 +56,7 @@ struct trainer_options {
     int64_t checkpoint_interval_ms; /* 20000, growing to 1/30 of the time since the start;
                                          0: after every step */
     int validations;                /* looks at the validation images on the way, beside the last: 3 */
+    bool bad_image_fails;           /* an image that cannot be read ends the training; else it is left out, with a line */
     int patience;                   /* ends early when so many looks in a row found no better weights; 0: never */
 
     /* For the model's lineage; NULL where unknown. */
@@ -75,7 +76,8 @@ struct trainer_options {
 
 struct trainer_report {
     int64_t steps, resumed_at; /* resumed_at: the step of the checkpoint, 0 for none */
-    size_t train_images, val_images, test_images, skipped_images;
+    size_t train_images, val_images, test_images;
+    size_t skipped_images; /* left out since they cannot be read, of all splits */
     double training_seconds; /* of this call, without reading images and evaluation */
     double total_seconds;
     double val_ap50, test_ap50, test_map, test_f1; /* NAN without such images */

@@ -42,6 +42,10 @@ void training_say_lines(const struct training *training, const char *text);
 
 bool training_is_stopped(const struct training *training);
 
+/* An image that cannot be read: CODE_OK where the options let it be left out, else the failure to return. */
+MUST_CHECK enum code training_bad_image(const struct training *training, const char *reason,
+                                        struct failure *why);
+
 /* training_loop.c: from training->step to the plan's last step, with metrics, checkpoints, looks at the
  * validation images.  CODE_INTERRUPTED after a checkpoint where the person wants to stop. */
 MUST_CHECK enum code training_loop_run(struct training *training, struct failure *why);

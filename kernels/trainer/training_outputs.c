@@ -76,6 +76,8 @@ static enum code score_split(struct training *training, struct detector *detecto
     if (code == CODE_OK && out->skipped > 0 && split != SPLIT_TRAIN) {
         training_say_lines(training, buffer_text(&warnings));
         training->report->skipped_images += out->skipped;
+        training_say(training, "images that cannot be read: %zu in all, left out", training->report->skipped_images);
+        code = training_bad_image(training, buffer_text(&warnings), why);
     }
     return code;
 }
@@ -108,6 +110,7 @@ static void record_scores(struct training *training, const char *split, const st
                   {"f1", scores->f1},
                   {"count_mae", scores->count_mae},
                   {"count_bias", scores->count_bias},
+                  {"ece", scores->reliability.ece},
                   {"mask_ap50", scores->mask_ap50},
                   {"mask_f1", scores->mask_f1}};
     size_t count = sizeof values / sizeof *values - (scores->mask_images ? 0 : 2);
@@ -250,10 +253,7 @@ static enum code choose_thresholds(struct training *training, struct scoring *va
     if (code == CODE_OK)
         code = thresholds_choose(val->images, val->count, classes, &training->info.thresholds, why);
     if (code == CODE_OK && has_val)
-        code = evaluation_compute(val->images, val->count, classes, training->info.thresholds.best_f1, scores,
-                                  why);
-    if (code == CODE_OK && has_val)
-        code = scoring_compare_masks(val, training->dataset, training->info.thresholds.best_f1, scores, why);
+        code = scoring_evaluate(val, training->dataset, &training->info, scores, why);
     return code;
 }
 
@@ -280,10 +280,7 @@ static enum code score_test(struct training *training, const char *model_path, s
         code = score_split(training, detector, SPLIT_TEST, test, why);
     detector_destroy(detector);
     if (code == CODE_OK && test->count > 0)
-        code = evaluation_compute(test->images, test->count, training->plan.architecture.classes,
-                                  training->info.thresholds.best_f1, scores, why);
-    if (code == CODE_OK && test->count > 0)
-        code = scoring_compare_masks(test, training->dataset, training->info.thresholds.best_f1, scores, why);
+        code = scoring_evaluate(test, training->dataset, &training->info, scores, why);
     return code;
 }
 

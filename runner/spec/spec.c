@@ -46,6 +46,7 @@ struct field {
 };
 
 static const char *const networks[] = {"celldet-n", "celldet-s", "celldet-m", NULL};
+static const char *const bad_images[] = {"skip", "fail", NULL};
 static const char *const precisions[] = {"auto", "f32", "bf16", NULL};
 
 #define AT(member) offsetof(struct spec, member), sizeof((struct spec *)NULL)->member
@@ -67,6 +68,8 @@ static const struct field train_fields[] = {
      .advice = "1 to 1000 looks without progress that end the training"},
     {"seed", FIELD_INT64, AT(train.seed), .low = 0, .high = INT64_MAX, .advice = "a whole number from 0"},
     {"precision", FIELD_CHOICE, AT(train.precision), .choices = precisions, .advice = "auto, f32 or bf16"},
+    {"on_bad_image", FIELD_CHOICE, AT(train.on_bad_image), .choices = bad_images,
+     .advice = "skip (leave images that cannot be read out) or fail"},
     {.key = NULL},
 };
 

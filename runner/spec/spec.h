@@ -31,6 +31,7 @@ struct spec_train {
     int patience;        /* 1 .. 1000 looks without progress end the training */
     int64_t seed;        /* >= 0 */
     char precision[8];   /* "f32", "bf16", "auto" */
+    char on_bad_image[8]; /* "skip", "fail" */
 };
 
 struct spec {

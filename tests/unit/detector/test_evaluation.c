@@ -5,9 +5,10 @@
 #include <string.h>
 
 #include "evaluation.h"
+#include "reliability.h"
+#include "thresholds.h"
 #include "evaluation_report.h"
 #include "random.h"
-#include "thresholds.h"
 
 #define IMAGES 40
 
@@ -115,6 +116,31 @@ static void an_object_is_taken_once_and_by_the_best_score(void **state)
     assert_true(verdicts.matches[0].is_true && verdicts.matches[0].score == 0.8f);
     assert_false(verdicts.matches[1].is_true);
     free(verdicts.matches);
+}
+
+static void probabilities_are_held_against_what_came_true(void **state)
+{
+    (void)state;
+    /* Four detections called 0.75, of which two are objects; one called 0.15, which is none. */
+    struct truth truths[2] = {{{0, 0, 10, 10}, 0}, {{20, 0, 30, 10}, 0}};
+    struct detection items[5] = {{.box = {0, 0, 10, 10}, .score = 0.75f},
+                                 {.box = {20, 0, 30, 10}, .score = 0.75f},
+                                 {.box = {40, 0, 50, 10}, .score = 0.75f},
+                                 {.box = {60, 0, 70, 10}, .score = 0.75f},
+                                 {.box = {80, 0, 90, 10}, .score = 0.15f}};
+    struct evaluation_image image = {truths, 2, items, 5};
+    struct thresholds thresholds = {.best_f1 = {0.5f}, .calibration = {{1, 0}}};
+    struct reliability found;
+    struct failure why;
+    assert_code_ok(reliability_compute(&image, 1, 1, &thresholds, &found, &why), why);
+    assert_int_equal(found.detections, 5);
+    assert_int_equal(found.found, 4);
+    assert_near(found.ece, (4 * 0.25 + 0.15) / 5, 1e-6);
+    assert_near(found.ece_found, 0.25, 1e-6);
+    assert_int_equal(found.bins[7].count, 4);
+    assert_near(found.bins[7].predicted, 0.75, 1e-6);
+    assert_near(found.bins[7].observed, 0.5, 1e-6);
+    assert_int_equal(found.bins[1].count, 1);
 }
 
 static void an_empty_image_without_detections_is_perfect(void **state)
@@ -231,6 +257,7 @@ int main(void)
         cmocka_unit_test(scores_agree_with_an_independent_implementation),
         cmocka_unit_test(average_precision_of_a_case_worked_by_hand),
         cmocka_unit_test(an_object_is_taken_once_and_by_the_best_score),
+        cmocka_unit_test(probabilities_are_held_against_what_came_true),
         cmocka_unit_test(an_empty_image_without_detections_is_perfect),
         cmocka_unit_test(the_best_f1_threshold_beats_every_other_one),
         cmocka_unit_test(a_class_with_few_objects_leans_on_the_threshold_of_all),

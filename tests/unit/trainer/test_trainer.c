@@ -387,6 +387,37 @@ static void an_image_that_cannot_be_read_is_left_out(void **state)
     options.rays = 0;
     assert_code_ok(trainer_run(&options, &report, &why), why);
     assert_in_range(report.train_images, 5, 15);
+    assert_int_equal(report.skipped_images, 5);
+    options.bad_image_fails = true;
+    assert_int_equal(trainer_run(&options, &report, &why), CODE_CORRUPT);
+    assert_non_null(strstr(why.text, "/images/"));
+    assert_non_null(strstr(why.text, "on_bad_image"));
+}
+
+/* Not even its header: such images are left out before the splits are made. */
+static void an_image_without_a_header_fails_the_training_where_that_is_wanted(void **state)
+{
+    (void)state;
+    SCOPE_FREE char *cells = in_folder("headless");
+    SCOPE_FREE char *output = in_folder("headless-run");
+    struct synth_request request = {SYNTH_FLUO16, 9, 0, 20, 96, 96};
+    struct failure why;
+    assert_code_ok(synth_write(&request, cells, NULL, NULL, &why), why);
+    SCOPE_FREE char *images = file_join(cells, "images");
+    struct file_names names;
+    assert_code_ok(file_list(images, 100, &names, &why), why);
+    SCOPE_FREE char *path = file_join(images, names.names[0]);
+    assert_int_equal(truncate(path, 3), 0);
+    struct trainer_options options = small_options(cells, output);
+    struct trainer_report report;
+    options.steps = 1;
+    options.rays = 0;
+    assert_code_ok(trainer_run(&options, &report, &why), why);
+    assert_int_equal(report.skipped_images, 1);
+    options.bad_image_fails = true;
+    assert_int_equal(trainer_run(&options, &report, &why), CODE_CORRUPT);
+    assert_non_null(strstr(why.text, names.names[0]));
+    file_names_free(&names);
 }
 
 int main(void)
@@ -404,6 +435,7 @@ int main(void)
         cmocka_unit_test(a_checkpoint_of_other_options_is_not_used),
         cmocka_unit_test(options_out_of_range_are_refused_in_words),
         cmocka_unit_test(an_image_that_cannot_be_read_is_left_out),
+        cmocka_unit_test(an_image_without_a_header_fails_the_training_where_that_is_wanted),
     };
     return cmocka_run_group_tests(tests, make_images, remove_images);
 }
