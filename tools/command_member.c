@@ -1,4 +1,4 @@
-/* cytofs member: one's own key and card; the members of a lab. */
+/* cytofs member: one's own key and card; the members of a lab, and who is invited. */
 #include <stdio.h>
 #include <string.h>
 
@@ -11,18 +11,24 @@
 #include "member_card.h"
 #include "member_key_file.h"
 #include "passphrase.h"
+#include "people.h"
 
 const char command_member_details[] =
     "member key [CARD]              make your key on this computer, and the card to hand over (default: member.card)\n"
     "member show CARD               whose card that is, and its fingerprint\n"
+    "member add STORE|LAB NAME      invite somebody: prints one line, to be handed over by a way that nobody else reads. It is good once,\n"
+    "                               for three days; run on that person's computer, it makes the keys there and joins the lab\n"
     "member add STORE|LAB CARD      add somebody by the card; compare the fingerprint by voice first\n"
-    "member list STORE|LAB          who is a member\n"
-    "member remove STORE|LAB NAME   remove somebody: what both could read gets new keys for those who stay\n\n"
-    "In a mounted lab: cp bob.card lab/members/bob, cat lab/members/bob, rm lab/members/bob. A lab on a disk that both can reach is\n"
-    "opened by one at a time. The private part of a key never leaves the computer where it was made.";
+    "member list STORE|LAB          who is a member, and who is invited\n"
+    "member role STORE|LAB NAME ROLE  what a member may do: viewer, scientist, steward, admin, node or endpoint\n"
+    "member revoke STORE|LAB NAME   remove somebody (or withdraw an invitation): the member's mounts end at once, the certificate is\n"
+    "                               refused, and what both could read gets new keys for those who stay\n\n"
+    "In a mounted lab: echo invite scientist > lab/members/bob; cat lab/members/bob; cp bob.card lab/members/bob;\n"
+    "echo role steward > lab/members/bob; rm lab/members/bob. The private part of a key never leaves the computer where it was made.";
 
 struct member_options {
-    const char *key, *name, *fingerprint;
+    const char *key, *name, *fingerprint, *role, *host;
+    int64_t days;
     bool protect;
 };
 
@@ -91,7 +97,9 @@ static int add(const struct lab_members_place *place, const struct member_option
     }
     if (options->name)
         snprintf(card.name, sizeof card.name, "%s", options->name);
-    int status = lab_members_add(place, options->name ? options->name : card.name, buffer_text(&text), text.length);
+    int status = lab_members_add(place, card.name, buffer_text(&text), text.length);
+    if (status == EXIT_DONE && options->role)
+        status = lab_members_set_role(place, card.name, options->role);
     if (status == EXIT_DONE)
         print_card(&card);
     return status;
@@ -108,11 +116,25 @@ static int show(const struct command *command, const char *path)
     return EXIT_DONE;
 }
 
+/* A card, where there is such a file, else the name of somebody to invite. */
+static int add_or_invite(const struct lab_members_place *place, const struct member_options *options, const char *what)
+{
+    if (file_exists(what) || strchr(what, '/'))
+        return add(place, options, what);
+    return lab_members_invite(place, &(struct lab_members_invitation){.name = what,
+                                                                      .role = options->role ? options->role : "scientist",
+                                                                      .host = options->host,
+                                                                      .days = (int)options->days});
+}
+
 int command_member(const struct command *command, int argc, char **argv)
 {
-    struct member_options member = {0};
+    struct member_options member = {.days = PEOPLE_INVITE_DAYS};
     const struct command_option options[] = {
         {"name", 'n', OPTION_TEXT, &member.name, "NAME", "the member's name (default: the login name; for add: the card's)", 0, 0},
+        {"role", 'r', OPTION_TEXT, &member.role, "ROLE", "add: what the member may do (default: scientist)", 0, 0},
+        {"days", 'd', OPTION_INTEGER, &member.days, "N", "add: for how long an invitation is good", 1, PEOPLE_INVITE_DAYS_MAX},
+        {"host", 'H', OPTION_TEXT, &member.host, "HOST[:PORT]", "add: by which workstations reach the server (default: this machine's name)", 0, 0},
         {"fingerprint", 'f', OPTION_TEXT, &member.fingerprint, "TEXT", "add only if the card has this one", 0, 0},
         {"key", 'k', OPTION_TEXT, &member.key, "FILE", "your key", 0, 0},
         {"passphrase", 'p', OPTION_FLAG, &member.protect, NULL, "key: ask for a passphrase that protects it", 0, 0},
@@ -120,10 +142,11 @@ int command_member(const struct command *command, int argc, char **argv)
     };
     struct command_arguments arguments;
     struct failure why;
-    int status = command_parse(command, argc, argv, options, 1, 3, &arguments);
+    int status = command_parse(command, argc, argv, options, 1, 4, &arguments);
     if (status != -1)
         return status;
-    const char *verb = arguments.positional[0], *first = arguments.positional[1], *second = arguments.positional[2];
+    const char *verb = arguments.positional[0], *first = arguments.positional[1], *second = arguments.positional[2],
+               *third = arguments.positional[3];
     const struct lab_members_place place = {command, first, member.key};
     if (strcmp(verb, "key") == 0 && arguments.count <= 2)
         return make_key(&member, arguments.count == 2 ? first : "member.card", &why) == CODE_OK ? EXIT_DONE
@@ -131,10 +154,13 @@ int command_member(const struct command *command, int argc, char **argv)
     if (strcmp(verb, "show") == 0 && arguments.count == 2)
         return show(command, first);
     if (strcmp(verb, "add") == 0 && arguments.count == 3)
-        return add(&place, &member, second);
+        return add_or_invite(&place, &member, second);
+    if (strcmp(verb, "role") == 0 && arguments.count == 4)
+        return lab_members_set_role(&place, second, third);
     if (strcmp(verb, "list") == 0 && arguments.count == 2)
         return lab_members_list(&place);
-    if (strcmp(verb, "remove") == 0 && arguments.count == 3)
+    if ((strcmp(verb, "revoke") == 0 || strcmp(verb, "remove") == 0) && arguments.count == 3)
         return lab_members_remove(&place, second);
-    return command_usage(command, "it needs one of: key [CARD], show CARD, add STORE|LAB CARD, list STORE|LAB, remove STORE|LAB NAME");
+    return command_usage(command, "it needs one of: key [CARD], show CARD, add STORE|LAB NAME|CARD, list STORE|LAB, role STORE|LAB NAME "
+                                  "ROLE, revoke STORE|LAB NAME");
 }

@@ -1,18 +1,22 @@
 /* Who may come in: see lab_door.h.
  *
- * Through the UNIX socket: the user who runs the server is the member whose key it has. */
+ * From other machines: who has a certificate of the lab's and is a member under that key.  Through the UNIX socket: the user who runs the server is the member whose key it has. */
 #include "lab_door.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "authority.h"
 #include "logging.h"
+#include "people.h"
 #include "tree.h"
+#include "tree_lending.h"
 
 #define SOCKET_MODE 0600
 
 struct lab_door {
+    struct people *people;
     struct tree *tree;
     struct server *server;
 };
@@ -29,42 +33,70 @@ static enum code admit_user(const struct lab_door *door, const struct wire_peer 
 
 static enum code on_admit(void *context, const struct wire_peer *peer, struct viewer *viewer, struct failure *why)
 {
+    const struct lab_door *door = context;
     if (peer->uid != (uid_t)-1)
-        return admit_user(context, peer, viewer, why);
-    return failure_set(why, CODE_DENIED, "%s is not a member of the lab", peer->holder.name);
+        return admit_user(door, peer, viewer, why);
+    struct people_admission admission;
+    enum code code = people_admit(door->people, &peer->holder, &admission, why);
+    if (code != CODE_OK)
+        return code;
+    strcpy(viewer->name, peer->holder.name);
+    viewer->role = admission.role;
+    viewer->id = admission.id;
+    return CODE_OK;
 }
 
 static enum code on_answer(void *context, const void *question, size_t count, const char *address, struct buffer *answer,
                            struct failure *why)
 {
-    (void)context;
-    (void)question;
-    (void)count;
-    (void)answer;
-    return failure_set(why, CODE_DENIED, "%s: nobody is invited", address);
+    const struct lab_door *door = context;
+    return people_answer(door->people, question, count, address, answer, why);
 }
 
+/* What the member lent is forgotten. */
 static void on_gone(void *context, const char *member)
 {
-    (void)context;
+    const struct lab_door *door = context;
     logging_info("%s has no session any more", member);
+    lending_end(door->tree, member);
 }
 
-enum code lab_door_open(struct tree *tree, const struct lab_door_options *options, struct lab_door **out,
-                        struct failure *why)
+static void expel(void *context, const char *member)
 {
-    struct lab_door *door = calloc(1, sizeof *door);
-    if (!door)
-        return failure_set(why, CODE_NO_MEMORY, "serving: no memory");
-    door->tree = tree;
-    const struct server_options server = {
+    const struct lab_door *door = context;
+    server_expel(door->server, member);
+}
+
+static enum code start(struct lab_door *door, const struct lab_door_options *options, struct failure *why)
+{
+    struct wire_credentials credentials = {0};
+    struct server_options server = {
         .address = options->address,
         .port = options->port,
         .socket_path = options->socket_path,
         .socket_mode = SOCKET_MODE,
         .door = {.admit = on_admit, .answer = on_answer, .gone = on_gone, .context = door},
     };
-    enum code code = server_start(tree, &server, &door->server, why);
+    enum code code = options->address ? people_credentials(door->people, &credentials, why) : CODE_OK;
+    if (options->address)
+        server.credentials = &credentials;
+    if (code == CODE_OK)
+        code = server_start(door->tree, &server, &door->server, why);
+    authority_free_credentials(&credentials);
+    if (code == CODE_OK)
+        people_set_expel(door->people, expel, door);
+    return code;
+}
+
+enum code lab_door_open(struct people *people, const struct lab_door_options *options, struct lab_door **out,
+                        struct failure *why)
+{
+    struct lab_door *door = calloc(1, sizeof *door);
+    if (!door)
+        return failure_set(why, CODE_NO_MEMORY, "serving: no memory");
+    door->people = people;
+    door->tree = people_tree(people);
+    enum code code = start(door, options, why);
     if (code == CODE_OK)
         *out = door;
     else
@@ -81,6 +113,7 @@ void lab_door_close(struct lab_door *door)
 {
     if (!door)
         return;
+    people_set_expel(door->people, NULL, NULL);
     server_stop(door->server);
     free(door);
 }

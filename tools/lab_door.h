@@ -7,7 +7,7 @@
 #include "server.h"
 
 struct lab_door;
-struct tree;
+struct people;
 
 struct lab_door_options {
     const char *address;     /* to listen at; NULL: no network */
@@ -15,8 +15,8 @@ struct lab_door_options {
     const char *socket_path; /* NULL: no UNIX socket */
 };
 
-/* Serves the tree to whoever may come in, until lab_door_close. */
-MUST_CHECK enum code lab_door_open(struct tree *tree, const struct lab_door_options *options, struct lab_door **out,
+/* Serves the people's tree to whoever may come in, until lab_door_close. */
+MUST_CHECK enum code lab_door_open(struct people *people, const struct lab_door_options *options, struct lab_door **out,
                                    struct failure *why);
 
 uint16_t lab_door_port(const struct lab_door *door);

@@ -12,7 +12,8 @@
 #include "file.h"
 #include "lab_store.h"
 #include "member_card.h"
-#include "member_view.h"
+#include "people.h"
+#include "people_view.h"
 #include "progress_bar.h"
 #include "scope.h"
 #include "tree_members.h"
@@ -120,21 +121,65 @@ static enum code add(struct tree *tree, const void *argument, struct failure *wh
 
 static enum code remove_one(struct tree *tree, const void *argument, struct failure *why)
 {
-    return members_remove(tree, argument, why);
+    struct people *people;
+    enum code code = people_create(tree, &(struct people_options){0}, &people, why);
+    if (code != CODE_OK)
+        return code;
+    code = people_remove(people, argument, why);
+    people_destroy(people);
+    return code;
+}
+
+static enum code invite(struct tree *tree, const void *argument, struct failure *why)
+{
+    const struct lab_members_invitation *invitation = argument;
+    const struct people_options options = {.host = invitation->host};
+    struct people_invitation wanted = {.name = invitation->name, .days = invitation->days};
+    struct people *people;
+    SCOPE_BUFFER line = {0};
+    enum code code = member_role_parse(invitation->role, strlen(invitation->role), &wanted.role, why);
+    if (code == CODE_OK)
+        code = people_create(tree, &options, &people, why);
+    if (code != CODE_OK)
+        return code;
+    code = people_invite(people, &wanted, &line, why);
+    people_destroy(people);
+    if (code == CODE_OK)
+        printf("%s\n", buffer_text(&line));
+    return code;
+}
+
+struct role_change {
+    const char *name, *role;
+};
+
+static enum code set_role(struct tree *tree, const void *argument, struct failure *why)
+{
+    const struct role_change *change = argument;
+    enum member_role role;
+    enum code code = member_role_parse(change->role, strlen(change->role), &role, why);
+    return code == CODE_OK ? members_set_role(tree, change->name, role, why) : code;
 }
 
 static void print_member(void *context, const char *name)
 {
+    struct people *people = context;
     SCOPE_BUFFER text = {0};
-    if (members_describe(context, name, &text, NULL) == CODE_OK)
+    if (members_describe(people_tree(people), name, &text, NULL) == CODE_OK ||
+        people_describe_invited(people, name, &text, NULL) == CODE_OK)
         printf("%s\n", buffer_text(&text));
 }
 
 static enum code list(struct tree *tree, const void *argument, struct failure *why)
 {
     (void)argument;
-    (void)why;
-    members_list(tree, print_member, tree);
+    struct people *people;
+    enum code code = people_create(tree, &(struct people_options){0}, &people, why);
+    if (code != CODE_OK)
+        return code;
+    members_list(tree, print_member, people);
+    people_list_invited(people, print_member, people);
+    people_destroy(people);
     return CODE_OK;
 }
 
@@ -158,7 +203,7 @@ static enum code wait_open(struct tree *tree, const char *space, struct failure 
 static enum code change_space(struct tree *tree, const void *argument, struct failure *why)
 {
     const struct space_change *change = argument;
-    enum code code = member_view_command(tree, change->space, change->text, strlen(change->text), why);
+    enum code code = people_view_command(tree, change->space, change->text, strlen(change->text), why);
     return code == CODE_OK && change->wait ? wait_open(tree, change->space, why) : code;
 }
 
@@ -174,6 +219,38 @@ int lab_members_add(const struct lab_members_place *place, const char *name, con
         return write_file(place, "lab/members", name, card, count);
     strcpy(parsed.name, name);
     return open_and(place, add, &parsed);
+}
+
+int lab_members_set_role(const struct lab_members_place *place, const char *name, const char *role)
+{
+    char request[64];
+    if (!is_mounted(place))
+        return open_and(place, set_role, &(struct role_change){name, role});
+    int length = snprintf(request, sizeof request, "role %.40s\n", role);
+    return write_file(place, "lab/members", name, request, (size_t)length);
+}
+
+/* The first line of the file, for whoever invited. */
+static int print_invitation(const struct lab_members_place *place, const char *name)
+{
+    struct failure why;
+    SCOPE_BUFFER text = {0};
+    SCOPE_FREE char *folder = file_join(place->path, "lab/members");
+    SCOPE_FREE char *path = folder ? file_join(folder, name) : NULL;
+    if (!path || file_read(path, TEXT_BYTES_MAX, &text, &why) != CODE_OK)
+        return command_fail(place->command, &why);
+    printf("%.*s\n", (int)strcspn(buffer_text(&text), "\n"), buffer_text(&text));
+    return EXIT_DONE;
+}
+
+int lab_members_invite(const struct lab_members_place *place, const struct lab_members_invitation *invitation)
+{
+    char request[64];
+    if (!is_mounted(place))
+        return open_and(place, invite, invitation);
+    int length = snprintf(request, sizeof request, "invite %.40s %d\n", invitation->role, invitation->days);
+    int status = write_file(place, "lab/members", invitation->name, request, (size_t)length);
+    return status == EXIT_DONE ? print_invitation(place, invitation->name) : status;
 }
 
 int lab_members_remove(const struct lab_members_place *place, const char *name)

@@ -12,6 +12,16 @@ struct lab_members_place {
 
 /* Each returns the exit status, having told what went wrong. */
 int lab_members_add(const struct lab_members_place *place, const char *name, const char *card, size_t count);
+int lab_members_set_role(const struct lab_members_place *place, const char *name, const char *role);
+
+/* Prints the line to hand over.  role: a role's name; days: until it expires; host: by which workstations reach the server, NULL for this
+ * machine's name (of a mounted lab: its server's). */
+struct lab_members_invitation {
+    const char *name, *role, *host;
+    int days;
+};
+int lab_members_invite(const struct lab_members_place *place, const struct lab_members_invitation *invitation);
+
 int lab_members_remove(const struct lab_members_place *place, const char *name);
 int lab_members_list(const struct lab_members_place *place);
 

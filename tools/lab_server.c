@@ -37,8 +37,9 @@
 #include "lab_store.h"
 #include "lab_task.h"
 #include "lab_view.h"
-#include "member_view.h"
 #include "logging.h"
+#include "people.h"
+#include "people_view.h"
 #include "scope.h"
 #include "session.h"
 #include "session_mount.h"
@@ -59,6 +60,7 @@ struct lab_server {
     struct session *user_session; /* NULL: not mounted here */
     struct session *node_session;
     struct lab_door *door;
+    struct people *people;
     int ending; /* an eventfd: readable once a signal came */
     char *node_folder;
     pthread_t signal_thread, node_thread;
@@ -223,7 +225,9 @@ static enum code add_rules(struct lab_server *server, struct lab_store *store, s
     server->backup = (struct lab_backup){.store = store, .mountpoint = server->options->mountpoint};
     enum code code = lab_view_add(tree, why);
     if (code == CODE_OK)
-        code = member_view_add(tree, why);
+        code = people_create(tree, &server->options->people, &server->people, why);
+    if (code == CODE_OK)
+        code = people_view_add(server->people, why);
     if (code == CODE_OK)
         code = views_add(tree, why);
     struct jobs_options options = {0};
@@ -259,7 +263,7 @@ static enum code start(struct lab_server *server, struct lab_store *store, struc
     if (code == CODE_OK && server->options->mountpoint)
         code = mount_for_user(server, store, why);
     if (code == CODE_OK && server->options->serves)
-        code = lab_door_open(store->tree, &server->options->door, &server->door, why);
+        code = lab_door_open(server->people, &server->options->door, &server->door, why);
     if (code != CODE_OK)
         return code;
     server->signal_thread_runs = pthread_create(&server->signal_thread, NULL, wait_for_signals, server) == 0;
@@ -321,6 +325,7 @@ enum code lab_server_run(struct lab_store *store, const struct lab_server_option
     lab_task_destroy(server.backup_task);
     lab_task_destroy(server.collect_task);
     jobs_destroy(server.jobs);
+    people_destroy(server.people);
     if (server.stopping >= 0)
         close(server.stopping);
     if (server.ending >= 0)

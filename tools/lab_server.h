@@ -6,6 +6,7 @@
 
 #include "failure.h"
 #include "lab_door.h"
+#include "people.h"
 
 struct lab_store;
 
@@ -17,6 +18,7 @@ struct lab_server_options {
     int cpus;               /* for jobs; 0: all */
     bool node;              /* run jobs here */
     bool allow_other;
+    struct people_options people; /* by which name workstations reach us */
     void (*ready)(void *context, const struct failure *why); /* called once: NULL when usable, else why not */
     void *ready_context;
 };

@@ -12,9 +12,10 @@
 #include <string.h>
 
 #include "lab_view.h"
-#include "member_view.h"
 #include "logging.h"
 #include "mount_store.h"
+#include "people.h"
+#include "people_view.h"
 #include "session.h"
 #include "test_rules.h"
 
@@ -22,6 +23,7 @@
 
 struct server {
     struct mount_store store;
+    struct people *people;
     struct test_rules rules;
     bool owners;
     struct session *sessions[MOUNTS_MAX];
@@ -56,7 +58,9 @@ static enum code open_tree(struct server *server, const char *folder, FILE *log,
     if (code == CODE_OK)
         code = lab_view_add(server->store.tree, why);
     if (code == CODE_OK)
-        code = member_view_add(server->store.tree, why);
+        code = people_create(server->store.tree, &(struct people_options){0}, &server->people, why);
+    if (code == CODE_OK)
+        code = people_view_add(server->people, why);
     return code;
 }
 
@@ -87,6 +91,7 @@ static void shut_down(struct server *server)
     for (int i = 0; i < server->count; i++)
         session_destroy(server->sessions[i]);
     mount_store_close(&server->store);
+    people_destroy(server->people);
     test_rules_destroy(&server->rules);
 }
 

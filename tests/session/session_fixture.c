@@ -10,7 +10,8 @@
 #include "chunk_store_fault.h"
 #include "chunk_store_memory.h"
 #include "lab_view.h"
-#include "member_view.h"
+#include "people.h"
+#include "people_view.h"
 #include "timing.h"
 #include "tree.h"
 
@@ -29,7 +30,8 @@ int session_fixture_setup(void **state)
     assert_code_ok(tree_open(&options, &fixture->tree, &why), why);
     assert_code_ok(test_rules_add(&fixture->rules, fixture->tree, NULL, &why), why);
     assert_code_ok(lab_view_add(fixture->tree, &why), why);
-    assert_code_ok(member_view_add(fixture->tree, &why), why);
+    assert_code_ok(people_create(fixture->tree, &(struct people_options){0}, &fixture->people, &why), why);
+    assert_code_ok(people_view_add(fixture->people, &why), why);
     assert_true(fuse_client_start(&fixture->client, fixture->tree, WORKERS));
     *state = fixture;
     return 0;
@@ -40,6 +42,7 @@ int session_fixture_teardown(void **state)
     struct session_fixture *fixture = *state;
     fuse_client_stop(&fixture->client);
     tree_close(fixture->tree);
+    people_destroy(fixture->people);
     test_rules_destroy(&fixture->rules);
     chunk_store_destroy(fixture->chunks);
     free(fixture);

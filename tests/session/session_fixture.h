@@ -8,11 +8,13 @@
 #include "test_rules.h"
 
 struct chunk_store;
+struct people;
 struct tree;
 
 struct session_fixture {
     struct chunk_store *chunks; /* in memory, below a layer that can be made to fail (chunk_store_fault.h) */
     struct tree *tree;
+    struct people *people;
     struct test_rules rules;
     struct fuse_client client;
 };
