@@ -390,7 +390,7 @@ static enum code join(struct people *people, const struct joining_question *ques
                       struct joining_answer *answer, struct failure *why)
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&people->lock);
-    struct invite_entry invited;
+    struct invite_entry invited = {0};
     enum code code = take_up(people, question, address, &invited, why);
     if (code == CODE_OK)
         code = settle(people, question, invited.role, why);
