@@ -8,7 +8,8 @@
  * - artifacts/best.safetensors: the weights that did best at a look at validation images on the way; where they
  *   beat the last ones by more than TRAINER_BEST_MARGIN of AP50 they become the model
  * - artifacts/detections/<split>.csv, artifacts/counts.csv, artifacts/overlays/<image>.png
- * - model/model.safetensors, model/model.onnx, model/card.md, model/lineage.yaml: after the last step
+ * - model/model.safetensors, model/model.onnx, model/card.md, model/lineage.yaml, model/rdf.yaml
+ *   with test_*.npy: after the last step
  *
  * The metrics of a split: ap50, ap75, map, f1, precision, recall, count_mae, count_bias, ece; where there are
  * several classes also ap50_<class>, f1_<class>, count_mae_<class>.

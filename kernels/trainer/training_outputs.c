@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bioimage.h"
 #include "digest.h"
 #include "evaluation_report.h"
 #include "file.h"
@@ -299,12 +300,36 @@ static enum code digest_file(const char *path, char text[DIGEST_TEXT_BYTES], str
     return CODE_OK;
 }
 
+/* rdf.yaml beside model.onnx. */
+static enum code describe_for_bioimage(struct training *training, struct failure *why)
+{
+    SCOPE_FREE float *weights = NULL;
+    SCOPE_FREE char *folder = file_join(training->options->output_folder, "model");
+    SCOPE_FREE char *onnx_path = file_join(training->options->output_folder, "model/model.onnx");
+    char digest[DIGEST_TEXT_BYTES];
+    if (!folder || !onnx_path)
+        return failure_set(why, CODE_NO_MEMORY, "describing the model: out of memory");
+    enum code code = digest_file(onnx_path, digest, why);
+    if (code == CODE_OK)
+        code = read_averaged(training, &weights, why);
+    if (code != CODE_OK)
+        return code;
+    return bioimage_write(&(struct bioimage_request){.folder = folder,
+                                                     .onnx_sha256 = digest,
+                                                     .info = &training->info,
+                                                     .weights = weights,
+                                                     .device = training->device},
+                          why);
+}
+
 static enum code write_card(struct training *training, const char *model_path,
                             const struct model_card_scores *scores, struct failure *why)
 {
     SCOPE_BUFFER card = {0}, lineage = {0};
     char digest[DIGEST_TEXT_BYTES];
     enum code code = digest_file(model_path, digest, why);
+    if (code == CODE_OK)
+        code = describe_for_bioimage(training, why);
     if (code != CODE_OK)
         return code;
     model_card_append(training, scores, &card);

@@ -109,6 +109,9 @@ static void a_training_leaves_every_file_it_promises(void **state)
                                         "artifacts/detections/test.csv",
                                         "model/model.safetensors",
                                         "model/model.onnx",
+                                        "model/rdf.yaml",
+                                        "model/test_image.npy",
+                                        "model/test_rays.npy",
                                         "model/card.md",
                                         "model/lineage.yaml",
                                         "metrics/train/images_per_second"};
