@@ -32,6 +32,8 @@ struct server_options {
     const struct wire_credentials *credentials;
     struct server_door door;
     int workers; /* 0: by the cores */
+    const void *saved; /* what server_part wrote; NULL: none.  Where it makes no sense, its clients begin anew */
+    size_t saved_count;
 };
 
 /* Serves until server_stop. */
@@ -42,6 +44,14 @@ uint16_t server_port(const struct server *server);
 
 /* Ends the member's sessions now.  Any thread. */
 void server_expel(struct server *server, const char *member);
+
+/* Stops for a server that goes on where this one ends: finishes what is at hand, and appends to *saved what the clients know and have open, what was not
+ * carried out or answered, and their links.  It holds plaintext of all kinds: it is to be sealed.  Only server_stop may follow, after
+ * tree_begin_parting. */
+MUST_CHECK enum code server_part(struct server *server, struct buffer *saved, struct failure *why);
+
+/* Appends a line a client: who, from where, since when, what waits.  Any thread, until server_part. */
+void server_describe(struct server *server, struct buffer *out);
 
 /* Carries out what has come, then ends all sessions and frees it. */
 void server_stop(struct server *server);

@@ -13,6 +13,7 @@
 #include "session.h"
 
 #include <errno.h>
+#include <linux/fuse.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -263,10 +264,21 @@ enum code session_start(struct tree *tree, const struct session_options *options
     return code;
 }
 
+/* Kept for session_save. */
+static void note_greeting(struct session *session, const void *message, size_t length)
+{
+    const struct fuse_in_header *header = message;
+    if (length < sizeof *header || header->opcode != FUSE_INIT || length > SESSION_GREETING_MAX || session->greeting_bytes)
+        return;
+    memcpy(session->greeting, message, length);
+    session->greeting_bytes = length;
+}
+
 void session_process(struct session *session, const void *message, size_t length)
 {
     /* The library takes its messages in memory that it may write to, but writes to none. */
     const struct fuse_buf request = {.mem = (void *)message, .size = length};
+    note_greeting(session, message, length);
     viewer_enter(session->channel.peer.viewer);
     fuse_session_process_buf(session->fuse, &request);
     viewer_leave();

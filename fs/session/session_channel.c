@@ -98,7 +98,8 @@ static ssize_t write_peer(int fd, struct iovec *parts, int count, void *session)
     const struct fuse_out_header *header = parts[0].iov_base;
     ask_for_more(channel, parts, count);
     trace_reply(header);
-    channel->peer.send(channel->peer.context, parts, count);
+    if (!atomic_load(&channel->silent))
+        channel->peer.send(channel->peer.context, parts, count);
     return header->len;
 }
 

@@ -15,6 +15,7 @@ struct session_channel {
     int fd;              /* owned by libfuse once session_channel_attach was called */
     char *mountpoint;    /* absolute; NULL for a socket and a peer */
     struct session_peer peer; /* send NULL: not a fed session */
+    atomic_bool silent;  /* a fed session repeats its greeting: the peer has the answer */
     atomic_bool greeted; /* the first message, INIT, was answered */
 };
 

@@ -1,7 +1,7 @@
 /* The table of open files and folders: see session_handles.h.
  *
- * A key is generation << 32 | index.  A slot's generation counts up each time it is freed, and starts at 1, so that no key
- * is 0.  Free slots form a list, last freed first.
+ * A key is generation << 32 | index.  A slot's generation counts up each time it is freed, and starts at 1 (in a session that goes on, behind
+ * all of before), so that no key is 0.  Free slots form a list, last freed first.
  *
  * Invariants: 1. slots[i].handle is NULL exactly while i is in the free list; 2. a handle in the table has at least one
  * borrower, the table.  Closing happens outside the lock, since rules act in it. */
@@ -39,7 +39,7 @@ static void give_up(struct session_handle *handle)
 
 void session_handles_init(struct session_handles *handles)
 {
-    *handles = (struct session_handles){0};
+    *handles = (struct session_handles){.first_generation = 1};
     pthread_mutex_init(&handles->lock, NULL);
 }
 
@@ -63,28 +63,42 @@ static enum code grow(struct session_handles *handles, struct failure *why)
     if (!slots)
         return failure_set(why, CODE_NO_MEMORY, "opening one more file: no memory");
     for (uint32_t i = handles->slot_count; i < count; i++)
-        slots[i] = (struct session_handle_slot){.generation = 1, .next_free = i + 1 < count ? i + 2 : 0};
+        slots[i] = (struct session_handle_slot){.generation = handles->first_generation, .next_free = i + 1 < count ? i + 2 : 0};
     handles->first_free = handles->slot_count + 1;
     handles->slots = slots;
     handles->slot_count = count;
     return CODE_OK;
 }
 
-enum code session_handles_add(struct session_handles *handles, const struct session_handle *handle,
-                              uint64_t *key, struct failure *why)
+static struct session_handle *copy_handle(const struct session_handle *handle, struct failure *why)
 {
     struct session_handle *copy = malloc(sizeof *copy);
-    if (!copy)
-        return failure_set(why, CODE_NO_MEMORY, "opening one more file: no memory");
+    if (!copy) {
+        failure_set(why, CODE_NO_MEMORY, "opening one more file: no memory");
+        return NULL;
+    }
     *copy = *handle;
     atomic_init(&copy->borrowers, 1);
     pthread_mutex_init(&copy->listing_lock, NULL);
+    return copy;
+}
 
+static void free_copy(struct session_handle *copy)
+{
+    pthread_mutex_destroy(&copy->listing_lock);
+    free(copy);
+}
+
+enum code session_handles_add(struct session_handles *handles, const struct session_handle *handle,
+                              uint64_t *key, struct failure *why)
+{
+    struct session_handle *copy = copy_handle(handle, why);
+    if (!copy)
+        return CODE_NO_MEMORY;
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&handles->lock);
     enum code code = handles->first_free ? CODE_OK : grow(handles, why);
     if (code != CODE_OK) {
-        pthread_mutex_destroy(&copy->listing_lock);
-        free(copy);
+        free_copy(copy);
         return code;
     }
     uint32_t index = handles->first_free - 1;
@@ -92,6 +106,59 @@ enum code session_handles_add(struct session_handles *handles, const struct sess
     handles->first_free = slot->next_free;
     slot->handle = copy;
     *key = copy->key = (uint64_t)slot->generation << 32 | index;
+    return CODE_OK;
+}
+
+void session_handles_begin_at(struct session_handles *handles, uint32_t generation)
+{
+    handles->first_generation = generation ? generation : 1;
+}
+
+/* Puts the slots in order up to the index; all new ones are free. */
+static enum code grow_to(struct session_handles *handles, uint32_t index, struct failure *why)
+{
+    while (handles->slot_count <= index) {
+        uint32_t former = handles->first_free, count = handles->slot_count;
+        enum code code = grow(handles, why);
+        if (code != CODE_OK)
+            return code;
+        if (count)
+            handles->slots[handles->slot_count - 1].next_free = former;
+    }
+    return CODE_OK;
+}
+
+static void take_from_free(struct session_handles *handles, uint32_t index)
+{
+    uint32_t *link = &handles->first_free;
+    while (*link && *link != index + 1)
+        link = &handles->slots[*link - 1].next_free;
+    if (*link)
+        *link = handles->slots[index].next_free;
+}
+
+enum code session_handles_add_at(struct session_handles *handles, const struct session_handle *handle, uint64_t key,
+                                 struct failure *why)
+{
+    uint32_t index = (uint32_t)key, generation = (uint32_t)(key >> 32);
+    if (index >= SESSION_HANDLES_MAX || generation == 0)
+        return failure_set(why, CODE_INVALID, "an open file of before has the key %llx, which is none", (unsigned long long)key);
+    struct session_handle *copy = copy_handle(handle, why);
+    if (!copy)
+        return CODE_NO_MEMORY;
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&handles->lock);
+    enum code code = grow_to(handles, index, why);
+    struct session_handle_slot *slot = code == CODE_OK ? &handles->slots[index] : NULL;
+    if (code == CODE_OK && slot->handle)
+        code = failure_set(why, CODE_INVALID, "two open files of before have the key %llx", (unsigned long long)key);
+    if (code != CODE_OK) {
+        free_copy(copy);
+        return code;
+    }
+    take_from_free(handles, index);
+    slot->handle = copy;
+    slot->generation = generation;
+    copy->key = key;
     return CODE_OK;
 }
 

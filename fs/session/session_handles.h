@@ -44,9 +44,10 @@ struct session_handle_slot {
 };
 
 struct session_handles {
-    pthread_mutex_t lock; /* no other lock is taken under it */
+    pthread_mutex_t lock; /* no other is taken under it, but the tree's by session_save */
     struct session_handle_slot *slots;
     uint32_t slot_count, first_free; /* first_free as next_free */
+    uint32_t first_generation;       /* of new slots */
 };
 
 void session_handles_init(struct session_handles *handles);
@@ -58,6 +59,14 @@ void session_handles_destroy(struct session_handles *handles);
  * beyond SESSION_HANDLES_MAX, CODE_AGAIN leave them with the caller. */
 MUST_CHECK enum code session_handles_add(struct session_handles *handles, const struct session_handle *handle,
                                          uint64_t *key, struct failure *why);
+
+/* The same under a key that was given out before the session was started anew; for a table in which nothing was closed yet.
+ * CODE_INVALID where the key cannot be one. */
+MUST_CHECK enum code session_handles_add_at(struct session_handles *handles, const struct session_handle *handle,
+                                            uint64_t key, struct failure *why);
+
+/* Keys given out from now on have generations of at least this: none is one of before.  Before session_handles_add_at. */
+void session_handles_begin_at(struct session_handles *handles, uint32_t generation);
 
 /* Borrows; NULL where the key is not one, or is of another kind: a folder where a file is wanted, or the reverse. */
 struct session_handle *session_handles_get(struct session_handles *handles, uint64_t key, bool folder);

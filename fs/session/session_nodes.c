@@ -97,6 +97,19 @@ bool session_nodes_remember(struct session_nodes *nodes, struct node_id node)
     return true;
 }
 
+bool session_nodes_restore(struct session_nodes *nodes, struct node_id node, uint32_t lookups, uint32_t mark)
+{
+    if (lookups == 0 || !session_nodes_remember(nodes, node))
+        return lookups == 0;
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&nodes->lock);
+    struct session_node_entry *entry = nodes->slot_count && node.value ? find(nodes, node.value) : NULL;
+    if (entry && entry->id) {
+        entry->lookups = lookups;
+        entry->mark = mark;
+    }
+    return true;
+}
+
 void session_nodes_forget(struct session_nodes *nodes, struct node_id node, uint64_t count)
 {
     if (node.value == TREE_ROOT.value || node.value == 0)

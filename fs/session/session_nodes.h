@@ -35,6 +35,9 @@ void session_nodes_destroy(struct session_nodes *nodes);
 /* The client is being told of a node once more.  False without memory: then it must not be told. */
 bool session_nodes_remember(struct session_nodes *nodes, struct node_id node);
 
+/* The client knew the node, with these counts, before the session was started anew.  False without memory. */
+bool session_nodes_restore(struct session_nodes *nodes, struct node_id node, uint32_t lookups, uint32_t mark);
+
 /* The client gives back `count` lookups; more than it has count as all of them. */
 void session_nodes_forget(struct session_nodes *nodes, struct node_id node, uint64_t count);
 

@@ -19,6 +19,7 @@
 #include "tree.h"
 
 #define SESSION_THREADS_MAX 64
+#define SESSION_GREETING_MAX 256 /* bytes of an INIT request, its header included */
 #define SESSION_WRITE_MAX   (1u << 20) /* bytes in one WRITE or READ */
 
 struct session_worker {
@@ -37,6 +38,9 @@ struct session {
     gid_t group;
     bool keeps_owners; /* what is made belongs to whoever asked, and chown changes it; else no file has an owner of its own */
     int worker_count;
+
+    uint8_t greeting[SESSION_GREETING_MAX]; /* of a fed session: the INIT request; set while nothing else is under way */
+    size_t greeting_bytes;
 
     struct block_pool blocks; /* of SESSION_WRITE_MAX bytes: answers on their way */
 

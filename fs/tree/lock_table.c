@@ -452,6 +452,18 @@ void lock_table_release_client(struct lock_table *table, const void *client)
     answer_all(answered);
 }
 
+void lock_table_visit_client(struct lock_table *table, const void *client,
+                             void (*report)(void *context, const struct lock_request *held), void *context)
+{
+    const struct lock_request pattern = {.owner = {.client = client}};
+    SCOPE_UNLOCK pthread_mutex_t *locked = scope_lock(&table->mutex);
+    for (size_t i = 0; i < BUCKETS; i++)
+        for (const struct locked_file *file = table->buckets[i]; file; file = file->next)
+            for (const struct held_lock *lock = file->locks; lock; lock = lock->next)
+                if (is_of_client(&lock->what, &pattern))
+                    report(context, &lock->what);
+}
+
 size_t lock_table_count(struct lock_table *table)
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&table->mutex);

@@ -83,6 +83,10 @@ void lock_table_release_handle(struct lock_table *table, uint64_t node, const vo
 /* The client is gone: everything of its ends. */
 void lock_table_release_client(struct lock_table *table, const void *client);
 
+/* Reports each lock that the client holds; under the table's mutex, so `report` may not call back. */
+void lock_table_visit_client(struct lock_table *table, const void *client,
+                             void (*report)(void *context, const struct lock_request *held), void *context);
+
 /* How many locks are held, for tests and figures. */
 size_t lock_table_count(struct lock_table *table);
 

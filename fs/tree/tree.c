@@ -179,6 +179,7 @@ static enum code read_numbers(struct tree *tree, struct failure *why)
         code = catalog_get_number(tree->catalog, CATALOG_LAST_STAMP, &tree->last_stamp, why);
     if (code == CODE_OK)
         code = catalog_get_number(tree->catalog, CATALOG_COMMIT, &tree->commit.number, why);
+    tree->opened_at = tree->commit.number;
     if (code == CODE_OK && (tree->next_inode < INODE_FIRST_FREE || tree->next_space < SPACE_FIRST_FREE))
         return failure_set(why, CODE_CORRUPT, "the catalog's counters are lost (run: cytofs fsck)");
     return code;
@@ -268,7 +269,7 @@ static enum code open_existing(const struct tree_open_options *options, struct t
         code = first_look_take(tree, why);
     if (code == CODE_OK && !options->read_only)
         code = complete_frame(tree, why);
-    if (code == CODE_OK && !options->read_only)
+    if (code == CODE_OK && !options->read_only && !options->keep_nameless)
         code = collect_orphans(tree, why);
     if (code == CODE_OK && !options->read_only)
         code = drop_unknown_packs(tree, why);

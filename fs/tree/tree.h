@@ -71,6 +71,7 @@ struct tree_open_options {
     const char *member_name;         /* tree_create: recorded with the member's key.  Ignored by tree_open */
     const struct member_public *recovery; /* tree_create: a key that lies on paper; NULL for none */
     bool read_only;
+    bool keep_nameless;          /* files that were open without a name when the tree was closed stay until tree_drop_nameless */
     const char *seen_path; /* a file outside of the store that keeps the number of its last commit, made where it is missing;
                               NULL: none.  A store that is older is refused with CODE_DENIED */
     bool accept_older;     /* but taken */
@@ -172,6 +173,7 @@ enum {
     OPEN_APPEND = 4,
     OPEN_TRUNCATE = 8,
     OPEN_EXCLUSIVE = 16,
+    OPEN_CHANGED = 128,    /* it was written to already, by a handle of before (tree_parting.h) */
     OPEN_NAMELESS = 64,    /* open it even where it has no name any more: the client has it open already */
     OPEN_DROPS_SET_ID = 32 /* whoever writes has no right to keep the file's set-uid and set-gid bits */
 };

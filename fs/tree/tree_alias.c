@@ -2,8 +2,8 @@
  * folder's change time, set when it was named and never again.  The number given out last is the rdev of .snap itself, so no
  * number comes twice, whatever was dropped.
  *
- * The id of an alias is that of the snapshot's folder with the two highest bits set: ids of derived files count up from the
- * highest alone and never get there. */
+ * The id of an alias is that of the snapshot's folder with the two highest bits set: ids of derived files have the highest
+ * alone. */
 #include "tree_alias.h"
 
 #include <stdlib.h>

@@ -1,7 +1,8 @@
 /* Derived files: see tree_derived.h.
  *
  * An entry is found by (folder, name) and by id.  It is kept while it has lookups or pins, and afterwards in the order
- * of use up to TREE_DERIVED_IDLE_MAX.  Ids count up and are never reused while the tree is open.
+ * of use up to TREE_DERIVED_IDLE_MAX.  Its id is a digest of what it is (folder, name, rule), so that clients which outlive the
+ * process find it by the same number; where two that are in use would share one, the later has the next that is free.
  *
  * `shown` is what was rendered at stamp `version`.  Asking for attributes or contents compares stamps first and renders
  * only where they differ; a control file is rendered each time, because its source is not in the tree.  Two threads may
@@ -9,9 +10,12 @@
  */
 #include "tree_derived.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "bytes.h"
+#include "digest.h"
 #include "timing.h"
 #include "tree_node.h"
 #include "tree_watch.h"
@@ -110,6 +114,35 @@ static struct derived *find(struct tree *tree, uint64_t folder, const char *name
     return entry;
 }
 
+/* Bit 62 is that of aliases (tree_alias.c). */
+static uint64_t id_of(uint64_t folder, const char *name, const struct rule *rule)
+{
+    struct digest digest;
+    uint8_t result[DIGEST_BYTES];
+    digest_begin(&digest);
+    digest_add_number(&digest, folder);
+    digest_add_text(&digest, name);
+    digest_add_text(&digest, rule->pattern);
+    digest_end(&digest, result);
+    return bytes_load64(result) >> 2;
+}
+
+static struct derived *find_id(struct tree *tree, uint64_t id)
+{
+    struct derived *entry = tree->derived_by_id ? tree->derived_by_id[id_bucket(id)] : NULL;
+    while (entry && entry->id != id)
+        entry = entry->id_next;
+    return entry;
+}
+
+static uint64_t choose_id(struct tree *tree, uint64_t folder, const char *name, const struct rule *rule)
+{
+    uint64_t id = id_of(folder, name, rule);
+    while (find_id(tree, TREE_DERIVED_BIT | id))
+        id = (id + 1) & (UINT64_MAX >> 2);
+    return TREE_DERIVED_BIT | id;
+}
+
 static struct derived *make(struct tree *tree, uint64_t folder, const char *name, const struct rule *rule)
 {
     if (!tree->derived_buckets) {
@@ -125,7 +158,7 @@ static struct derived *make(struct tree *tree, uint64_t folder, const char *name
         free(own_name);
         return NULL;
     }
-    *entry = (struct derived){.id = TREE_DERIVED_BIT | ++tree->next_derived,
+    *entry = (struct derived){.id = choose_id(tree, folder, name, rule),
                               .folder = folder,
                               .name = own_name,
                               .rule = rule,
@@ -139,14 +172,6 @@ static struct derived *make(struct tree *tree, uint64_t folder, const char *name
     *bucket = entry;
     append_entry(tree, entry);
     tree->derived_count++;
-    return entry;
-}
-
-static struct derived *find_id(struct tree *tree, uint64_t id)
-{
-    struct derived *entry = tree->derived_by_id ? tree->derived_by_id[id_bucket(id)] : NULL;
-    while (entry && entry->id != id)
-        entry = entry->id_next;
     return entry;
 }
 

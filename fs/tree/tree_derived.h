@@ -1,6 +1,6 @@
 /* Files that rules make (DERIVED, STREAM, CONTROL).  All WITHOUT the tree's lock, which they take as needed.
  *
- * An entry stands for one such file while somebody looks at it; its id stays the same as long as it is in use.
+ * An entry stands for one such file while somebody looks at it; its id is the same each time.
  */
 #ifndef CYTOFS_TREE_DERIVED_H
 #define CYTOFS_TREE_DERIVED_H

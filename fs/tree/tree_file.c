@@ -119,8 +119,9 @@ static struct tree_file *make_handle(struct tree *tree, struct node *node, unsig
     if (!file)
         return NULL;
     file->tree = tree;
-    file->flags = flags;
+    file->flags = flags & ~(unsigned)OPEN_CHANGED;
     file->node = node;
+    node->changed = node->changed || ((flags & OPEN_WRITE) && (flags & OPEN_CHANGED));
     node->writers += flags & OPEN_WRITE ? 1 : 0;
     node->opened += flags & OPEN_UNSEEN ? 0 : 1;
     node_hold(tree, node);
@@ -435,8 +436,8 @@ static void leave_node(struct tree *tree, struct tree_file *file, bool *settled,
     bool writer = file->flags & OPEN_WRITE, seen = !(file->flags & OPEN_UNSEEN);
     node->writers -= writer ? 1 : 0;
     node->opened -= seen ? 1 : 0;
-    *settled = writer && node->writers == 0 && node->changed;
-    *released = seen && node->opened == 0;
+    *settled = writer && node->writers == 0 && node->changed && !tree->parting;
+    *released = seen && node->opened == 0 && !tree->parting;
     if (*settled)
         node->changed = false;
     if (*settled || *released)

@@ -151,7 +151,7 @@ struct tree {
     struct derived **derived_by_id;
     struct derived *derived_first, *derived_last; /* all of them, least recently used first */
     size_t derived_count;
-    uint64_t rendered_bytes, next_derived;
+    uint64_t rendered_bytes;
 
     struct {
         pthread_t thread;
@@ -174,6 +174,8 @@ struct tree {
     } commit;
 
     uint64_t rows_repaired; /* when it was opened (tree_open_options.repair) */
+    bool parting;            /* tree_parting.h */
+    uint64_t opened_at;      /* the number of the last commit, as it was when the tree was opened */
     unsigned pack_holds; /* while not 0, no pack is dropped (tree_hold_packs) */
 
     struct {

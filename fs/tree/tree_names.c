@@ -473,7 +473,7 @@ enum code tree_remove_folder(struct tree *tree, struct node_id folder, const cha
 
 void names_lost_user(struct tree *tree, struct node *node)
 {
-    if (node->row.links || node->lookups || node->handles || node->gone) {
+    if (node->row.links || node->lookups || node->handles || node->gone || tree->parting) {
         node_settle(tree, node);
         return;
     }

@@ -19,6 +19,10 @@ enum extra_opcode {
     EXTRA_LEND = 0x63790006,    /* those keys, opened */
 };
 
+/* A notification: the `error` of a struct fuse_out_header whose unique is 0, without a body.  Everything may have changed, also who may see
+ * it: the client drops all that it has cached. */
+#define EXTRA_NOTIFY_EVERYTHING 0x6379
+
 #define EXTRA_FETCH_MAX   (1u << 20) /* bytes in one answer */
 #define EXTRA_PUT_MAX     (1u << 20) /* bytes of contents */
 #define EXTRA_RESERVE_MAX 4096       /* numbers in one answer */

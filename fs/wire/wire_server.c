@@ -315,7 +315,9 @@ static enum code attach(struct guest *guest, struct served_link *link, const str
     wire_connection_put(guest->connection, frame, sizeof frame);
     guest->connection = NULL;
     guest->link = link;
+    pthread_mutex_lock(&link->link.lock);
     memcpy(&link->peer.address, guest->peer.address, sizeof link->peer.address);
+    pthread_mutex_unlock(&link->link.lock);
     return CODE_OK;
 }
 
@@ -659,6 +661,13 @@ static enum code take_links(struct wire_server *server, const uint8_t *bytes, si
     return CODE_OK;
 }
 
+/* There is no server after all. */
+static void finish_links(struct wire_server *server, const struct failure *why)
+{
+    for (struct served_link *link = server->links; link; link = link->next)
+        finish_link(link, why);
+}
+
 /* Life --------------------------------------------------------------------------------------------------------------- */
 
 enum code wire_server_start(const struct wire_server_options *options, const struct wire_server_events *events,
@@ -676,25 +685,33 @@ enum code wire_server_start(const struct wire_server_options *options, const str
     enum code code = server->wake < 0 ? failure_set_errno(why, errno, "listening") : CODE_OK;
     if (code == CODE_OK && options->address)
         code = wire_context_make(options->credentials, true, &server->tls, why);
-    if (code == CODE_OK && options->saved)
-        code = take_links(server, options->saved, options->saved_count, why);
     if (code == CODE_OK && options->address)
         code = bind_network(server, options->address, options->port, why);
     if (code == CODE_OK && options->socket_path)
         code = bind_socket(server, options->socket_path, options->socket_mode, why);
+    if (code == CODE_OK && options->saved)
+        code = take_links(server, options->saved, options->saved_count, why);
     if (code == CODE_OK && pthread_create(&server->thread, NULL, run, server) != 0)
         code = failure_set(why, CODE_NO_MEMORY, "listening: no thread");
     server->runs = code == CODE_OK;
     if (code == CODE_OK)
         *out = server;
-    else
+    else {
+        finish_links(server, why);
         wire_server_destroy(server);
+    }
     return code;
 }
 
 uint16_t wire_server_port(const struct wire_server *server)
 {
     return server->port;
+}
+
+void wire_server_address(struct wire_link *link, char address[WIRE_ADDRESS_BYTES])
+{
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&link->lock);
+    memcpy(address, served(link)->peer.address, WIRE_ADDRESS_BYTES);
 }
 
 void wire_server_freeze(struct wire_server *server)

@@ -10,6 +10,7 @@
 
 #include "wire_link.h"
 
+#define WIRE_ADDRESS_BYTES  64
 #define WIRE_LINKS_MAX      256
 #define WIRE_HANDSHAKES_MAX 64 /* connections that are not links yet */
 
@@ -20,7 +21,7 @@ struct wire_peer {
     struct certificate_holder holder; /* of a certificate that the lab issued; name "" for a UNIX socket */
     uint8_t session[WIRE_SESSION_BYTES]; /* names the link, also after a restart */
     uid_t uid;                        /* of a UNIX socket; else (uid_t)-1 */
-    char address[64];                 /* for texts */
+    char address[WIRE_ADDRESS_BYTES]; /* for texts */
 };
 
 struct wire_server_events {
@@ -49,11 +50,14 @@ struct wire_server_options {
 };
 
 /* Listens and serves from a thread of its own; `begin` was called for all saved links when it returns.  CODE_CORRUPT where `saved` makes no
- * sense. */
+ * sense.  Where it fails, links that had begun get WIRE_ENDED and are gone when it returns. */
 MUST_CHECK enum code wire_server_start(const struct wire_server_options *options, const struct wire_server_events *events,
                                        void *context, struct wire_server **out, struct failure *why);
 
 uint16_t wire_server_port(const struct wire_server *server);
+
+/* Where a link's connection comes from, or came from last. */
+void wire_server_address(struct wire_link *link, char address[WIRE_ADDRESS_BYTES]);
 
 /* Moves no more bytes in either direction (connections are cut), so that what follows is a still picture. */
 void wire_server_freeze(struct wire_server *server);

@@ -186,6 +186,13 @@ bool fuse_client_start_with_owners(struct fuse_client *client, struct tree *tree
     return start(client, tree, threads, true);
 }
 
+bool fuse_client_start_on(struct fuse_client *client, int socket)
+{
+    *client = (struct fuse_client){.socket = socket, .user = getuid(), .group = getgid()};
+    client->message = malloc(FUSE_CLIENT_MESSAGE_MAX);
+    return client->message && greet(client);
+}
+
 void fuse_client_stop(struct fuse_client *client)
 {
     close(client->socket);

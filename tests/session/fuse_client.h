@@ -36,6 +36,9 @@ bool fuse_client_start(struct fuse_client *client, struct tree *tree, int thread
 /* The same for a session in which files have owners of their own. */
 bool fuse_client_start_with_owners(struct fuse_client *client, struct tree *tree, int threads);
 
+/* Greets whoever is at the other end of the socket, which it takes over: a session that is somewhere else. */
+bool fuse_client_start_on(struct fuse_client *client, int socket);
+
 /* Ends the session by closing the socket, as a kernel does. */
 void fuse_client_stop(struct fuse_client *client);
 
