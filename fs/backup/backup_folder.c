@@ -106,14 +106,6 @@ static enum code read_head(struct backup_folder *folder, struct failure *why)
     return code == CODE_OK ? code : failure_wrap(why, code, "%s", folder->path);
 }
 
-static enum code sync_folder(const char *path, struct failure *why)
-{
-    SCOPE_CLOSE int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0 || fsync(fd) != 0)
-        return failure_set_errno(why, errno, "%s: cannot be synced", path);
-    return CODE_OK;
-}
-
 static enum code write_head(struct backup_folder *folder, const struct store_id *store, struct failure *why)
 {
     SCOPE_FREE char *path = file_join(folder->path, HEAD_FILE);
@@ -124,7 +116,7 @@ static enum code write_head(struct backup_folder *folder, const struct store_id 
     hex_encode(store->bytes, IDENTITY_BYTES, digits);
     int count = snprintf(text, sizeof text, HEAD_MAGIC "%d\nstore %s\n", HEAD_FORMAT, digits);
     enum code code = file_replace(path, text, (size_t)count, why);
-    return code == CODE_OK ? sync_folder(folder->path, why) : code;
+    return code == CODE_OK ? file_sync_folder(folder->path, why) : code;
 }
 
 /* Whether nothing of somebody else's lies there. */
@@ -163,9 +155,9 @@ static enum code fill(struct backup_folder *folder, const struct store_id *store
         code = failure_set(why, CODE_INVALID, "%s: holds the backup of another store: name a folder of its own for this one",
                            folder->path);
     if (code == CODE_OK)
-        code = file_make_folders(folder->packs, why);
+        code = file_make_folders_durable(folder->packs, why);
     if (code == CODE_OK)
-        code = file_make_folders(folder->points, why);
+        code = file_make_folders_durable(folder->points, why);
     if (code == CODE_OK && !exists)
         code = write_head(folder, store, why);
     return code == CODE_OK ? clear_left_overs(folder, why) : code;
@@ -182,7 +174,7 @@ enum code backup_folder_create(const char *path, const struct store_id *store, s
 {
     *out = NULL;
     bool exists = has_head(path);
-    enum code code = exists ? CODE_OK : file_make_folders(path, why);
+    enum code code = exists ? CODE_OK : file_make_folders_durable(path, why);
     if (code == CODE_OK && !exists)
         code = check_unused(path, why);
     struct backup_folder *folder = NULL;
@@ -315,7 +307,7 @@ static enum code move_point(const struct backup_folder *folder, const char *from
         return out_of_memory(folder->path, why);
     if (rename(from_path, to_path) != 0)
         return failure_set_errno(why, errno, "%s: cannot be renamed to %s", from_path, to);
-    return sync_folder(folder->points, why);
+    return file_sync_folder(folder->points, why);
 }
 
 enum code backup_folder_end_point(const struct backup_folder *folder, const struct backup_point *point,
@@ -330,11 +322,11 @@ enum code backup_folder_end_point(const struct backup_folder *folder, const stru
         return out_of_memory(folder->path, why);
     enum code code = backup_point_write(point, &text, why);
     if (code == CODE_OK)
-        code = sync_folder(folder->packs, why);
+        code = file_sync_folder(folder->packs, why);
     if (code == CODE_OK)
         code = file_replace(path, text.data, text.length, why);
     if (code == CODE_OK)
-        code = sync_folder(here, why);
+        code = file_sync_folder(here, why);
     return code == CODE_OK ? move_point(folder, NEW_POINT, name, why) : code;
 }
 

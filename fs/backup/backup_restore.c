@@ -119,7 +119,7 @@ static enum code take_lock(struct restoring *restoring, struct failure *why)
 static enum code prepare_folder(struct restoring *restoring, struct failure *why)
 {
     SCOPE_FREE char *packs = file_join(restoring->store, PACKS_FOLDER);
-    enum code code = packs ? file_make_folders(restoring->store, why) : out_of_memory(why);
+    enum code code = packs ? file_make_folders_durable(restoring->store, why) : out_of_memory(why);
     if (code == CODE_OK)
         code = take_lock(restoring, why);
     if (code == CODE_OK)

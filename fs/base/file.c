@@ -105,7 +105,26 @@ enum code file_append(const char *path, const void *bytes, size_t count, struct 
     return put(path, O_APPEND, bytes, count, why);
 }
 
-enum code file_make_folders(const char *path, struct failure *why)
+enum code file_sync_folder(const char *path, struct failure *why)
+{
+    SCOPE_CLOSE int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || fsync(fd) != 0)
+        return failure_set_errno(why, errno, "%s: cannot be synced", path);
+    return CODE_OK;
+}
+
+/* Makes the name of what lies at `path` durable in the folder above; one that may not be read cannot be synced either. */
+static enum code sync_name(const char *path, struct failure *why)
+{
+    const char *slash = strrchr(path, '/');
+    SCOPE_FREE char *above = slash ? strndup(path, slash > path ? (size_t)(slash - path) : 1) : strdup(".");
+    if (!above)
+        return failure_set(why, CODE_NO_MEMORY, "%s: out of memory", path);
+    return access(above, R_OK) == 0 ? file_sync_folder(above, why) : CODE_OK;
+}
+
+/* With `durable`: each that is made, and the last one in any case, since whoever made that may not have. */
+static enum code make_folders(const char *path, bool durable, struct failure *why)
 {
     SCOPE_FREE char *partial = strdup(path);
     if (!partial)
@@ -115,8 +134,12 @@ enum code file_make_folders(const char *path, struct failure *why)
             continue;
         char kept = *slash;
         *slash = 0;
-        if (mkdir(partial, 0777) != 0 && errno != EEXIST && !file_is_folder(partial))
+        bool made = mkdir(partial, 0777) == 0;
+        if (!made && errno != EEXIST && !file_is_folder(partial))
             return failure_set_errno(why, errno, "%s: the folder cannot be made", partial);
+        enum code code = durable && (made || kept == 0) ? sync_name(partial, why) : CODE_OK;
+        if (code != CODE_OK)
+            return code;
         *slash = kept;
         if (kept == 0)
             break;
@@ -124,6 +147,16 @@ enum code file_make_folders(const char *path, struct failure *why)
     if (!file_is_folder(path))
         return failure_set(why, CODE_NOT_DIRECTORY, "%s: is not a folder", path);
     return CODE_OK;
+}
+
+enum code file_make_folders(const char *path, struct failure *why)
+{
+    return make_folders(path, false, why);
+}
+
+enum code file_make_folders_durable(const char *path, struct failure *why)
+{
+    return make_folders(path, true, why);
 }
 
 char *file_join(const char *folder, const char *name)

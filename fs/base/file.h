@@ -23,6 +23,12 @@ MUST_CHECK enum code file_append(const char *path, const void *bytes, size_t cou
 /* Makes the folder and those above it that are missing (mkdir -p). */
 MUST_CHECK enum code file_make_folders(const char *path, struct failure *why);
 
+/* The same, and durable: neither the folder nor one of those that were made for it is gone after a power cut. */
+MUST_CHECK enum code file_make_folders_durable(const char *path, struct failure *why);
+
+/* Makes durable which names the folder has. */
+MUST_CHECK enum code file_sync_folder(const char *path, struct failure *why);
+
 /* "a/b" from "a" and "b"; the result is the caller's to free, NULL without memory.  An absolute `name` is returned as is. */
 char *file_join(const char *folder, const char *name);
 

@@ -228,12 +228,6 @@ enum code mirror_file_load(const char *folder, struct mirror_file *out, struct f
     return found ? code : failure_set(why, CODE_NOT_FOUND, "%s: has no mirrors", folder);
 }
 
-static enum code sync_folder(const char *folder, struct failure *why)
-{
-    SCOPE_CLOSE int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    return fd >= 0 && fsync(fd) == 0 ? CODE_OK : failure_set_errno(why, errno, "%s: cannot be synced", folder);
-}
-
 /* The copy first: the file itself is what is believed. */
 enum code mirror_file_save(const char *folder, const struct mirror_file *file, struct failure *why)
 {
@@ -245,7 +239,7 @@ enum code mirror_file_save(const char *folder, const struct mirror_file *file, s
         code = path ? file_replace(path, buffer_text(&text), text.length, why)
                     : failure_set(why, CODE_NO_MEMORY, "%s: out of memory", folder);
         if (code == CODE_OK)
-            code = sync_folder(folder, why);
+            code = file_sync_folder(folder, why);
     }
     return code;
 }
@@ -259,5 +253,5 @@ enum code mirror_file_forget(const char *folder, struct failure *why)
         if (unlink(path) != 0 && errno != ENOENT)
             return failure_set_errno(why, errno, "%s: cannot be removed", path);
     }
-    return sync_folder(folder, why);
+    return file_sync_folder(folder, why);
 }

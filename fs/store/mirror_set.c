@@ -721,7 +721,7 @@ enum code mirror_set_add(struct mirror_set *set, const char *path, size_t *side,
     SCOPE_FREE char *full = NULL;
     struct store_folder *folder = NULL;
     struct mirror_tag id;
-    enum code code = file_make_folders(path, why);
+    enum code code = file_make_folders_durable(path, why);
     if (code == CODE_OK)
         code = absolute(path, &full, why);
     if (code != CODE_OK)

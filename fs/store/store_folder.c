@@ -154,14 +154,6 @@ static enum code read_format(struct store_folder *folder, bool *older, struct fa
     return code == CODE_OK ? code : failure_wrap(why, code, "%s", folder->path);
 }
 
-static enum code sync_folder(const char *path, struct failure *why)
-{
-    SCOPE_CLOSE int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0 || fsync(fd) != 0)
-        return failure_set_errno(why, errno, "%s: cannot be synced", path);
-    return CODE_OK;
-}
-
 static enum code write_format(struct store_folder *folder, struct failure *why)
 {
     SCOPE_FREE char *path = file_join(folder->path, FORMAT_FILE);
@@ -174,10 +166,10 @@ static enum code write_format(struct store_folder *folder, struct failure *why)
     summed_text_finish(&text);
     enum code code = buffer_check(&text, folder->path, why);
     if (code == CODE_OK)
-        code = sync_folder(folder->path, why); /* packs/ and lock first */
+        code = file_sync_folder(folder->path, why); /* packs/ and lock first */
     if (code == CODE_OK)
         code = file_replace(path, buffer_text(&text), text.length, why);
-    return code == CODE_OK ? sync_folder(folder->path, why) : code;
+    return code == CODE_OK ? file_sync_folder(folder->path, why) : code;
 }
 
 /* Creating and opening ------------------------------------------------------------------------- */
@@ -255,12 +247,12 @@ static enum code fill_folder(struct store_folder *folder, struct failure *why)
         code = check_no_packs(folder, why);
     if (code == CODE_OK)
         code = remove_left_overs(folder, why);
-    return code == CODE_OK ? sync_folder(folder->path, why) : code;
+    return code == CODE_OK ? file_sync_folder(folder->path, why) : code;
 }
 
 enum code store_folder_prepare(const char *path, const struct store_id *id, struct store_folder **out, struct failure *why)
 {
-    enum code code = file_make_folders(path, why);
+    enum code code = file_make_folders_durable(path, why);
     if (code == CODE_OK)
         code = check_unused(path, why); /* before a lock file is put into somebody's folder */
     struct store_folder *folder = NULL;

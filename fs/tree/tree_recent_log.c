@@ -138,7 +138,16 @@ static enum code write_at(int fd, const uint8_t *bytes, size_t count, uint64_t o
     return CODE_OK;
 }
 
-static enum code make_whole(struct log_file *file, struct failure *why)
+static enum code sync_name(const struct recent_log *log, const struct log_file *file, struct failure *why)
+{
+    const char *slash = strrchr(log->path, '/');
+    SCOPE_FREE char *beside = slash ? strndup(log->path, slash > log->path ? (size_t)(slash - log->path) : 1) : strdup(".");
+    if (!beside)
+        return failure_set(why, CODE_NO_MEMORY, "making " RECENT_FORMAT_FILE ": no memory");
+    return file_sync_folder(file->folder ? store_folder_path(file->folder) : beside, why);
+}
+
+static enum code make_whole(const struct recent_log *log, struct log_file *file, struct failure *why)
 {
     struct stat status;
     if (file->whole)
@@ -154,8 +163,9 @@ static enum code make_whole(struct log_file *file, struct failure *why)
         if (fsync(file->fd) != 0)
             return failure_set_errno(why, errno, "syncing " RECENT_FORMAT_FILE);
     }
-    file->whole = true;
-    return CODE_OK;
+    enum code code = sync_name(log, file, why); /* it may have been made a moment ago */
+    file->whole = code == CODE_OK;
+    return code;
 }
 
 /* Whether all current folders have the log up to here. */
@@ -175,7 +185,7 @@ static enum code write_file(struct recent_log *log, size_t side, uint64_t offset
 {
     enum code code = open_file(log, side, why);
     if (code == CODE_OK)
-        code = make_whole(&log->files[side], why);
+        code = make_whole(log, &log->files[side], why);
     if (code == CODE_OK)
         code = write_at(log->files[side].fd, bytes, count, offset, why);
     if (code == CODE_OK && fdatasync(log->files[side].fd) != 0)

@@ -16,7 +16,7 @@
 #define VERSIONS_MAX  20000
 #define FOLDERS_DEEP  64
 
-enum { MARK_POSSIBLE = 1, MARK_KEPT, MARK_CLAIM, MARK_CLAIM_KEPT, MARK_FILE_KEPT };
+enum { MARK_POSSIBLE = 1, MARK_KEPT, MARK_CLAIM, MARK_CLAIM_KEPT, MARK_FILE_KEPT, MARK_BEGUN, MARK_DONE, MARK_MIRRORED };
 
 static void mark(unsigned kind, size_t number)
 {
@@ -177,6 +177,21 @@ void crash_run_kept(size_t claim)
     mark(MARK_CLAIM_KEPT, claim);
 }
 
+void crash_run_begun(uint64_t deed)
+{
+    mark(MARK_BEGUN, deed);
+}
+
+void crash_run_done(uint64_t deed)
+{
+    mark(MARK_DONE, deed);
+}
+
+void crash_run_mirrored(bool mirrored)
+{
+    mark(MARK_MIRRORED, mirrored);
+}
+
 void crash_run_begin_here(struct crash_run *run)
 {
     run->from = run->record.count;
@@ -212,12 +227,19 @@ void crash_run_window(const struct crash_run *run, size_t end, struct crash_wind
     for (size_t i = 0; i < end; i++) {
         const struct disk_op *op = &run->record.ops[i];
         size_t number = op->offset & ((UINT64_C(1) << MARK_SHIFT) - 1);
-        if (op->change == DISK_MARK && op->offset >> MARK_SHIFT == MARK_POSSIBLE)
+        uint64_t kind = op->change == DISK_MARK ? op->offset >> MARK_SHIFT : 0;
+        if (kind == MARK_POSSIBLE)
             out->newest = number;
-        if (op->change == DISK_MARK && op->offset >> MARK_SHIFT == MARK_KEPT)
+        else if (kind == MARK_KEPT)
             out->floor = number;
-        if (op->change == DISK_MARK && op->offset >> MARK_SHIFT == MARK_FILE_KEPT)
+        else if (kind == MARK_FILE_KEPT)
             out->fsyncs_floor = run->kept[number].version;
+        else if (kind == MARK_BEGUN)
+            out->begun = number;
+        else if (kind == MARK_DONE)
+            out->done = number;
+        else if (kind == MARK_MIRRORED)
+            out->mirrored = number;
     }
     if (out->fsyncs_floor < out->floor)
         out->fsyncs_floor = out->floor;

@@ -9,6 +9,9 @@
  * whole, it is still legal if its names are those of one of them from the last tree_sync on, and each file is as it was in one
  * of them from its own last fsync on.
  *
+ * Deeds are for workloads that keep books of their own (a database, jobs): deed n is begun at one moment and done, that is
+ * acknowledged, at another; what that means for the lab is for the workload to say.
+ *
  * Claims are for workloads of several threads, of which nobody can say in which order they come: a claim is a text that a
  * file may hold from one moment on, and must hold (or a later claim of that file) from another moment on.
  */
@@ -33,6 +36,7 @@ struct crash_claim {
 
 struct crash_run {
     char root[64], store[80], key[80]; /* the folder that is recorded, and what is in it */
+    char mirror[80], backup[80];       /* where a workload makes such */
     struct lab_store lab;
     struct failure why;
     char **versions; /* descriptions of the tree, by the number in marks */
@@ -68,6 +72,13 @@ void crash_run_need(struct crash_run *run, enum code code, const char *what);
 size_t crash_run_claim(struct crash_run *run, const char *path, const char *text);
 void crash_run_kept(size_t claim);
 
+/* Deeds, from 1 on. */
+void crash_run_begun(uint64_t deed);
+void crash_run_done(uint64_t deed);
+
+/* From now on the mirror by itself is the whole lab, or is not. */
+void crash_run_mirrored(bool mirrored);
+
 /* Moments from now on are looked at; before it, none. */
 void crash_run_begin_here(struct crash_run *run);
 
@@ -82,6 +93,8 @@ enum code crash_run_describe(struct tree *tree, struct buffer *out, struct failu
 struct crash_window {
     size_t floor, fsyncs_floor, newest;
     size_t end; /* of the record, for claims */
+    uint64_t begun, done; /* the last deed */
+    bool mirrored;
 };
 void crash_run_window(const struct crash_run *run, size_t end, struct crash_window *out);
 

@@ -323,7 +323,8 @@ static void make_names(struct names *names, const struct disk_point *point, cons
             apply_name(names, op);
         ordinal += loose;
     }
-    qsort(names->names, names->count, sizeof *names->names, compare_names);
+    if (names->count)
+        qsort(names->names, names->count, sizeof *names->names, compare_names);
 }
 
 /* Images ---------------------------------------------------------------------------------------------------------------- */

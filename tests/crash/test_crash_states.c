@@ -4,7 +4,7 @@
  *
  * Each workload runs twice in a process of its own: alone, and beside a thread that commits at any moment.  All states of a
  * record are listed; where they are more than N (default STATES_SHORT; 0: no limit), N of them are taken by chance, by the seed.
- * In each, the lab is opened, must be what it may be at that moment (crash_run.h), must pass the check with all contents, and,
+ * Each is made where the workload ran: stores know where their mirrors lie.  In each, the lab is opened, must be what it may be at that moment (crash_run.h), must pass the check with all contents, and,
  * in some, must take a new file and keep it over another opening.  One line a workload:
  *
  *     workload <name> <alone|beside commits> changes <n> loose <most at once> possible <n> states <n> distinct <n> by-file <n> violations <n> seconds <s>
@@ -58,7 +58,6 @@ struct replay {
     struct crash_run *run;
     struct outcome *outcome; /* shared with the parent */
     struct random random;
-    char folder[80]; /* where states are made */
     uint64_t *seen;  /* a set of sums, open addressing */
     size_t seen_room;
 };
@@ -124,7 +123,9 @@ static void leave_as_killed(struct crash_run *run)
 
 static void prepare(const struct crash_workload *workload, struct crash_run *run)
 {
-    if (!workload->prepare)
+    if (workload->bare)
+        workload->prepare(run);
+    if (!workload->prepare || workload->bare)
         return;
     crash_run_make(run);
     crash_run_open(run);
@@ -300,27 +301,46 @@ static void make_again(const struct crash_window *window, const char *store, con
     buffer_free(&made.key_path);
 }
 
-static void look(struct replay *replay, const struct crash_window *window, struct buffer *wrong)
+static void look(struct replay *replay, const char *store, const struct crash_window *window, struct buffer *wrong)
 {
-    char store[96], key[96];
+    const struct crash_run *run = replay->run;
+    const struct crash_workload *workload = replay->workload;
     struct lab_store lab;
     struct failure why;
-    snprintf(store, sizeof store, "%s/store", replay->folder);
-    snprintf(key, sizeof key, "%s/member.key", replay->folder);
-    if (lab_store_open(store, &(struct lab_store_options){.key = key}, &lab, &why) != CODE_OK) {
-        if (replay->workload->itself && !replay->workload->left_open)
-            make_again(window, store, key, &why, wrong);
+    if (lab_store_open(store, &(struct lab_store_options){.key = run->key}, &lab, &why) != CODE_OK) {
+        if (workload->itself && !workload->left_open)
+            make_again(window, store, run->key, &why, wrong);
         else
             buffer_printf(wrong, "does not open: %s", why.text);
         return;
     }
-    bool by_file;
-    if (crash_run_is_legal(replay->run, lab.tree, window, &by_file, wrong))
+    bool by_file = false;
+    if (workload->books || crash_run_is_legal(run, lab.tree, window, &by_file, wrong))
         check_whole(lab.tree, wrong);
     replay->outcome->by_file += by_file;
-    if (!wrong->length && replay->outcome->states % WRITE_ON_EACH == 0)
-        go_on(store, key, &lab, wrong);
+    if (!wrong->length && !workload->books && replay->outcome->states % WRITE_ON_EACH == 0)
+        go_on(store, run->key, &lab, wrong);
     lab_store_close(&lab);
+    if (!wrong->length && workload->look)
+        workload->look(run, window, wrong);
+}
+
+/* With one folder of a mirrored store gone, the other one is the whole lab. */
+static void look_alone(struct replay *replay, const struct disk_image *image, const struct crash_window *window, struct buffer *wrong)
+{
+    const struct crash_run *run = replay->run;
+    const char *const folders[] = {run->store, run->mirror};
+    for (size_t i = 0; i < 2 && !wrong->length; i++) {
+        remove_folder(run->root);
+        if (!disk_image_write(image, run->root)) {
+            buffer_append_text(wrong, "the state could not be made: is the disk full?");
+            return;
+        }
+        remove_folder(folders[i]);
+        look(replay, folders[1 - i], window, wrong);
+        if (wrong->length)
+            buffer_printf(wrong, " (%s alone)", i ? "the store" : "the mirror");
+    }
 }
 
 static void tell_violation(struct replay *replay, const struct disk_point *point, const struct disk_choice *choice,
@@ -335,7 +355,7 @@ static void tell_violation(struct replay *replay, const struct disk_point *point
     struct disk_image image;
     char folder[96];
     SCOPE_BUFFER text = {0};
-    snprintf(folder, sizeof folder, "%s.violation%llu", replay->folder, (unsigned long long)replay->outcome->violations);
+    snprintf(folder, sizeof folder, "%s.violation%llu", replay->run->root, (unsigned long long)replay->outcome->violations);
     disk_image_make(&image, point, choice);
     (void)!disk_image_write(&image, folder);
     disk_image_free(&image);
@@ -355,15 +375,19 @@ static void try_state(struct replay *replay, const struct disk_point *point, con
     disk_image_make(&image, point, choice);
     outcome->states++;
     /* Claims change what is allowed without a version: then each moment counts. */
-    uint64_t moment = replay->run->claim_count ? point->end : window.floor * 100003 + window.fsyncs_floor * 1009 + window.newest;
+    uint64_t moment = replay->run->claim_count || replay->workload->look
+                          ? point->end
+                          : window.floor * 100003 + window.fsyncs_floor * 1009 + window.newest + window.mirrored * 31;
     if (is_new(replay, image.sum + moment * UINT64_C(0x9E3779B97F4A7C15))) {
         SCOPE_BUFFER wrong = {0};
         outcome->distinct++;
-        remove_folder(replay->folder);
-        if (!disk_image_write(&image, replay->folder))
+        remove_folder(replay->run->root);
+        if (!disk_image_write(&image, replay->run->root))
             buffer_append_text(&wrong, "the state could not be made: is the disk full?");
         else
-            look(replay, &window, &wrong);
+            look(replay, replay->run->store, &window, &wrong);
+        if (!wrong.length && window.mirrored)
+            look_alone(replay, &image, &window, &wrong);
         if (wrong.length)
             tell_violation(replay, point, choice, buffer_text(&wrong));
     }
@@ -400,7 +424,8 @@ static int run_workload(const struct settings *settings, const struct crash_work
     snprintf(run.root, sizeof run.root, "%.40s/crash-%d", settings->folder, (int)getpid());
     snprintf(run.store, sizeof run.store, "%s/store", run.root);
     snprintf(run.key, sizeof run.key, "%s/member.key", run.root);
-    snprintf(replay.folder, sizeof replay.folder, "%.58s-state", run.root);
+    snprintf(run.mirror, sizeof run.mirror, "%s/mirror", run.root);
+    snprintf(run.backup, sizeof run.backup, "%s/backup", run.root);
     replay.seen = calloc(replay.seen_room, sizeof *replay.seen);
     if (!replay.seen || mkdir(run.root, 0700) != 0)
         return 3;
@@ -416,9 +441,7 @@ static int run_workload(const struct settings *settings, const struct crash_work
     if (run.from < run.record.begins)
         run.from = run.record.begins;
     try_all(&replay);
-    if (!settings->keep || !outcome->violations)
-        remove_folder(run.root);
-    remove_folder(replay.folder);
+    remove_folder(run.root);
     free(replay.seen);
     crash_run_free(&run);
     fflush(stdout);
@@ -470,9 +493,14 @@ static struct job *wait_for_one(struct job *jobs, size_t count)
     return NULL;
 }
 
+static const struct crash_workload *workload_at(size_t index)
+{
+    return index < crash_workload_count ? &crash_workloads[index] : &crash_lab_workloads[index - crash_workload_count];
+}
+
 static int run_all(const struct settings *settings)
 {
-    size_t all = (size_t)crash_workload_count * 2, running = 0, ran = 0;
+    size_t all = ((size_t)crash_workload_count + crash_lab_workload_count) * 2, running = 0, ran = 0;
     struct job *jobs = calloc(all, sizeof *jobs);
     struct outcome *outcomes =
         mmap(NULL, all * sizeof *outcomes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -480,7 +508,7 @@ static int run_all(const struct settings *settings)
     if (!jobs || outcomes == MAP_FAILED)
         return 3;
     for (size_t i = 0; i < all; i++) {
-        jobs[i] = (struct job){.workload = &crash_workloads[i / 2], .beside_commits = i % 2, .outcome = &outcomes[i]};
+        jobs[i] = (struct job){.workload = workload_at(i / 2), .beside_commits = i % 2, .outcome = &outcomes[i]};
         if ((jobs[i].workload->itself && jobs[i].beside_commits) ||
             (settings->only && strcmp(settings->only, jobs[i].workload->name) != 0))
             continue;
