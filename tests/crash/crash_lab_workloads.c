@@ -398,10 +398,10 @@ static void an_old_store_is_opened(struct crash_run *run)
     crash_run_close(run);
 }
 
-/* A line of a description; but for homes, which the opening makes: their time is when that was. */
-static bool is_compared(const char *line, size_t length)
+/* A line about what somebody has stored.  The folders of the lab's own, which the opening completes, have its time. */
+static bool is_compared(const char *line)
 {
-    return length > 4 && (strncmp(line, "home", 4) != 0 || (line[4] != ' ' && line[4] != '/'));
+    return strncmp(line, "datasets/", 9) == 0 || strncmp(line, "experiments/", 12) == 0;
 }
 
 static void look_at_old_store(const struct crash_run *run, const struct crash_window *window, struct buffer *wrong)
@@ -418,7 +418,7 @@ static void look_at_old_store(const struct crash_run *run, const struct crash_wi
     for (const char *line = run->versions[0]; *line && !wrong->length; line += strcspn(line, "\n"), line += *line == '\n') {
         SCOPE_BUFFER whole = {0};
         buffer_printf(&whole, "%.*s\n", (int)strcspn(line, "\n"), line);
-        if (is_compared(line, whole.length - 1) && !strstr(buffer_text(&found), buffer_text(&whole)))
+        if (is_compared(line) && !strstr(buffer_text(&found), buffer_text(&whole)))
             buffer_printf(wrong, "lost: %s", buffer_text(&whole));
     }
     lab_store_close(&lab);
