@@ -26,6 +26,7 @@
 #include "scope.h"
 #include "session_files.h"
 #include "session_folders.h"
+#include "session_lending.h"
 #include "session_mount.h"
 #include "session_names.h"
 #include "session_state.h"
@@ -280,7 +281,8 @@ void session_process(struct session *session, const void *message, size_t length
     const struct fuse_buf request = {.mem = (void *)message, .size = length};
     note_greeting(session, message, length);
     viewer_enter(session->channel.peer.viewer);
-    fuse_session_process_buf(session->fuse, &request);
+    if (!session_lending_process(session, message, length))
+        fuse_session_process_buf(session->fuse, &request);
     viewer_leave();
 }
 

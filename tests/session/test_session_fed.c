@@ -5,9 +5,13 @@
 
 #include <linux/fuse.h>
 
+#include "extra.h"
+#include "key_lending.h"
 #include "session.h"
 #include "session_fixture.h"
 #include "testing.h"
+#include "tree_lending.h"
+#include "tree_members.h"
 #include "viewer.h"
 
 #define ANSWER_BYTES_MAX 8192
@@ -92,11 +96,63 @@ static void rules_know_who_asks(void **state)
     session_destroy(fed.session);
 }
 
+/* What fs/relay does after connecting. */
+static size_t lend(struct fed *fed, const struct member_key *key)
+{
+    struct failure why;
+    struct buffer lent = {0};
+    assert_int_equal(feed(fed, EXTRA_KEYS, 0, "", 0), 0);
+    const size_t head = sizeof(struct fuse_out_header);
+    assert_code_ok(key_lending_open(key, fed->answer + head, fed->answer_bytes - head, &lent, &why), why);
+    size_t count = lent.length / sizeof(struct extra_lent_key);
+    assert_int_equal(feed(fed, EXTRA_LEND, 0, buffer_text(&lent), lent.length), 0);
+    key_lending_wipe(&lent);
+    return count;
+}
+
+static void a_member_writes_at_home_with_keys_that_he_lends(void **state)
+{
+    struct session_fixture *fixture = *state;
+    struct failure why;
+    struct fed bobs = {0}, carols = {0};
+    struct member_key *keys[2];
+    struct member_card cards[2] = {{.name = "bob"}, {.name = "carol"}};
+    for (int i = 0; i < 2; i++) {
+        assert_code_ok(member_key_generate(&keys[i], &why), why);
+        cards[i].public = *member_key_public(keys[i]);
+        assert_code_ok(members_add(fixture->tree, &cards[i], ROLE_SCIENTIST, &why), why);
+        assert_code_ok(members_make_home(fixture->tree, cards[i].name, &why), why);
+    }
+    struct viewer bob = {.name = "bob", .role = ROLE_SCIENTIST, .id = cards[0].public.id, .session = 1};
+    struct viewer carol = {.name = "carol", .role = ROLE_SCIENTIST, .id = cards[1].public.id, .session = 2};
+    begin(fixture, &bobs, &bob);
+    begin(fixture, &carols, &carol);
+    struct {
+        struct fuse_mkdir_in fixed;
+        char name[8];
+    } mkdir = {.fixed = {.mode = 0755}, .name = "mine"};
+    uint64_t home = session_fixture_node(fixture, "home/bob");
+    lending_sweep(fixture->tree);
+    assert_int_equal(feed(&bobs, FUSE_MKDIR, home, &mkdir, sizeof mkdir.fixed + 5), EACCES);
+    assert_int_equal(lend(&bobs, keys[1]), 0); /* not hers to open */
+    assert_int_equal(lend(&bobs, keys[0]), 1);
+    assert_int_equal(lend(&bobs, keys[0]), 0);
+    assert_int_equal(feed(&bobs, FUSE_MKDIR, home, &mkdir, sizeof mkdir.fixed + 5), 0);
+    assert_int_equal(lend(&carols, keys[1]), 1);
+    lending_end(fixture->tree, "bob");
+    assert_int_equal(feed(&bobs, FUSE_LOOKUP, home, "mine", 5), EACCES);
+    session_destroy(bobs.session);
+    session_destroy(carols.session);
+    member_key_destroy(keys[0]);
+    member_key_destroy(keys[1]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         session_test(what_is_fed_is_answered_and_others_see_it),
         session_test(rules_know_who_asks),
+        session_test(a_member_writes_at_home_with_keys_that_he_lends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
