@@ -1,11 +1,9 @@
-/* oneDNN 2.x behind the door of cpu_dnnl.h. */
+/* oneDNN behind the door of cpu_dnnl.h; written as for version 3, see cpu_dnnl_version.h. */
 #include "cpu_dnnl.h"
 
 #include <stdlib.h>
 
-#if DNNL_VERSION_MAJOR != 2
-#error "kernels/cpu/cpu_dnnl.c is written for the C API of oneDNN 2"
-#endif
+#include "cpu_dnnl_version.h"
 
 struct cpu_dnnl {
     dnnl_engine_t engine;
@@ -51,8 +49,16 @@ static dnnl_data_type_t data_type(enum dtype dtype)
 
 /* The descriptors of a convolution's four tensors, for one pass. */
 struct tensors {
-    dnnl_memory_desc_t x, weights, bias, y;
+    owned_layout x, weights, bias, y;
 };
+
+static void free_tensors(struct tensors *tensors)
+{
+    owned_layout const owned[] = {tensors->x, tensors->weights, tensors->bias, tensors->y};
+    for (size_t i = 0; i < sizeof owned / sizeof *owned; i++)
+        if (owned[i])
+            dnnl_memory_desc_destroy(owned[i]);
+}
 
 static dnnl_status_t describe(const struct convolution_spec *spec, enum cpu_dnnl_pass pass,
                               struct tensors *out)
@@ -65,42 +71,49 @@ static dnnl_status_t describe(const struct convolution_spec *spec, enum cpu_dnnl
     dnnl_data_type_t activations = data_type(spec->dtype);
     dnnl_data_type_t result = data_type(pass == PASS_FORWARD ? spec->dtype_out : spec->dtype);
     dnnl_data_type_t kernel = pass == PASS_BACKWARD_WEIGHTS ? dnnl_f32 : activations;
-    dnnl_status_t status = dnnl_memory_desc_init_by_tag(&out->x, 4, x, activations, dnnl_nhwc);
+    *out = (struct tensors){0};
+    dnnl_status_t status = dnnl_memory_desc_create_with_tag(&out->x, 4, x, activations, dnnl_nhwc);
     if (status == dnnl_success)
-        status = dnnl_memory_desc_init_by_tag(&out->weights, 4, weights, kernel, dnnl_format_tag_any);
+        status = dnnl_memory_desc_create_with_tag(&out->weights, 4, weights, kernel, dnnl_format_tag_any);
+    if (status == dnnl_success && spec->bias)
+        status = dnnl_memory_desc_create_with_tag(&out->bias, 1, bias, dnnl_f32, dnnl_x);
     if (status == dnnl_success)
-        status = dnnl_memory_desc_init_by_tag(&out->bias, 1, bias, dnnl_f32, dnnl_x);
-    if (status == dnnl_success)
-        status = dnnl_memory_desc_init_by_tag(&out->y, 4, y, result, dnnl_nhwc);
+        status = dnnl_memory_desc_create_with_tag(&out->y, 4, y, result, dnnl_nhwc);
     return status;
 }
 
-static dnnl_status_t describe_pass(const struct convolution_spec *spec, enum cpu_dnnl_pass pass,
-                                   dnnl_convolution_desc_t *out)
+/* What a pass is planned with. */
+struct passing {
+    const struct convolution_spec *spec;
+    dnnl_engine_t engine;
+    const_dnnl_primitive_desc_t hint; /* the forward pass */
+    const_dnnl_primitive_attr_t attr;
+};
+
+static dnnl_status_t plan_pass(const struct passing *p, enum cpu_dnnl_pass pass, const struct tensors *t,
+                               dnnl_primitive_desc_t *out)
 {
-    struct tensors tensors;
-    dnnl_status_t status = describe(spec, pass, &tensors);
-    if (status != dnnl_success)
-        return status;
+    const struct convolution_spec *spec = p->spec;
     int rows = (spec->height + spec->stride - 1) / spec->stride, pad = spec->kernel / 2;
     int columns = (spec->width + spec->stride - 1) / spec->stride;
-    const dnnl_dims_t strides = {spec->stride, spec->stride};
+    const dnnl_dims_t strides = {spec->stride, spec->stride}, dilates = {0, 0};
     const dnnl_dims_t before = {pad, pad};
     const dnnl_dims_t after = {(rows - 1) * spec->stride + spec->kernel - spec->height - pad,
                                (columns - 1) * spec->stride + spec->kernel - spec->width - pad};
-    const dnnl_memory_desc_t *bias = spec->bias ? &tensors.bias : NULL;
     switch (pass) {
     case PASS_BACKWARD_DATA:
-        return dnnl_convolution_backward_data_desc_init(out, dnnl_convolution_direct, &tensors.x,
-                                                        &tensors.weights, &tensors.y, strides, before, after);
+        return dnnl_convolution_backward_data_primitive_desc_create(out, p->engine, dnnl_convolution_direct,
+                                                                    t->x, t->weights, t->y, strides, dilates,
+                                                                    before, after, p->hint, p->attr);
     case PASS_BACKWARD_WEIGHTS:
-        return dnnl_convolution_backward_weights_desc_init(out, dnnl_convolution_direct, &tensors.x,
-                                                           &tensors.weights, bias, &tensors.y, strides,
-                                                           before, after);
+        return dnnl_convolution_backward_weights_primitive_desc_create(
+            out, p->engine, dnnl_convolution_direct, t->x, t->weights, t->bias, t->y, strides, dilates,
+            before, after, p->hint, p->attr);
     default:
-        return dnnl_convolution_forward_desc_init(
-            out, spec->training ? dnnl_forward_training : dnnl_forward_inference, dnnl_convolution_direct,
-            &tensors.x, &tensors.weights, bias, &tensors.y, strides, before, after);
+        return dnnl_convolution_forward_primitive_desc_create(
+            out, p->engine, spec->training ? dnnl_forward_training : dnnl_forward_inference,
+            dnnl_convolution_direct, t->x, t->weights, t->bias, t->y, strides, dilates, before, after,
+            p->attr);
     }
 }
 
@@ -110,9 +123,9 @@ static dnnl_status_t describe_epilogue(const struct convolution_spec *spec, dnnl
     dnnl_post_ops_t operations = NULL;
     dnnl_status_t status = dnnl_post_ops_create(&operations);
     if (status == dnnl_success && spec->accumulate)
-        status = dnnl_post_ops_append_sum(operations, 1.0f);
+        status = append_sum(operations);
     if (status == dnnl_success && spec->relu)
-        status = dnnl_post_ops_append_eltwise(operations, 1.0f, dnnl_eltwise_relu, 0.0f, 0.0f);
+        status = append_relu(operations);
     if (status == dnnl_success)
         status = dnnl_primitive_attr_set_post_ops(attr, operations);
     if (operations)
@@ -124,15 +137,17 @@ enum code cpu_dnnl_plan(const struct cpu_dnnl *dnnl, const struct convolution_sp
                         enum cpu_dnnl_pass pass, const struct cpu_dnnl_plan *hint, struct cpu_dnnl_plan *out,
                         struct failure *why)
 {
-    dnnl_convolution_desc_t desc;
+    struct tensors tensors;
     dnnl_primitive_attr_t attr = NULL;
-    dnnl_status_t status = describe_pass(spec, pass, &desc);
+    dnnl_status_t status = describe(spec, pass, &tensors);
     if (status == dnnl_success)
         status = dnnl_primitive_attr_create(&attr);
     if (status == dnnl_success && pass == PASS_FORWARD)
         status = describe_epilogue(spec, attr);
     if (status == dnnl_success)
-        status = dnnl_primitive_desc_create(&out->desc, &desc, attr, dnnl->engine, hint ? hint->desc : NULL);
+        status = plan_pass(&(struct passing){spec, dnnl->engine, hint ? hint->desc : NULL, attr}, pass,
+                           &tensors, &out->desc);
+    free_tensors(&tensors);
     if (status == dnnl_success)
         status = dnnl_primitive_create(&out->primitive, out->desc);
     if (attr)
@@ -165,8 +180,7 @@ dnnl_memory_t cpu_dnnl_memory(const struct cpu_dnnl *dnnl, const struct cpu_dnnl
         [PASS_BACKWARD_WEIGHTS] = {dnnl_query_src_md, dnnl_query_diff_weights_md, dnnl_query_diff_weights_md,
                                    dnnl_query_diff_dst_md},
     };
-    const dnnl_memory_desc_t *desc =
-        dnnl_primitive_desc_query_md(plan->desc, what[pass][role], role == ROLE_BIAS);
+    layout desc = dnnl_primitive_desc_query_md(plan->desc, what[pass][role], role == ROLE_BIAS);
     dnnl_memory_t memory = NULL;
     if (!desc || dnnl_memory_create(&memory, desc, dnnl->engine,
                                     own ? DNNL_MEMORY_ALLOCATE : DNNL_MEMORY_NONE) != dnnl_success)
@@ -177,23 +191,25 @@ dnnl_memory_t cpu_dnnl_memory(const struct cpu_dnnl *dnnl, const struct cpu_dnnl
 dnnl_memory_t cpu_dnnl_plain_weights(const struct cpu_dnnl *dnnl, const struct convolution_spec *spec)
 {
     const dnnl_dims_t dims = {spec->channels_out, spec->channels_in, spec->kernel, spec->kernel};
-    dnnl_memory_desc_t desc;
+    owned_layout desc = NULL;
     dnnl_memory_t memory = NULL;
-    if (dnnl_memory_desc_init_by_tag(&desc, 4, dims, dnnl_f32, dnnl_ohwi) != dnnl_success ||
-        dnnl_memory_create(&memory, &desc, dnnl->engine, DNNL_MEMORY_NONE) != dnnl_success)
-        return NULL;
+    if (dnnl_memory_desc_create_with_tag(&desc, 4, dims, dnnl_f32, dnnl_ohwi) != dnnl_success ||
+        dnnl_memory_create(&memory, desc, dnnl->engine, DNNL_MEMORY_NONE) != dnnl_success)
+        memory = NULL;
+    if (desc)
+        dnnl_memory_desc_destroy(desc);
     return memory;
 }
 
-static const dnnl_memory_desc_t *memory_layout(dnnl_memory_t memory)
+static layout memory_layout(dnnl_memory_t memory)
 {
-    const dnnl_memory_desc_t *desc = NULL;
+    layout desc = NULL;
     return dnnl_memory_get_memory_desc(memory, &desc) == dnnl_success ? desc : NULL;
 }
 
 bool cpu_dnnl_same_layout(dnnl_memory_t a, dnnl_memory_t b)
 {
-    const dnnl_memory_desc_t *first = memory_layout(a), *second = memory_layout(b);
+    layout first = memory_layout(a), second = memory_layout(b);
     return first && second && dnnl_memory_desc_equal(first, second);
 }
 

@@ -1,6 +1,5 @@
-/* The door to oneDNN: the only header of ours that shows its types, the only file behind it (cpu_dnnl.c) that
- * depends on its version.  Written for the C API of version 2; version 3 changes how descriptors are made,
- * nothing else here. */
+/* The door to oneDNN: the only header of ours that shows its types.  Versions 2 and 3 serve; cpu_dnnl_version.h
+ * holds what differs between them. */
 #ifndef CYTOFS_CPU_DNNL_H
 #define CYTOFS_CPU_DNNL_H
 
