@@ -11,6 +11,7 @@
 #include "logging.h"
 #include "people.h"
 #include "tree.h"
+#include "tree_members.h"
 #include "tree_lending.h"
 
 #define SOCKET_MODE 0600
@@ -26,9 +27,13 @@ static enum code admit_user(const struct lab_door *door, const struct wire_peer 
 {
     if (peer->uid != geteuid())
         return failure_set(why, CODE_DENIED, "user %u of this machine is not a member of the lab", peer->uid);
+    struct member_public self = {0};
     strcpy(viewer->name, tree_member_name(door->tree));
-    viewer->role = ROLE_ADMIN;
-    return CODE_OK;
+    enum code code = members_find(door->tree, viewer->name, &self, why);
+    if (code == CODE_OK)
+        code = members_role(door->tree, viewer->name, &viewer->role, why);
+    viewer->id = self.id;
+    return code;
 }
 
 static enum code on_admit(void *context, const struct wire_peer *peer, struct viewer *viewer, struct failure *why)

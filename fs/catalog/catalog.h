@@ -18,7 +18,7 @@
 
 #include "failure.h"
 
-#define CATALOG_FORMAT 2 /* the newest schema version known here */
+#define CATALOG_FORMAT 3 /* the newest schema version known here */
 
 struct catalog;
 struct mirror_set;

@@ -7,6 +7,12 @@
 #include "catalog_chunk.h"
 #include "catalog_internal.h"
 
+/* Nobody in particular (-1), a user of some machine, or a member (viewer.h). */
+static bool is_owner(int64_t uid)
+{
+    return (uid >= -1 && uid <= UINT32_MAX) || uid >> CATALOG_MEMBER_OWNER_BIT == 1;
+}
+
 static enum code take_row(struct database *database, int statement, struct catalog_inode *out, struct failure *why)
 {
     int64_t column[18];
@@ -38,7 +44,7 @@ static enum code take_row(struct database *database, int statement, struct catal
         memcpy(out->proof, digest + CATALOG_SUM_BYTES, CATALOG_PROOF_BYTES);
     }
     bool sane = column[0] > 0 && column[1] >= 0 && column[1] <= CATALOG_INODE_BLOCK && column[5] >= 0 && column[6] >= 0 &&
-                column[6] <= UINT32_MAX && column[11] > 0 && column[14] >= -1 && column[14] <= UINT32_MAX && column[15] >= -1 &&
+                column[6] <= UINT32_MAX && column[11] > 0 && is_owner(column[14]) && column[15] >= -1 &&
                 column[15] <= UINT32_MAX && column[17] >= 1 && column[17] <= UINT32_MAX &&
                 (out->sealed || digest_bytes == 0);
     return sane ? CODE_OK

@@ -26,6 +26,8 @@ enum catalog_inode_kind {
 #define CATALOG_SUM_BYTES   16
 #define CATALOG_PROOF_BYTES 16
 
+#define CATALOG_MEMBER_OWNER_BIT 56 /* the highest bit set in a uid that stands for a member, not for a machine's user */
+
 struct catalog_inode {
     uint64_t inode;
     enum catalog_inode_kind kind;
@@ -39,7 +41,7 @@ struct catalog_inode {
     uint64_t origin;
     uint64_t stamp;
     int64_t stamp_ns;
-    int64_t uid, gid;    /* -1: whoever mounts */
+    int64_t uid, gid;    /* -1: whoever mounts; uid may be a member's number: CATALOG_MEMBER_OWNER_BIT */
     uint64_t rdev;       /* of a device, as dev_t; of a snapshot its number; of .snap the one given out last */
     uint32_t generation; /* the oldest key of its space that seals something of it, from 1 */
     /* What the tree proves the row with; opaque here.  `sealed` is false in rows of format 1. */

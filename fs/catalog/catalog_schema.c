@@ -144,7 +144,10 @@ static const char version_2[] =
     "UPDATE inodes SET rdev = (SELECT count(*) FROM names WHERE parent = inodes.inode) WHERE flags & 4;"
     "CREATE INDEX inodes_orphaned ON inodes(inode) WHERE links = 0;";
 
-const char *const catalog_schema_migrations[] = {version_1, version_2};
+/* The tables stay as they are: an inode's uid may from now on be a member's number (viewer.h), which programs of before take for damage. */
+static const char version_3[] = "SELECT 1;";
+
+const char *const catalog_schema_migrations[] = {version_1, version_2, version_3};
 
 /* The copy of a subtree (catalog_snapshot.c): which inode becomes which. */
 const char *const catalog_schema_temporary =

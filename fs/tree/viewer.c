@@ -5,8 +5,7 @@
 #include <stddef.h>
 
 #include "bytes.h"
-
-#define OWNER_BITS 56 /* of the id; the next bit is set, so that it is no machine's user */
+#include "catalog_inode.h"
 
 static _Thread_local const struct viewer *current;
 
@@ -28,6 +27,6 @@ const struct viewer *viewer_current(void)
 
 int64_t viewer_owner(const struct member_id *id)
 {
-    uint64_t mask = (UINT64_C(1) << OWNER_BITS) - 1;
-    return (int64_t)((bytes_load64(id->bytes) & mask) | (UINT64_C(1) << OWNER_BITS));
+    uint64_t member = UINT64_C(1) << CATALOG_MEMBER_OWNER_BIT;
+    return (int64_t)((bytes_load64(id->bytes) & (member - 1)) | member);
 }

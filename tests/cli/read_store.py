@@ -90,7 +90,7 @@ class Store:
         assert first == "cytofs store 2" and second.startswith("id ") and third.startswith("sum ")
         self.id = bytes.fromhex(second[3:])
         self.catalog = sqlite3.connect("file:%s/catalog.db?mode=ro" % folder, uri=True)
-        assert self.row("PRAGMA user_version") == (2,)
+        assert self.row("PRAGMA user_version") == (3,)
         self.open_spaces(pathlib.Path(key_file).read_bytes())
         self.check_proofs()
 
