@@ -188,6 +188,20 @@ static void on_read(fuse_req_t request, fuse_ino_t node, size_t count, off_t off
         read_file(request, handle, count, (uint64_t)offset);
 }
 
+/* A writer is answered as soon as his write is taken, so that he goes on while this worker stores it. */
+struct written {
+    fuse_req_t request;
+    struct session_handle *handle; /* borrowed until then */
+    size_t count;
+};
+
+static void answer_written(void *context)
+{
+    const struct written *written = context;
+    session_handles_put(written->handle);
+    fuse_reply_write(written->request, written->count);
+}
+
 static void on_write(fuse_req_t request, fuse_ino_t node, const char *bytes, size_t count, off_t offset,
                      struct fuse_file_info *info)
 {
@@ -198,16 +212,20 @@ static void on_write(fuse_req_t request, fuse_ino_t node, const char *bytes, siz
         return;
     }
     struct failure why;
-    /* The kernel writes back a map's pages by whichever open file of the inode it finds; and fcntl(2) can take O_APPEND back. */
-    bool placed = info->writepage || !(info->flags & O_APPEND);
-    enum code code = placed ? tree_write_page(handle->file, (uint64_t)offset, bytes, count, &why)
-                            : tree_write(handle->file, (uint64_t)offset, bytes, count, &why);
-    if (code != CODE_OK) {
+    struct written written = {request, handle, count};
+    const struct tree_writing writing = {
+        .offset = (uint64_t)offset,
+        .bytes = bytes,
+        .count = count,
+        /* The kernel writes back a map's pages by whichever open file of the inode it finds; and fcntl(2) can take O_APPEND
+         * back. */
+        .placed = info->writepage || !(info->flags & O_APPEND),
+        .taken = answer_written,
+        .context = &written,
+    };
+    enum code code = tree_write_answered(handle->file, &writing, &why);
+    if (code != CODE_OK)
         finish(request, handle, code, &why);
-        return;
-    }
-    session_handles_put(handle);
-    fuse_reply_write(request, count);
 }
 
 static void on_flush(fuse_req_t request, fuse_ino_t node, struct fuse_file_info *info)

@@ -206,6 +206,19 @@ MUST_CHECK enum code tree_write(struct tree_file *file, uint64_t offset, const v
 MUST_CHECK enum code tree_write_page(struct tree_file *file, uint64_t offset, const void *bytes, size_t count,
                                      struct failure *why);
 
+/* The same two for who has to answer a writer.  taken(context) is called without any lock once the write can no longer fail, and
+ * not where it fails.  What is left then, sealing whole chunks and storing them, is done before this returns, beside
+ * whatever the writer does next; the bytes stay as they are until then. */
+struct tree_writing {
+    uint64_t offset;
+    const void *bytes;
+    size_t count;
+    bool placed; /* as tree_write_page */
+    void (*taken)(void *context);
+    void *context;
+};
+MUST_CHECK enum code tree_write_answered(struct tree_file *file, const struct tree_writing *writing, struct failure *why);
+
 /* What close(2) answers: asks the rules that check contents (rule.h). */
 MUST_CHECK enum code tree_flush(struct tree_file *file, struct failure *why);
 MUST_CHECK enum code tree_fsync(struct tree_file *file, struct failure *why);

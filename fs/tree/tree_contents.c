@@ -3,6 +3,10 @@
  * A file is chunks of TREE_CHUNK_BYTES.  Chunk i is, in this order: the piece in memory; else the chunk that the
  * catalog names; else zeros.  A chunk may hold fewer bytes than its place in the file; the rest is zeros.
  *
+ * Writing has two steps.  contents_write makes pieces: everybody sees what was written, and the writer may go on.  Of the
+ * chunks that it covers whole the pieces show the writer's own bytes, which are lent: contents_settle seals and stores
+ * those, beside whatever the writer does next, and gives them back.
+ *
  * Shrinking cuts the piece at the new end, so that growing again shows zeros, and never an old tail.
  *
  * What is done to pieces cannot be taken back.  So shrinking and zeroing have two steps: inside an operation the catalog
@@ -12,6 +16,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "aead.h"
 #include "catalog_chunk.h"
@@ -23,6 +28,7 @@
 
 #define READ_CHUNKS_MAX 64 /* read at a time */
 #define ROWS_AT_ONCE    16
+#define MEMORY_RETRY_US 10000
 
 static inline uint64_t smaller(uint64_t a, uint64_t b)
 {
@@ -195,57 +201,44 @@ static uint64_t whole_chunks(uint64_t offset, size_t count, uint64_t *first)
     return end > *first ? end - *first : 0;
 }
 
-static enum code store_whole_chunks(struct tree *tree, const struct storing_place *place,
-                                    struct contents_write *write, struct failure *why)
+/* Where the bytes of a chunk that the write covers whole begin. */
+static const uint8_t *source_of(const struct contents_write *write, uint64_t index)
+{
+    return (const uint8_t *)write->bytes + (index * TREE_CHUNK_BYTES - write->offset);
+}
+
+/* Makes the pieces that will show the chunks that are lent: as many as the write covers whole and that are not zeros. */
+static enum code prepare_lending(struct tree *tree, const struct node *node, struct contents_write *write,
+                                 struct piece **reserved, struct failure *why)
 {
     uint64_t first, count = whole_chunks(write->offset, write->count, &first);
-    const uint8_t *source = (const uint8_t *)write->bytes + (first * TREE_CHUNK_BYTES - write->offset);
-    enum code code = CODE_OK;
-    for (uint64_t i = 0; code == CODE_OK && i < count && write->stored < CONTENTS_STORED_MAX; i++) {
-        if (piece_is_zero(source + i * TREE_CHUNK_BYTES, TREE_CHUNK_BYTES))
+    if (!write->lends || count == 0 || storing_place_of(tree, node, &write->place, NULL) != CODE_OK)
+        return CODE_OK; /* it is copied, and the commit tells what is wrong */
+    for (uint64_t i = 0; i < count && write->lent_count < CONTENTS_LENT_MAX; i++) {
+        if (piece_is_zero(source_of(write, first + i), TREE_CHUNK_BYTES))
             continue;
-        code = storing_put(tree, place, first + i, source + i * TREE_CHUNK_BYTES, TREE_CHUNK_BYTES,
-                           &write->rows[write->stored], why);
-        write->stored += code == CODE_OK;
+        if (!(reserved[write->lent_count] = piece_reserve(tree)))
+            return failure_set(why, CODE_NO_MEMORY, "keeping what was written: no memory");
+        write->lent[write->lent_count++].index = first + i;
     }
-    return code;
+    return CODE_OK;
 }
 
-void contents_store(struct tree *tree, const struct node *node, struct contents_write *write)
+static bool is_lent(const struct contents_write *write, uint64_t index)
 {
-    struct storing_place place;
-    uint64_t first;
-    if (write->offset > (uint64_t)TREE_FILE_BYTES_MAX || write->count > (uint64_t)TREE_FILE_BYTES_MAX - write->offset ||
-        whole_chunks(write->offset, write->count, &first) == 0 || storing_place_of(tree, node, &place, NULL) != CODE_OK)
-        return;
-    struct storing storing;
-    storing_begin(tree, &storing);
-    pthread_mutex_unlock(&tree->lock);
-    /* What cannot be stored now goes through memory, and the next commit tries again. */
-    (void)!store_whole_chunks(tree, &place, write, NULL);
-    pthread_mutex_lock(&tree->lock);
-    storing_end(tree, &storing, write->rows, write->stored);
-    write->stored = storing_keep(tree, write->rows, write->stored);
+    for (size_t i = 0; i < write->lent_count; i++)
+        if (write->lent[i].index == index)
+            return true;
+    return false;
 }
 
-static const struct catalog_chunk *stored_chunk(const struct contents_write *write, uint64_t index)
-{
-    for (size_t i = 0; i < write->stored; i++)
-        if (write->rows[i].index == index)
-            return &write->rows[i];
-    return NULL;
-}
-
-/* Everything of a write that can fail: brings the pieces concerned into memory, with room. */
-static enum code prepare_write(struct tree *tree, struct node *node, const struct contents_write *write,
-                               struct piece **reserved, struct failure *why)
+/* Brings the pieces of what is copied into memory, with room. */
+static enum code prepare_copying(struct tree *tree, struct node *node, const struct contents_write *write,
+                                 struct failure *why)
 {
     uint64_t offset = write->offset, end = offset + write->count;
-    for (size_t i = 0; i < write->stored; i++)
-        if (!(reserved[i] = piece_reserve(tree)))
-            return failure_set(why, CODE_NO_MEMORY, "keeping what was written: no memory");
     for (uint64_t index = offset / TREE_CHUNK_BYTES; index * TREE_CHUNK_BYTES < end; index++) {
-        if (stored_chunk(write, index))
+        if (is_lent(write, index))
             continue;
         uint64_t start = index * TREE_CHUNK_BYTES;
         uint32_t to = (uint32_t)smaller(end - start, TREE_CHUNK_BYTES);
@@ -259,7 +252,7 @@ static enum code prepare_write(struct tree *tree, struct node *node, const struc
     return CODE_OK;
 }
 
-/* Puts what is not stored into the pieces that were prepared for it. */
+/* Puts what is not lent into the pieces that were prepared for it. */
 static void fill_pieces(struct tree *tree, struct node *node, const struct contents_write *write)
 {
     uint64_t offset = write->offset, end = offset + write->count;
@@ -268,7 +261,7 @@ static void fill_pieces(struct tree *tree, struct node *node, const struct conte
         uint64_t start = index * TREE_CHUNK_BYTES;
         uint32_t from = offset > start ? (uint32_t)(offset - start) : 0;
         uint32_t to = (uint32_t)smaller(end - start, TREE_CHUNK_BYTES);
-        if (!stored_chunk(write, index)) {
+        if (!is_lent(write, index)) {
             struct piece *piece = piece_peek(tree, node, index);
             if (from > piece->length)
                 memset(piece->data + piece->length, 0, from - piece->length);
@@ -281,28 +274,77 @@ static void fill_pieces(struct tree *tree, struct node *node, const struct conte
     }
 }
 
-enum code contents_write(struct tree *tree, struct node *node, const struct contents_write *write, struct failure *why)
+enum code contents_write(struct tree *tree, struct node *node, struct contents_write *write, struct failure *why)
 {
     if (write->count == 0)
         return CODE_OK;
     if (write->offset > (uint64_t)TREE_FILE_BYTES_MAX || write->count > (uint64_t)TREE_FILE_BYTES_MAX - write->offset)
         return failure_set(why, CODE_TOO_LARGE, "a file cannot grow beyond %lld GiB",
                            (long long)(TREE_FILE_BYTES_MAX >> 30));
-    struct piece *reserved[CONTENTS_STORED_MAX] = {0};
-    enum code code = prepare_write(tree, node, write, reserved, why);
+    struct piece *reserved[CONTENTS_LENT_MAX] = {0};
+    enum code code = prepare_lending(tree, node, write, reserved, why);
+    if (code == CODE_OK)
+        code = prepare_copying(tree, node, write, why);
     if (code != CODE_OK) {
-        for (size_t i = 0; i < write->stored; i++)
+        for (size_t i = 0; i < CONTENTS_LENT_MAX; i++)
             free(reserved[i]);
+        write->lent_count = 0;
         piece_drop_unfilled(tree, node);
         node_settle(tree, node);
         return code;
     }
     fill_pieces(tree, node, write);
-    for (size_t i = 0; i < write->stored; i++)
-        piece_install(tree, node, reserved[i], &write->rows[i]);
+    for (size_t i = 0; i < write->lent_count; i++)
+        write->lent[i].change =
+            piece_lend(tree, node, reserved[i], write->lent[i].index, source_of(write, write->lent[i].index));
+    if (write->lent_count)
+        storing_begin(tree, &write->storing);
     if (write->offset + write->count > node->row.size)
         node->row.size = write->offset + write->count;
     return CODE_OK;
+}
+
+/* With the lock: the piece that still shows the lent chunk, or NULL. */
+static struct piece *lent_piece(struct tree *tree, const struct contents_write *write, size_t i)
+{
+    struct node *node = node_peek(tree, write->place.inode);
+    struct piece *piece = node ? piece_peek(tree, node, write->lent[i].index) : NULL;
+    return piece && piece->lent && piece->change == write->lent[i].change ? piece : NULL;
+}
+
+/* With the lock, which is released while memory is short: the bytes were accepted, so they must not get lost. */
+static void take_over(struct tree *tree, const struct contents_write *write, size_t i)
+{
+    struct piece *piece;
+    while ((piece = lent_piece(tree, write, i)) && piece_own(tree, piece, NULL) != CODE_OK) {
+        pthread_mutex_unlock(&tree->lock);
+        usleep(MEMORY_RETRY_US);
+        pthread_mutex_lock(&tree->lock);
+    }
+}
+
+void contents_settle(struct tree *tree, struct contents_write *write)
+{
+    struct catalog_chunk rows[CONTENTS_LENT_MAX];
+    size_t stored = 0;
+    if (!write->lent_count)
+        return;
+    while (stored < write->lent_count) {
+        uint64_t index = write->lent[stored].index;
+        if (storing_put(tree, &write->place, index, source_of(write, index), TREE_CHUNK_BYTES, &rows[stored], NULL) != CODE_OK)
+            break;
+        stored++;
+    }
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
+    storing_end(tree, &write->storing, rows, stored);
+    for (size_t i = 0; i < write->lent_count; i++) {
+        struct piece *piece = lent_piece(tree, write, i);
+        if (piece && i < stored && storing_keep(tree, &rows[i], 1))
+            piece_mark_stored(tree, piece, &rows[i]);
+        else
+            take_over(tree, write, i);
+    }
+    pthread_cond_broadcast(&tree->lent_settled);
 }
 
 enum code contents_resize(struct tree *tree, struct node *node, uint64_t size, struct failure *why)

@@ -4,30 +4,37 @@
 
 #include "catalog_chunk.h"
 #include "tree_node.h"
+#include "tree_storing.h"
 
 /* Reads up to count bytes at offset; *got < count only at the end.  WITHOUT the lock; the node is kept by a handle or
  * reference of the caller's. */
 MUST_CHECK enum code contents_read(struct tree *tree, struct node *node, uint64_t offset, void *bytes, size_t count,
                                    size_t *got, struct failure *why);
 
-#define CONTENTS_STORED_MAX 32 /* whole chunks of one write; further ones go through memory */
+#define CONTENTS_LENT_MAX 32 /* whole chunks of one write; further ones are copied */
 
 struct contents_write {
     uint64_t offset;
     const void *bytes;
     size_t count;
-    struct catalog_chunk rows[CONTENTS_STORED_MAX]; /* chunks that contents_store has put into the store */
-    size_t stored;
+    bool lends; /* the bytes stay as they are until contents_settle, so whole chunks need not be copied */
+
+    /* Set by contents_write, for contents_settle. */
+    struct storing_place place;
+    struct storing storing;
+    struct {
+        uint64_t index, change; /* of the chunk, of the piece that shows it */
+    } lent[CONTENTS_LENT_MAX];
+    size_t lent_count;
 };
 
-/* Puts the chunks that the write covers whole into the store, so that contents_write need not copy them.  With the lock,
- * which is released meanwhile: afterwards the caller checks anew whatever the write stands on.  The node is kept by a
- * handle or reference of the caller's. */
-void contents_store(struct tree *tree, const struct node *node, struct contents_write *write);
-
-/* Writes all bytes or none.  With the lock, no operation needed; does not touch times. */
-MUST_CHECK enum code contents_write(struct tree *tree, struct node *node, const struct contents_write *write,
+/* Writes all bytes or none.  With the lock, no operation needed; does not touch times.  From then on everybody sees them.
+ * Where write->lends contents_settle has to follow. */
+MUST_CHECK enum code contents_write(struct tree *tree, struct node *node, struct contents_write *write,
                                     struct failure *why);
+
+/* Stores the chunks that were lent; what cannot be stored is copied, for the next commit to try again.  Without the lock. */
+void contents_settle(struct tree *tree, struct contents_write *write);
 
 /* Sets the size.  With the lock, inside an operation, and contents_finish_resize when it has succeeded. */
 MUST_CHECK enum code contents_resize(struct tree *tree, struct node *node, uint64_t size, struct failure *why);

@@ -333,32 +333,22 @@ static enum code write_command(struct tree_file *file, const char *text, size_t 
     return code == CODE_OK ? rule->command(rule->context, path.data, text, count, why) : code;
 }
 
-/* append: to the end, wherever that is. */
-static enum code write_to(struct tree_file *file, uint64_t offset, bool append, const void *bytes, size_t count,
-                          struct failure *why)
+/* Takes the write into memory; what is left to do is then in *write.  With the lock. */
+static enum code take_write(struct tree_file *file, const struct tree_writing *writing, struct contents_write *write,
+                            struct failure *why)
 {
-    if (!(file->flags & OPEN_WRITE))
-        return failure_set(why, CODE_DENIED, "the file was not opened for writing");
-    if (file->entry)
-        return write_command(file, bytes, count, why);
     struct tree *tree = file->tree;
     struct node *node = file->node;
-    struct contents_write write = {.offset = offset, .bytes = bytes, .count = count};
-    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
     enum code code = commit_make_room(tree, why);
     if (code == CODE_OK)
         code = file_check_writable(tree, node, why);
-    if (code != CODE_OK || count == 0)
+    if (code != CODE_OK || write->count == 0)
         return code;
-    if (!append && !file->append_only)
-        contents_store(tree, node, &write);
-    if (append)
-        write.offset = node->row.size;
-    if (file->append_only && write.offset != node->row.size)
+    if ((file->flags & OPEN_APPEND) && !writing->placed)
+        write->offset = node->row.size; /* wherever the end is */
+    if (file->append_only && write->offset != node->row.size)
         return failure_set(why, CODE_NOT_PERMITTED, "this file can only be appended to");
-    code = file_check_writable(tree, node, why);
-    if (code == CODE_OK)
-        code = contents_write(tree, node, &write, why);
+    code = contents_write(tree, node, write, why);
     if (code != CODE_OK)
         return code;
     uint64_t before = node->changed_in;
@@ -367,19 +357,42 @@ static enum code write_to(struct tree_file *file, uint64_t offset, bool append, 
         node_drop_set_id(node);
     file_note_change(tree, node);
     if (node->row.mode == mode)
-        recent_note_write(tree, node, before, &write);
+        recent_note_write(tree, node, before, write);
+    return CODE_OK;
+}
+
+enum code tree_write_answered(struct tree_file *file, const struct tree_writing *writing, struct failure *why)
+{
+    struct contents_write write = {
+        .offset = writing->offset, .bytes = writing->bytes, .count = writing->count, .lends = true};
+    enum code code = CODE_OK;
+    if (!(file->flags & OPEN_WRITE))
+        return failure_set(why, CODE_DENIED, "the file was not opened for writing");
+    if (file->entry) {
+        code = write_command(file, writing->bytes, writing->count, why);
+    } else {
+        SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&file->tree->lock);
+        code = take_write(file, writing, &write, why);
+    }
+    if (code != CODE_OK)
+        return code;
+    struct tree *tree = file->tree; /* whoever is answered may close the file */
+    if (writing->taken)
+        writing->taken(writing->context);
+    contents_settle(tree, &write);
     return CODE_OK;
 }
 
 enum code tree_write(struct tree_file *file, uint64_t offset, const void *bytes, size_t count, struct failure *why)
 {
-    return write_to(file, offset, file->flags & OPEN_APPEND, bytes, count, why);
+    return tree_write_answered(file, &(struct tree_writing){.offset = offset, .bytes = bytes, .count = count}, why);
 }
 
 enum code tree_write_page(struct tree_file *file, uint64_t offset, const void *bytes, size_t count,
                           struct failure *why)
 {
-    return write_to(file, offset, false, bytes, count, why);
+    const struct tree_writing writing = {.offset = offset, .bytes = bytes, .count = count, .placed = true};
+    return tree_write_answered(file, &writing, why);
 }
 
 /* Closing ---------------------------------------------------------------------------------------------------------- */

@@ -125,6 +125,7 @@ struct tree {
     struct piece_list clean_pieces;  /* least recently used first */
     uint64_t piece_changes;          /* ever */
     struct storing *storing;         /* chunks on their way into the store (tree_storing.h) */
+    pthread_cond_t lent_settled;     /* told when a writer has stored what he lent */
     uint32_t newest_pack;            /* that a chunk was put into */
 
     struct space **spaces; /* by number, ascending; heap objects that live until the tree is closed */

@@ -8,8 +8,10 @@
  *         clean --changed--> dirty --sealed and put, by tree_storing.c--> stored --named by a row--> clean
  *                              ^-------------------changed-------------------'
  *
- *     A whole chunk that is written at once is stored from the beginning, and its piece has no data.
- *  4. Clean pieces are dropped, least recently used first, beyond TREE_CLEAN_BYTES_MAX; others never.
+ *     A chunk that lies in the store only, at piece->row, has no data here.
+ *  4. Data that are lent belong to a writer who seals and stores them at this moment: they are read, and copied before they are
+ *     changed (piece_get), so no piece that is clean or stored has any.
+ *  5. Clean pieces are dropped, least recently used first, beyond TREE_CLEAN_BYTES_MAX; others never.
  */
 #include "tree_piece.h"
 
@@ -71,6 +73,13 @@ static void enter_list(struct tree *tree, struct piece *piece, enum piece_state 
     list->count++;
 }
 
+static void free_piece(struct piece *piece)
+{
+    if (!piece->lent)
+        free(piece->data);
+    free(piece);
+}
+
 static void drop(struct tree *tree, struct piece *piece)
 {
     struct node *node = piece->node;
@@ -82,8 +91,7 @@ static void drop(struct tree *tree, struct piece *piece)
     while (*link != piece)
         link = &(*link)->hash_next;
     *link = piece->hash_next;
-    free(piece->data);
-    free(piece);
+    free_piece(piece);
 }
 
 void piece_drop_range(struct tree *tree, struct node *node, uint64_t from, uint64_t to)
@@ -180,17 +188,44 @@ struct piece *piece_reserve(struct tree *tree)
     return have_buckets(tree) ? calloc(1, sizeof(struct piece)) : NULL;
 }
 
-void piece_install(struct tree *tree, struct node *node, struct piece *reserved, const struct catalog_chunk *row)
+/* Puts the reserved piece in the place of whatever the node had there. */
+static void replace(struct tree *tree, struct node *node, uint64_t index, struct piece *reserved, enum piece_state state)
 {
-    struct piece *old = piece_peek(tree, node, row->index);
+    struct piece *old = piece_peek(tree, node, index);
     if (old)
         drop(tree, old);
-    link_piece(tree, node, row->index, reserved);
+    link_piece(tree, node, index, reserved);
+    reserved->change = ++tree->piece_changes;
+    enter_list(tree, reserved, state);
+    node_settle(tree, node);
+}
+
+void piece_install(struct tree *tree, struct node *node, struct piece *reserved, const struct catalog_chunk *row)
+{
     reserved->length = row->bytes - AEAD_OVERHEAD;
     reserved->row = *row;
-    reserved->change = ++tree->piece_changes;
-    enter_list(tree, reserved, PIECE_STORED);
-    node_settle(tree, node);
+    replace(tree, node, row->index, reserved, PIECE_STORED);
+}
+
+uint64_t piece_lend(struct tree *tree, struct node *node, struct piece *reserved, uint64_t index, const uint8_t *bytes)
+{
+    reserved->length = reserved->capacity = TREE_CHUNK_BYTES;
+    reserved->data = (uint8_t *)(uintptr_t)bytes;
+    reserved->lent = true;
+    replace(tree, node, index, reserved, PIECE_DIRTY);
+    return reserved->change;
+}
+
+enum code piece_own(struct tree *tree, struct piece *piece, struct failure *why)
+{
+    (void)tree;
+    uint8_t *copy = malloc(piece->capacity);
+    if (!copy)
+        return failure_set(why, CODE_NO_MEMORY, "keeping what was written: no memory");
+    memcpy(copy, piece->data, piece->length);
+    piece->data = copy;
+    piece->lent = false;
+    return CODE_OK;
 }
 
 enum code piece_read_chunk(struct tree *tree, const struct seal_place *place, const struct catalog_chunk *row,
@@ -243,7 +278,9 @@ enum code piece_get(struct tree *tree, struct node *node, uint64_t index, uint32
     struct piece *piece = piece_peek(tree, node, index);
     if (piece) {
         bool had_data = piece->data != NULL || piece->length == 0;
-        enum code code = grow(tree, piece, piece->data ? capacity : TREE_CHUNK_BYTES, why);
+        enum code code = piece->lent ? piece_own(tree, piece, why) : CODE_OK;
+        if (code == CODE_OK)
+            code = grow(tree, piece, piece->data ? capacity : TREE_CHUNK_BYTES, why);
         if (code == CODE_OK && !had_data)
             code = load(tree, piece, &piece->row, why);
         *out = piece;
@@ -289,6 +326,11 @@ void piece_mark_stored(struct tree *tree, struct piece *piece, const struct cata
     piece->row = *row;
     piece->fresh = false;
     leave_list(tree, piece);
+    if (piece->lent) {
+        piece->data = NULL;
+        piece->capacity = 0;
+        piece->lent = false;
+    }
     enter_list(tree, piece, PIECE_STORED);
 }
 
@@ -335,7 +377,7 @@ void piece_mark_clean(struct tree *tree, struct piece *piece)
     piece->fresh = false;
     leave_list(tree, piece);
     enter_list(tree, piece, PIECE_CLEAN);
-    if (!piece->data) {
+    if (!piece->data || piece->lent) {
         drop(tree, piece);
         node_settle(tree, node);
     }
@@ -347,8 +389,7 @@ void piece_free_all(struct tree *tree)
     for (size_t i = 0; tree->piece_buckets && i < BUCKETS; i++)
         for (struct piece *piece = tree->piece_buckets[i], *next; piece; piece = next) {
             next = piece->hash_next;
-            free(piece->data);
-            free(piece);
+            free_piece(piece);
         }
     free(tree->piece_buckets);
     tree->piece_buckets = NULL;

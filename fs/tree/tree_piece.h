@@ -18,6 +18,7 @@ struct piece {
     uint64_t change;          /* number of its last change, out of tree->piece_changes */
     struct catalog_chunk row; /* PIECE_STORED: what is to be named */
     uint8_t *data;            /* NULL where the contents lie in the store only, at `row` */
+    bool lent;                /* the data are a writer's, who stores them now (contents_settle): they are not changed */
     struct piece *hash_next;
     struct piece *node_previous, *node_next; /* the node's pieces */
     struct piece *list_previous, *list_next; /* the tree's list of pieces in that state */
@@ -34,13 +35,19 @@ MUST_CHECK enum code piece_get(struct tree *tree, struct node *node, uint64_t in
 /* The contents were changed, or are about to be. */
 void piece_mark_dirty(struct tree *tree, struct piece *piece);
 
-/* These contents, since their last change, lie in the store at `row`. */
+/* These contents, since their last change, lie in the store at `row`.  Lent data are given back. */
 void piece_mark_stored(struct tree *tree, struct piece *piece, const struct catalog_chunk *row);
 
 /* Puts a chunk that lies in the store in the place of whatever the node had there.  `reserved` comes from piece_reserve,
  * so this cannot fail. */
 struct piece *piece_reserve(struct tree *tree);
 void piece_install(struct tree *tree, struct node *node, struct piece *reserved, const struct catalog_chunk *row);
+
+/* The same with a whole chunk that a writer lends: dirty.  Gives the number of the change. */
+uint64_t piece_lend(struct tree *tree, struct node *node, struct piece *reserved, uint64_t index, const uint8_t *bytes);
+
+/* Gives a piece whose data are lent a copy of its own; CODE_NO_MEMORY. */
+MUST_CHECK enum code piece_own(struct tree *tree, struct piece *piece, struct failure *why);
 
 /* Names a dirty or stored piece in the catalog; inside an operation of the catalog, and piece_mark_clean when that was kept.
  * One that is not in the store yet is sealed into it first.  A piece of zeros becomes a hole. */

@@ -110,7 +110,7 @@ void recent_note_write(struct tree *tree, struct node *node, uint64_t before, co
 {
     struct space *space;
     if (!tree->recent.log || !recent_log_takes_writes(tree->recent.log) || write->count > RECENT_FORMAT_WRITE_MAX ||
-        write->stored || before > tree->commit.durable || node->row.inode >= tree->commit.inodes_durable ||
+        write->lent_count || before > tree->commit.durable || node->row.inode >= tree->commit.inodes_durable ||
         node->row.links == 0 || tree->keys_changed_in > tree->commit.durable || lending_is_lent(tree, node->row.space) ||
         space_find(tree, node->row.space, &space, NULL) != CODE_OK)
         return;
@@ -317,7 +317,7 @@ static enum code apply(struct tree *tree, const struct record *record, struct fa
     if (code == CODE_OK && (node->row.kind != CATALOG_INODE_FILE || node->row.space != head->space ||
                             node->row.flags & CATALOG_INODE_FROZEN))
         code = failure_set(why, CODE_CORRUPT, RECENT_FORMAT_FILE " tells of a write that cannot have been");
-    const struct contents_write write = {.offset = head->offset, .bytes = record->bytes, .count = head->count};
+    struct contents_write write = {.offset = head->offset, .bytes = record->bytes, .count = head->count};
     if (code == CODE_OK)
         code = contents_write(tree, node, &write, why);
     if (code != CODE_OK)

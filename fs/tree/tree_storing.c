@@ -1,7 +1,7 @@
 /* Storing: see tree_storing.h.
  *
- * Two ways lead into the store before a commit.  A write of whole chunks seals them straight from the writer's bytes
- * (contents_store); they never are in memory as pieces.  Changed pieces are copied under the lock, sealed and put without it,
+ * Two ways lead into the store before a commit.  Whole chunks are sealed straight from the writer's bytes, by himself, after
+ * he was told that they are taken (contents_settle); other changed pieces are copied under the lock, sealed and put without it,
  * and marked stored if nobody changed them meanwhile: piece->change tells.  Otherwise the chunk was put in vain, and is
  * given back with its pack one day.
  */
@@ -11,11 +11,14 @@
 
 #include "aead.h"
 #include "chunk_store.h"
+#include "timing.h"
 #include "tree_node.h"
 #include "tree_piece.h"
 #include "tree_seal.h"
 #include "tree_sharing.h"
 #include "tree_space.h"
+
+#define LENT_PATIENCE_NS INT64_C(20000000)
 
 enum code storing_place_of(struct tree *tree, const struct node *node, struct storing_place *out, struct failure *why)
 {
@@ -117,7 +120,26 @@ static bool store(struct tree *tree, struct piece *piece)
 /* Holes are left to the commit. */
 static bool can_be_stored(const struct piece *piece)
 {
-    return piece->state == PIECE_DIRTY && !piece->unfilled && !piece_is_zero(piece->data, piece->length);
+    return piece->state == PIECE_DIRTY && !piece->lent && !piece->unfilled && !piece_is_zero(piece->data, piece->length);
+}
+
+static bool any_lent(const struct tree *tree, uint64_t until)
+{
+    const struct piece *piece = tree->dirty_pieces.first;
+    while (piece && piece->change <= until && !piece->lent)
+        piece = piece->list_next;
+    return piece && piece->change <= until;
+}
+
+/* Waits until writers have stored what they lent, which otherwise would be stored twice.  Not for ever: one of them may be
+ * held up by his answer, or wait for this very commit. */
+static void wait_for_lent(struct tree *tree, uint64_t until)
+{
+    int64_t deadline_ns = timing_monotonic_ns() + LENT_PATIENCE_NS;
+    const struct timespec deadline = {.tv_sec = deadline_ns / 1000000000, .tv_nsec = deadline_ns % 1000000000};
+    while (any_lent(tree, until))
+        if (pthread_cond_timedwait(&tree->lent_settled, &tree->lock, &deadline) != 0)
+            return;
 }
 
 void storing_store_all(struct tree *tree)
@@ -128,11 +150,12 @@ void storing_store_all(struct tree *tree)
         while (piece && (piece->change <= last || !can_be_stored(piece)))
             piece = piece->list_next;
         if (!piece || piece->change > until)
-            return;
+            break;
         last = piece->change;
         if (!store(tree, piece))
             return;
     }
+    wait_for_lent(tree, until);
 }
 
 void storing_store_fresh(struct tree *tree, struct node *node)
