@@ -46,6 +46,17 @@ static inline void bytes_store64(void *at, uint64_t value)
         b[i] = (uint8_t)(value >> 8 * i);
 }
 
+/* Most significant byte first, as algorithms from the network's world have it. */
+static inline uint64_t bytes_load_big64(const void *at)
+{
+    return __builtin_bswap64(bytes_load64(at));
+}
+
+static inline void bytes_store_big64(void *at, uint64_t value)
+{
+    bytes_store64(at, __builtin_bswap64(value));
+}
+
 /* Each returns false, and leaves *result alone, where the true result does not fit. */
 static inline bool bytes_add(size_t a, size_t b, size_t *result)
 {

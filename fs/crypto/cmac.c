@@ -44,8 +44,7 @@ static void add(uint8_t block[BLOCK], const uint8_t other[BLOCK])
         block[i] ^= other[i];
 }
 
-/* Twice the block in GF(2^128). */
-static void twice(const uint8_t block[BLOCK], uint8_t out[BLOCK])
+void cmac_twice(const uint8_t block[BLOCK], uint8_t out[BLOCK])
 {
     unsigned carry = block[0] >> 7;
     for (size_t i = 0; i < BLOCK; i++)
@@ -130,8 +129,8 @@ enum code cmac_key_create(const uint8_t bytes[CMAC_KEY_BYTES], struct cmac_key *
         return openssl_failure_set(why, "holding a key");
     }
     memcpy(key->chain, first, BLOCK);
-    twice(first, key->whole);
-    twice(key->whole, key->shorter);
+    cmac_twice(first, key->whole);
+    cmac_twice(key->whole, key->shorter);
     secret_wipe(first, sizeof first);
     *out = key;
     return CODE_OK;

@@ -34,4 +34,7 @@ struct cmac_part {
 MUST_CHECK enum code cmac_compute(struct cmac_key *key, const struct cmac_part *parts, size_t count,
                                   uint8_t code[CMAC_BYTES], struct failure *why);
 
+/* Twice the block in GF(2^128), as CMAC and SIV (RFC 5297, 2.3) count; out may be the block. */
+void cmac_twice(const uint8_t block[CMAC_BYTES], uint8_t out[CMAC_BYTES]);
+
 #endif

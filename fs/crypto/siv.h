@@ -5,7 +5,7 @@
  *
  * Sealed form:  synthetic IV (16) | ciphertext (as long as the plaintext)
  *
- * Any number of threads may use one key at the same time.  About 1 us a name.
+ * Any thread may use a key; they take turns.  About half a microsecond a name.
  */
 #ifndef CYTOFS_SIV_H
 #define CYTOFS_SIV_H
@@ -34,12 +34,12 @@ struct siv_message {
 };
 
 /* Writes message->count + SIV_OVERHEAD bytes to sealed. */
-MUST_CHECK enum code siv_seal(const struct siv_key *key, const struct siv_message *message, void *sealed,
+MUST_CHECK enum code siv_seal(struct siv_key *key, const struct siv_message *message, void *sealed,
                               struct failure *why);
 
 /* Writes message->count - SIV_OVERHEAD bytes to plain.  CODE_CORRUPT, with plain wiped, where anything
  * differs from what was sealed. */
-MUST_CHECK enum code siv_open(const struct siv_key *key, const struct siv_message *message, void *plain,
+MUST_CHECK enum code siv_open(struct siv_key *key, const struct siv_message *message, void *plain,
                               struct failure *why);
 
 #endif

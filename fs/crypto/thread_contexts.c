@@ -27,7 +27,6 @@ static void free_contexts(void *contexts_of_thread)
         return;
     EVP_CIPHER_CTX_free(contexts->seal);
     EVP_CIPHER_CTX_free(contexts->open);
-    EVP_CIPHER_CTX_free(contexts->siv);
     free(contexts);
     current = NULL;
 }
@@ -41,10 +40,8 @@ static void set_up(void)
 {
     thread_contexts_algorithms = (struct thread_algorithms){
         .gcm = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL),
-        .siv = EVP_CIPHER_fetch(NULL, "AES-256-SIV", NULL),
     };
-    ready = thread_contexts_algorithms.gcm && thread_contexts_algorithms.siv &&
-            pthread_key_create(&owner, free_contexts) == 0 && pthread_atfork(NULL, NULL, note_fork) == 0;
+    ready = thread_contexts_algorithms.gcm && pthread_key_create(&owner, free_contexts) == 0 && pthread_atfork(NULL, NULL, note_fork) == 0;
 }
 
 static struct thread_contexts *make_contexts(void)
@@ -55,8 +52,7 @@ static struct thread_contexts *make_contexts(void)
     contexts->nonce_next = THREAD_NONCES;
     contexts->seal = EVP_CIPHER_CTX_new();
     contexts->open = EVP_CIPHER_CTX_new();
-    contexts->siv = EVP_CIPHER_CTX_new();
-    if (contexts->seal && contexts->open && contexts->siv && pthread_setspecific(owner, contexts) == 0)
+    if (contexts->seal && contexts->open && pthread_setspecific(owner, contexts) == 0)
         return contexts;
     free_contexts(contexts);
     return NULL;

@@ -23,7 +23,6 @@
 struct thread_contexts {
     EVP_CIPHER_CTX *seal, *open; /* AES-256-GCM */
     uint64_t seal_serial, open_serial;
-    EVP_CIPHER_CTX *siv; /* takes copies of a key's own context */
     uint8_t nonces[THREAD_NONCES][AEAD_NONCE_BYTES]; /* not secret */
     size_t nonce_next;                               /* THREAD_NONCES: all used */
     unsigned nonce_generation; /* thread_contexts_fork_generation when they were drawn */
@@ -31,7 +30,7 @@ struct thread_contexts {
 
 /* Fetched once, never NULL after thread_contexts_get succeeded. */
 struct thread_algorithms {
-    EVP_CIPHER *gcm, *siv;
+    EVP_CIPHER *gcm;
 };
 extern struct thread_algorithms thread_contexts_algorithms;
 

@@ -70,6 +70,7 @@ enum code entry_insert(struct tree *tree, struct node *folder, const char *name,
     node->row.links++;
     node->row.change_ns = now_ns;
     node->parent = node->row.links == 1 ? folder->row.inode : 0;
+    node_forget_path(node);
     entry_touch(tree, folder, now_ns);
     return CODE_OK;
 }
@@ -105,6 +106,7 @@ enum code entry_delete(struct tree *tree, struct node *folder, const char *name,
     node->row.links--;
     node->row.change_ns = now_ns;
     node->parent = 0;
+    node_forget_path(node);
     entry_touch(tree, folder, now_ns);
     return entry_collect(tree, node, why);
 }
@@ -125,6 +127,7 @@ enum code entry_move(struct tree *tree, struct node *from, const char *from_name
     node_change(tree, node);
     node->row.change_ns = now_ns;
     node->parent = node->row.links == 1 ? to->row.inode : 0;
+    node_forget_path(node);
     entry_touch(tree, from, now_ns);
     entry_touch(tree, to, now_ns);
     return CODE_OK;

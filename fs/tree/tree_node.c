@@ -423,6 +423,10 @@ enum code node_path(struct tree *tree, struct node *node, struct buffer *out, st
         buffer_append_text(out, above);
         return buffer_check(out, "a path", why);
     }
+    if (node->path && node->path_epoch == tree->name_epoch) {
+        buffer_append_text(out, node->path);
+        return buffer_check(out, "a path", why);
+    }
     char name[TREE_NAME_MAX + 1];
     struct node *folder;
     code = name_of(tree, node, name, &folder, why);
@@ -430,8 +434,23 @@ enum code node_path(struct tree *tree, struct node *node, struct buffer *out, st
         code = node_folder_path(tree, folder, &above, why);
     if (code != CODE_OK)
         return code;
+    size_t before = out->length;
     buffer_printf(out, "%s%s%s", above, *above ? "/" : "", name);
-    return buffer_check(out, "a path", why);
+    code = buffer_check(out, "a path", why);
+    if (code != CODE_OK)
+        return code;
+    free(node->path);
+    node->path = strndup(out->data + before, out->length - before); /* without memory it is made anew the next time */
+    node->path_epoch = tree->name_epoch;
+    return CODE_OK;
+}
+
+void node_forget_path(struct node *node)
+{
+    if (node->row.kind == CATALOG_INODE_FOLDER)
+        return;
+    free(node->path);
+    node->path = NULL;
 }
 
 void node_drop_set_id(struct node *node)

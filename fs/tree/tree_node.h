@@ -33,7 +33,7 @@ struct node {
     struct recent_writes *recent; /* small writes that the log could hold (tree_recent.h), or NULL */
 
     uint64_t parent; /* a folder that holds it; 0: not looked up.  The only one where links == 1 */
-    char *path;      /* of a folder, from the root; valid while path_epoch is the tree's */
+    char *path;      /* from the root, by one of its names, or NULL; valid while path_epoch is the tree's */
     uint64_t path_epoch;
 };
 
@@ -77,6 +77,9 @@ MUST_CHECK enum code node_folder_path(struct tree *tree, struct node *node, cons
 
 /* Appends a node's path, by one of its names. */
 MUST_CHECK enum code node_path(struct tree *tree, struct node *node, struct buffer *out, struct failure *why);
+
+/* What is no folder gained or lost a name.  (The renaming of a folder counts tree->name_epoch up.) */
+void node_forget_path(struct node *node);
 
 /* What a write or a change of owner by somebody without privilege does to a file's mode: no set-uid bit, and no set-gid bit
  * where it means a group to run as.  Folders keep theirs.  The caller marks the row. */

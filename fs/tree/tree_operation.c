@@ -46,6 +46,7 @@ enum code operation_end(struct tree *tree, enum code code, struct failure *why)
             node->row = tree->undo.rows[i];
             node->parent = tree->undo.parents[i];
             node->gone = tree->undo.gone[i];
+            node_forget_path(node); /* it may be by a name that was not kept */
         }
     }
     /* A node that is gone has nothing to write, and weighs nothing. */
