@@ -209,7 +209,7 @@ static enum code start_node(struct lab_server *server, const struct lab_store *s
     enum code code = make_node_folder(server, store, why);
     if (code != CODE_OK)
         return code;
-    struct session_options options = {.mountpoint = server->node_folder, .label = "cytofs-node"};
+    struct session_options options = {.mountpoint = server->node_folder, .label = "cytofs-node", .for_programs = true};
     code = session_start(store->tree, &options, &server->node_session, why);
     if (code != CODE_OK)
         return code;

@@ -69,8 +69,15 @@ static enum resource dataset(const struct tree_place *place)
     if (!place->exists && place->depth == 1)
         return RESOURCE_DATASET_NEW;
     if (!place->readable)
-        return RESOURCE_DATASET_CLOSED;
+        return place->depth == 1 ? RESOURCE_DATASET_CLOSED : RESOURCE_NOWHERE;
     return place->own ? RESOURCE_DATASET_OWN : RESOURCE_DATASET_SHARED;
+}
+
+static enum resource home(const struct tree_place *place)
+{
+    if (place->own)
+        return RESOURCE_HOME_OWN;
+    return place->depth == 1 ? RESOURCE_HOME_CLOSED : RESOURCE_NOWHERE;
 }
 
 static enum resource job(const struct tree_place *place)
@@ -124,7 +131,7 @@ enum resource rights_resource(const struct tree_place *place)
     case PLACE_DATASETS:
         return frame ? RESOURCE_FRAME : dataset(place);
     case PLACE_HOME:
-        return frame ? RESOURCE_FRAME : place->own ? RESOURCE_HOME_OWN : RESOURCE_HOME_CLOSED;
+        return frame ? RESOURCE_FRAME : home(place);
     case PLACE_JOBS:
         return frame ? RESOURCE_FRAME : job(place);
     case PLACE_EXPERIMENTS:

@@ -189,6 +189,7 @@ static struct session *make_session(struct tree *tree, const struct session_opti
     session->owner = geteuid();
     session->group = getegid();
     session->keeps_owners = options->keep_owners;
+    session->for_programs = options->for_programs;
     session->worker_count = options->threads > 0 ? options->threads : default_worker_count();
     if (session->worker_count > SESSION_THREADS_MAX)
         session->worker_count = SESSION_THREADS_MAX;

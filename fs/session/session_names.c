@@ -7,6 +7,7 @@
 #include "session_reply.h"
 #include "session_state.h"
 #include "timing.h"
+#include "tree_path.h"
 
 static void on_lookup(fuse_req_t request, fuse_ino_t folder, const char *name)
 {
@@ -140,6 +141,8 @@ static void on_readlink(fuse_req_t request, fuse_ino_t node)
     struct failure why;
     SCOPE_BUFFER target = {.max = 65536};
     enum code code = tree_read_link(session_tree_of(request), session_node(node), &target, &why);
+    if (code == CODE_OK && session_of(request)->for_programs)
+        code = tree_check_link(session_tree_of(request), session_node(node), &why);
     if (code == CODE_OK)
         fuse_reply_readlink(request, buffer_text(&target));
     else

@@ -79,6 +79,20 @@ static unsigned rights_to_open(uint32_t flags)
     return wanted | ((flags & O_ACCMODE) != O_RDONLY || flags & O_TRUNC ? RIGHT_WRITE : 0);
 }
 
+/* A spec acts for who made the file (runner/jobs): nobody may put another's there in his own place. */
+static enum code ask_into_jobs(const struct asking *asking, uint64_t folder, uint64_t from, const char *name)
+{
+    struct tree_place to, what;
+    struct tree *tree = asking->session->tree;
+    enum code code = tree_place(tree, (struct node_id){folder}, NULL, asking->viewer, &to, asking->why);
+    if (code != CODE_OK || to.area != PLACE_JOBS)
+        return code;
+    code = tree_place(tree, (struct node_id){from}, name, asking->viewer, &what, asking->why);
+    if (code != CODE_OK || what.made || !what.exists)
+        return code;
+    return failure_set(asking->why, CODE_DENIED, "only what you made yourself can become a job: write the spec into jobs/ anew (cp)");
+}
+
 static enum code ask_rename(const struct asking *asking, const struct message *message)
 {
     bool exchanges = message->opcode == FUSE_RENAME2 &&
@@ -87,8 +101,12 @@ static enum code ask_rename(const struct asking *asking, const struct message *m
     if (code == CODE_OK)
         code = ask_name(asking, message->second_node, message->second_name, RIGHT_CREATE,
                         exchanges ? RIGHT_REMOVE | RIGHT_CREATE : RIGHT_REMOVE);
+    if (code == CODE_OK)
+        code = ask_into_jobs(asking, message->second_node, message->node, message->name);
     if (code == CODE_OK && exchanges)
         code = ask_name(asking, message->node, message->name, RIGHT_CREATE, RIGHT_CREATE);
+    if (code == CODE_OK && exchanges)
+        code = ask_into_jobs(asking, message->node, message->second_node, message->second_name);
     return code;
 }
 
@@ -96,7 +114,9 @@ static enum code ask_rename(const struct asking *asking, const struct message *m
 static enum code ask_link(const struct asking *asking, const struct message *message)
 {
     enum code code = ask(asking, message->second_node, RIGHT_READ | RIGHT_WRITE);
-    return code == CODE_OK ? ask_name(asking, message->node, message->name, RIGHT_CREATE, RIGHT_SEE) : code;
+    if (code == CODE_OK)
+        code = ask_name(asking, message->node, message->name, RIGHT_CREATE, RIGHT_SEE);
+    return code == CODE_OK ? ask_into_jobs(asking, message->node, message->second_node, NULL) : code;
 }
 
 enum code session_rights_check(struct session *session, const struct message *message, struct failure *why)

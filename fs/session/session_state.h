@@ -37,6 +37,7 @@ struct session {
     uid_t owner; /* shown as the owner of all that has none of its own */
     gid_t group;
     bool keeps_owners; /* what is made belongs to whoever asked, and chown changes it; else no file has an owner of its own */
+    bool for_programs;
     int worker_count;
 
     uint8_t greeting[SESSION_GREETING_MAX]; /* of a fed session: the INIT request; set while nothing else is under way */

@@ -12,6 +12,7 @@
 #include "tree_entry.h"
 #include "tree_file.h"
 #include "tree_folder.h"
+#include "tree_maker.h"
 #include "tree_names.h"
 #include "tree_operation.h"
 
@@ -123,17 +124,24 @@ static enum code look(struct tree *tree, const char *path, struct node_attribute
     return code;
 }
 
-/* The same, following symbolic links in the last component. */
+/* The same, following symbolic links in the last component, each as far as who made it may see. */
 static enum code look_through(struct tree *tree, const char *path, struct node_attributes *out, struct failure *why)
 {
+    int64_t makers[LINKS_FOLLOWED_MAX];
     SCOPE_BUFFER here = {.max = TREE_PATH_MAX};
     buffer_append_text(&here, path);
     for (int i = 0; i < LINKS_FOLLOWED_MAX; i++) {
         enum code code = buffer_check(&here, "a path", why);
         if (code == CODE_OK)
             code = look(tree, here.data, out, why);
+        for (int j = 0; code == CODE_OK && out->kind != NODE_LINK && j < i; j++) {
+            code = maker_may_read(tree, makers[j], out->id, why);
+            if (code != CODE_OK)
+                return failure_wrap(why, code, "%s", path);
+        }
         if (code != CODE_OK || out->kind != NODE_LINK)
             return code;
+        makers[i] = out->owner;
         SCOPE_BUFFER target = {.max = TREE_LINK_TARGET_MAX + 1};
         SCOPE_BUFFER there = {.max = TREE_PATH_MAX};
         code = tree_read_link(tree, out->id, &target, why);
@@ -150,6 +158,27 @@ static enum code look_through(struct tree *tree, const char *path, struct node_a
 enum code tree_path_attributes(struct tree *tree, const char *path, struct node_attributes *out, struct failure *why)
 {
     return look_through(tree, path, out, why);
+}
+
+enum code tree_path_maker(struct tree *tree, const char *path, int64_t *owner, struct failure *why)
+{
+    struct node_attributes attributes;
+    enum code code = look(tree, path, &attributes, why);
+    *owner = code == CODE_OK ? attributes.owner : TREE_MOUNTER;
+    return code;
+}
+
+enum code tree_check_link(struct tree *tree, struct node_id link, struct failure *why)
+{
+    struct node_attributes attributes;
+    SCOPE_BUFFER path = {.max = TREE_PATH_MAX};
+    enum code code = tree_attributes(tree, link, &attributes, why);
+    if (code != CODE_OK || attributes.owner <= UINT32_MAX)
+        return code; /* whoever opened the store made it */
+    code = tree_node_path(tree, link, &path, why);
+    if (code == CODE_OK)
+        code = look_through(tree, buffer_text(&path), &attributes, why);
+    return code == CODE_OK ? code : failure_wrap(why, CODE_DENIED, "a symbolic link that a member made is not followed for programs");
 }
 
 bool tree_path_exists(struct tree *tree, const char *path)

@@ -1,6 +1,7 @@
 /* The tree by path, for code in the file server itself (rules, the scheduler, import): the few things that it does, each
  * one call.  Paths are relative to the root, without a leading '/'; symbolic links are followed in the last component
- * only by tree_path_read and tree_path_attributes.  Derived files can be read like any other.
+ * only by tree_path_read and tree_path_attributes, and a member's only to what that member may read (tree_maker.h):
+ * else CODE_DENIED.  Derived files can be read like any other.
  */
 #ifndef CYTOFS_TREE_PATH_H
 #define CYTOFS_TREE_PATH_H
@@ -9,6 +10,13 @@
 
 MUST_CHECK enum code tree_path_attributes(struct tree *tree, const char *path, struct node_attributes *out,
                                           struct failure *why);
+/* Who made what lies there, itself (node_attributes.owner). */
+MUST_CHECK enum code tree_path_maker(struct tree *tree, const char *path, int64_t *owner, struct failure *why);
+
+/* Whether a symbolic link may be followed by a program that runs for many members: it leads to something in the lab that who made it may
+ * read.  Else CODE_DENIED. */
+MUST_CHECK enum code tree_check_link(struct tree *tree, struct node_id link, struct failure *why);
+
 bool tree_path_exists(struct tree *tree, const char *path);
 
 /* Appends the file's contents to *out; more than max bytes is CODE_TOO_LARGE.  Reading triggers no rules: it is not the

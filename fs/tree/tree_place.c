@@ -129,6 +129,7 @@ static enum code place_stored(struct tree *tree, struct node *folder, const char
     }
     unsigned owned_depth = find_area(&way, out);
     out->kind = out->exists ? node_describe(node).kind : NODE_FILE;
+    out->made = out->exists && made_by(tree, node, viewer);
     out->readable = may_read(tree, node->row.space, viewer);
     if (out->area == PLACE_HOME)
         out->own = out->readable && (out->depth > 1 || (out->depth == 1 && out->exists));

@@ -29,6 +29,7 @@ struct tree_place {
     bool readable;   /* the viewer is among those who may read the space that it lies in, or would lie in */
     bool own;        /* the viewer made it, or the thing that it is part of: the dataset, the job, the run, the version; a home that is the viewer's.  What
                         does not exist yet, and is not part of such a thing, is nobody's */
+    bool made;       /* the viewer made this very thing */
     char name[TREE_NAME_MAX + 1]; /* of the last component; "" where it was not asked by name and is no derived file */
 };
 

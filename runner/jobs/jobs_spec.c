@@ -8,6 +8,7 @@
 
 #include "scope.h"
 #include "suggest.h"
+#include "tree_maker.h"
 #include "tree_path.h"
 
 #define NAMES_MAX 1000
@@ -97,6 +98,44 @@ static void check_name(struct jobs_spec *out)
         spec_add_finding(&out->findings, out->text.data, out->text.length, "", message);
 }
 
+/* What a member of another machine may have the server do: read what that member may read, and run no programs of his own unless he is an
+ * admin, since a program can do whatever the server's user can. */
+static void check_maker(struct tree *tree, const struct viewer *maker, int64_t owner, struct jobs_spec *out)
+{
+    char message[256], folder[SPEC_DATASET_MAX];
+    struct node_attributes attributes;
+    spec_find_dataset(out->text.data, out->text.length, folder);
+    if (*folder && tree_path_attributes(tree, folder, &attributes, NULL) == CODE_OK &&
+        maker_may_read(tree, owner, attributes.id, NULL) != CODE_OK) {
+        snprintf(message, sizeof message, "%.100s was not shared with %.60s", folder, maker->name);
+        spec_add_finding(&out->findings, out->text.data, out->text.length, "dataset", message);
+    }
+    if (out->spec && out->spec->action == SPEC_RUN && maker->role != ROLE_ADMIN) {
+        snprintf(message, sizeof message,
+                 "as a %s you may not run programs of your own on the lab's server: use train:, or ask an admin to submit it",
+                 member_role_name(maker->role));
+        spec_add_finding(&out->findings, out->text.data, out->text.length, "run", message);
+    }
+}
+
+/* Who made the spec, whoever looks at it now. */
+static enum code find_maker(struct tree *tree, const char *path, struct jobs_spec *out, struct failure *why)
+{
+    int64_t owner;
+    enum code code = tree_path_maker(tree, path, &owner, why);
+    if (code == CODE_OK)
+        code = maker_find(tree, owner, &out->maker, why);
+    out->is_local = code == CODE_NOT_FOUND;
+    if (out->is_local) {
+        snprintf(out->maker.name, sizeof out->maker.name, "%s", tree_member_name(tree));
+        return CODE_OK;
+    }
+    if (code != CODE_OK)
+        return failure_wrap(why, code, "%s", path);
+    check_maker(tree, &out->maker, owner, out);
+    return CODE_OK;
+}
+
 enum code jobs_spec_read(struct tree *tree, const char *path, struct jobs_spec *out, struct failure *why)
 {
     const char *slash = strrchr(path, '/');
@@ -122,6 +161,9 @@ enum code jobs_spec_read(struct tree *tree, const char *path, struct jobs_spec *
         return failure_set(why, CODE_NO_DATA, "%s: is empty", path);
     code = spec_parse(out->text.data, out->text.length, out->job, &out->spec, &out->findings, why);
     if (code != CODE_OK && code != CODE_INVALID)
+        return code;
+    code = find_maker(tree, path, out, why);
+    if (code != CODE_OK)
         return code;
     check_dataset(tree, out);
     check_name(out);

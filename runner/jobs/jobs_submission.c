@@ -108,7 +108,7 @@ static enum code submit(struct jobs *jobs, const struct jobs_spec *spec, struct 
     if (job_table_is_full(jobs->table))
         return failure_set(why, CODE_BUSY, "too many runs wait already: try again when some are over");
     struct run_folder_request request = {.job = spec->job,
-                                         .member = tree_viewer_name(jobs->tree),
+                                         .member = spec->maker.name,
                                          .spec = spec->spec,
                                          .text = spec->text.data,
                                          .count = spec->text.length,
@@ -134,6 +134,18 @@ static enum code submit(struct jobs *jobs, const struct jobs_spec *spec, struct 
     return code == CODE_OK ? taken : code;
 }
 
+/* The run belongs to who made the spec, also where the server found the spec when it started. */
+static enum code submit_as_maker(struct jobs *jobs, const struct jobs_spec *spec, struct failure *why)
+{
+    bool alone = !viewer_current() && !spec->is_local;
+    if (alone)
+        viewer_enter(&spec->maker);
+    enum code code = submit(jobs, spec, why);
+    if (alone)
+        viewer_leave();
+    return code;
+}
+
 void jobs_submission_run(struct jobs *jobs, const char *path)
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&jobs->acting);
@@ -141,7 +153,7 @@ void jobs_submission_run(struct jobs *jobs, const char *path)
     struct failure why;
     enum code code = jobs_spec_read(jobs->tree, path, &spec, &why);
     if (code == CODE_OK && spec.spec && !is_submitted(jobs, &spec))
-        code = submit(jobs, &spec, &why);
+        code = submit_as_maker(jobs, &spec, &why);
     jobs_spec_free(&spec);
     if (code == CODE_OK || code == CODE_NOT_FOUND || code == CODE_NO_DATA)
         return;
