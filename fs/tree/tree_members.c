@@ -18,10 +18,12 @@
 #include "tree_lending.h"
 #include "tree_node.h"
 #include "tree_operation.h"
+#include "tree_place.h"
 #include "tree_reseal.h"
 #include "tree_seal.h"
 #include "tree_share.h"
 #include "tree_space.h"
+#include "viewer.h"
 
 #define HOME_PREFIX "home-"
 
@@ -378,6 +380,26 @@ static enum code find_root(struct tree *tree, const char *name, struct node **ro
                : code;
 }
 
+/* Whoever can read a space may share it; but the server, which asks here for a member, may read more than that member, and among members it
+ * is who made a dataset, or has the role for it, that says who reads it.  A home is its readers'. */
+static enum code check_chooser(struct tree *tree, struct node *root, const struct space *space, struct failure *why)
+{
+    uint64_t above = 0;
+    const struct viewer *viewer = viewer_current();
+    if (!viewer)
+        return CODE_OK;
+    const struct reader *reader = roster_find(&space->roster, &viewer->id);
+    if (!reader || reader->former)
+        return failure_set(why, CODE_DENIED, "you may not read it yourself");
+    bool common = space->number < SPACE_FIRST_FREE;
+    if (!common && node_parent(tree, root, &above, why) != CODE_OK)
+        return CODE_CORRUPT;
+    bool own = tree_place_made_by(tree, root, viewer) || above == INODE_HOME;
+    if (viewer->role == ROLE_ADMIN || (!common && (own || viewer->role == ROLE_STEWARD)))
+        return CODE_OK;
+    return failure_set(why, CODE_DENIED, "who may read it is said by who made it, by a steward or by an admin");
+}
+
 /* The space of that name, which must be one whose readers can be chosen. */
 static enum code find_shareable(struct tree *tree, const char *name, struct space **out, struct failure *why)
 {
@@ -387,7 +409,32 @@ static enum code find_shareable(struct tree *tree, const char *name, struct spac
     if (code == CODE_OK && root->row.space < SPACE_FIRST_FREE)
         return failure_set(why, CODE_NOT_PERMITTED,
                            "\"%s\" belongs to all members of the lab: add or remove a member instead", name);
-    return code == CODE_OK ? space_find(tree, root->row.space, out, why) : code;
+    if (code == CODE_OK)
+        code = space_find(tree, root->row.space, out, why);
+    return code == CODE_OK ? check_chooser(tree, root, *out, why) : code;
+}
+
+/* Whom a member who says "unshare everyone" leaves on the list: himself, beside the one who serves the lab. */
+static enum code keep_viewer(const struct space *space, struct roster *roster, struct failure *why)
+{
+    const struct viewer *viewer = viewer_current();
+    const struct reader *reader = viewer ? roster_find(&space->roster, &viewer->id) : NULL;
+    return reader ? roster_add(roster, reader, why) : CODE_OK;
+}
+
+/* Whether somebody else, who is not paper, stays. */
+static bool somebody_stays(const struct roster *roster)
+{
+    for (size_t i = 0; i < roster->count; i++)
+        if (!(roster->readers[i].flags & CATALOG_MEMBER_RECOVERY))
+            return true;
+    return false;
+}
+
+static enum code refuse_to_lose(struct failure *why)
+{
+    return failure_set(why, CODE_INVALID,
+                       "nobody else can read it: it would be lost (share it first, or remove what is in it)");
 }
 
 /* Sharing ---------------------------------------------------------------------------------------------------------- */
@@ -445,6 +492,8 @@ static enum code do_unshare(struct tree *tree, const void *argument, struct fail
     enum code code = find_shareable(tree, sharing->space, &space, why);
     if (code == CODE_OK && strcmp(sharing->who, MEMBERS_EVERYONE) == 0) {
         code = share_new_roster(tree, false, &roster, why);
+        if (code == CODE_OK)
+            code = keep_viewer(space, &roster, why);
         return code == CODE_OK ? share_rotate(tree, space->number, &roster, why) : code;
     }
     if (code == CODE_OK)
@@ -454,11 +503,13 @@ static enum code do_unshare(struct tree *tree, const void *argument, struct fail
     const struct reader *reader = roster_find_name(&roster, sharing->who);
     if (!reader)
         return failure_set(why, CODE_NOT_FOUND, "\"%s\" is not among those who may read it", sharing->who);
-    if (memcmp(reader->public.id.bytes, member_key_public(tree->member)->id.bytes, IDENTITY_BYTES) == 0)
+    if (!viewer_current() && memcmp(reader->public.id.bytes, member_key_public(tree->member)->id.bytes, IDENTITY_BYTES) == 0)
         return failure_set(why, CODE_INVALID, "that is you: leave it instead");
     struct member_id id = reader->public.id;
     roster_remove(&roster, &id);
     roster.everyone = false;
+    if (!somebody_stays(&roster))
+        return refuse_to_lose(why);
     return share_rotate(tree, space->number, &roster, why);
 }
 
@@ -466,15 +517,6 @@ enum code members_unshare(struct tree *tree, const char *space, const char *who,
 {
     enum code code = carry_out(tree, do_unshare, &(struct sharing){space, who}, why);
     return code == CODE_OK ? code : failure_wrap(why, code, "no longer sharing %s with %s", space, who);
-}
-
-/* Whether somebody else, who is not paper, stays. */
-static bool somebody_stays(const struct roster *roster)
-{
-    for (size_t i = 0; i < roster->count; i++)
-        if (!(roster->readers[i].flags & CATALOG_MEMBER_RECOVERY))
-            return true;
-    return false;
 }
 
 static enum code do_leave(struct tree *tree, const void *argument, struct failure *why)
@@ -490,15 +532,36 @@ static enum code do_leave(struct tree *tree, const void *argument, struct failur
     roster.everyone = false;
     roster.due = true;
     if (!somebody_stays(&roster))
-        return failure_set(why, CODE_INVALID,
-                           "nobody else can read it: it would be lost (share it first, or remove what is in it)");
+        return refuse_to_lose(why);
     code = space_set_roster(tree, space, &roster, why);
     return code == CODE_OK ? catalog_space_delete_wraps_of(tree->catalog, space->number, tree->member_number, why) : code;
 }
 
+/* For a member of another machine: not the one who serves the lab leaves, but he. */
+static enum code do_leave_as_viewer(struct tree *tree, const void *argument, struct failure *why)
+{
+    struct node *root;
+    struct space *space;
+    char path[TREE_NAME_MAX + 16];
+    SCOPE_ROSTER roster = {0};
+    const struct viewer *viewer = viewer_current();
+    enum code code = find_root(tree, argument, &root, path, why);
+    if (code == CODE_OK && root->row.space < SPACE_FIRST_FREE)
+        return failure_set(why, CODE_NOT_PERMITTED, "\"%s\" belongs to all members of the lab", path);
+    if (code == CODE_OK)
+        code = space_find(tree, root->row.space, &space, why);
+    if (code == CODE_OK)
+        code = roster_copy(&space->roster, &roster, why);
+    if (code != CODE_OK)
+        return code;
+    roster_remove(&roster, &viewer->id);
+    roster.everyone = false;
+    return somebody_stays(&roster) ? share_rotate(tree, space->number, &roster, why) : refuse_to_lose(why);
+}
+
 enum code members_leave(struct tree *tree, const char *space, struct failure *why)
 {
-    enum code code = carry_out(tree, do_leave, space, why);
+    enum code code = carry_out(tree, viewer_current() ? do_leave_as_viewer : do_leave, space, why);
     return code == CODE_OK ? code : failure_wrap(why, code, "leaving %s", space);
 }
 
@@ -510,6 +573,8 @@ static enum code do_rotate(struct tree *tree, const void *argument, struct failu
     enum code code = find_root(tree, argument, &root, path, why);
     if (code == CODE_OK)
         code = space_find(tree, root->row.space, &space, why);
+    if (code == CODE_OK)
+        code = check_chooser(tree, root, space, why);
     return code == CODE_OK ? share_rotate(tree, space->number, &space->roster, why) : code;
 }
 

@@ -85,7 +85,7 @@ static bool may_read(struct tree *tree, uint64_t number, const struct viewer *vi
     return reader && !reader->former;
 }
 
-static bool made_by(const struct tree *tree, const struct node *node, const struct viewer *viewer)
+bool tree_place_made_by(const struct tree *tree, const struct node *node, const struct viewer *viewer)
 {
     const struct member_id *opener = &member_key_public(tree->member)->id;
     if (node->row.uid == viewer_owner(&viewer->id))
@@ -99,7 +99,7 @@ static bool is_own(struct tree *tree, const struct way *way, unsigned owned_dept
     struct node *thing;
     if (owned_depth == 0 || way->length <= owned_depth)
         return false;
-    return node_get(tree, way->top[owned_depth], &thing, NULL) == CODE_OK && made_by(tree, thing, viewer);
+    return node_get(tree, way->top[owned_depth], &thing, NULL) == CODE_OK && tree_place_made_by(tree, thing, viewer);
 }
 
 /* With the lock. */
@@ -129,7 +129,7 @@ static enum code place_stored(struct tree *tree, struct node *folder, const char
     }
     unsigned owned_depth = find_area(&way, out);
     out->kind = out->exists ? node_describe(node).kind : NODE_FILE;
-    out->made = out->exists && made_by(tree, node, viewer);
+    out->made = out->exists && tree_place_made_by(tree, node, viewer);
     out->readable = may_read(tree, node->row.space, viewer);
     if (out->area == PLACE_HOME)
         out->own = out->readable && (out->depth > 1 || (out->depth == 1 && out->exists));

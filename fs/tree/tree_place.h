@@ -4,6 +4,7 @@
 
 #include "tree.h"
 
+struct node; /* tree_internal.h */
 struct viewer;
 
 enum place_area {
@@ -36,5 +37,8 @@ struct tree_place {
 /* Of a node, or, with a name, of what has or would have that name in it.  CODE_NOT_FOUND where the node is gone. */
 MUST_CHECK enum code tree_place(struct tree *tree, struct node_id node, const char *name, const struct viewer *viewer,
                                 struct tree_place *out, struct failure *why);
+
+/* Inside the tree, with the lock: whether the viewer made the node, also by having opened the store. */
+bool tree_place_made_by(const struct tree *tree, const struct node *node, const struct viewer *viewer);
 
 #endif

@@ -6,152 +6,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "chunk_store.h"
-#include "chunk_store_memory.h"
 #include "extra.h"
-#include "lab_view.h"
-#include "member_key.h"
-#include "member_view.h"
-#include "session.h"
+#include "members_scene.h"
 #include "session_gate.h"
 #include "testing.h"
-#include "tree_lending.h"
 #include "tree_members.h"
 #include "tree_path.h"
 #include "viewer.h"
 
 static const char role_letters[ROLE_COUNT + 1] = "vstane"; /* viewer scientist sTeward admin node endpoint */
 
-struct scene {
-    struct chunk_store *chunks;
-    struct tree *tree;
-    struct member_key *bob_key;
-    struct viewer bob;
-    struct session *session;
-    size_t cases;
-};
-
-static void ignore_answer(void *context, const struct iovec *parts, int count)
-{
-    (void)context;
-    (void)parts;
-    (void)count;
-}
-
-static void write_file(struct scene *scene, const char *folder, const char *name)
-{
-    struct failure why;
-    char path[200];
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    assert_code_ok(tree_path_make_folders(scene->tree, folder, &why), why);
-    assert_code_ok(tree_path_write(scene->tree, path, 0644, "text", 4, &why), why);
-}
-
-/* What ada, who opened the store, has made. */
-static void make_adas_things(struct scene *scene)
-{
-    struct failure why;
-    write_file(scene, "datasets/shared", "f");
-    write_file(scene, "datasets/closed", "f");
-    assert_code_ok(members_unshare(scene->tree, "closed", MEMBERS_EVERYONE, &why), why);
-    write_file(scene, "home/ada", "f");
-    write_file(scene, "jobs", "a.yaml");
-    write_file(scene, "experiments/e/a", "f");
-    write_file(scene, "models/m/1", "f");
-    assert_code_ok(tree_path_link(scene->tree, "models/m/production", "1", &why), why);
-}
-
-struct wraps {
-    struct lending_wrap list[16];
-    int count;
-};
-
-static bool keep_wrap(void *context, const struct lending_wrap *wrap)
-{
-    struct wraps *wraps = context;
-    wraps->list[wraps->count++] = *wrap;
-    return wraps->count < 16;
-}
-
-/* As his workstation does. */
-static void lend_bobs_home(struct scene *scene)
-{
-    struct failure why;
-    struct wraps wraps = {.count = 0};
-    assert_code_ok(lending_list(scene->tree, "bob", keep_wrap, &wraps, &why), why);
-    assert_int_equal(wraps.count, 1);
-    uint8_t key[SPACE_KEY_BYTES];
-    const struct lending_wrap *wrap = &wraps.list[0];
-    assert_code_ok(keywrap_open(&wrap->place, scene->bob_key, &wrap->sender, wrap->wrapped, key, &why), why);
-    assert_code_ok(lending_take(scene->tree, "bob", wrap->number, wrap->place.generation, key, &why), why);
-}
-
-static void make_bobs_things(struct scene *scene)
-{
-    lend_bobs_home(scene);
-    viewer_enter(&scene->bob);
-    write_file(scene, "datasets/mine", "f");
-    write_file(scene, "home/bob", "f");
-    write_file(scene, "jobs", "b.yaml");
-    write_file(scene, "experiments/e/b", "f");
-    write_file(scene, "models/m/2", "f");
-    viewer_leave();
-}
-
-static void add_bob(struct scene *scene)
-{
-    struct failure why;
-    struct member_card card = {.name = "bob"};
-    assert_code_ok(member_key_generate(&scene->bob_key, &why), why);
-    card.public = *member_key_public(scene->bob_key);
-    assert_code_ok(members_add(scene->tree, &card, ROLE_SCIENTIST, &why), why);
-    assert_code_ok(members_make_home(scene->tree, "bob", &why), why);
-    scene->bob = (struct viewer){.name = "bob", .role = ROLE_SCIENTIST, .id = card.public.id, .session = 1};
-}
-
-static int set_up(void **state)
-{
-    struct failure why;
-    struct scene *scene = calloc(1, sizeof *scene);
-    assert_code_ok(chunk_store_memory_create(0, &scene->chunks, &why), why);
-    const struct tree_open_options options = {.chunks = scene->chunks, .member_name = "ada"};
-    assert_code_ok(tree_open(&options, &scene->tree, &why), why);
-    assert_code_ok(lab_view_add(scene->tree, &why), why);
-    assert_code_ok(member_view_add(scene->tree, &why), why);
-    add_bob(scene);
-    make_adas_things(scene);
-    make_bobs_things(scene);
-    const struct session_peer peer = {.send = ignore_answer, .viewer = &scene->bob};
-    const struct session_options session = {.peer = &peer};
-    assert_code_ok(session_start(scene->tree, &session, &scene->session, &why), why);
-    *state = scene;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    struct scene *scene = *state;
-    session_destroy(scene->session);
-    tree_close(scene->tree);
-    chunk_store_destroy(scene->chunks);
-    member_key_destroy(scene->bob_key);
-    free(scene);
-    return 0;
-}
-
 /* Messages ---------------------------------------------------------------------------------------------------------- */
-
-static uint64_t node_of(struct scene *scene, const char *path)
-{
-    struct failure why;
-    struct node_attributes attributes = {.id = TREE_ROOT};
-    char text[200], *rest = text;
-    snprintf(text, sizeof text, "%s", path);
-    for (char *name; (name = strsep(&rest, "/"));)
-        if (*name)
-            assert_code_ok(tree_lookup(scene->tree, attributes.id, name, &attributes, &why), why);
-    return attributes.id.value;
-}
 
 struct sent {
     struct fuse_in_header header;
@@ -184,7 +49,7 @@ static uint64_t split(struct scene *scene, const char *path, const char **name)
     const char *slash = strrchr(path, '/');
     snprintf(above, sizeof above, "%.*s", slash ? (int)(slash - path) : 0, path);
     *name = slash ? slash + 1 : path;
-    return node_of(scene, above);
+    return members_scene_node(scene, above);
 }
 
 enum operation { LIST, READ, WRITE, CREATE, MKDIR, SYMLINK, PUT, FETCH, CHMOD, XATTR, REMOVE, RENAME_AWAY, RENAME_ONTO, LINK_FROM, OPERATIONS };
@@ -201,22 +66,22 @@ static bool is_allowed(struct scene *scene, enum operation operation, const char
     switch (operation) {
     case LIST:
         add(&sent, &(struct fuse_open_in){0}, sizeof(struct fuse_open_in));
-        return try_message(scene, &sent, FUSE_OPENDIR, node_of(scene, path)) == CODE_OK;
+        return try_message(scene, &sent, FUSE_OPENDIR, members_scene_node(scene, path)) == CODE_OK;
     case READ:
         add(&sent, &(struct fuse_open_in){.flags = O_RDONLY}, sizeof(struct fuse_open_in));
-        return try_message(scene, &sent, FUSE_OPEN, node_of(scene, path)) == CODE_OK;
+        return try_message(scene, &sent, FUSE_OPEN, members_scene_node(scene, path)) == CODE_OK;
     case WRITE:
         add(&sent, &(struct fuse_open_in){.flags = O_WRONLY}, sizeof(struct fuse_open_in));
-        return try_message(scene, &sent, FUSE_OPEN, node_of(scene, path)) == CODE_OK;
+        return try_message(scene, &sent, FUSE_OPEN, members_scene_node(scene, path)) == CODE_OK;
     case FETCH:
         add(&sent, &(struct extra_fetch_in){.size = 4}, sizeof(struct extra_fetch_in));
-        return try_message(scene, &sent, EXTRA_FETCH, node_of(scene, path)) == CODE_OK;
+        return try_message(scene, &sent, EXTRA_FETCH, members_scene_node(scene, path)) == CODE_OK;
     case CHMOD:
         add(&sent, &(struct fuse_setattr_in){.valid = FATTR_MODE, .mode = 0600}, sizeof(struct fuse_setattr_in));
-        return try_message(scene, &sent, FUSE_SETATTR, node_of(scene, path)) == CODE_OK;
+        return try_message(scene, &sent, FUSE_SETATTR, members_scene_node(scene, path)) == CODE_OK;
     case XATTR:
         add(&sent, "\4\0\0\0\0\0\0\0user.a\0abcd", 19);
-        return try_message(scene, &sent, FUSE_SETXATTR, node_of(scene, path)) == CODE_OK;
+        return try_message(scene, &sent, FUSE_SETXATTR, members_scene_node(scene, path)) == CODE_OK;
     case CREATE:
         folder = split(scene, path, &name);
         add(&sent, &(struct fuse_create_in){.flags = O_WRONLY, .mode = 0644}, sizeof(struct fuse_create_in));
@@ -243,7 +108,7 @@ static bool is_allowed(struct scene *scene, enum operation operation, const char
         return try_message(scene, &sent, FUSE_UNLINK, folder) == CODE_OK;
     case RENAME_AWAY:
         folder = split(scene, path, &name);
-        add(&sent, &(struct fuse_rename_in){.newdir = node_of(scene, "home/bob")}, sizeof(struct fuse_rename_in));
+        add(&sent, &(struct fuse_rename_in){.newdir = members_scene_node(scene, "home/bob")}, sizeof(struct fuse_rename_in));
         add(&sent, name, strlen(name) + 1);
         add(&sent, "taken", 6);
         return try_message(scene, &sent, FUSE_RENAME, folder) == CODE_OK;
@@ -252,11 +117,11 @@ static bool is_allowed(struct scene *scene, enum operation operation, const char
         add(&sent, &(struct fuse_rename_in){.newdir = folder}, sizeof(struct fuse_rename_in));
         add(&sent, "f", 2);
         add(&sent, name, strlen(name) + 1);
-        return try_message(scene, &sent, FUSE_RENAME, node_of(scene, "home/bob")) == CODE_OK;
+        return try_message(scene, &sent, FUSE_RENAME, members_scene_node(scene, "home/bob")) == CODE_OK;
     case LINK_FROM:
-        add(&sent, &(struct fuse_link_in){.oldnodeid = node_of(scene, path)}, sizeof(struct fuse_link_in));
+        add(&sent, &(struct fuse_link_in){.oldnodeid = members_scene_node(scene, path)}, sizeof(struct fuse_link_in));
         add(&sent, "hard", 5);
-        return try_message(scene, &sent, FUSE_LINK, node_of(scene, "home/bob")) == CODE_OK;
+        return try_message(scene, &sent, FUSE_LINK, members_scene_node(scene, "home/bob")) == CODE_OK;
     case OPERATIONS:
         break;
     }
@@ -363,20 +228,20 @@ static const struct {
 static void every_role_on_everything_by_every_operation(void **state)
 {
     struct scene *scene = *state;
-    size_t wrong = 0;
+    size_t wrong = 0, cases = 0;
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         for (const enum operation *operation = table[i].operations; *operation != OPERATIONS; operation++)
             for (int role = 0; role < ROLE_COUNT; role++) {
                 scene->bob.role = (enum member_role)role;
                 bool expected = strchr(table[i].allowed, role_letters[role]) != NULL;
-                scene->cases++;
+                cases++;
                 if (is_allowed(scene, *operation, table[i].path) == expected)
                     continue;
                 wrong++;
                 print_message("%s may%s %s \"%s\"\n", member_role_name((enum member_role)role), expected ? " not" : "",
                               operation_names[*operation], table[i].path);
             }
-    print_message("%zu cases\n", scene->cases);
+    print_message("%zu cases\n", cases);
     assert_int_equal(wrong, 0);
 }
 
@@ -415,9 +280,9 @@ static void rights_follow_what_is_shared_now(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(every_role_on_everything_by_every_operation, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_refusal_says_who_may_not_do_what_and_only_to_him, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(rights_follow_what_is_shared_now, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(every_role_on_everything_by_every_operation, members_scene_setup, members_scene_teardown),
+        cmocka_unit_test_setup_teardown(a_refusal_says_who_may_not_do_what_and_only_to_him, members_scene_setup, members_scene_teardown),
+        cmocka_unit_test_setup_teardown(rights_follow_what_is_shared_now, members_scene_setup, members_scene_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
