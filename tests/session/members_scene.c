@@ -104,6 +104,8 @@ void members_scene_make(struct scene *scene)
     assert_code_ok(lab_view_add(scene->tree, &why), why);
     assert_code_ok(people_create(scene->tree, &(struct people_options){0}, &scene->people, &why), why);
     assert_code_ok(people_view_add(scene->people, &why), why);
+    if (scene->add_rules)
+        scene->add_rules(scene->add_rules_context, scene->tree);
     add_bob(scene);
     make_adas_things(scene);
     make_bobs_things(scene);

@@ -9,6 +9,7 @@
 #include "viewer.h"
 
 struct people;
+struct tree;
 
 struct scene {
     struct chunk_store *chunks;
@@ -19,6 +20,8 @@ struct scene {
     struct session *session; /* bob's: fed, and not greeted yet */
     void (*answered)(void *context, const struct iovec *parts, int count); /* NULL: answers are dropped */
     void *answered_context;
+    void (*add_rules)(void *context, struct tree *tree); /* more than the lab's own, before anything is made; NULL: none */
+    void *add_rules_context;
 };
 
 /* For cmocka: *state is the scene. */
