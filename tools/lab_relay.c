@@ -15,6 +15,7 @@
 
 #include "background.h"
 #include "file.h"
+#include "lab_profile.h"
 #include "logging.h"
 #include "relay.h"
 #include "relay_disk.h"
@@ -27,6 +28,7 @@ struct mount {
     const struct lab_relay_options *options;
     const struct command *command;
     char *directory; /* where it is mounted, resolved; NULL: it is not */
+    struct lab_profile profile; /* of NAME@HOST */
     struct wire_link *link;
     struct relay_disk *disk;
 
@@ -84,7 +86,15 @@ static void on_state(void *context, enum wire_state state, const struct failure 
 static enum code connect_to(struct mount *mount, struct failure *why)
 {
     const struct wire_events events = {.message = on_message, .state = on_state};
-    const struct wire_connect_options options = {.host = mount->options->server};
+    struct wire_connect_options options = {.host = mount->options->server};
+    if (mount->options->server[0] != '/') {
+        enum code code = lab_profile_open(mount->options->server, &mount->profile, why);
+        if (code != CODE_OK)
+            return code;
+        options.host = mount->profile.address.host;
+        options.port = mount->profile.address.port;
+        options.credentials = &mount->profile.credentials;
+    }
     return wire_connect(&options, &events, mount, &mount->link, why);
 }
 
@@ -130,6 +140,7 @@ static enum code start_relay(struct mount *mount, struct failure *why)
         .timeout_ms = (int)(mount->options->timeout_s * 1000),
         .plain = mount->options->plain,
         .disk = mount->disk,
+        .member = mount->profile.member,
         .send = (enum code(*)(void *, const struct iovec *, int, struct failure *))wire_link_send,
         .send_context = mount->link,
     };
@@ -214,6 +225,7 @@ static void end(struct mount *mount)
     }
     relay_destroy(mount->relay);
     relay_disk_close(mount->disk);
+    lab_profile_free(&mount->profile);
     free(mount->directory);
 }
 

@@ -23,6 +23,7 @@
 #include "relay_lock.h"
 #include "relay_name.h"
 #include "relay_push.h"
+#include "relay_lend.h"
 #include "relay_renew.h"
 #include "relay_state.h"
 #include "scope.h"
@@ -135,6 +136,8 @@ void relay_take_state(struct relay *relay, enum wire_state state, const struct f
         end_link(relay, &out);
     } else if (state == WIRE_RENEWED) {
         relay_renew(relay, &out);
+    } else if (relay->usable) {
+        relay_lend_begin(relay, &out); /* the server may have been restarted */
     }
     pthread_cond_signal(&relay->tick);
     pthread_mutex_unlock(&relay->lock);
@@ -424,6 +427,7 @@ void relay_destroy(struct relay *relay)
     relay_handle_clear(relay);
     relay_lock_clear(relay);
     relay_node_clear(relay);
+    relay_bytes_drop(relay->init_answer);
     relay_bytes_drop(relay->init);
     close(relay->device);
     pthread_cond_destroy(&relay->changed);

@@ -17,6 +17,7 @@
 
 struct relay;
 struct relay_disk;
+struct member_key;
 
 /* Bytes; 0 anywhere: a default. */
 struct relay_limits {
@@ -33,6 +34,8 @@ struct relay_options {
     bool plain;     /* forward everything, keep nothing: for comparison and for finding out who is wrong */
     struct relay_limits limits;
     struct relay_disk *disk; /* contents kept on disk (relay_disk.h), the caller's; NULL: none */
+
+    const struct member_key *member; /* opens the spaces that only its owner can; borrowed.  NULL: nothing is lent to the server */
 
     /* To the server: as wire_link_send, whose contract holds. */
     enum code (*send)(void *context, const struct iovec *parts, int count, struct failure *why);

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "relay_lend.h"
 #include "relay_state.h"
 #include "timing.h"
 
@@ -138,6 +139,8 @@ void relay_call_answered(struct relay *relay, const void *message, size_t length
     const struct relay_reply reply = {.error = header.error < 0 && header.error > -4096 ? -header.error : header.error ? EIO : 0,
                                       .body = (const uint8_t *)message + sizeof header,
                                       .bytes = length - sizeof header};
+    if (reply.error == EACCES && relay_lend_keep(relay, call, out))
+        return;
     end(relay, call, &reply, out);
 }
 

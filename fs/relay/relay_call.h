@@ -28,6 +28,8 @@ struct relay_call {
     bool interrupted;
     bool waits;                  /* the server forgot us: it is sent when we are known again (relay_renew.c) */
     bool of_renewal;             /* relay_call_begin_now */
+    bool denied;                 /* kept until keys are lent (relay_lend.c) */
+    bool lent_for;               /* that was so once, and is not tried again */
     struct relay_bytes *message; /* as it was sent: struct fuse_in_header and what follows */
     struct relay_handle *handle; /* that it is about, counted as busy; or NULL */
     relay_on_answer *on_answer;

@@ -8,6 +8,7 @@
 #include "relay_file.h"
 #include "relay_folder.h"
 #include "relay_fresh.h"
+#include "relay_lend.h"
 #include "relay_name.h"
 #include "relay_state.h"
 #include "relay_write.h"
@@ -68,10 +69,16 @@ void relay_wake_with_error(struct relay *relay, struct relay_queue *queue, struc
 
 static void on_greeted(struct relay *relay, struct relay_call *call, const struct relay_reply *reply, struct relay_output *out)
 {
+    relay_fresh_reserve(relay, out);
+    if (relay->options.member && !reply->error && call->kernel_unique) {
+        struct relay_bytes *kept = relay_bytes_make(reply->bytes);
+        memcpy(kept->data, reply->body, reply->bytes);
+        relay_lend_greet(relay, call->kernel_unique, kept, out);
+        return;
+    }
     relay_call_pass(relay, call, reply, out);
     relay->usable = !reply->error;
     pthread_cond_broadcast(&relay->changed);
-    relay_fresh_reserve(relay, out);
 }
 
 static void greet(struct relay *relay, struct relay_request *request, struct relay_output *out)

@@ -4,6 +4,7 @@
  * this order, each step when all answers to the one before have come:
  *
  *   GREETING   INIT once more
+ *   LENDING    the keys that we lend (relay_lend.c)
  *   REOPENING  a handle for each that we had (REOPEN)
  *   LOCKING    our locks, in the order in which they were taken
  *   (done)     what was under way and can be repeated without harm; all that came meanwhile
@@ -19,10 +20,11 @@
 #include "extra.h"
 #include "logging.h"
 #include "relay_fresh.h"
+#include "relay_lend.h"
 #include "relay_lock.h"
 #include "relay_state.h"
 
-enum phase { GREETING = 1, REOPENING, LOCKING };
+enum phase { GREETING = 1, LENDING, REOPENING, LOCKING };
 
 /* Whether carrying it out twice does what carrying it out once does. */
 static bool may_repeat(const struct relay_call *call)
@@ -71,6 +73,7 @@ static struct relay_call *find_uncertain(struct relay *relay)
                 opcode == EXTRA_RESERVE || (!call->waits && !may_repeat(call)))
                 return call;
             call->waits = true;
+            call->denied = false;
         }
     return NULL;
 }
@@ -105,7 +108,7 @@ void relay_renew(struct relay *relay, struct relay_output *out)
             node->complete = false;
         }
     relay->forget_count = 0;
-    relay->reserving = false;
+    relay->reserving = relay->lending = false;
     relay->reserved_first = relay->reserved_end = 0;
     relay->renew_phase = GREETING;
     relay->renewing = 1;
@@ -174,11 +177,21 @@ static void resume(struct relay *relay, struct relay_output *out)
     relay_fresh_renew(relay, out);
 }
 
+void relay_renew_lent(struct relay *relay, struct relay_output *out)
+{
+    if (relay->renewing && relay->renew_phase == LENDING)
+        relay_renew_step(relay, out);
+}
+
 void relay_renew_step(struct relay *relay, struct relay_output *out)
 {
     while (relay->renewing && --relay->renewing == 0) {
         relay->renewing = 1; /* this step itself */
-        if (relay->renew_phase == GREETING) {
+        if (relay->renew_phase == GREETING && relay->init && relay_lend_begin(relay, out)) {
+            relay->renew_phase = LENDING;
+            return; /* relay_renew_lent */
+        }
+        if (relay->renew_phase <= LENDING) {
             reopen_all(relay, out);
             relay->renew_phase = REOPENING;
         } else if (relay->renew_phase == REOPENING) {

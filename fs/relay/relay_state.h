@@ -43,6 +43,10 @@ struct relay {
     uint64_t stamp;
     uint64_t stamps[RELAY_STAMP_BUCKETS];
 
+    bool lending;             /* KEYS or LEND is under way (relay_lend.c) */
+    int64_t lent_ms;          /* when that last ended */
+    struct relay_bytes *init_answer; /* to the kernel, kept back until then; NULL: none */
+    uint64_t init_unique;
     struct relay_bytes *init; /* the kernel's INIT, for a server that forgot us */
     bool usable;              /* it was answered */
     bool connected, link_ended;
