@@ -45,11 +45,12 @@ int command_serve(const struct command *command, int argc, char **argv)
 {
     bool no_node = false;
     int64_t cpus = 0;
-    const char *listen = NULL, *socket = NULL;
+    const char *listen = NULL, *socket = NULL, *host = NULL;
     struct lab_launch launch = {.server = {.serves = true}};
     const struct command_option options[] = {
         {"listen", 'l', OPTION_TEXT, &listen, "ADDRESS[:PORT]", "where to listen (default: everywhere, port 7331)", 0, 0},
         {"socket", 's', OPTION_TEXT, &socket, "PATH", "a UNIX socket for users of this machine; alone: no network", 0, 0},
+        {"host", 'H', OPTION_TEXT, &host, "HOST[:PORT]", "by which workstations reach it, for invitations (default: this machine's name)", 0, 0},
         {"foreground", 'f', OPTION_FLAG, &launch.foreground, NULL, "stay in the foreground, log to standard error", 0, 0},
         {"no-node", 'n', OPTION_FLAG, &no_node, NULL, "run no jobs", 0, 0},
         {"cpus", 'c', OPTION_INTEGER, &cpus, "N", "CPU cores that jobs may use (default: all)", 1, 4096},
@@ -78,6 +79,7 @@ int command_serve(const struct command *command, int argc, char **argv)
     launch.store = store;
     launch.ready = ready;
     launch.server.door.socket_path = socket_path;
+    launch.server.people = (struct people_options){.host = host, .port = host && strchr(host, ':') ? 0 : launch.server.door.port};
     launch.server.cpus = (int)cpus;
     launch.server.node = !no_node;
     return lab_launch_run(command, &launch);

@@ -176,6 +176,7 @@ enum code people_view_add(struct people *people, struct failure *why)
          .render = render_member,
          .command = command_member,
          .creatable = true,
+         .personal = true, /* an invitation's line is for whoever made it */
          .remove = remove_member},
         {.kind = RULE_CONTROL,
          .pattern = "lab/spaces/*",
