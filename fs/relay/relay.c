@@ -49,6 +49,9 @@ static enum code send_now(struct relay *relay, const struct relay_bytes *bytes)
 
 void relay_send(struct relay *relay, struct relay_bytes *bytes)
 {
+    const struct fuse_in_header *header = (const struct fuse_in_header *)bytes->data;
+    logging_trace(TRACE_SESSION, "to the server %llu: opcode %u, node %llu, %u bytes", (unsigned long long)header->unique,
+                  header->opcode, (unsigned long long)header->nodeid, header->len);
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&relay->send_lock);
     relay->sent_messages++;
     relay->sent_bytes += bytes->count;
@@ -91,18 +94,22 @@ static void drop_unsent(struct relay *relay)
 void relay_take_message(struct relay *relay, const void *bytes, size_t length)
 {
     struct relay_output out = {0};
-    struct fuse_out_header header;
-    if (length < sizeof header)
+    if (length < sizeof(struct fuse_out_header))
         return;
-    memcpy(&header, bytes, sizeof header);
+    struct relay_bytes *message = relay_bytes_make(length);
+    memcpy(message->data, bytes, length);
+    const struct fuse_out_header *header = (const struct fuse_out_header *)message->data;
+    logging_trace(TRACE_SESSION, "from the server %llu: error %d, %u bytes", (unsigned long long)header->unique, header->error,
+                  header->len);
     pthread_mutex_lock(&relay->lock);
     relay->counters.messages_received++;
     relay->counters.bytes_received += length;
-    if (header.unique == 0)
-        relay_push_take(relay, bytes, length, &out);
+    if (header->unique == 0)
+        relay_push_take(relay, message->data, length, &out);
     else
-        relay_call_answered(relay, bytes, length, &out);
+        relay_call_answered(relay, message, &out);
     pthread_mutex_unlock(&relay->lock);
+    relay_bytes_drop(message);
     relay_output_flush(relay, &out);
 }
 

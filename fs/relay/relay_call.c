@@ -16,6 +16,7 @@
 #include "relay_state.h"
 #include "timing.h"
 
+#define SHARED_BYTES       1024 /* an answer of so much is not copied */
 #define INTERRUPT_AFTER_MS 1000 /* lost for so long: an interrupted request is not waited for */
 
 static struct relay_call **bucket_of(struct relay *relay, uint64_t unique)
@@ -117,7 +118,8 @@ static void end(struct relay *relay, struct relay_call *call, const struct relay
     while (*link != call)
         link = &(*link)->next;
     *link = call->next;
-    relay->calls.count--;
+    if (--relay->calls.count == 0)
+        pthread_cond_broadcast(&relay->changed);
     call->on_answer(relay, call, reply, out);
     if (call->handle) {
         call->handle->busy--;
@@ -127,18 +129,19 @@ static void end(struct relay *relay, struct relay_call *call, const struct relay
     free(call);
 }
 
-void relay_call_answered(struct relay *relay, const void *message, size_t length, struct relay_output *out)
+void relay_call_answered(struct relay *relay, struct relay_bytes *message, struct relay_output *out)
 {
     struct fuse_out_header header;
-    memcpy(&header, message, sizeof header);
+    memcpy(&header, message->data, sizeof header);
     struct relay_call *call = *bucket_of(relay, header.unique);
     while (call && call->unique != header.unique)
         call = call->next;
     if (!call)
         return; /* of before a renewal */
     const struct relay_reply reply = {.error = header.error < 0 && header.error > -4096 ? -header.error : header.error ? EIO : 0,
-                                      .body = (const uint8_t *)message + sizeof header,
-                                      .bytes = length - sizeof header};
+                                      .body = message->data + sizeof header,
+                                      .bytes = message->count - sizeof header,
+                                      .whole = message};
     if (reply.error == EACCES && relay_lend_keep(relay, call, out))
         return;
     end(relay, call, &reply, out);
@@ -152,7 +155,11 @@ void relay_call_fail(struct relay *relay, struct relay_call *call, int error, st
 
 void relay_call_pass(struct relay *relay, struct relay_call *call, const struct relay_reply *reply, struct relay_output *out)
 {
-    if (call->kernel_unique)
+    if (!call->kernel_unique)
+        return;
+    if (!reply->error && reply->bytes >= SHARED_BYTES)
+        relay_answer_bytes(out, call->kernel_unique, reply->whole, sizeof(struct fuse_out_header), reply->bytes);
+    else
         relay_answer(relay, out, call->kernel_unique, reply->error, reply->body, reply->bytes);
 }
 

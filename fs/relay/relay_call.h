@@ -11,8 +11,9 @@ struct relay_handle;
 
 struct relay_reply {
     int error; /* 0 or a positive errno */
-    const uint8_t *body; /* the link's; NULL with an error that we made ourselves */
+    const uint8_t *body; /* in `whole`, aligned; NULL with an error that we made ourselves */
     size_t bytes;
+    struct relay_bytes *whole; /* may be shared */
 };
 
 /* What to do with the answer, with the lock.  The call is freed afterwards. */
@@ -65,7 +66,7 @@ struct relay_call *relay_call_begin_now(struct relay *relay, struct relay_output
 void relay_call_tell(struct relay *relay, struct relay_output *out, const struct relay_call_message *message);
 
 /* An answer from the server. */
-void relay_call_answered(struct relay *relay, const void *message, size_t length, struct relay_output *out);
+void relay_call_answered(struct relay *relay, struct relay_bytes *message, struct relay_output *out);
 
 /* Answers a call ourselves. */
 void relay_call_fail(struct relay *relay, struct relay_call *call, int error, struct relay_output *out);

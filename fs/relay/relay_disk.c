@@ -55,6 +55,7 @@ struct job {
     struct job *next;
     struct relay_disk_key key;
     struct relay_bytes *bytes; /* to be written; NULL: to be read */
+    size_t from, count;        /* of them */
     relay_disk_loaded *loaded;
     void *context, *subject;
 };
@@ -168,9 +169,9 @@ static bool write_file(struct relay_disk *disk, const char *path, const struct j
 {
     uint8_t associated[HEAD_BYTES + 24];
     associated_of(&job->key, associated);
-    size_t total = HEAD_BYTES + job->bytes->count + AEAD_OVERHEAD;
+    size_t total = HEAD_BYTES + job->count + AEAD_OVERHEAD;
     SCOPE_FREE uint8_t *sealed = malloc(total);
-    const struct aead_message message = {associated, sizeof associated, job->bytes->data, job->bytes->count};
+    const struct aead_message message = {associated, sizeof associated, job->bytes->data + job->from, job->count};
     if (!sealed || aead_seal(disk->key, &message, sealed + HEAD_BYTES, NULL) != CODE_OK)
         return false;
     memcpy(sealed, associated, HEAD_BYTES);
@@ -297,7 +298,7 @@ static void *run(void *argument)
             continue;
         }
         if (job->bytes)
-            disk->waiting -= job->bytes->count;
+            disk->waiting -= job->count;
         pthread_mutex_unlock(&disk->lock);
         if (job->bytes)
             do_write(disk, job);
@@ -311,19 +312,20 @@ static void *run(void *argument)
     return NULL;
 }
 
-void relay_disk_keep(struct relay_disk *disk, const struct relay_disk_key *key, struct relay_bytes *bytes)
+void relay_disk_keep(struct relay_disk *disk, const struct relay_disk_key *key, struct relay_bytes *bytes, size_t from,
+                     size_t count)
 {
     struct job *job = calloc(1, sizeof *job);
     if (!job)
         return;
-    *job = (struct job){.key = *key, .bytes = bytes};
+    *job = (struct job){.key = *key, .bytes = bytes, .from = from, .count = count};
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&disk->lock);
-    if (bytes->count == 0 || bytes->count > PIECE_MAX || disk->waiting + bytes->count > WAITING_MAX) {
+    if (count == 0 || count > PIECE_MAX || disk->waiting + count > WAITING_MAX) {
         free(job);
         return;
     }
     relay_bytes_share(bytes);
-    disk->waiting += bytes->count;
+    disk->waiting += count;
     push(&disk->writes, job);
     pthread_cond_signal(&disk->work);
 }

@@ -26,8 +26,9 @@ MUST_CHECK enum code relay_disk_open(const struct relay_disk_options *options, s
 /* Waits for what is under way.  NULL is fine. */
 void relay_disk_close(struct relay_disk *disk);
 
-/* Keeps a copy, soon, unless too much waits already.  Any thread; never waits. */
-void relay_disk_keep(struct relay_disk *disk, const struct relay_disk_key *key, struct relay_bytes *bytes);
+/* Keeps a copy of `count` of the bytes, soon, unless too much waits already.  Any thread; never waits. */
+void relay_disk_keep(struct relay_disk *disk, const struct relay_disk_key *key, struct relay_bytes *bytes, size_t from,
+                     size_t count);
 
 /* False: it is not there.  Else `loaded` is called from a thread of the disk's, with the bytes, then the callee's, or NULL where they turned
  * out to be missing or damaged. */

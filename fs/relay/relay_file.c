@@ -127,7 +127,7 @@ static void on_created(struct relay *relay, struct relay_call *call, const struc
         struct fuse_entry_out entry;
         struct fuse_open_out open;
     } answer;
-    bool quiet = relay_node_unchanged_since(relay, header->nodeid, call->stamp);
+    bool quiet = relay_node_left_alone_since(relay, header->nodeid, call->stamp);
     relay_node_changed_id(relay, header->nodeid);
     if (folder)
         folder->known = false;

@@ -203,7 +203,7 @@ bool relay_fresh_write(struct relay *relay, struct relay_output *out, struct rel
     struct relay_fresh *fresh = handle->node->fresh;
     struct fuse_attr *attr = &handle->node->attr;
     uint64_t end = asked->offset + asked->size;
-    if (fresh->sent || asked->flags & O_APPEND || end > EXTRA_PUT_MAX || (end > attr->size && !resize(relay, fresh, end)))
+    if (fresh->sent || end > EXTRA_PUT_MAX || (end > attr->size && !resize(relay, fresh, end)))
         return false;
     if (asked->size)
         memcpy(fresh->bytes + asked->offset, asked + 1, asked->size);
@@ -238,11 +238,11 @@ bool relay_fresh_change(struct relay *relay, struct relay_output *out, struct re
         attr->mode = S_IFREG | (change->mode & 07777);
     if (change->valid & FATTR_SIZE || change->valid & FATTR_MTIME_NOW)
         set_now(&attr->mtime, &attr->mtimensec);
-    else if (change->valid & FATTR_MTIME)
+    if (change->valid & FATTR_MTIME && !(change->valid & FATTR_MTIME_NOW))
         attr->mtime = change->mtime, attr->mtimensec = change->mtimensec;
     if (change->valid & FATTR_ATIME_NOW)
         set_now(&attr->atime, &attr->atimensec);
-    else if (change->valid & FATTR_ATIME)
+    else if (change->valid & FATTR_ATIME) /* both are set where the kernel says now */
         attr->atime = change->atime, attr->atimensec = change->atimensec;
     return true;
 }

@@ -64,16 +64,18 @@ static bool keep_name(struct relay *relay, uint64_t folder_id, const char *name,
 static void on_looked_up(struct relay *relay, struct relay_call *call, const struct relay_reply *reply, struct relay_output *out)
 {
     const char *name = (const char *)body_of(call);
-    struct fuse_entry_out entry;
-    if (reply->error || reply->bytes < sizeof entry) {
+    struct fuse_entry_out entry = {0};
+    if (!reply->error && reply->bytes >= sizeof entry)
+        memcpy(&entry, reply->body, sizeof entry);
+    if (!entry.nodeid) { /* an error, or an answer that there is no such name */
+        const struct relay_reply none = {.error = reply->error ? reply->error : ENOENT};
         struct relay_node *folder = relay_node_find(relay, header_of(call)->nodeid);
-        struct relay_entry *old = folder && reply->error == ENOENT ? relay_entry_find(relay, folder, name) : NULL;
+        struct relay_entry *old = folder && none.error == ENOENT ? relay_entry_find(relay, folder, name) : NULL;
         if (old && !old->child->fresh && relay_node_unchanged_since(relay, folder->id, call->stamp))
             relay_entry_remove(relay, old);
-        relay_call_pass(relay, call, reply, out);
+        relay_call_pass(relay, call, &none, out);
         return;
     }
-    memcpy(&entry, reply->body, sizeof entry);
     struct relay_node *node = relay_node_learn(relay, &entry, call->stamp);
     bool kept = keep_name(relay, header_of(call)->nodeid, name, node, call->stamp);
     if (!call->kernel_unique)
@@ -218,7 +220,7 @@ static void on_made(struct relay *relay, struct relay_call *call, const struct r
     const char *name = (const char *)body_of(call) + fixed_bytes_of(header->opcode);
     struct relay_node *folder = relay_node_find(relay, header->nodeid);
     struct fuse_entry_out entry;
-    bool quiet = relay_node_unchanged_since(relay, header->nodeid, call->stamp);
+    bool quiet = relay_node_left_alone_since(relay, header->nodeid, call->stamp);
     relay_node_changed_id(relay, header->nodeid);
     if (folder)
         folder->known = false;

@@ -74,6 +74,17 @@ bool relay_node_unchanged_since(const struct relay *relay, uint64_t id, uint64_t
     return relay->stamps[spread(id, RELAY_STAMP_BUCKETS)] <= stamp;
 }
 
+void relay_node_changed_by_others(struct relay *relay, uint64_t id)
+{
+    relay_node_changed_id(relay, id);
+    relay->foreign[spread(id, RELAY_STAMP_BUCKETS)] = relay->stamp;
+}
+
+bool relay_node_left_alone_since(const struct relay *relay, uint64_t id, uint64_t stamp)
+{
+    return relay->foreign[spread(id, RELAY_STAMP_BUCKETS)] <= stamp;
+}
+
 uint64_t relay_node_version(const struct relay_node *node)
 {
     const struct fuse_attr *attr = &node->attr;

@@ -80,6 +80,10 @@ void relay_node_changed_id(struct relay *relay, uint64_t id);
 /* Whether an answer asked for at `stamp` may be kept. */
 bool relay_node_unchanged_since(const struct relay *relay, uint64_t id, uint64_t stamp);
 
+/* The same for changes of others alone: our own are known to us. */
+void relay_node_changed_by_others(struct relay *relay, uint64_t id);
+bool relay_node_left_alone_since(const struct relay *relay, uint64_t id, uint64_t stamp);
+
 /* The server told us of a node, which counts as a lookup: with attributes (ours is the owner), as of `stamp`. */
 struct relay_node *relay_node_learn(struct relay *relay, struct fuse_entry_out *entry, uint64_t stamp);
 /* New attributes of a node. */

@@ -153,13 +153,12 @@ static void on_fetched(struct relay *relay, struct relay_call *call, const struc
         fail(relay, out, piece, 0);
         return;
     }
-    struct relay_bytes *bytes = relay_bytes_make(head.size);
-    memcpy(bytes->data, reply->body + sizeof head, head.size);
+    const uint32_t from = sizeof(struct fuse_out_header) + sizeof head;
     relay->counters.contents_fetched += head.size;
-    uint64_t index = piece->index;
+    const struct relay_disk_key key = {node->id, piece->index, relay_node_version(node)};
     if (relay->options.disk)
-        relay_disk_keep(relay->options.disk, &(struct relay_disk_key){node->id, index, relay_node_version(node)}, bytes);
-    arrive(relay, out, piece, bytes, 0, head.size);
+        relay_disk_keep(relay->options.disk, &key, reply->whole, from, head.size);
+    arrive(relay, out, piece, relay_bytes_share(reply->whole), from, head.size);
     pump(relay, out);
 }
 

@@ -60,7 +60,7 @@ static void take_name(struct relay *relay, uint64_t parent, const uint8_t *name,
     if (length >= room)
         return;
     struct relay_node *folder = relay_node_find(relay, parent);
-    relay_node_changed_id(relay, parent);
+    relay_node_changed_by_others(relay, parent);
     if (!folder)
         return;
     char text[1024];
@@ -90,7 +90,7 @@ void relay_push_take(struct relay *relay, const void *message, size_t length, st
         struct fuse_notify_inval_inode_out what;
         memcpy(&what, body, sizeof what);
         struct relay_node *node = relay_node_find(relay, what.ino);
-        relay_node_changed_id(relay, what.ino);
+        relay_node_changed_by_others(relay, what.ino);
         if (node)
             relay_node_changed(relay, node);
         inline_now = what.off < 0;

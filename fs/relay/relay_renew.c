@@ -46,7 +46,7 @@ static bool may_repeat(const struct relay_call *call)
     case FUSE_CREATE:
         return !(((const struct fuse_create_in *)body)->flags & O_EXCL);
     case FUSE_WRITE:
-        return !(((const struct fuse_write_in *)body)->flags & O_APPEND);
+        return !(call->handle->flags & O_APPEND);
     case FUSE_READDIR:
     case FUSE_READDIRPLUS:
         return call->handle != NULL; /* our own listings begin anew */

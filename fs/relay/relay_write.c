@@ -104,9 +104,9 @@ static void write_behind(struct relay *relay, struct relay_handle *handle, struc
     call->subject = range;
 }
 
-static bool is_behind(const struct relay *relay, const struct relay_handle *handle, const struct fuse_write_in *asked)
+static bool is_behind(const struct relay *relay, const struct relay_handle *handle)
 {
-    return !relay->options.plain && !handle->direct && !(handle->flags & O_APPEND) && !(asked->flags & O_APPEND) &&
+    return !relay->options.plain && !handle->direct && !(handle->flags & O_APPEND) &&
            !(handle->node->id & RELAY_DERIVED) && handle->node->stored;
 }
 
@@ -134,7 +134,7 @@ void relay_write(struct relay *relay, struct relay_request *request, struct rela
     }
     if (!relay_handle_ensure(relay, out, handle, request))
         return;
-    if (!is_behind(relay, handle, asked)) {
+    if (!is_behind(relay, handle)) {
         relay_node_changed(relay, node);
         relay_file_forward(relay, out, request, handle)->on_answer = on_written_through;
     } else if (node->waiting.first || node->writing >= RANGES_MAX ||

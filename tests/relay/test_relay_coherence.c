@@ -1,0 +1,163 @@
+/* Two stations at one lab: what one does, the other sees, without asking. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "relay_fixture.h"
+#include "scope.h"
+#include "testing.h"
+#include "timing.h"
+
+#define SOON_MS 5000
+#define LINES   200
+
+static void what_one_writes_and_closes_the_other_reads(void **state)
+{
+    struct relay_fixture *fixture = *state;
+    struct station *one = &fixture->stations[0], *other = relay_fixture_join(fixture, NULL);
+    relay_fixture_folder(one, "datasets/shared");
+    assert_int_equal(fuse_path_put(&one->kernel, "datasets/shared/f", "first"), 0);
+    relay_fixture_expect(other, "datasets/shared/f", "first");
+    for (int i = 0; i < 20; i++) {
+        char text[32];
+        snprintf(text, sizeof text, "version %d", i);
+        struct station *writer = i % 2 ? one : other, *reader = i % 2 ? other : one;
+        assert_int_equal(fuse_path_put(&writer->kernel, "datasets/shared/f", text), 0);
+        relay_fixture_expect(reader, "datasets/shared/f", text);
+        relay_fixture_expect(writer, "datasets/shared/f", text);
+    }
+}
+
+/* Until the lookup gives that errno. */
+static void await_lookup(struct station *station, uint64_t folder, const char *name, int expected)
+{
+    struct fuse_entry_out entry;
+    int64_t until_ms = timing_monotonic_ms() + SOON_MS;
+    int error;
+    while ((error = fuse_call_lookup(&station->kernel, folder, name, &entry)) != expected && timing_monotonic_ms() < until_ms)
+        usleep(1000);
+    assert_int_equal(error, expected);
+}
+
+static void names_come_and_go_for_both(void **state)
+{
+    struct relay_fixture *fixture = *state;
+    struct station *one = &fixture->stations[0], *other = relay_fixture_join(fixture, NULL);
+    uint64_t folder = relay_fixture_folder(one, "datasets/names");
+    assert_int_equal(relay_fixture_folder(other, "datasets/names"), folder);
+    struct fuse_entry_out entry;
+    for (int i = 0; i < 20; i++) {
+        await_lookup(other, folder, "new", ENOENT);
+        assert_int_equal(fuse_call_mkdir(&one->kernel, folder, "new", &entry), 0);
+        await_lookup(other, folder, "new", 0);
+        assert_int_equal(fuse_call_rename(&other->kernel, folder, "new", folder, "moved", 0), 0);
+        await_lookup(one, folder, "moved", 0);
+        await_lookup(one, folder, "new", ENOENT);
+        assert_int_equal(fuse_call_remove(&one->kernel, folder, "moved", true), 0);
+        await_lookup(other, folder, "moved", ENOENT);
+    }
+}
+
+static void of_two_who_make_a_lock_file_one_gets_it(void **state)
+{
+    struct relay_fixture *fixture = *state;
+    struct station *one = &fixture->stations[0], *other = relay_fixture_join(fixture, NULL);
+    uint64_t folder = relay_fixture_folder(one, "datasets/exclusive");
+    relay_fixture_folder(other, "datasets/exclusive");
+    struct fuse_entry_out entry;
+    struct fuse_open_out open;
+    await_lookup(other, folder, "index.lock", ENOENT);
+    assert_int_equal(fuse_call_create(&one->kernel, folder, "index.lock", O_WRONLY | O_CREAT | O_EXCL, &entry, &open), 0);
+    assert_int_equal(fuse_call_create(&other->kernel, folder, "index.lock", O_WRONLY | O_CREAT | O_EXCL, &entry, &open), EEXIST);
+}
+
+static void appends_of_two_all_arrive_whole(void **state)
+{
+    struct relay_fixture *fixture = *state;
+    struct station *stations[] = {&fixture->stations[0], relay_fixture_join(fixture, NULL)};
+    struct fuse_open_out open[2];
+    struct fuse_entry_out entry;
+    relay_fixture_folder(stations[0], "datasets/log");
+    assert_int_equal(fuse_path_put(&stations[0]->kernel, "datasets/log/l", ""), 0);
+    relay_fixture_expect(stations[1], "datasets/log/l", "");
+    assert_int_equal(fuse_path_resolve(&stations[0]->kernel, "datasets/log/l", &entry), 0);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(fuse_call_open(&stations[i]->kernel, entry.nodeid, O_WRONLY | O_APPEND, &open[i]), 0);
+    for (int line = 0; line < LINES; line++)
+        assert_int_equal(fuse_call_write(&stations[line % 2]->kernel, entry.nodeid, open[line % 2].fh, 0, "a whole line\n", 13), 0);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(fuse_call_flush(&stations[i]->kernel, entry.nodeid, open[i].fh), 0);
+        assert_int_equal(fuse_call_release(&stations[i]->kernel, entry.nodeid, open[i].fh), 0);
+    }
+    SCOPE_BUFFER all = {0};
+    for (int line = 0; line < LINES; line++)
+        buffer_append_text(&all, "a whole line\n");
+    relay_fixture_expect(stations[0], "datasets/log/l", buffer_text(&all));
+    relay_fixture_expect(stations[1], "datasets/log/l", buffer_text(&all));
+}
+
+static int lock(struct station *station, uint64_t node, uint64_t handle, uint32_t opcode, uint32_t type)
+{
+    const struct fuse_lk_in body = {.fh = handle, .owner = 7, .lk = {.start = 0, .end = INT64_MAX, .type = type, .pid = 1}};
+    const struct fuse_client_request request = {.opcode = opcode, .node = node, .fixed = &body, .fixed_bytes = sizeof body};
+    return fuse_client_call(&station->kernel, &request, NULL, 0, NULL);
+}
+
+static void a_lock_of_one_keeps_the_other_out_and_shows_what_was_written(void **state)
+{
+    struct relay_fixture *fixture = *state;
+    struct station *one = &fixture->stations[0], *other = relay_fixture_join(fixture, NULL);
+    struct fuse_open_out open, open_other;
+    struct fuse_entry_out entry;
+    relay_fixture_folder(one, "datasets/locks");
+    assert_int_equal(fuse_path_put(&one->kernel, "datasets/locks/f", "0000"), 0);
+    relay_fixture_expect(other, "datasets/locks/f", "0000");
+    assert_int_equal(fuse_path_resolve(&other->kernel, "datasets/locks/f", &entry), 0);
+    assert_int_equal(fuse_call_open(&one->kernel, entry.nodeid, O_RDWR, &open), 0);
+    assert_int_equal(fuse_call_open(&other->kernel, entry.nodeid, O_RDWR, &open_other), 0);
+    assert_int_equal(lock(one, entry.nodeid, open.fh, FUSE_SETLK, F_WRLCK), 0);
+    assert_int_equal(lock(other, entry.nodeid, open_other.fh, FUSE_SETLK, F_WRLCK), EAGAIN);
+    assert_int_equal(fuse_call_write(&one->kernel, entry.nodeid, open.fh, 0, "1111", 4), 0);
+    assert_int_equal(lock(one, entry.nodeid, open.fh, FUSE_SETLK, F_UNLCK), 0);
+    assert_int_equal(lock(other, entry.nodeid, open_other.fh, FUSE_SETLKW, F_WRLCK), 0);
+    char found[4];
+    size_t got;
+    assert_int_equal(fuse_call_read(&other->kernel, entry.nodeid, open_other.fh, 0, found, 4, &got), 0);
+    assert_int_equal(got, 4);
+    assert_memory_equal(found, "1111", 4);
+}
+
+static void what_is_written_all_the_time_can_be_read(void **state)
+{
+    struct relay_fixture *fixture = *state;
+    struct station *writer = &fixture->stations[0], *reader = relay_fixture_join(fixture, NULL);
+    struct fuse_open_out open;
+    struct fuse_entry_out entry;
+    relay_fixture_folder(writer, "datasets/busy");
+    assert_int_equal(fuse_path_put(&writer->kernel, "datasets/busy/f", "0"), 0);
+    relay_fixture_expect(reader, "datasets/busy/f", "0");
+    assert_int_equal(fuse_path_resolve(&writer->kernel, "datasets/busy/f", &entry), 0);
+    assert_int_equal(fuse_call_open(&writer->kernel, entry.nodeid, O_WRONLY, &open), 0);
+    for (char digit = '1'; digit <= '9'; digit++) {
+        char text[2] = {digit, 0};
+        for (int again = 0; again < 20; again++)
+            assert_int_equal(fuse_call_write(&writer->kernel, entry.nodeid, open.fh, 0, text, 1), 0);
+        assert_int_equal(fuse_call_flush(&writer->kernel, entry.nodeid, open.fh), 0);
+        relay_fixture_expect(reader, "datasets/busy/f", text);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        relay_test(what_one_writes_and_closes_the_other_reads),
+        relay_test(names_come_and_go_for_both),
+        relay_test(of_two_who_make_a_lock_file_one_gets_it),
+        relay_test(appends_of_two_all_arrive_whole),
+        relay_test(a_lock_of_one_keeps_the_other_out_and_shows_what_was_written),
+        relay_test(what_is_written_all_the_time_can_be_read),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,179 @@
+/* Cut links, and servers that are lost or restarted: everything exactly once, or a clear error. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "relay_fixture.h"
+#include "scope.h"
+#include "testing.h"
+#include "timing.h"
+
+#define ROUNDS     100
+#define SOON_MS    10000
+#define DRAIN_MS   30000
+#define TIMEOUT_MS 300
+
+/* mkdir, rename and append, each of which must take place once: twice gives EEXIST, ENOENT or a line too many. */
+static void every_operation_takes_place_once_however_often_the_link_is_cut(void **state)
+{
+    struct relay_fixture *fixture = *state;
+    struct fuse_entry_out entry;
+    struct fuse_open_out open;
+    relay_fixture_folder(&fixture->stations[0], "datasets/cut");
+    assert_int_equal(fuse_path_put(&fixture->stations[0].kernel, "datasets/cut/log", ""), 0);
+    relay_fixture_leave(&fixture->stations[0]);
+    relay_fixture_cut_often(fixture, 5000, 40000, 17);
+    struct station *station = relay_fixture_join(fixture, NULL);
+    struct fuse_client *kernel = &station->kernel;
+    uint64_t folder = relay_fixture_folder(station, "datasets/cut");
+    assert_int_equal(fuse_call_lookup(kernel, folder, "log", &entry), 0);
+    uint64_t log = entry.nodeid;
+    assert_int_equal(fuse_call_open(kernel, log, O_WRONLY | O_APPEND, &open), 0);
+    SCOPE_BUFFER lines = {0};
+    for (int i = 0; i < ROUNDS; i++) {
+        char name[32], moved[32], line[32];
+        snprintf(name, sizeof name, "f%d", i);
+        snprintf(moved, sizeof moved, "moved%d", i);
+        int length = snprintf(line, sizeof line, "line %d\n", i);
+        assert_int_equal(fuse_call_mkdir(kernel, folder, name, &entry), 0);
+        assert_int_equal(fuse_call_rename(kernel, folder, name, folder, moved, 0), 0);
+        assert_int_equal(fuse_call_write(kernel, log, open.fh, 0, line, (uint32_t)length), 0);
+        buffer_append_text(&lines, line);
+        snprintf(name, sizeof name, "datasets/cut/s%d", i);
+        assert_int_equal(fuse_path_put(kernel, name, line), 0);
+    }
+    assert_int_equal(fuse_call_flush(kernel, log, open.fh), 0);
+    assert_int_equal(fuse_call_release(kernel, log, open.fh), 0);
+    assert_true(relay_drain(station->relay, DRAIN_MS));
+    assert_true(fixture_proxy_cuts(fixture->proxy) >= 5);
+
+    relay_fixture_leave(station);
+    fixture_proxy_calm(fixture->proxy);
+    struct station *other = relay_fixture_join(fixture, NULL);
+    relay_fixture_expect(other, "datasets/cut/log", buffer_text(&lines));
+    for (int i = 0; i < ROUNDS; i++) {
+        char path[32], line[32];
+        snprintf(path, sizeof path, "datasets/cut/moved%d", i);
+        assert_int_equal(fuse_path_resolve(&other->kernel, path, &entry), 0);
+        snprintf(path, sizeof path, "datasets/cut/s%d", i);
+        snprintf(line, sizeof line, "line %d\n", i);
+        relay_fixture_expect(other, path, line);
+    }
+}
+
+static void await_lost(struct station *station)
+{
+    int64_t until_ms = timing_monotonic_ms() + SOON_MS;
+    for (;;) {
+        pthread_mutex_lock(&station->lock);
+        int lost = station->lost;
+        pthread_mutex_unlock(&station->lock);
+        if (lost)
+            return;
+        assert_true(timing_monotonic_ms() < until_ms);
+        usleep(1000);
+    }
+}
+
+static uint64_t send_mkdir(struct station *station, uint64_t folder, const char *name)
+{
+    const struct fuse_mkdir_in body = {.mode = 0755};
+    const struct fuse_client_request request = {.opcode = FUSE_MKDIR,
+                                                .node = folder,
+                                                .fixed = &body,
+                                                .fixed_bytes = sizeof body,
+                                                .first = name,
+                                                .first_bytes = strlen(name) + 1};
+    return fuse_client_send(&station->kernel, &request);
+}
+
+static void a_request_waits_for_a_lost_server_only_as_long_as_was_asked(void **state)
+{
+    struct relay_fixture *fixture = *state;
+    const struct relay_options options = {.timeout_ms = TIMEOUT_MS};
+    struct station *station = relay_fixture_join(fixture, &options);
+    uint64_t folder = relay_fixture_folder(station, "datasets");
+    relay_fixture_stop_server(fixture);
+    await_lost(station);
+    uint64_t unique = send_mkdir(station, folder, "late");
+    assert_int_equal(fuse_client_await(&station->kernel, unique, SOON_MS, NULL, NULL), ETIMEDOUT);
+}
+
+static void a_request_that_waits_for_a_lost_server_can_be_interrupted(void **state)
+{
+    struct relay_fixture *fixture = *state;
+    struct station *station = &fixture->stations[0];
+    uint64_t folder = relay_fixture_folder(station, "datasets");
+    relay_fixture_stop_server(fixture);
+    await_lost(station);
+    uint64_t unique = send_mkdir(station, folder, "late");
+    fuse_call_interrupt(&station->kernel, unique);
+    assert_int_equal(fuse_client_await(&station->kernel, unique, SOON_MS, NULL, NULL), EINTR);
+}
+
+static int lock(struct station *station, uint64_t node, uint64_t handle, uint32_t type)
+{
+    const struct fuse_lk_in body = {.fh = handle, .owner = 7, .lk = {.start = 0, .end = INT64_MAX, .type = type, .pid = 1}};
+    const struct fuse_client_request request = {.opcode = FUSE_SETLK, .node = node, .fixed = &body, .fixed_bytes = sizeof body};
+    return fuse_client_call(&station->kernel, &request, NULL, 0, NULL);
+}
+
+static void open_files_and_locks_outlive_a_server_that_was_killed(void **state)
+{
+    struct relay_fixture *fixture = *state;
+    struct station *station = &fixture->stations[0];
+    struct fuse_entry_out entry;
+    struct fuse_open_out open;
+    relay_fixture_folder(station, "datasets/renewed");
+    assert_int_equal(fuse_path_put(&station->kernel, "datasets/renewed/f", "0000"), 0);
+    assert_true(relay_drain(station->relay, DRAIN_MS));
+    assert_int_equal(fuse_path_resolve(&station->kernel, "datasets/renewed/f", &entry), 0);
+    assert_int_equal(fuse_call_open(&station->kernel, entry.nodeid, O_RDWR, &open), 0);
+    assert_int_equal(lock(station, entry.nodeid, open.fh, F_WRLCK), 0);
+    assert_int_equal(fuse_call_write(&station->kernel, entry.nodeid, open.fh, 0, "11", 2), 0);
+
+    relay_fixture_stop_server(fixture);
+    relay_fixture_start_server(fixture);
+    assert_int_equal(fuse_call_write(&station->kernel, entry.nodeid, open.fh, 2, "22", 2), 0);
+    assert_int_equal(fuse_call_flush(&station->kernel, entry.nodeid, open.fh), 0);
+    assert_int_equal(relay_fixture_counters(station).renewals, 1);
+    assert_int_equal(fuse_path_put(&station->kernel, "datasets/renewed/new", "made afterwards"), 0);
+
+    struct station *other = relay_fixture_join(fixture, NULL);
+    struct fuse_open_out open_other;
+    relay_fixture_expect(other, "datasets/renewed/f", "1122");
+    relay_fixture_expect(other, "datasets/renewed/new", "made afterwards");
+    assert_int_equal(fuse_call_open(&other->kernel, entry.nodeid, O_RDWR, &open_other), 0);
+    assert_int_equal(lock(other, entry.nodeid, open_other.fh, F_WRLCK), EAGAIN);
+    assert_int_equal(lock(station, entry.nodeid, open.fh, F_UNLCK), 0);
+    assert_int_equal(lock(other, entry.nodeid, open_other.fh, F_WRLCK), 0);
+    assert_int_equal(fuse_call_release(&station->kernel, entry.nodeid, open.fh), 0);
+}
+
+static void what_may_have_been_carried_out_by_a_killed_server_is_not_repeated(void **state)
+{
+    struct relay_fixture *fixture = *state;
+    struct station *station = &fixture->stations[0];
+    uint64_t folder = relay_fixture_folder(station, "datasets");
+    relay_fixture_stop_server(fixture);
+    await_lost(station);
+    uint64_t mkdir = send_mkdir(station, folder, "perhaps");
+    relay_fixture_start_server(fixture);
+    assert_int_equal(fuse_client_await(&station->kernel, mkdir, SOON_MS, NULL, NULL), EIO);
+    struct fuse_entry_out entry;
+    assert_int_equal(fuse_call_mkdir(&station->kernel, folder, "surely", &entry), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        relay_test(every_operation_takes_place_once_however_often_the_link_is_cut),
+        relay_test(a_request_waits_for_a_lost_server_only_as_long_as_was_asked),
+        relay_test(a_request_that_waits_for_a_lost_server_can_be_interrupted),
+        relay_test(open_files_and_locks_outlive_a_server_that_was_killed),
+        relay_test(what_may_have_been_carried_out_by_a_killed_server_is_not_repeated),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
