@@ -66,10 +66,16 @@ static void on_gone(void *context, const char *member)
     lending_end(door->tree, member);
 }
 
-static void expel(void *context, const char *member)
+static void end_sessions(void *context, const char *member)
 {
     const struct lab_door *door = context;
     server_expel(door->server, member);
+}
+
+static void set_role(void *context, const char *member, enum member_role role)
+{
+    const struct lab_door *door = context;
+    server_set_role(door->server, member, role);
 }
 
 static enum code start(struct lab_door *door, const struct lab_door_options *options, struct failure *why)
@@ -89,7 +95,7 @@ static enum code start(struct lab_door *door, const struct lab_door_options *opt
         code = server_start(door->tree, &server, &door->server, why);
     authority_free_credentials(&credentials);
     if (code == CODE_OK)
-        people_set_expel(door->people, expel, door);
+        people_set_sessions(door->people, &(struct people_sessions){end_sessions, set_role, door});
     return code;
 }
 
@@ -118,7 +124,7 @@ void lab_door_close(struct lab_door *door)
 {
     if (!door)
         return;
-    people_set_expel(door->people, NULL, NULL);
+    people_set_sessions(door->people, NULL);
     server_stop(door->server);
     free(door);
 }

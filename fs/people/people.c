@@ -48,9 +48,8 @@ struct people {
     pthread_mutex_t lock; /* of the record of invitations, and of what follows */
     struct unsaid *unsaid; /* UNSAID_MAX, secret memory */
     struct invite_list list;
-    pthread_mutex_t expel_lock; /* of these two; held while sessions are ended */
-    void (*expel)(void *context, const char *member);
-    void *expel_context;
+    pthread_mutex_t sessions_lock; /* of what follows; held while it is called */
+    struct people_sessions sessions;
 };
 
 enum code people_create(struct tree *tree, const struct people_options *options, struct people **out, struct failure *why)
@@ -69,7 +68,7 @@ enum code people_create(struct tree *tree, const struct people_options *options,
     else if (gethostname(people->host, sizeof people->host - 1) != 0 || !people->host[0])
         strcpy(people->host, "localhost");
     pthread_mutex_init(&people->lock, NULL);
-    pthread_mutex_init(&people->expel_lock, NULL);
+    pthread_mutex_init(&people->sessions_lock, NULL);
     *out = people;
     return CODE_OK;
 }
@@ -80,7 +79,7 @@ void people_destroy(struct people *people)
         return;
     secret_wipe(people->unsaid, UNSAID_MAX * sizeof *people->unsaid);
     free(people->unsaid);
-    pthread_mutex_destroy(&people->expel_lock);
+    pthread_mutex_destroy(&people->sessions_lock);
     pthread_mutex_destroy(&people->lock);
     free(people);
 }
@@ -90,18 +89,24 @@ struct tree *people_tree(struct people *people)
     return people->tree;
 }
 
-void people_set_expel(struct people *people, void (*expel)(void *context, const char *member), void *context)
+void people_set_sessions(struct people *people, const struct people_sessions *sessions)
 {
-    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&people->expel_lock);
-    people->expel = expel;
-    people->expel_context = context;
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&people->sessions_lock);
+    people->sessions = sessions ? *sessions : (struct people_sessions){0};
 }
 
 static void end_sessions(struct people *people, const char *member)
 {
-    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&people->expel_lock);
-    if (people->expel)
-        people->expel(people->expel_context, member);
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&people->sessions_lock);
+    if (people->sessions.end)
+        people->sessions.end(people->sessions.context, member);
+}
+
+static void set_role_of_sessions(struct people *people, const char *member, enum member_role role)
+{
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&people->sessions_lock);
+    if (people->sessions.set_role)
+        people->sessions.set_role(people->sessions.context, member, role);
 }
 
 /* Who asks for something in the lab's name. */
@@ -472,6 +477,6 @@ enum code people_set_role(struct people *people, const char *name, enum member_r
 {
     enum code code = members_set_role(people->tree, name, role, why);
     if (code == CODE_OK)
-        end_sessions(people, name);
+        set_role_of_sessions(people, name, role);
     return code;
 }

@@ -30,8 +30,13 @@ void people_destroy(struct people *people);
 
 struct tree *people_tree(struct people *people);
 
-/* How sessions of a member are ended; set while a server runs, NULL again before it stops. */
-void people_set_expel(struct people *people, void (*expel)(void *context, const char *member), void *context);
+/* What is done to the sessions of a member; set while a server runs, NULL again before it stops. */
+struct people_sessions {
+    void (*end)(void *context, const char *member);
+    void (*set_role)(void *context, const char *member, enum member_role role);
+    void *context;
+};
+void people_set_sessions(struct people *people, const struct people_sessions *sessions);
 
 /* Invitations -------------------------------------------------------------------------------------------------------- */
 
@@ -76,7 +81,7 @@ MUST_CHECK enum code people_admit(struct people *people, const struct certificat
 /* Removes a member, or withdraws an invitation: sessions end at once, the certificate is refused, spaces get new keys. */
 MUST_CHECK enum code people_remove(struct people *people, const char *name, struct failure *why);
 
-/* The sessions of one whose role changes end, too: they come back by themselves with the new one. */
+/* Sessions have the new role from their next request on; what they have open stays open. */
 MUST_CHECK enum code people_set_role(struct people *people, const char *name, enum member_role role, struct failure *why);
 
 #endif

@@ -379,6 +379,14 @@ void server_expel(struct server *server, const char *member)
     wire_server_expel(server->wire, member);
 }
 
+void server_set_role(struct server *server, const char *member, enum member_role role)
+{
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&server->lock);
+    for (struct client *client = server->clients; client; client = client->next)
+        if (strcmp(client->viewer.name, member) == 0)
+            __atomic_store_n(&client->viewer.role, role, __ATOMIC_RELAXED);
+}
+
 enum code server_part(struct server *server, struct buffer *saved, struct failure *why)
 {
     wire_server_freeze(server->wire);

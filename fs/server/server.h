@@ -53,6 +53,9 @@ MUST_CHECK enum code server_part(struct server *server, struct buffer *saved, st
 /* Appends a line a client: who, from where, since when, what waits.  Any thread, until server_part. */
 void server_describe(struct server *server, struct buffer *out);
 
+/* The member's sessions have this role from their next request on.  Any thread. */
+void server_set_role(struct server *server, const char *member, enum member_role role);
+
 /* Carries out what has come, then ends all sessions and frees it. */
 void server_stop(struct server *server);
 

@@ -13,7 +13,7 @@
 
 struct viewer {
     char name[MEMBER_NAME_MAX + 1];
-    enum member_role role;
+    enum member_role role; /* may change while he is here: one word, which is read whole */
     struct member_id id;
     uint64_t session; /* which of the member's sessions; never 0 */
 };
