@@ -37,15 +37,3 @@ check "in words" grep -q 'other weights came out' "$work/err"
 sed -i '/^  lr:/d' "$work/forged/lineage.yaml"
 check "a lineage with a gap is refused" expect_status 1 "$cytofs" train --reproduce "$work/forged" --output "$work/run7"
 check "by the entry's name" grep -q 'training.lr is missing' "$work/err"
-
-check "nuclei" expect_status 0 "$cytofs" synth fluo16 "$work/nuclei" --images 24 --width 128 --height 128 --seed 6
-check "a detector with outlines trains" expect_status 0 "$cytofs" train "$work/nuclei" --output "$work/run4" --steps 60 --batch 4 --image-size 128 --seed 1
-image=$(basename "$(ls "$work"/nuclei/images/*.tif | head -n 1)")
-check "every kind of file is written" expect_status 0 "$cytofs" detect "$work/run4/model" "$work/nuclei/images/$image" --output "$work/found4" --write csv,overlay,labels,geojson,rois
-python3 "$(dirname "$0")/check_exports.py" "$work/found4" "$image" >"$work/out" 2>&1
-status=$?; [ $status = 0 ] || cat "$work/out"
-if [ $status = 77 ]; then cat "$work/out"; else check "other programs read the same objects" [ $status = 0 ]; fi
-check "an unknown kind is refused" expect_status 2 "$cytofs" detect "$work/run4/model" "$work/nuclei/images/$image" --output "$work/found5" --write csv,rio
-mkdir "$work/other" && cp "$work/nuclei/images/$image" "$work/other/"
-check "a second image of one name does not replace the first one's files" expect_status 1 "$cytofs" detect "$work/run4/model" "$work/nuclei/images" "$work/other" --output "$work/found6"
-check "and is named" grep -q "other/$image" "$work/err"
