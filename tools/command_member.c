@@ -7,6 +7,7 @@
 #include "file.h"
 #include "key_location.h"
 #include "lab_members.h"
+#include "lab_reach.h"
 #include "lab_store.h"
 #include "member_card.h"
 #include "member_key_file.h"
@@ -119,12 +120,18 @@ static int show(const struct command *command, const char *path)
 /* A card, where there is such a file, else the name of somebody to invite. */
 static int add_or_invite(const struct lab_members_place *place, const struct member_options *options, const char *what)
 {
-    if (file_exists(what) || strchr(what, '/'))
+    if ((file_exists(what) && !file_is_folder(what)) || strchr(what, '/'))
         return add(place, options, what);
     return lab_members_invite(place, &(struct lab_members_invitation){.name = what,
                                                                       .role = options->role ? options->role : "scientist",
                                                                       .host = options->host,
                                                                       .days = (int)options->days});
+}
+
+static bool works_on_lab(const char *verb, int count)
+{
+    return (count == 3 && (strcmp(verb, "add") == 0 || strcmp(verb, "revoke") == 0 || strcmp(verb, "remove") == 0)) ||
+           (count == 4 && strcmp(verb, "role") == 0) || (count == 2 && strcmp(verb, "list") == 0);
 }
 
 int command_member(const struct command *command, int argc, char **argv)
@@ -147,20 +154,22 @@ int command_member(const struct command *command, int argc, char **argv)
         return status;
     const char *verb = arguments.positional[0], *first = arguments.positional[1], *second = arguments.positional[2],
                *third = arguments.positional[3];
-    const struct lab_members_place place = {command, first, member.key};
     if (strcmp(verb, "key") == 0 && arguments.count <= 2)
         return make_key(&member, arguments.count == 2 ? first : "member.card", &why) == CODE_OK ? EXIT_DONE
                                                                                              : command_fail(command, &why);
     if (strcmp(verb, "show") == 0 && arguments.count == 2)
         return show(command, first);
-    if (strcmp(verb, "add") == 0 && arguments.count == 3)
-        return add_or_invite(&place, &member, second);
-    if (strcmp(verb, "role") == 0 && arguments.count == 4)
-        return lab_members_set_role(&place, second, third);
-    if (strcmp(verb, "list") == 0 && arguments.count == 2)
-        return lab_members_list(&place);
-    if ((strcmp(verb, "revoke") == 0 || strcmp(verb, "remove") == 0) && arguments.count == 3)
-        return lab_members_remove(&place, second);
-    return command_usage(command, "it needs one of: key [CARD], show CARD, add STORE|LAB NAME|CARD, list STORE|LAB, role STORE|LAB NAME "
-                                  "ROLE, revoke STORE|LAB NAME");
+    struct lab_reach reach;
+    if (!works_on_lab(verb, arguments.count))
+        return command_usage(command, "it needs one of: key [CARD], show CARD, add STORE|LAB NAME|CARD, list STORE|LAB, role STORE|LAB NAME "
+                                      "ROLE, revoke STORE|LAB NAME");
+    if (lab_reach_open(first, &reach, &why) != CODE_OK)
+        return command_fail(command, &why);
+    const struct lab_members_place place = {command, reach.path, member.key};
+    status = strcmp(verb, "add") == 0    ? add_or_invite(&place, &member, second)
+             : strcmp(verb, "role") == 0 ? lab_members_set_role(&place, second, third)
+             : strcmp(verb, "list") == 0 ? lab_members_list(&place)
+                                         : lab_members_remove(&place, second);
+    lab_reach_close(&reach);
+    return status;
 }

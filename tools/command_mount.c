@@ -5,12 +5,14 @@
 #include "commands.h"
 #include "file.h"
 #include "lab_launch.h"
+#include "lab_reach.h"
 #include "lab_relay.h"
 #include "scope.h"
 
 const char command_mount_details[] =
     "Shows the lab in the empty folder DIR, starts a node that runs its jobs, and returns when both are usable.\n"
     "Unmount with: fusermount3 -u DIR. A job that runs then goes on at the next mount.\n"
+    "A store that `cytofs serve` serves already is mounted through its server.\n"
     "STORE may also be NAME@HOST[:PORT], a lab that another machine serves (`cytofs join` first), or the path of a server's UNIX socket.";
 
 int command_mount(const struct command *command, int argc, char **argv)
@@ -47,8 +49,9 @@ int command_mount(const struct command *command, int argc, char **argv)
     if (!directory || (!store && !memory) ||
         asprintf(&ready, "mounted at %s (unmount: fusermount3 -u %s)", directory, directory) < 0)
         return EXIT_SYSTEM;
-    if (store && lab_relay_is_server(arguments.positional[0])) {
-        relay.server = strchr(arguments.positional[0], '@') ? arguments.positional[0] : store;
+    SCOPE_FREE char *served = store ? lab_reach_server(store) : NULL;
+    if (store && (served || lab_relay_is_server(arguments.positional[0]))) {
+        relay.server = served ? served : strchr(arguments.positional[0], '@') ? arguments.positional[0] : store;
         relay.directory = directory;
         relay.ready = ready;
         relay.foreground = launch.foreground;

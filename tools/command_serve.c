@@ -6,6 +6,7 @@
 #include "commands.h"
 #include "file.h"
 #include "lab_launch.h"
+#include "lab_reach.h"
 #include "scope.h"
 
 const char command_serve_details[] =
@@ -49,7 +50,7 @@ int command_serve(const struct command *command, int argc, char **argv)
     struct lab_launch launch = {.server = {.serves = true}};
     const struct command_option options[] = {
         {"listen", 'l', OPTION_TEXT, &listen, "ADDRESS[:PORT]", "where to listen (default: everywhere, port 7331)", 0, 0},
-        {"socket", 's', OPTION_TEXT, &socket, "PATH", "a UNIX socket for users of this machine; alone: no network", 0, 0},
+        {"socket", 's', OPTION_TEXT, &socket, "PATH", "where its UNIX socket lies (default: STORE/serve/socket); alone: no network", 0, 0},
         {"host", 'H', OPTION_TEXT, &host, "HOST[:PORT]", "by which workstations reach it, for invitations (default: this machine's name)", 0, 0},
         {"foreground", 'f', OPTION_FLAG, &launch.foreground, NULL, "stay in the foreground, log to standard error", 0, 0},
         {"no-node", 'n', OPTION_FLAG, &no_node, NULL, "run no jobs", 0, 0},
@@ -63,7 +64,7 @@ int command_serve(const struct command *command, int argc, char **argv)
     if (status != -1)
         return status;
     SCOPE_FREE char *store = file_absolute(arguments.positional[0]);
-    SCOPE_FREE char *socket_path = socket ? file_absolute(socket) : NULL;
+    SCOPE_FREE char *socket_path = socket ? file_absolute(socket) : store ? lab_reach_socket(store) : NULL;
     SCOPE_FREE char *address = listen ? strdup(listen) : NULL;
     SCOPE_FREE char *ready = NULL;
     if (address && !cut_address(address, &launch.server.door))

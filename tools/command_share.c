@@ -3,6 +3,7 @@
 
 #include "commands.h"
 #include "lab_members.h"
+#include "lab_reach.h"
 
 #define REQUEST_BYTES 256
 
@@ -37,12 +38,18 @@ static int change(const struct command *command, int argc, char **argv, const ch
     int status = command_parse(command, argc, argv, options, count, count, &arguments);
     if (status != -1)
         return status;
-    const struct lab_members_place place = {command, arguments.positional[0], key};
     char request[REQUEST_BYTES];
     int length = snprintf(request, sizeof request, "%s%s%s\n", verb, named ? " " : "", named ? arguments.positional[2] : "");
     if (length >= (int)sizeof request)
         return command_usage(command, "\"%s\" is too long for a name", arguments.positional[2]);
-    return lab_members_change_space(&place, arguments.positional[1], request, wait);
+    struct lab_reach reach;
+    struct failure why;
+    if (lab_reach_open(arguments.positional[0], &reach, &why) != CODE_OK)
+        return command_fail(command, &why);
+    const struct lab_members_place place = {command, reach.path, key};
+    status = lab_members_change_space(&place, arguments.positional[1], request, wait);
+    lab_reach_close(&reach);
+    return status;
 }
 
 int command_share(const struct command *command, int argc, char **argv)

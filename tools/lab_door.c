@@ -8,8 +8,10 @@
 #include <unistd.h>
 
 #include "authority.h"
+#include "file.h"
 #include "logging.h"
 #include "people.h"
+#include "scope.h"
 #include "tree.h"
 #include "tree_members.h"
 #include "tree_lending.h"
@@ -78,6 +80,15 @@ static void set_role(void *context, const char *member, enum member_role role)
     server_set_role(door->server, member, role);
 }
 
+static enum code make_folder_of(const char *path, struct failure *why)
+{
+    SCOPE_FREE char *folder = strdup(path);
+    if (!folder)
+        return failure_set(why, CODE_NO_MEMORY, "serving: no memory");
+    *strrchr(folder, '/') = 0;
+    return folder[0] ? file_make_folders(folder, why) : CODE_OK;
+}
+
 static enum code start(struct lab_door *door, const struct lab_door_options *options, struct failure *why)
 {
     struct wire_credentials credentials = {0};
@@ -88,7 +99,9 @@ static enum code start(struct lab_door *door, const struct lab_door_options *opt
         .socket_mode = SOCKET_MODE,
         .door = {.admit = on_admit, .answer = on_answer, .gone = on_gone, .context = door},
     };
-    enum code code = options->address ? people_credentials(door->people, &credentials, why) : CODE_OK;
+    enum code code = options->socket_path ? make_folder_of(options->socket_path, why) : CODE_OK;
+    if (code == CODE_OK && options->address)
+        code = people_credentials(door->people, &credentials, why);
     if (options->address)
         server.credentials = &credentials;
     if (code == CODE_OK)

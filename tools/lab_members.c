@@ -231,7 +231,8 @@ int lab_members_set_role(const struct lab_members_place *place, const char *name
 }
 
 /* The first line of the file, for whoever invited. */
-static int print_invitation(const struct lab_members_place *place, const char *name)
+/* The server's line: "cytofs join HOST WORD"; with the host that was asked for, where one was. */
+static int print_invitation(const struct lab_members_place *place, const char *name, const char *host)
 {
     struct failure why;
     SCOPE_BUFFER text = {0};
@@ -239,7 +240,13 @@ static int print_invitation(const struct lab_members_place *place, const char *n
     SCOPE_FREE char *path = folder ? file_join(folder, name) : NULL;
     if (!path || file_read(path, TEXT_BYTES_MAX, &text, &why) != CODE_OK)
         return command_fail(place->command, &why);
-    printf("%.*s\n", (int)strcspn(buffer_text(&text), "\n"), buffer_text(&text));
+    char *line = text.data ? text.data : (char[]){0}, *word;
+    line[strcspn(line, "\n")] = 0;
+    word = strrchr(line, ' ');
+    if (host && word)
+        printf("cytofs join %s%s\n", host, word);
+    else
+        printf("%s\n", line);
     return EXIT_DONE;
 }
 
@@ -250,7 +257,7 @@ int lab_members_invite(const struct lab_members_place *place, const struct lab_m
         return open_and(place, invite, invitation);
     int length = snprintf(request, sizeof request, "invite %.40s %d\n", invitation->role, invitation->days);
     int status = write_file(place, "lab/members", invitation->name, request, (size_t)length);
-    return status == EXIT_DONE ? print_invitation(place, invitation->name) : status;
+    return status == EXIT_DONE ? print_invitation(place, invitation->name, invitation->host) : status;
 }
 
 int lab_members_remove(const struct lab_members_place *place, const char *name)
