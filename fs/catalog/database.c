@@ -1,4 +1,4 @@
-/* The one file that talks SQL to SQLite; page_vfs.c is the other that includes its header.
+/* The one file that talks SQL to SQLite; page_vfs.c and its neighbours are the others that include its header.
  *
  * The database runs in WAL mode with synchronous=NORMAL: a COMMIT appends to the log file (path-wal) and syncs nothing
  * but around checkpoints, where SQLite itself keeps log and file in order.  Durability after a COMMIT is asked for

@@ -1,11 +1,12 @@
 /* AES-256-SIV: see siv.h.
  *
  *     D  = CMAC(16 zeros), made once a key;  D = 2 D ^ CMAC(associated data)
- *     IV = CMAC(T):  T is the plaintext with D added to its last 16 bytes, or, where it has fewer, 2 D ^ (plaintext | 80 00 ...)
- *     ciphertext = plaintext ^ AES(Q) AES(Q+1) ...,  Q being the IV without the highest bits of its last two words
+ *     IV = CMAC(T):  T is the plaintext with D added to its last 16 bytes, or, where it has fewer, 2 D ^
+ * (plaintext | 80 00 ...) ciphertext = plaintext ^ AES(Q) AES(Q+1) ...,  Q being the IV without the highest
+ * bits of its last two words
  *
- * OpenSSL's own SIV is set up anew for each message, which costs ten times what a name does.  So it is put together here
- * from the CMAC of cmac.h and from single blocks of AES, whose contexts are never set up again.
+ * OpenSSL's own SIV is set up anew for each message, which costs ten times what a name does.  So it is put
+ * together here from the CMAC of cmac.h and from single blocks of AES, whose contexts are never set up again.
  */
 #include "siv.h"
 
@@ -99,21 +100,25 @@ static enum code make_vector(struct siv_key *key, const struct siv_message *mess
 }
 
 /* Counters from the vector on, as many as the bytes need, encrypted and added to them. */
-static enum code add_stream(struct siv_key *key, const uint8_t vector[BLOCK], const uint8_t *from, uint8_t *to,
-                            size_t count, struct failure *why)
+static enum code add_stream(struct siv_key *key, const uint8_t vector[BLOCK], const uint8_t *from,
+                            uint8_t *to, size_t count, struct failure *why)
 {
     uint8_t counters[BATCH_BLOCKS * BLOCK], stream[BATCH_BLOCKS * BLOCK];
-    uint64_t high = bytes_load_big64(vector), low = bytes_load_big64(vector + 8) & UINT64_C(0x7fffffff7fffffff);
+    uint64_t high = bytes_load_big64(vector),
+             low = bytes_load_big64(vector + 8) & UINT64_C(0x7fffffff7fffffff);
     while (count) {
-        size_t step = count < sizeof stream ? count : sizeof stream, whole = (step + BLOCK - 1) / BLOCK * BLOCK;
+        size_t step = count < sizeof stream ? count : sizeof stream,
+               whole = (step + BLOCK - 1) / BLOCK * BLOCK;
         int done = 0;
-        for (size_t at = 0; at < whole; at += BLOCK, low++) { /* which cannot overflow: its highest bit was 0 */
+        for (size_t at = 0; at < whole;
+             at += BLOCK, low++) { /* which cannot overflow: its highest bit was 0 */
             bytes_store_big64(counters + at, high);
             bytes_store_big64(counters + at + 8, low);
         }
         {
             SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&key->turn);
-            if (EVP_EncryptUpdate(key->cipher, stream, &done, counters, (int)whole) != 1 || done != (int)whole)
+            if (EVP_EncryptUpdate(key->cipher, stream, &done, counters, (int)whole) != 1 ||
+                done != (int)whole)
                 return openssl_failure_set(why, "encrypting a name");
         }
         for (size_t i = 0; i < step; i++)
@@ -132,7 +137,8 @@ enum code siv_seal(struct siv_key *key, const struct siv_message *message, void 
     assert(message->count >= 1 && message->count <= SIV_PLAIN_MAX);
     uint8_t *vector = sealed;
     enum code code = make_vector(key, message, message->bytes, message->count, vector, why);
-    return code == CODE_OK ? add_stream(key, vector, message->bytes, vector + BLOCK, message->count, why) : code;
+    return code == CODE_OK ? add_stream(key, vector, message->bytes, vector + BLOCK, message->count, why)
+                           : code;
 }
 
 enum code siv_open(struct siv_key *key, const struct siv_message *message, void *plain, struct failure *why)

@@ -3,7 +3,8 @@
  *   starting --first message (INIT) answered--> answering --unmounted | socket closed | session_stop--> ended
  *
  * Threads: the first worker answers INIT alone, since nothing may be answered before it, and then starts the others; all
- * of them read messages from the channel and answer them.  One more thread answers parked readers (session_streams.c).
+ * of them read messages from the channel and answer them.  One more thread answers parked readers (session_streams.c), and one of
+ * each fed session tells its client what others changed (session_push.c).
  *
  * Ending.  Whoever unmounts makes every worker's read fail with ENODEV.  But where files are still open after a lazy
  * unmount the kernel keeps the connection, and the workers would go on waiting in their reads; so session_destroy nudges
@@ -24,6 +25,7 @@
 
 #include "logging.h"
 #include "scope.h"
+#include "session_extra.h"
 #include "session_files.h"
 #include "session_folders.h"
 #include "session_lending.h"
@@ -154,6 +156,7 @@ static void *run_worker(void *argument)
     struct session *session = worker->session;
     bool first = worker == &session->workers[0];
     accept_nudges();
+    tree_observe_as(&session->push.observer);
     for (;;) {
         int got = fuse_session_receive_buf(session->fuse, &worker->message);
         if (got == -EINTR || got == -EAGAIN) {
@@ -200,6 +203,8 @@ static struct session *make_session(struct tree *tree, const struct session_opti
     session_handles_init(&session->handles);
     session_streams_init(&session->streams);
     session_locks_init(&session->locks);
+    session_push_init(&session->push, session);
+    session_reserved_init(&session->reserved);
     return session;
 }
 
@@ -231,6 +236,8 @@ static enum code open_channel(struct session *session, const struct session_opti
 static enum code start_threads(struct session *session, struct failure *why)
 {
     enum code code = session_streams_start(&session->streams, why);
+    if (code == CODE_OK && session->channel.peer.send)
+        code = session_push_start(&session->push, why);
     if (code != CODE_OK || session->channel.peer.send)
         return code;
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&session->life);
@@ -282,8 +289,10 @@ void session_process(struct session *session, const void *message, size_t length
     const struct fuse_buf request = {.mem = (void *)message, .size = length};
     note_greeting(session, message, length);
     viewer_enter(session->channel.peer.viewer);
-    if (!session_lending_process(session, message, length))
+    tree_observe_as(&session->push.observer);
+    if (!session_lending_process(session, message, length) && !session_extra_process(session, message, length))
         fuse_session_process_buf(session->fuse, &request);
+    tree_observe_as(NULL);
     viewer_leave();
 }
 
@@ -343,12 +352,15 @@ void session_destroy(struct session *session)
     session_stop(session);
     for (int i = 0; i < session->started; i++)
         end_thread(&session->workers[i]);
+    session_push_stop(&session->push);
     session_streams_stop(&session->streams);
     session_locks_abandon(session);
     session_handles_destroy(&session->handles);
     session_streams_destroy(&session->streams);
     session_locks_destroy(&session->locks);
     session_nodes_destroy(&session->nodes);
+    session_push_destroy(&session->push);
+    session_reserved_destroy(&session->reserved);
     block_pool_destroy(&session->blocks);
     if (session->fuse)
         fuse_session_destroy(session->fuse); /* and the channel's descriptor */

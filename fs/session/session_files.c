@@ -24,7 +24,7 @@
 
 #define DERIVED_NODE_BIT (UINT64_C(1) << 63) /* tree.h: struct node_id */
 
-static unsigned decode_flags(fuse_req_t request, int flags)
+static unsigned decode_flags(uid_t caller, int flags)
 {
     unsigned decoded = 0;
     int access = flags & O_ACCMODE;
@@ -38,7 +38,7 @@ static unsigned decode_flags(fuse_req_t request, int flags)
         decoded |= OPEN_TRUNCATE;
     if (flags & O_EXCL)
         decoded |= OPEN_EXCLUSIVE;
-    if (fuse_req_ctx(request)->uid != 0)
+    if (caller != 0)
         decoded |= OPEN_DROPS_SET_ID;
     return decoded;
 }
@@ -64,10 +64,11 @@ static enum code add_handle(struct session *session, struct tree_file *file, uns
     info->direct_io = stream || control || (flags & OPEN_APPEND);
     info->nonseekable = stream;
     info->noflush = !handle.writes;
+    session_push_flush(&session->push);
     enum session_pages pages = session_nodes_open(&session->nodes, node, tree_file_version(file));
     info->keep_cache = !info->direct_io && pages == PAGES_CURRENT;
     if (pages == PAGES_OUTDATED)
-        session_reply_forget_attributes(session, node);
+        session_locks_forget_attributes(session, node);
     enum code code = session_handles_add(&session->handles, &handle, &info->fh, why);
     if (code == CODE_OK)
         session_nodes_count_open(&session->nodes, node);
@@ -81,7 +82,7 @@ static void on_create(fuse_req_t request, fuse_ino_t folder, const char *name, m
     struct failure why;
     struct node_attributes attributes;
     struct tree_file *file;
-    unsigned flags = decode_flags(request, info->flags);
+    unsigned flags = decode_flags(fuse_req_ctx(request)->uid, info->flags);
     const struct tree_new what = session_new(request, NODE_FILE, mode);
     enum code code =
         tree_make_file(session->tree, session_node(folder), name, &what, flags, &attributes, &file, &why);
@@ -121,24 +122,38 @@ static enum code find_out_stream(struct tree *tree, struct node_id node, bool *s
     return code;
 }
 
+static enum code open_node(struct session *session, struct node_id node, unsigned flags, struct fuse_file_info *info,
+                           struct failure *why)
+{
+    struct tree_file *file;
+    bool stream;
+    enum code code = find_out_stream(session->tree, node, &stream, why);
+    if (code == CODE_OK)
+        code = tree_open_file(session->tree, node, flags, &file, why);
+    if (code == CODE_OK) {
+        code = add_handle(session, file, flags, stream, info, why);
+        if (code != CODE_OK)
+            tree_release(file);
+    }
+    return code;
+}
+
+enum code session_files_reopen(struct session *session, struct node_id node, uid_t caller, struct fuse_file_info *info,
+                               struct failure *why)
+{
+    unsigned flags = decode_flags(caller, info->flags & ~(O_CREAT | O_EXCL | O_TRUNC)) | OPEN_NAMELESS;
+    return open_node(session, node, flags, info, why);
+}
+
 static void on_open(fuse_req_t request, fuse_ino_t number, struct fuse_file_info *info)
 {
     struct session *session = session_of(request);
     struct failure why;
     struct node_id node = session_node(number);
-    struct tree_file *file;
-    unsigned flags = decode_flags(request, info->flags);
-    bool stream;
+    unsigned flags = decode_flags(fuse_req_ctx(request)->uid, info->flags);
     if (session_nodes_is_open(&session->nodes, node))
         flags |= OPEN_NAMELESS;
-    enum code code = find_out_stream(session->tree, node, &stream, &why);
-    if (code == CODE_OK)
-        code = tree_open_file(session->tree, node, flags, &file, &why);
-    if (code == CODE_OK) {
-        code = add_handle(session, file, flags, stream, info, &why);
-        if (code != CODE_OK)
-            tree_release(file);
-    }
+    enum code code = open_node(session, node, flags, info, &why);
     if (code == CODE_NOT_FOUND)
         fuse_reply_err(request, ESTALE); /* the kernel looks the name up again: another may have it by now */
     else if (code != CODE_OK)

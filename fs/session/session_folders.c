@@ -22,19 +22,26 @@ struct entry {
     struct node_attributes attributes;
 };
 
+enum code session_folders_open(struct session *session, struct node_id node, struct fuse_file_info *info, struct failure *why)
+{
+    struct session_handle handle = {.session = session, .kind = HANDLE_FOLDER, .node = node};
+    enum code code = tree_open_folder(session->tree, node, &handle.folder, why);
+    if (code != CODE_OK)
+        return code;
+    code = session_handles_add(&session->handles, &handle, &info->fh, why);
+    if (code != CODE_OK)
+        tree_close_folder(handle.folder);
+    info->cache_readdir = session_may_keep_names(session, node);
+    return code;
+}
+
 static void on_opendir(fuse_req_t request, fuse_ino_t number, struct fuse_file_info *info)
 {
     struct session *session = session_of(request);
     struct failure why;
-    struct session_handle handle = {.session = session, .kind = HANDLE_FOLDER, .node = session_node(number)};
-    enum code code = tree_open_folder(session->tree, handle.node, &handle.folder, &why);
-    if (code == CODE_OK) {
-        code = session_handles_add(&session->handles, &handle, &info->fh, &why);
-        if (code != CODE_OK)
-            tree_close_folder(handle.folder);
-    }
+    enum code code = session_folders_open(session, session_node(number), info, &why);
     if (code != CODE_OK)
-        session_reply_failure(request, code, &why, handle.node, NULL);
+        session_reply_failure(request, code, &why, session_node(number), NULL);
     else if (fuse_reply_open(request, info) != 0)
         session_handles_remove(&session->handles, info->fh);
 }

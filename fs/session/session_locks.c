@@ -14,7 +14,9 @@
  * descriptor of that open file is closed.  flock(2) locks, and those of F_OFD_SETLK, end with RELEASE.
  *
  * What another wrote under his lock is to be seen under ours: with the lock, the client is made to ask for the attributes,
- * and finds by them that its pages are old. */
+ * and finds by them that its pages are old.  It would throw their answer away if it were made to ask once more meanwhile, since
+ * somebody else opens the file, and read an old page under the lock; so that waits until nobody has a lock (the session's lock makes it
+ * come wholly before a lock is granted, or not at all). */
 #include "session_locks.h"
 
 #include <errno.h>
@@ -84,9 +86,21 @@ static void finish(fuse_req_t request, struct session_handle *handle, enum lock_
     struct session *session = handle->session;
     struct node_id node = handle->node;
     session_handles_put(handle);
-    if (code == CODE_OK && mode != LOCK_MODE_NONE)
-        session_reply_forget_attributes(session, node);
+    if (code != CODE_OK || mode == LOCK_MODE_NONE) {
+        session_reply_done(request, code, why, node, NULL);
+        return;
+    }
+    session_push_flush(&session->push);
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&session->locks.lock);
+    session_reply_forget_attributes(session, node);
     session_reply_done(request, code, why, node, NULL);
+}
+
+void session_locks_forget_attributes(struct session *session, struct node_id node)
+{
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&session->locks.lock);
+    if (!lock_table_is_locked(table_of(session), node.value))
+        session_reply_forget_attributes(session, node);
 }
 
 static void end_wait(struct parked_lock *parked, enum code code)

@@ -5,6 +5,8 @@
 #include <pthread.h>
 #include <stdint.h>
 
+#include "tree.h"
+
 struct fuse_lowlevel_ops;
 struct parked_lock;
 struct session;
@@ -23,6 +25,10 @@ void session_locks_fill(struct fuse_lowlevel_ops *operations);
 
 /* The client is gone: whoever still waits is told EINTR, and its locks end.  No worker answers requests any more. */
 void session_locks_abandon(struct session *session);
+
+/* Makes the client ask for the attributes (session_reply.h), but not while somebody has a lock on the file: who got it was made to ask
+ * then. */
+void session_locks_forget_attributes(struct session *session, struct node_id node);
 
 /* A process closed the file: its fcntl(2) locks on it end. */
 void session_locks_close(struct session_handle *handle, uint64_t owner);

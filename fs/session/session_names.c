@@ -16,6 +16,8 @@ static void on_lookup(fuse_req_t request, fuse_ino_t folder, const char *name)
     enum code code = tree_lookup(session_tree_of(request), session_node(folder), name, &attributes, &why);
     if (code == CODE_OK)
         session_reply_entry(request, &attributes);
+    else if (code == CODE_NOT_FOUND && session_may_keep_names(session_of(request), session_node(folder)))
+        session_reply_missing(request);
     else
         session_reply_failure(request, code, &why, session_node(folder), name);
 }

@@ -154,6 +154,23 @@ static struct session_node_entry *find_known(const struct session_nodes *nodes, 
     return entry && entry->id ? entry : NULL;
 }
 
+bool session_nodes_knows(struct session_nodes *nodes, struct node_id node)
+{
+    if (node.value == TREE_ROOT.value)
+        return true;
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&nodes->lock);
+    return find_known(nodes, node) != NULL;
+}
+
+void session_nodes_touch(struct session_nodes *nodes, struct node_id node)
+{
+    struct node_attributes there;
+    if (node.value >> 63 || session_nodes_knows(nodes, node) ||
+        tree_attributes(nodes->tree, node, &there, NULL) != CODE_OK)
+        return;
+    (void)!session_nodes_remember(nodes, node); /* without memory it hears of no changes */
+}
+
 void session_nodes_count_open(struct session_nodes *nodes, struct node_id node)
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&nodes->lock);

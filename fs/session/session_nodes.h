@@ -38,6 +38,12 @@ bool session_nodes_remember(struct session_nodes *nodes, struct node_id node);
 /* The client knew the node, with these counts, before the session was started anew.  False without memory. */
 bool session_nodes_restore(struct session_nodes *nodes, struct node_id node, uint32_t lookups, uint32_t mark);
 
+/* The client speaks of a stored node as of one that it knows, maybe from before the server was started anew: counts one lookup where it has none. */
+void session_nodes_touch(struct session_nodes *nodes, struct node_id node);
+
+/* Whether the client knows the node. */
+bool session_nodes_knows(struct session_nodes *nodes, struct node_id node);
+
 /* The client gives back `count` lookups; more than it has count as all of them. */
 void session_nodes_forget(struct session_nodes *nodes, struct node_id node, uint64_t count);
 

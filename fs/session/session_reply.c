@@ -6,6 +6,7 @@
 #include "session_reply.h"
 
 #include <errno.h>
+#include <linux/fuse.h>
 
 #include "buffer.h"
 #include "session_state.h"
@@ -85,6 +86,29 @@ void session_reply_fill_stat(const struct session *session, const struct node_at
     };
 }
 
+void session_reply_fill_attr(const struct session *session, const struct node_attributes *attributes, struct fuse_attr *out)
+{
+    struct stat status;
+    session_reply_fill_stat(session, attributes, &status);
+    *out = (struct fuse_attr){
+        .ino = status.st_ino,
+        .size = (uint64_t)status.st_size,
+        .blocks = (uint64_t)status.st_blocks,
+        .atime = (uint64_t)status.st_atim.tv_sec,
+        .mtime = (uint64_t)status.st_mtim.tv_sec,
+        .ctime = (uint64_t)status.st_ctim.tv_sec,
+        .atimensec = (uint32_t)status.st_atim.tv_nsec,
+        .mtimensec = (uint32_t)status.st_mtim.tv_nsec,
+        .ctimensec = (uint32_t)status.st_ctim.tv_nsec,
+        .mode = status.st_mode,
+        .nlink = (uint32_t)status.st_nlink,
+        .uid = status.st_uid,
+        .gid = status.st_gid,
+        .rdev = (uint32_t)status.st_rdev,
+        .blksize = (uint32_t)status.st_blksize,
+    };
+}
+
 static double timeout_s(const struct node_attributes *attributes)
 {
     return attributes->derived || attributes->stream ? 0.0 : SESSION_STORED_TIMEOUT_S;
@@ -106,22 +130,23 @@ void session_reply_forget_attributes(struct session *session, struct node_id nod
     fuse_lowlevel_notify_inval_inode(session->fuse, node.value, -1, 0);
 }
 
-static void note(fuse_req_t request, const struct failure *why, struct node_id node, const char *name)
+void session_reply_note(struct tree *tree, enum code code, const struct failure *why, struct node_id node, const char *name)
 {
     SCOPE_BUFFER path = {.max = 65536};
     struct failure ignored;
-    if (tree_node_path(session_tree_of(request), node, &path, &ignored) != CODE_OK)
+    if (!worth_noting(code))
+        return;
+    if (tree_node_path(tree, node, &path, &ignored) != CODE_OK)
         buffer_clear(&path);
     if (name)
         buffer_printf(&path, "%s%s", path.length > 0 ? "/" : "", name);
-    tree_note_failure(session_tree_of(request), buffer_text(&path), why);
+    tree_note_failure(tree, buffer_text(&path), why);
 }
 
 void session_reply_failure(fuse_req_t request, enum code code, const struct failure *why, struct node_id node,
                            const char *name)
 {
-    if (worth_noting(code))
-        note(request, why, node, name);
+    session_reply_note(session_tree_of(request), code, why, node, name);
     fuse_reply_err(request, failure_to_errno(code));
 }
 
@@ -152,6 +177,12 @@ void session_reply_entry(fuse_req_t request, const struct node_attributes *attri
     session_reply_fill_entry(session, attributes, &entry);
     if (fuse_reply_entry(request, &entry) != 0)
         session_nodes_forget(&session->nodes, attributes->id, 1); /* nobody heard of it */
+}
+
+void session_reply_missing(fuse_req_t request)
+{
+    const struct fuse_entry_param none = {.ino = 0, .entry_timeout = SESSION_STORED_TIMEOUT_S};
+    fuse_reply_entry(request, &none);
 }
 
 void session_reply_sized(fuse_req_t request, const struct buffer *value, size_t size)

@@ -161,3 +161,10 @@ enum code session_rights_check(struct session *session, const struct message *me
         return CODE_OK;
     }
 }
+
+bool session_rights_may_hear(struct session *session, struct node_id node)
+{
+    struct failure why;
+    const struct asking asking = {session, session->channel.peer.viewer, &why};
+    return !asking.viewer || ask(&asking, node.value, RIGHT_READ) == CODE_OK;
+}

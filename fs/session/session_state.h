@@ -15,6 +15,8 @@
 #include "session_handles.h"
 #include "session_locks.h"
 #include "session_nodes.h"
+#include "session_push.h"
+#include "session_reserved.h"
 #include "session_streams.h"
 #include "tree.h"
 
@@ -49,6 +51,8 @@ struct session {
     struct session_handles handles;
     struct session_streams streams;
     struct session_locks locks;
+    struct session_push push;
+    struct session_reserved reserved; /* of a fed session */
 
     pthread_mutex_t life; /* guards the fields below; no other lock is taken under it */
     pthread_cond_t life_changed;
@@ -74,6 +78,12 @@ static inline struct tree *session_tree_of(fuse_req_t request)
 static inline struct node_id session_node(fuse_ino_t number)
 {
     return (struct node_id){number};
+}
+
+/* Whether the client may keep the folder's listing, and that a name is missing in it: it is told of all that comes and goes there. */
+static inline bool session_may_keep_names(const struct session *session, struct node_id folder)
+{
+    return session->channel.peer.send && !tree_makes_names(session->tree, folder);
 }
 
 /* What a request makes: of that kind, with the permission bits of `mode`. */

@@ -141,6 +141,13 @@ bool lock_table_find_conflict(struct lock_table *table, const struct lock_reques
     return lock;
 }
 
+bool lock_table_is_locked(struct lock_table *table, uint64_t node)
+{
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&table->mutex);
+    const struct locked_file *file = find_file(table, node);
+    return file && file->locks;
+}
+
 /* Changing a range ------------------------------------------------------------------------------------------------- */
 
 static void take_out(struct lock_table *table, struct held_lock **link)

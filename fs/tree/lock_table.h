@@ -61,6 +61,9 @@ void lock_table_destroy(struct lock_table *table);
 /* Whether another owner's lock is in the request's way; *held then describes it. */
 bool lock_table_find_conflict(struct lock_table *table, const struct lock_request *request, struct lock_request *held);
 
+/* Whether anybody has a lock on the file. */
+bool lock_table_is_locked(struct lock_table *table, uint64_t node);
+
 /* Takes the lock, changes what the owner has in the range to the request's mode, or gives it back (LOCK_MODE_NONE).
  *
  * With another's lock in its way: CODE_AGAIN; where `waiter` is not NULL, it then waits and is answered later.

@@ -19,6 +19,7 @@
  *   tree_first_look.c the names of all folders held against their proofs when the lab is opened
  *   tree_seen.c       stores put back in time         tree_sharing.c   chunks that several files name
  *   tree_lending.c    keys lent by members            tree_record.c    what the lab remembers, unseen by clients
+ *   tree_observe.c    who is told of changes          tree_put.c       whole files without a handle
  *   lock_table.c      advisory locks                tree_range.c      holes, preallocating, copying
  */
 #include "tree.h"

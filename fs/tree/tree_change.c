@@ -6,6 +6,7 @@
 #include "tree_file.h"
 #include "tree_operation.h"
 #include "tree_space.h"
+#include "tree_tell.h"
 #include "tree_watch.h"
 
 /* A control file takes what a shell's `>` and `cp -p` do to it, without effect; the others refuse. */
@@ -51,10 +52,12 @@ static void change_row(struct tree *tree, struct node *node, const struct attrib
         node->row.modify_ns = change->modify_ns;
     node->row.change_ns = now_ns;
     node->changed_in = commit_round_of_changes(tree);
-    if (change->which & ~(unsigned)CHANGE_ACCESS)
+    if (change->which & ~(unsigned)CHANGE_ACCESS) {
         node_stamp(tree, node, now_ns);
-    else
+    } else {
         node_mark_dirty(tree, node); /* that something was read changes nothing that anybody derives from it */
+        tell_attributes(tree, node);
+    }
 }
 
 static enum code change_node(struct tree *tree, struct node *node, const struct attribute_change *change,

@@ -9,6 +9,7 @@
 #include "tree_piece.h"
 #include "tree_seal.h"
 #include "tree_space.h"
+#include "tree_tell.h"
 
 /* A name as the catalog has it. */
 struct found {
@@ -72,6 +73,7 @@ enum code entry_insert(struct tree *tree, struct node *folder, const char *name,
     node->parent = node->row.links == 1 ? folder->row.inode : 0;
     node_forget_path(node);
     entry_touch(tree, folder, now_ns);
+    tell_name(tree, folder, name);
     return CODE_OK;
 }
 
@@ -108,6 +110,9 @@ enum code entry_delete(struct tree *tree, struct node *folder, const char *name,
     node->parent = 0;
     node_forget_path(node);
     entry_touch(tree, folder, now_ns);
+    tell_removed(tree, folder, name, node);
+    if (node->row.links)
+        tell_attributes(tree, node);
     return entry_collect(tree, node, why);
 }
 
@@ -130,6 +135,8 @@ enum code entry_move(struct tree *tree, struct node *from, const char *from_name
     node_forget_path(node);
     entry_touch(tree, from, now_ns);
     entry_touch(tree, to, now_ns);
+    tell_removed(tree, from, from_name, node);
+    tell_name(tree, to, to_name);
     return CODE_OK;
 }
 

@@ -23,17 +23,19 @@
 #include "tree_operation.h"
 #include "tree_recent.h"
 #include "tree_storing.h"
+#include "tree_tell.h"
 #include "tree_waiting.h"
 #include "tree_watch.h"
 
-void file_note_change(struct tree *tree, struct node *node)
+void file_note_change(struct tree *tree, struct node *node, uint64_t from)
 {
     int64_t now_ns = timing_wall_ns();
     node->row.modify_ns = node->row.change_ns = now_ns;
     node->row.version++;
     node->changed = true;
     node->changed_in = commit_round_of_changes(tree);
-    node_stamp(tree, node, now_ns);
+    node_stamp_untold(tree, node, now_ns);
+    tell_contents(tree, node, from);
     commit_hint(tree);
 }
 
@@ -67,10 +69,11 @@ enum code file_resize(struct tree *tree, struct node *node, uint64_t size, struc
     if (code != CODE_OK)
         return code;
     node_change(tree, node);
+    uint64_t from = node->row.size < size ? node->row.size : size;
     code = operation_end(tree, contents_resize(tree, node, size, why), why);
     if (code == CODE_OK) {
         contents_finish_resize(tree, node);
-        file_note_change(tree, node);
+        file_note_change(tree, node, from);
     }
     return code;
 }
@@ -174,7 +177,7 @@ static enum code open_stored(struct tree *tree, uint64_t inode, unsigned flags, 
         else if (node->row.size)
             code = file_resize(tree, node, 0, why);
         else
-            file_note_change(tree, node);
+            file_note_change(tree, node, 0);
         if (code == CODE_OK && flags & OPEN_DROPS_SET_ID)
             node_drop_set_id(node);
     }
@@ -330,7 +333,11 @@ static enum code write_command(struct tree_file *file, const char *text, size_t 
     SCOPE_BUFFER path = {.max = TREE_PATH_MAX};
     enum code code = derived_path(file->tree, file->entry, &path, why);
     const struct rule *rule = file->entry->rule;
-    return code == CODE_OK ? rule->command(rule->context, path.data, text, count, why) : code;
+    const struct tree_observer *caller = tree_observe_as(NULL); /* what a command does is the server's doing */
+    if (code == CODE_OK)
+        code = rule->command(rule->context, path.data, text, count, why);
+    tree_observe_as(caller);
+    return code;
 }
 
 /* Takes the write into memory; what is left to do is then in *write.  With the lock. */
@@ -348,6 +355,7 @@ static enum code take_write(struct tree_file *file, const struct tree_writing *w
         write->offset = node->row.size; /* wherever the end is */
     if (file->append_only && write->offset != node->row.size)
         return failure_set(why, CODE_NOT_PERMITTED, "this file can only be appended to");
+    uint64_t size = node->row.size;
     code = contents_write(tree, node, write, why);
     if (code != CODE_OK)
         return code;
@@ -355,7 +363,7 @@ static enum code take_write(struct tree_file *file, const struct tree_writing *w
     uint32_t mode = node->row.mode;
     if (file->flags & OPEN_DROPS_SET_ID)
         node_drop_set_id(node);
-    file_note_change(tree, node);
+    file_note_change(tree, node, write->offset < size ? write->offset : size);
     if (node->row.mode == mode)
         recent_note_write(tree, node, before, write);
     return CODE_OK;

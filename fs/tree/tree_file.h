@@ -20,8 +20,8 @@ struct tree_file {
     struct stream *stream;       /* NULL for anything else */
 };
 
-/* Contents of a node changed: times, version, stamp.  With the lock. */
-void file_note_change(struct tree *tree, struct node *node);
+/* Contents of a node changed, from that byte on: times, version, stamp.  With the lock. */
+void file_note_change(struct tree *tree, struct node *node, uint64_t from);
 
 /* Whether the node may be written: CODE_IS_DIRECTORY, CODE_READ_ONLY, CODE_INVALID for a link.  With the lock. */
 MUST_CHECK enum code file_check_writable(struct tree *tree, const struct node *node, struct failure *why);

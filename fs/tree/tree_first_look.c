@@ -1,11 +1,12 @@
 /* The first look into folders: see tree_first_look.h.
  *
- * Proofs are of folders, not of names (tree_authentic.c): that a name is the one that was written last, or that there is none, is
- * known only when all names of its folder have been added up.  Doing so for whoever comes first makes his look-up cost a
- * microsecond for each name beside his; so it is done in the order in which the names lie on the disk, once.
+ * Proofs are of folders, not of names (tree_authentic.c): that a name is the one that was written last, or
+ * that there is none, is known only when all names of its folder have been added up.  Doing so for whoever
+ * comes first makes his look-up cost a microsecond for each name beside his; so it is done in the order in
+ * which the names lie on the disk, once.
  *
- * That it was done is remembered in the node (node->checked), and so for TREE_IDLE_FOLDERS_MAX folders.  Of a lab with more the
- * others are looked at when they are needed: they hold few names each. */
+ * That it was done is remembered in the node (node->checked), and so for TREE_IDLE_FOLDERS_MAX folders.  Of a
+ * lab with more the others are looked at when they are needed: they hold few names each. */
 #include "tree_first_look.h"
 
 #include "catalog_name.h"

@@ -24,6 +24,7 @@
 #include "rule.h"
 #include "scope.h"
 #include "tree.h"
+#include "tree_observe.h"
 #include "tree_remembered.h"
 
 #define TREE_CHUNK_BYTES        131072u              /* plaintext in one chunk */
@@ -42,6 +43,7 @@
 #define TREE_FOLDERS_DEEP_MAX   65536 /* deeper ones are not moved or stamped; ends walks upwards in a damaged catalog */
 #define TREE_FAILURES_KEPT      32
 #define TREE_SUM_BYTES          16
+#define TREE_EVENTS_MAX         40    /* that one operation gives observers */
 #define TREE_IDLE_FOLDERS_MAX   65536 /* a folder that is looked at again costs a look at all its names */
 
 /* The lab's frame: inodes of the fixed folders. */
@@ -86,6 +88,11 @@ struct piece_list {
 };
 
 struct space_sum;
+
+struct waiting_event {
+    struct tree_event event;
+    char name[TREE_NAME_MAX + 1];
+};
 
 struct tree {
     /* Set when opened, then only read. */
@@ -187,6 +194,13 @@ struct tree {
         size_t count;
         bool active;
     } undo; /* of the operation under way (tree_operation.h) */
+
+    struct tree_observer *observers;
+    struct {
+        struct waiting_event events[TREE_EVENTS_MAX]; /* of the operation under way */
+        size_t count;
+        bool lost; /* there were more */
+    } telling;     /* tree_observe.c */
 
     struct {
         struct catalog_totals rows;

@@ -151,6 +151,7 @@ static struct catalog_inode make_row(const struct node *folder, const struct nam
 {
     const struct viewer *viewer = viewer_current();
     struct catalog_inode row = {
+        .inode = what->inode,
         .kind = what->kind,
         .mode = what->mode & 07777,
         .uid = viewer ? viewer_owner(&viewer->id) : what->owned ? what->owner : TREE_MOUNTER,
@@ -394,8 +395,14 @@ static enum code unlink_derived(struct tree *tree, struct node_id folder, const 
     SCOPE_BUFFER path = {.max = TREE_PATH_MAX};
     enum code code = rule->kind == RULE_CONTROL && rule->remove ? derived_path(tree, entry, &path, why) : CODE_OK;
     derived_unpin(tree, entry);
-    if (path.length || code != CODE_OK)
-        return code == CODE_OK ? rule->remove(rule->context, path.data, why) : code;
+    if (path.length && code == CODE_OK) {
+        const struct tree_observer *caller = tree_observe_as(NULL); /* what a command does is the server's doing */
+        code = rule->remove(rule->context, path.data, why);
+        tree_observe_as(caller);
+        return code;
+    }
+    if (code != CODE_OK)
+        return code;
     if (attributes.stream || attributes.mode & 0222)
         return failure_set(why, CODE_NOT_PERMITTED, "\"%s\" is part of the lab and stays", name);
     return CODE_OK;

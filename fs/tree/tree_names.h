@@ -4,8 +4,9 @@
 
 #include "tree_node.h"
 
-/* What to make.  inode numbers, times and the space are filled in. */
+/* What to make.  Times and the space are filled in. */
 struct names_new {
+    uint64_t inode; /* one that was set aside (tree_reserve); 0: the next one */
     enum catalog_inode_kind kind;
     uint32_t mode;
     bool owned;           /* it has an owner and a group of its own, else it belongs to whoever mounts */

@@ -25,7 +25,7 @@
 #include "tree_recent.h"
 #include "tree_seal.h"
 #include "tree_space.h"
-
+#include "tree_tell.h"
 
 static size_t bucket_of(const struct tree *tree, uint64_t inode)
 {
@@ -199,14 +199,17 @@ enum code node_make(struct tree *tree, const struct catalog_inode *row, struct n
     enum code code = space_find(tree, row->space, &space, why);
     if (code != CODE_OK)
         return code;
-    fresh.inode = fresh.origin = tree->next_inode;
+    bool numbered = fresh.inode != 0;
+    if (!numbered)
+        fresh.inode = tree->next_inode;
+    fresh.origin = fresh.inode;
     fresh.generation = space->generation;
     fresh.access_ns = fresh.modify_ns = fresh.change_ns = fresh.stamp_ns = timing_wall_ns();
     fresh.stamp = tree->last_stamp; /* node_stamp gives it a new one, and to the folders above */
     struct node *node = insert(tree, &fresh);
     if (!node)
         return failure_set(why, CODE_NO_MEMORY, "making a file: no memory");
-    tree->next_inode++;
+    tree->next_inode += !numbered;
     node->checked = true; /* nothing hangs on it yet */
     node_change(tree, node);
     /* If the operation fails the node never was. */
@@ -322,6 +325,12 @@ static void stamp_upwards(struct tree *tree, uint64_t inode, int64_t now_ns)
 }
 
 void node_stamp(struct tree *tree, struct node *node, int64_t now_ns)
+{
+    node_stamp_untold(tree, node, now_ns);
+    tell_attributes(tree, node);
+}
+
+void node_stamp_untold(struct tree *tree, struct node *node, int64_t now_ns)
 {
     tree->last_stamp++;
     stamp_one(tree, node, now_ns);

@@ -44,7 +44,8 @@ MUST_CHECK enum code node_get(struct tree *tree, uint64_t inode, struct node **o
 /* The node if it is in memory, else NULL. */
 struct node *node_peek(struct tree *tree, uint64_t inode);
 
-/* A new node with a fresh number, dirty, not yet named.  row->inode, origin and stamps are filled in. */
+/* A new node, dirty, not yet named: with a fresh number where row->inode is 0, else with that one, which tree_reserve gave out
+ * and nobody had yet.  Origin and stamps are filled in. */
 MUST_CHECK enum code node_make(struct tree *tree, const struct catalog_inode *row, struct node **out,
                                struct failure *why);
 
@@ -65,8 +66,12 @@ void node_trim(struct tree *tree);
 void node_hold(struct tree *tree, struct node *node);
 void node_let_go(struct tree *tree, struct node *node);
 
-/* A change happened at the node: stamps it and every folder above with a new number and the time. */
+/* A change happened at the node: stamps it and every folder above with a new number and the time; observers hear that its
+ * attributes changed. */
 void node_stamp(struct tree *tree, struct node *node, int64_t now_ns);
+
+/* The same for a caller that tells observers more than that. */
+void node_stamp_untold(struct tree *tree, struct node *node, int64_t now_ns);
 
 /* The folder that holds the node (any, of several names); CODE_NOT_FOUND for one without a name. */
 MUST_CHECK enum code node_parent(struct tree *tree, struct node *node, uint64_t *parent, struct failure *why);

@@ -7,6 +7,7 @@
 #include "tree_node.h"
 #include "tree_piece.h"
 #include "tree_space_sum.h"
+#include "tree_tell.h"
 
 enum code operation_allowed(struct tree *tree, struct failure *why)
 {
@@ -40,6 +41,7 @@ enum code operation_end(struct tree *tree, enum code code, struct failure *why)
         code = kept;
     tree->undo.active = false;
     space_sum_end(tree, code == CODE_OK);
+    tell_operation_end(tree, code == CODE_OK);
     if (code != CODE_OK) {
         for (size_t i = 0; i < tree->undo.count; i++) {
             struct node *node = tree->undo.nodes[i];

@@ -336,12 +336,13 @@ enum code tree_path_append(struct tree *tree, const char *path, const void *byte
     }
     if (code == CODE_OK)
         code = file_check_writable(tree, node, why);
+    uint64_t from = code == CODE_OK ? node->row.size : 0;
     if (code == CODE_OK)
         code = contents_write(
-            tree, node, &(struct contents_write){.offset = node->row.size, .bytes = bytes, .count = count}, why);
+            tree, node, &(struct contents_write){.offset = from, .bytes = bytes, .count = count}, why);
     if (code == CODE_OK) {
         bool changed = node->changed;
-        file_note_change(tree, node);
+        file_note_change(tree, node, from);
         node->changed = changed; /* what the server appends is no news for rules */
     }
     return code;

@@ -53,7 +53,7 @@ static enum code zero_range(struct tree *tree, struct node *node, uint64_t offse
     code = operation_end(tree, contents_zero(tree, node, offset, count, why), why);
     if (code == CODE_OK) {
         contents_finish_zero(tree, node, offset, count);
-        file_note_change(tree, node);
+        file_note_change(tree, node, offset);
     }
     return code;
 }
@@ -82,7 +82,7 @@ enum code tree_allocate(struct tree_file *file, int mode, uint64_t offset, uint6
         code = file_resize(tree, node, offset + count, why);
     if (code == CODE_OK && file->flags & OPEN_DROPS_SET_ID) {
         node_drop_set_id(node);
-        file_note_change(tree, node);
+        file_note_change(tree, node, offset);
     }
     return code;
 }
@@ -258,12 +258,13 @@ static uint64_t share(const struct tree_copy *copy, uint64_t count)
     struct node *to = copy->to->node;
     if (operation_allowed(tree, NULL) != CODE_OK || file_check_writable(tree, to, NULL) != CODE_OK)
         return 0;
+    uint64_t size = to->row.size;
     const struct sharing_range range = {copy->from_offset, copy->to_offset, count};
     uint64_t done = sharing_copy(tree, copy->from->node, to, &range);
     if (done && copy->to->flags & OPEN_DROPS_SET_ID)
         node_drop_set_id(to);
     if (done)
-        file_note_change(tree, to);
+        file_note_change(tree, to, copy->to_offset < size ? copy->to_offset : size);
     return done;
 }
 

@@ -106,12 +106,20 @@ static bool keep(struct recent_writes *recent, const struct contents_write *writ
     return true;
 }
 
+/* The number alone does not say it: it may have been set aside long before the file was made. */
+static bool is_in_catalog(const struct node *node)
+{
+    static const uint8_t none[CATALOG_PROOF_BYTES];
+    return memcmp(node->kept_proof, none, sizeof none) != 0;
+}
+
 void recent_note_write(struct tree *tree, struct node *node, uint64_t before, const struct contents_write *write)
 {
     struct space *space;
     if (!tree->recent.log || !recent_log_takes_writes(tree->recent.log) || write->count > RECENT_FORMAT_WRITE_MAX ||
         write->lent_count || before > tree->commit.durable || node->row.inode >= tree->commit.inodes_durable ||
-        node->row.links == 0 || tree->keys_changed_in > tree->commit.durable || lending_is_lent(tree, node->row.space) ||
+        node->row.links == 0 || !is_in_catalog(node) || tree->keys_changed_in > tree->commit.durable ||
+        lending_is_lent(tree, node->row.space) ||
         space_find(tree, node->row.space, &space, NULL) != CODE_OK)
         return;
     struct recent_writes *recent = current_writes(tree, node);

@@ -11,6 +11,7 @@
 #include "catalog_space.h"
 #include "member_key.h"
 #include "tree_commit.h"
+#include "tree_tell.h"
 
 enum code share_self(struct tree *tree, struct reader *out, struct failure *why)
 {
@@ -125,4 +126,5 @@ void share_changed(struct tree *tree)
     tree->keys_changed_in = commit_round_of_changes(tree);
     while (tree->space_count)
         space_forget(tree, tree->spaces[tree->space_count - 1]->number);
+    tell_everything(tree);
 }

@@ -22,6 +22,7 @@
 #include "tree_operation.h"
 #include "tree_piece.h"
 #include "tree_seal.h"
+#include "tree_tell.h"
 
 enum code snapshot_prepare(struct tree *tree, struct node *dataset, struct failure *why)
 {
@@ -248,6 +249,7 @@ static enum code drop(struct tree *tree, struct node *snapshots, const char *lab
     if (is_in_use(tree))
         return failure_set(why, CODE_BUSY, "the snapshot \"%s\" is being read", label);
     code = entry_delete_name(tree, snapshots, label, why);
+    tell_removed(tree, snapshots, label, image);
     if (code == CODE_OK)
         code = authentic_drop_rows(tree, why);
     if (code == CODE_OK)

@@ -1,4 +1,6 @@
-/* Calling the WATCH rules: see tree_watch.h.  The first rule that refuses decides; the others are not asked. */
+/* Calling the WATCH rules: see tree_watch.h.  The first rule that refuses decides; the others are not asked.
+ *
+ * What a rule does is the server's doing: observers hear of it also where the client that gave rise to it is theirs. */
 #include "tree_watch.h"
 
 #include "tree_node.h"
@@ -32,7 +34,9 @@ enum code watch_admit(const struct tree *tree, const char *path, const char *tar
 {
     const struct rule *rule;
     for (size_t position = 0; (rule = next_match(tree, path, &position));) {
+        const struct tree_observer *caller = tree_observe_as(NULL);
         enum code code = rule->admit ? rule->admit(rule->context, path, target, why) : CODE_OK;
+        tree_observe_as(caller);
         if (code != CODE_OK)
             return code;
     }
@@ -43,7 +47,9 @@ enum code watch_check(const struct tree *tree, const char *path, struct failure 
 {
     const struct rule *rule;
     for (size_t position = 0; (rule = next_match(tree, path, &position));) {
+        const struct tree_observer *caller = tree_observe_as(NULL);
         enum code code = rule->check ? rule->check(rule->context, path, why) : CODE_OK;
+        tree_observe_as(caller);
         if (code != CODE_OK)
             return code;
     }
@@ -52,26 +58,32 @@ enum code watch_check(const struct tree *tree, const char *path, struct failure 
 
 void watch_settled(const struct tree *tree, const char *path)
 {
+    const struct tree_observer *caller = tree_observe_as(NULL);
     const struct rule *rule;
     for (size_t position = 0; (rule = next_match(tree, path, &position));)
         if (rule->settled)
             rule->settled(rule->context, path);
+    tree_observe_as(caller);
 }
 
 void watch_removed(const struct tree *tree, const char *path)
 {
+    const struct tree_observer *caller = tree_observe_as(NULL);
     const struct rule *rule;
     for (size_t position = 0; (rule = next_match(tree, path, &position));)
         if (rule->removed)
             rule->removed(rule->context, path);
+    tree_observe_as(caller);
 }
 
 void watch_released(const struct tree *tree, const char *path)
 {
+    const struct tree_observer *caller = tree_observe_as(NULL);
     const struct rule *rule;
     for (size_t position = 0; (rule = next_match(tree, path, &position));)
         if (rule->released)
             rule->released(rule->context, path);
+    tree_observe_as(caller);
 }
 
 bool watch_path_in(struct tree *tree, struct node_id folder, const char *name, struct buffer *path)

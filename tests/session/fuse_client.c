@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -176,6 +177,60 @@ static bool start(struct fuse_client *client, struct tree *tree, int threads, bo
     return greet(client);
 }
 
+/* Stands where the server would: carries messages between the socket and a fed session.  One thread, so in their order. */
+struct fuse_client_feeder {
+    int socket;
+    struct session *session;
+    pthread_t thread;
+    char message[FUSE_CLIENT_MESSAGE_MAX];
+};
+
+static void *feed(void *context)
+{
+    struct fuse_client_feeder *feeder = context;
+    ssize_t got;
+    while ((got = recv(feeder->socket, feeder->message, sizeof feeder->message, 0)) > 0)
+        session_process(feeder->session, feeder->message, (size_t)got);
+    return NULL;
+}
+
+static void take_answer(void *context, const struct iovec *parts, int count)
+{
+    const struct fuse_client_feeder *feeder = context;
+    struct msghdr message = {.msg_iov = (struct iovec *)parts, .msg_iovlen = (size_t)count};
+    (void)!sendmsg(feeder->socket, &message, MSG_NOSIGNAL);
+}
+
+bool fuse_client_start_fed(struct fuse_client *client, struct tree *tree, const struct viewer *viewer)
+{
+    int pair[2];
+    *client = (struct fuse_client){.socket = -1, .user = getuid(), .group = getgid()};
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
+        return false;
+    client->socket = pair[0];
+    client->message = malloc(FUSE_CLIENT_MESSAGE_MAX);
+    client->feeder = calloc(1, sizeof *client->feeder);
+    if (!client->message || !client->feeder)
+        return false;
+    client->feeder->socket = pair[1];
+    const struct session_peer peer = {.send = take_answer, .context = client->feeder, .viewer = viewer};
+    const struct session_options options = {.peer = &peer};
+    struct failure why;
+    if (session_start(tree, &options, &client->session, &why) != CODE_OK)
+        return false;
+    client->feeder->session = client->session;
+    return pthread_create(&client->feeder->thread, NULL, feed, client->feeder) == 0 && greet(client);
+}
+
+static void stop_feeder(struct fuse_client *client)
+{
+    pthread_join(client->feeder->thread, NULL);
+    session_destroy(client->session);
+    close(client->feeder->socket);
+    free(client->feeder);
+    client->session = NULL;
+}
+
 bool fuse_client_start(struct fuse_client *client, struct tree *tree, int threads)
 {
     return start(client, tree, threads, false);
@@ -203,6 +258,8 @@ bool fuse_client_attach(struct fuse_client *client, int socket)
 void fuse_client_stop(struct fuse_client *client)
 {
     close(client->socket);
+    if (client->feeder)
+        stop_feeder(client);
     if (client->session) {
         session_wait(client->session);
         session_destroy(client->session);

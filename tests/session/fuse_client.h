@@ -18,6 +18,7 @@
 
 struct session;
 struct tree;
+struct viewer;
 
 struct fuse_client {
     struct session *session;
@@ -28,6 +29,7 @@ struct fuse_client {
     char *message;                 /* the last one received */
     size_t message_bytes;
     struct kept_message *kept; /* received while waiting for another */
+    struct fuse_client_feeder *feeder; /* of a fed session; else NULL */
 };
 
 /* Starts a session of the tree on a new socketpair and greets it.  False where that fails. */
@@ -38,6 +40,9 @@ bool fuse_client_start_with_owners(struct fuse_client *client, struct tree *tree
 
 /* Greets whoever is at the other end of the socket, which it takes over: a session that is somewhere else. */
 bool fuse_client_start_on(struct fuse_client *client, int socket);
+
+/* The same with a session that is fed (session.h), as those of other machines are, for that viewer or NULL. */
+bool fuse_client_start_fed(struct fuse_client *client, struct tree *tree, const struct viewer *viewer);
 
 /* Speaks over a socket at whose other end something else answers, and greets it.  Takes over the socket. */
 bool fuse_client_attach(struct fuse_client *client, int socket);

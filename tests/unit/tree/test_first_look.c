@@ -1,5 +1,5 @@
-/* The first look into folders, taken when a lab is opened to be served: what was done to names behind the lab's back is noticed
- * by whoever comes to them, as without it, and keeps nobody from the rest. */
+/* The first look into folders, taken when a lab is opened to be served: what was done to names behind the
+ * lab's back is noticed by whoever comes to them, as without it, and keeps nobody from the rest. */
 #include "testing.h"
 
 #include <sqlite3.h>
@@ -36,7 +36,8 @@ static void edit_catalog(struct lab *lab, const char *sql, uint64_t inode)
     sqlite3 *connection;
     snprintf(catalog, sizeof catalog, "%s/catalog.db", lab->folder);
     snprintf(statement, sizeof statement,
-             "CREATE TEMP TABLE its AS SELECT parent, inode FROM names WHERE inode = %llu; %s; PRAGMA journal_mode = DELETE",
+             "CREATE TEMP TABLE its AS SELECT parent, inode FROM names WHERE inode = %llu; %s; PRAGMA "
+             "journal_mode = DELETE",
              (unsigned long long)inode, sql);
     assert_int_equal(sqlite3_open(catalog, &connection), SQLITE_OK);
     assert_int_equal(sqlite3_exec(connection, statement, NULL, NULL, NULL), SQLITE_OK);
