@@ -15,13 +15,17 @@
 
 #include "background.h"
 #include "file.h"
+#include "kdf.h"
 #include "lab_profile.h"
 #include "logging.h"
+#include "member_key.h"
 #include "relay.h"
 #include "relay_disk.h"
 #include "scope.h"
+#include "secret.h"
 #include "session_mount.h"
 
+#define DISK_KEY_BYTES 32
 #define DRAIN_MS 600000 /* a server that is away may come back: what was written is worth waiting for */
 
 struct mount {
@@ -98,6 +102,16 @@ static enum code connect_to(struct mount *mount, struct failure *why)
     return wire_connect(&options, &events, mount, &mount->link, why);
 }
 
+/* Who has the member's key can read what is kept, and nobody else. */
+static enum code derive_disk_key(const struct member_key *member, uint8_t *key, struct failure *why)
+{
+    const struct kdf_input input = {.secret = member_key_private(member),
+                                    .secret_count = MEMBER_KEY_BYTES,
+                                    .info = "cytofs contents kept by a mount",
+                                    .info_count = 31};
+    return kdf_hkdf(&input, key, DISK_KEY_BYTES, why);
+}
+
 static enum code open_disk(struct mount *mount, struct failure *why)
 {
     if (mount->options->no_disk || mount->options->plain)
@@ -114,8 +128,12 @@ static enum code open_disk(struct mount *mount, struct failure *why)
                                            : asprintf(&folder, "%s/.cache/cytofs/%s", home && home[0] ? home : "/tmp", name);
     if (made < 0)
         return failure_set(why, CODE_NO_MEMORY, "out of memory");
-    const struct relay_disk_options options = {.folder = folder, .bytes_max = (uint64_t)mount->options->disk_gib << 30};
-    enum code code = relay_disk_open(&options, &mount->disk, why);
+    SECRET_FREE uint8_t *key = mount->profile.member ? secret_allocate(DISK_KEY_BYTES) : NULL;
+    enum code code = key ? derive_disk_key(mount->profile.member, key, why) : CODE_OK;
+    const struct relay_disk_options options = {
+        .folder = folder, .bytes_max = (uint64_t)mount->options->disk_gib << 30, .key = key};
+    if (code == CODE_OK)
+        code = relay_disk_open(&options, &mount->disk, why);
     if (code == CODE_OK || mount->options->disk_folder)
         return code;
     logging_warning("going on without keeping contents on disk: %s", why->text);
