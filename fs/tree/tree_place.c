@@ -138,6 +138,20 @@ static enum code place_stored(struct tree *tree, struct node *folder, const char
     return CODE_OK;
 }
 
+/* Removed, and still open somewhere: it has no place any more, but a space, and whoever made it.  Like a file of a dataset. */
+static void place_nameless(struct tree *tree, const struct node *node, const struct viewer *viewer, struct tree_place *out)
+{
+    *out = (struct tree_place){
+        .area = PLACE_DATASETS,
+        .depth = 2,
+        .exists = true,
+        .kind = node_describe(node).kind,
+        .made = tree_place_made_by(tree, node, viewer),
+        .readable = may_read(tree, node->row.space, viewer),
+    };
+    out->own = out->readable && out->made;
+}
+
 /* A derived file is part of the folder that it lies in. */
 static enum code place_derived(struct tree *tree, struct node_id id, const struct viewer *viewer, struct tree_place *out,
                                struct failure *why)
@@ -172,6 +186,8 @@ enum code tree_place(struct tree *tree, struct node_id id, const char *name, con
     if (code != CODE_OK)
         return code;
     code = place_stored(tree, node, name, viewer, out, why);
-    /* Open and without a name: whoever has it open may go on. */
-    return code == CODE_NOT_FOUND && node->row.links == 0 ? CODE_OK : code;
+    if (code != CODE_NOT_FOUND || name || node->row.links != 0)
+        return code;
+    place_nameless(tree, node, viewer, out);
+    return CODE_OK;
 }
