@@ -185,21 +185,32 @@ static enum code run_mirrors(void *context, const char *line, struct lab_task *t
     return CODE_OK;
 }
 
+/* What is to be done about a folder, from the line that tells of it: "LOST     PATH  (why)". */
+static void advise(const char *line, struct buffer *out)
+{
+    static const char lost[] = "LOST     ";
+    if (strncmp(line, lost, sizeof lost - 1) != 0)
+        return;
+    const char *path = line + sizeof lost - 1, *why = strstr(path, "  (");
+    int length = (int)(why ? why - path : (ptrdiff_t)strlen(path));
+    buffer_printf(out,
+                  "to do   see to the disk of %.*s, then: echo add %.*s > lab/mirrors; or do without it: echo remove %.*s > "
+                  "lab/mirrors\n",
+                  length, path, length, path, length, path);
+}
+
 static void describe_mirrors(void *context, struct buffer *out)
 {
     const struct lab_care *care = context;
     SCOPE_BUFFER text = {0};
     mirror_set_describe(care->store->mirrors, &text);
-    for (const char *line = buffer_text(&text); *line; line += strcspn(line, "\n"), line += *line == '\n')
-        buffer_printf(out, "folder  %.*s\n", (int)strcspn(line, "\n"), line);
-    for (size_t side = 0; side < mirror_set_count(care->store->mirrors); side++) {
-        const char *path = mirror_set_path(care->store->mirrors, side);
-        if (path && mirror_set_state(care->store->mirrors, side) == MIRROR_LOST)
-            buffer_printf(out,
-                          "to do   see to the disk of %s, then: echo add %s > lab/mirrors; or do without it: echo remove %s > "
-                          "lab/mirrors\n",
-                          path, path, path);
+    SCOPE_BUFFER advice = {0};
+    for (char *line = text.data, *end; line && (end = strchr(line, '\n')); line = end + 1) {
+        *end = '\0';
+        buffer_printf(out, "folder  %s\n", line);
+        advise(line, &advice);
     }
+    buffer_append_text(out, buffer_text(&advice));
 }
 
 static void tell(void *context, const char *text)

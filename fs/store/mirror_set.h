@@ -57,9 +57,6 @@ static inline bool mirror_set_is_current(const struct mirror_set *set, size_t si
     return mirror_set_state(set, side) == MIRROR_CURRENT;
 }
 
-/* Whether more than one side gets what is written. */
-bool mirror_set_is_mirrored(const struct mirror_set *set);
-
 /* The first current side. */
 size_t mirror_set_leader(const struct mirror_set *set);
 
