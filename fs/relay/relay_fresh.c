@@ -268,8 +268,10 @@ static void end(struct relay *relay, struct relay_output *out, struct relay_fres
     relay->fresh_count--;
     folder->busy--;
     relay_node_changed_id(relay, folder->id);
-    if (--folder->fresh_children == 0)
+    if (--folder->fresh_children == 0) {
         folder->known = false;
+        relay_wake(relay, &folder->waiting, out);
+    }
     if (error) {
         node->lost = true;
         struct relay_entry *entry = relay_entry_find(relay, folder, fresh->name);
@@ -336,6 +338,21 @@ void relay_fresh_send(struct relay *relay, struct relay_output *out, struct rela
                                                   .second = fresh->bytes,
                                                   .second_bytes = body.size},
                      on_put, fresh);
+}
+
+bool relay_fresh_times_wait(struct relay *relay, struct relay_output *out, struct relay_node *node)
+{
+    struct relay_fresh *next;
+    if (node->fresh && node->opens == 0)
+        relay_fresh_send(relay, out, node);
+    else if (!node->fresh_children)
+        return false;
+    for (struct relay_fresh *fresh = node->fresh_children ? relay->fresh_first : NULL; fresh; fresh = next) {
+        next = fresh->next;
+        if (fresh->folder == node)
+            relay_fresh_send(relay, out, fresh->node);
+    }
+    return true;
 }
 
 void relay_fresh_send_due(struct relay *relay, struct relay_output *out, bool all)

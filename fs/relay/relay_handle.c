@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "extra.h"
 #include "relay_folder.h"
 #include "relay_state.h"
 
@@ -130,13 +131,13 @@ bool relay_handle_ensure(struct relay *relay, struct relay_output *out, struct r
     }
     if (handle->state == HANDLE_LOCAL) {
         handle->state = HANDLE_OPENING;
-        const struct fuse_open_in body = {.flags = handle->flags & ~NO_FLAGS};
-        struct relay_call *call = relay_call_begin(relay, out,
-                                                   &(struct relay_call_message){.opcode = handle->folder ? FUSE_OPENDIR : FUSE_OPEN,
-                                                                                .node = handle->node->id,
-                                                                                .fixed = &body,
-                                                                                .fixed_bytes = sizeof body},
-                                                   on_opened, NULL);
+        /* Its name may be gone by now. */
+        const struct extra_reopen_in body = {.flags = handle->flags & ~NO_FLAGS, .folder = handle->folder};
+        struct relay_call *call = relay_call_begin(
+            relay, out,
+            &(struct relay_call_message){
+                .opcode = EXTRA_REOPEN, .node = handle->node->id, .fixed = &body, .fixed_bytes = sizeof body},
+            on_opened, NULL);
         call->handle = handle;
         handle->busy++;
     }

@@ -144,7 +144,7 @@ void relay_name_getattr(struct relay *relay, struct relay_request *request, stru
         relay_finish(relay, out, request, EIO, NULL, 0);
         return;
     }
-    if (node->writing) {
+    if (node->writing || relay_fresh_times_wait(relay, out, node)) {
         relay_park(relay, &node->waiting, request);
         return;
     }

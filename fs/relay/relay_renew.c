@@ -165,7 +165,7 @@ static void resume(struct relay *relay, struct relay_output *out)
     for (size_t i = 0; i < RELAY_CALL_BUCKETS; i++)
         for (struct relay_call *call = relay->calls.buckets[i]; call; call = call->next) {
             struct fuse_in_header *header = (struct fuse_in_header *)call->message->data;
-            bool carries = call->handle && header->opcode != FUSE_OPEN && header->opcode != FUSE_OPENDIR;
+            bool carries = call->handle && header->opcode != EXTRA_REOPEN;
             if (!call->waits)
                 continue;
             call->waits = false;
