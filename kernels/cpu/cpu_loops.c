@@ -107,37 +107,74 @@ INLINE void reduce_strips(enum dtype dtype, const struct cpu_reduction *r, size_
     spill(product, strips, r->products + channel);
 }
 
+/* One gradient, gated by what the norm's result was. */
+INLINE void reduce_gated_strips(enum dtype dtype, const struct cpu_reduction *r, size_t channel, int strips,
+                                size_t begin, size_t end)
+{
+    lanes sum[STRIPS_AT_A_TIME] = {0}, product[STRIPS_AT_A_TIME] = {0};
+    for (size_t p = begin; p < end; p++)
+        for (int s = 0; s < strips; s++) {
+            size_t c = channel + (size_t)s * CPU_LANES, i = p * r->channels + c;
+            lanes distance = load(dtype, r->x, i) - load(DTYPE_F32, r->mean, c);
+            lanes value = distance * load(DTYPE_F32, r->factor, c) + load(DTYPE_F32, r->beta, c);
+            lanes g = pass_positive(load(dtype, r->gradients[0], i), value);
+            sum[s] += g;
+            product[s] += g * distance;
+        }
+    spill(sum, strips, r->sums + channel);
+    spill(product, strips, r->products + channel);
+}
+
+INLINE void reduce_any_strips(enum dtype dtype, const struct cpu_reduction *r, size_t channel, int strips,
+                              size_t begin, size_t end)
+{
+    if (r->beta)
+        reduce_gated_strips(dtype, r, channel, strips, begin, end);
+    else
+        reduce_strips(dtype, r, channel, strips, begin, end);
+}
+
 INLINE void reduce(enum dtype dtype, const struct cpu_reduction *r)
 {
     for (size_t begin = 0; begin < r->pixels; begin += SPAN_PIXELS) {
         size_t end = begin + SPAN_PIXELS < r->pixels ? begin + SPAN_PIXELS : r->pixels;
         size_t channel = 0;
         for (; channel + STRIPS_AT_A_TIME * CPU_LANES <= r->channels; channel += STRIPS_AT_A_TIME * CPU_LANES)
-            reduce_strips(dtype, r, channel, STRIPS_AT_A_TIME, begin, end);
+            reduce_any_strips(dtype, r, channel, STRIPS_AT_A_TIME, begin, end);
         switch ((r->channels - channel) / CPU_LANES) {
         case 3:
-            reduce_strips(dtype, r, channel, 3, begin, end);
+            reduce_any_strips(dtype, r, channel, 3, begin, end);
             break;
         case 2:
-            reduce_strips(dtype, r, channel, 2, begin, end);
+            reduce_any_strips(dtype, r, channel, 2, begin, end);
             break;
         case 1:
-            reduce_strips(dtype, r, channel, 1, begin, end);
+            reduce_any_strips(dtype, r, channel, 1, begin, end);
             break;
         }
     }
 }
 
-INLINE void spread(enum dtype dtype, const struct cpu_spread *s)
+INLINE void spread(enum dtype dtype, const struct cpu_spread *s, bool gated)
 {
     for (size_t p = 0; p < s->pixels; p++)
         for (size_t c = 0; c < s->channels; c += CPU_LANES) {
             size_t i = p * s->channels + c;
             lanes distance = load(dtype, s->x, i) - load(DTYPE_F32, s->mean, c);
-            lanes value = load(DTYPE_F32, s->factor, c) * load(dtype, s->masked, i) -
-                          load(DTYPE_F32, s->offset, c) - distance * load(DTYPE_F32, s->slope, c);
-            store(dtype, s->dx, i, value);
+            lanes factor = load(DTYPE_F32, s->factor, c), g = load(dtype, s->masked, i);
+            if (gated)
+                g = pass_positive(g, distance * factor + load(DTYPE_F32, s->beta, c));
+            store(dtype, s->dx, i,
+                  factor * g - load(DTYPE_F32, s->offset, c) - distance * load(DTYPE_F32, s->slope, c));
         }
+}
+
+INLINE void spread_kind(enum dtype dtype, const struct cpu_spread *s)
+{
+    if (s->beta)
+        spread(dtype, s, true);
+    else
+        spread(dtype, s, false);
 }
 
 /* ---- upsampling ---- */
@@ -181,7 +218,7 @@ INLINE void upsample_backward(enum dtype dtype, const struct cpu_rows *r)
 BOTH_TYPES(moments, moments, cpu_moments)
 BOTH_TYPES(map, map_kind, cpu_map)
 BOTH_TYPES(reduce, reduce, cpu_reduction)
-BOTH_TYPES(spread, spread, cpu_spread)
+BOTH_TYPES(spread, spread_kind, cpu_spread)
 BOTH_TYPES(upsample_add, upsample_add, cpu_rows)
 BOTH_TYPES(upsample_backward, upsample_backward, cpu_rows)
 

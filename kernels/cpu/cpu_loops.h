@@ -31,23 +31,25 @@ struct cpu_map {
 };
 
 /* g = (sum of gradients) * (y > 0 under relu) into `masked`, which may be gradients[0]; adds to sums those of
- * g, to products those of g * (x - mean). */
+ * g, to products those of g * (x - mean).  With beta: g = gradients[0] where (x - mean) * factor + beta > 0,
+ * else 0, and is not kept. */
 struct cpu_reduction {
     const void *x, *y, *gradients[GRADIENT_SUMMANDS_MAX];
     int gradient_count;
     void *masked;
     size_t pixels, channels;
-    const float *mean;
+    const float *mean, *factor, *beta; /* (C); beta may be NULL, then factor is not read */
     bool relu;
     double *sums, *products;
 };
 
-/* dx = factor * masked - offset - (x - mean) * slope; dx may be masked. */
+/* dx = factor * masked - offset - (x - mean) * slope; dx may be masked.  With beta, `masked` is not masked
+ * yet: where (x - mean) * factor + beta is not above 0 it counts as 0. */
 struct cpu_spread {
     const void *x, *masked;
     void *dx;
     size_t pixels, channels;
-    const float *mean, *factor, *offset, *slope;
+    const float *mean, *factor, *offset, *slope, *beta; /* beta may be NULL */
 };
 
 /* Two fine rows (2 * width pixels each) and the coarse row (width pixels) between them. */

@@ -103,7 +103,9 @@ void cpu_norm_forward(const struct device *base, const struct norm_forward *norm
     }
 }
 
-static void reduce_chunk(struct cpu_device *device, const struct norm_backward *norm, int chunk)
+/* factor (C) is read where norm->beta is given. */
+static void reduce_chunk(struct cpu_device *device, const struct norm_backward *norm, const float *factor,
+                         int chunk)
 {
     size_t pixels = tensor_pixels(&norm->x), begin = chunk_begin(pixels, chunk);
     struct cpu_reduction reduction = {.x = at(&norm->x, begin),
@@ -113,6 +115,8 @@ static void reduce_chunk(struct cpu_device *device, const struct norm_backward *
                                       .pixels = chunk_pixels(pixels, chunk),
                                       .channels = (size_t)norm->x.c,
                                       .mean = norm->mean,
+                                      .factor = factor,
+                                      .beta = norm->beta,
                                       .relu = norm->relu,
                                       .sums = device->partial[chunk][0],
                                       .products = device->partial[chunk][1]};
@@ -122,9 +126,9 @@ static void reduce_chunk(struct cpu_device *device, const struct norm_backward *
     device->loops->reduce[norm->x.dtype](&reduction);
 }
 
-/* dgamma and dbeta from the chunks' sums, and the three numbers per channel that dx needs. */
-static void finish_reduction(const struct cpu_device *device, const struct norm_backward *norm, float *factor,
-                             float *offset, float *slope)
+/* dgamma and dbeta from the chunks' sums, and two of the three numbers per channel that dx needs. */
+static void finish_reduction(const struct cpu_device *device, const struct norm_backward *norm, float *offset,
+                             float *slope)
 {
     size_t pixels = tensor_pixels(&norm->x);
     for (int c = 0; c < norm->x.c; c++) {
@@ -136,7 +140,6 @@ static void finish_reduction(const struct cpu_device *device, const struct norm_
         double scale = (double)norm->gamma[c] * inverse;
         norm->dbeta[c] = (float)sum;
         norm->dgamma[c] = (float)(product * inverse);
-        factor[c] = (float)scale;
         offset[c] = (float)(scale * sum / (double)pixels);
         slope[c] = (float)(scale * product * inverse * inverse / (double)pixels);
     }
@@ -148,11 +151,14 @@ void cpu_norm_backward(const struct device *base, const struct norm_backward *no
     size_t pixels = tensor_pixels(&norm->x), channels = (size_t)norm->x.c;
     assert(channels % CPU_LANES == 0 && channels <= DEVICE_CHANNELS_MAX && norm->dx.dtype == norm->x.dtype);
     assert(norm->gradient_count >= 1 && norm->gradient_count <= GRADIENT_SUMMANDS_MAX);
+    assert(!norm->beta || (norm->relu && norm->gradient_count == 1));
     float factor[DEVICE_CHANNELS_MAX], offset[DEVICE_CHANNELS_MAX], slope[DEVICE_CHANNELS_MAX];
+    for (size_t c = 0; c < channels; c++)
+        factor[c] = norm->gamma[c] * norm->inverse_deviation[c];
 #pragma omp parallel for schedule(static) num_threads(base->threads)
     for (int chunk = 0; chunk < chunk_count(pixels); chunk++)
-        reduce_chunk(device, norm, chunk);
-    finish_reduction(device, norm, factor, offset, slope);
+        reduce_chunk(device, norm, factor, chunk);
+    finish_reduction(device, norm, offset, slope);
 #pragma omp parallel for schedule(static) num_threads(base->threads)
     for (int chunk = 0; chunk < chunk_count(pixels); chunk++) {
         size_t begin = chunk_begin(pixels, chunk);
@@ -164,7 +170,8 @@ void cpu_norm_backward(const struct device *base, const struct norm_backward *no
                                                                   .mean = norm->mean,
                                                                   .factor = factor,
                                                                   .offset = offset,
-                                                                  .slope = slope});
+                                                                  .slope = slope,
+                                                                  .beta = norm->beta});
     }
 }
 

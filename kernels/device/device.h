@@ -65,6 +65,9 @@ struct norm_backward {
     int gradient_count;                    /* 1 .. GRADIENT_SUMMANDS_MAX */
     const float *gamma;                    /* (C) */
     const float *mean, *inverse_deviation; /* (C), from norm_forward */
+    /* (C), or NULL.  Given where the forward pass had ReLU and no residual, there is one gradient, and nobody
+     * wants it masked: y > 0 can then be told from x, and what is left in gradients[0] is undefined. */
+    const float *beta;
     struct tensor dx;      /* may be gradients[0] where nobody wants the residual's gradient */
     float *dgamma, *dbeta; /* (C), overwritten */
 };

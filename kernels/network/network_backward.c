@@ -60,6 +60,8 @@ static void norm_backward(const struct network *network, int index)
                                  .dgamma = network_internal_place(network, SLAB_GRADIENT, node->gamma),
                                  .dbeta = network_internal_place(network, SLAB_GRADIENT, node->beta)};
     memcpy(norm.gradients, output->gradients, sizeof norm.gradients);
+    if (node->relu && node->residual == CELLDET_NONE && output->gradient_count == 1)
+        norm.beta = network_internal_place(network, SLAB_WEIGHTS, node->beta);
     network->device->operations->norm_backward(network->device, &norm);
 }
 

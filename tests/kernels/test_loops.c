@@ -83,7 +83,7 @@ static void prepare(struct outcome *o)
 static void run_norms(const struct cpu_loops *loops, struct outcome *o, enum dtype dtype, size_t channels,
                       int kind)
 {
-    bool flag = kind & 1;
+    bool flag = kind & 1, gated = kind >= 6; /* the mask told from x */
     loops->moments[dtype](&(struct cpu_moments){.x = bytes(&o->x, dtype),
                                                 .pixels = PIXELS,
                                                 .channels = channels,
@@ -103,11 +103,13 @@ static void run_norms(const struct cpu_loops *loops, struct outcome *o, enum dty
         .x = bytes(&o->x, dtype),
         .y = bytes(&o->y, dtype),
         .gradients = {bytes(&o->masked, dtype), bytes(&o->z, dtype), bytes(&o->y, dtype)},
-        .gradient_count = 1 + kind % 3,
+        .gradient_count = gated ? 1 : 1 + kind % 3,
         .masked = bytes(&o->masked, dtype),
         .pixels = PIXELS,
         .channels = channels,
         .mean = o->mean,
+        .factor = o->factor,
+        .beta = gated ? o->beta : NULL,
         .relu = flag,
         .sums = o->sums,
         .products = o->squares});
@@ -119,7 +121,8 @@ static void run_norms(const struct cpu_loops *loops, struct outcome *o, enum dty
                                               .mean = o->mean,
                                               .factor = o->factor,
                                               .offset = o->beta,
-                                              .slope = o->slope});
+                                              .slope = o->slope,
+                                              .beta = gated ? o->beta : NULL});
 }
 
 static void norms_are_the_same_for_every_instruction_set(void **state)
@@ -130,7 +133,7 @@ static void norms_are_the_same_for_every_instruction_set(void **state)
     for (size_t t = 1; t < count; t++)
         for (int dtype = DTYPE_F32; dtype <= DTYPE_BF16; dtype++)
             for (size_t channels = 16; channels <= CHANNELS_MAX; channels += 16)
-                for (int kind = 0; kind < 6; kind++) {
+                for (int kind = 0; kind < 7; kind++) {
                     prepare(&plain);
                     prepare(&other);
                     run_norms(tables[0], &plain, (enum dtype)dtype, channels, kind);

@@ -176,6 +176,7 @@ static const int norm_shapes[][4] = {
 struct normalizing {
     struct pair x, y, residual, gradients[GRADIENT_SUMMANDS_MAX], dx;
     struct pair gamma, beta, running_mean, running_variance, mean, inverse, dgamma, dbeta;
+    bool lone; /* the backward pass is given beta */
 };
 
 static struct normalizing normalizing_open(enum dtype dtype, const int shape[4])
@@ -240,7 +241,8 @@ static void normalizing_backward(struct normalizing *n, int gradient_count, bool
                                      .inverse_deviation = n->inverse.on[side].data,
                                      .dx = in_place ? n->gradients[0].on[side] : n->dx.on[side],
                                      .dgamma = n->dgamma.on[side].data,
-                                     .dbeta = n->dbeta.on[side].data};
+                                     .dbeta = n->dbeta.on[side].data,
+                                     .beta = n->lone ? n->beta.on[side].data : NULL};
         for (int k = 0; k < gradient_count; k++)
             norm.gradients[k] = n->gradients[k].on[side];
         device->operations->norm_backward(device, &norm);
@@ -291,6 +293,24 @@ static void batch_norm_gradients_agree_for_any_number_of_summands(void **state)
                 assert_close(&n.dx, (enum dtype)dtype, "dx");
                 assert_close(&n.dgamma, (enum dtype)dtype,
                              "dgamma"); /* of the gradients before or after rounding */
+                assert_close(&n.dbeta, (enum dtype)dtype, "dbeta");
+                normalizing_close(&n);
+            }
+}
+
+/* The CPU tells the mask from x where it may. */
+static void batch_norm_gradients_agree_where_the_mask_is_nobodys(void **state)
+{
+    (void)state;
+    for (int dtype = DTYPE_F32; dtype <= DTYPE_BF16; dtype++)
+        for (size_t i = 0; i < NORM_SHAPE_COUNT - 1; i++)
+            for (int in_place = 0; in_place < 2; in_place++) {
+                struct normalizing n = normalizing_open((enum dtype)dtype, norm_shapes[i]);
+                normalizing_forward(&n, false, true);
+                n.lone = true;
+                normalizing_backward(&n, 1, true, in_place);
+                assert_close(in_place ? &n.gradients[0] : &n.dx, (enum dtype)dtype, "dx");
+                assert_close(&n.dgamma, (enum dtype)dtype, "dgamma");
                 assert_close(&n.dbeta, (enum dtype)dtype, "dbeta");
                 normalizing_close(&n);
             }
@@ -368,6 +388,7 @@ int main(void)
         cmocka_unit_test(inference_convolutions_agree_with_every_epilogue),
         cmocka_unit_test(batch_norm_agrees_with_residual_and_relu),
         cmocka_unit_test(batch_norm_gradients_agree_for_any_number_of_summands),
+        cmocka_unit_test(batch_norm_gradients_agree_where_the_mask_is_nobodys),
         cmocka_unit_test(folded_norms_agree),
         cmocka_unit_test(upsampling_agrees_forward_and_backward),
         cmocka_unit_test(conversion_rounds_to_the_nearest_even),
