@@ -15,6 +15,9 @@ static const double object_side_target = 42; /* px at working scale: what a stri
 static const double object_side_least =
     16; /* px: smaller objects are enlarged, at most scale_largest times */
 static const double scale_largest = 2;
+/* Outlines of small objects want more: enlarged to object_side_target, at most so many times.  Nuclei of 8 to 10 px (DSB
+ * 2018) of which 86 % were outlined well enough at twice their size are 89 % at three times. */
+static const double outlined_side_least = 20, outlined_scale_largest = 3;
 static const int batch_default = 8;
 static const int side_least = 128, side_most = 256;
 static const double lr_per_root_batch = 2e-3; /* at a batch of 8 */
@@ -24,8 +27,10 @@ static const int64_t steps_least = 500, steps_most = 3000; /* of a chosen length
 static const int rays_default = 32;
 static const double range_floor_part = 0.25; /* of the median training range */
 
-double training_plan_scale(double side_px)
+double training_plan_scale(double side_px, bool outlined)
 {
+    if (outlined && side_px < outlined_side_least)
+        return fmin(object_side_target / side_px, outlined_scale_largest);
     if (side_px < object_side_least)
         return fmin(object_side_least / side_px, scale_largest);
     return fmax(fmin(object_side_target / side_px, 1), PREPROCESSING_SCALE_MIN);
@@ -191,7 +196,7 @@ enum code training_plan_make(const struct trainer_options *options, const struct
     out->preprocessing = (struct preprocessing){
         .intensity = by_percentile ? INTENSITY_PERCENTILE : INTENSITY_FULL,
         .range_floor = by_percentile ? range_floor_part * survey->range_median : 0,
-        .scale = options->scale > 0 ? options->scale : training_plan_scale(survey->side_median),
+        .scale = options->scale > 0 ? options->scale : training_plan_scale(survey->side_median, out->architecture.rays > 0),
         .channels = out->architecture.input_channels,
     };
     out->batch = options->batch > 0 ? options->batch : batch_default;

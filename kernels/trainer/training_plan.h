@@ -35,8 +35,8 @@ MUST_CHECK enum code training_plan_make(const struct trainer_options *options,
                                         const struct training_facts *facts, struct training_plan *out,
                                         struct failure *why);
 
-/* Working pixels per image pixel for objects whose median side is side_px. */
-double training_plan_scale(double side_px);
+/* Working pixels per image pixel for objects whose median side is side_px; outlined: outlines are learned too. */
+double training_plan_scale(double side_px, bool outlined);
 
 /* Writes params/. */
 MUST_CHECK enum code training_plan_record(const struct training_plan *plan, struct run_files *files,

@@ -83,11 +83,14 @@ static void open_choices_suit_fluorescent_nuclei(void **state)
 static void small_objects_are_enlarged_within_reason(void **state)
 {
     (void)state;
-    assert_true(training_plan_scale(3) == 2);
-    assert_true(training_plan_scale(10) > 1);
-    assert_true(training_plan_scale(30) == 1);
-    assert_true(fabs(training_plan_scale(84) - 0.5) < 1e-9);
-    assert_true(training_plan_scale(60000) >= PREPROCESSING_SCALE_MIN);
+    assert_true(training_plan_scale(3, false) == 2);
+    assert_true(training_plan_scale(10, false) > 1);
+    assert_true(training_plan_scale(30, false) == 1);
+    assert_true(fabs(training_plan_scale(84, false) - 0.5) < 1e-9);
+    assert_true(training_plan_scale(60000, false) >= PREPROCESSING_SCALE_MIN);
+    assert_true(training_plan_scale(3, true) == 3);
+    assert_true(fabs(training_plan_scale(14.5, true) - 42 / 14.5) < 1e-9);
+    assert_true(training_plan_scale(30, true) == 1);
 }
 
 static void options_win_over_choices(void **state)
