@@ -6,6 +6,7 @@
 
 #include "commands.h"
 #include "detector.h"
+#include "domain_shift.h"
 #include "detector_place.h"
 #include "exports.h"
 #include "file.h"
@@ -134,9 +135,13 @@ static enum code detect_one(struct detection_job *job, const char *path, struct 
     const struct model_info *info = detector_info(job->detector);
     detection_list_keep_above(&list, info->thresholds.best_f1);
     code = write_files(job, path, &image, &list, why);
-    if (code == CODE_OK)
-        results_append_counts(&job->counts, file_base_name(path), &list, info);
-    return code;
+    if (code != CODE_OK)
+        return code;
+    const char *shift = domain_shift_of(info, &image, &list);
+    if (*shift)
+        fprintf(stderr, "%s: unlike the training images (%s): look at the result before you count on it\n", path, shift);
+    results_append_counts(&job->counts, file_base_name(path), &list, info, shift);
+    return CODE_OK;
 }
 
 static void detect_and_report(struct detection_job *job, const char *path)

@@ -49,16 +49,16 @@ void results_append_counts_header(struct buffer *out, const struct model_info *i
         buffer_append_text(out, ",");
         buffer_append_csv(out, info->class_names[k]);
     }
-    buffer_append_text(out, ",total\n");
+    buffer_append_text(out, ",total,unlike_training\n");
 }
 
 void results_append_counts(struct buffer *out, const char *image, const struct detection_list *list,
-                           const struct model_info *info)
+                           const struct model_info *info, const char *shift)
 {
     size_t counts[DETECTION_CLASSES_MAX];
     count_classes(list, counts);
     buffer_append_csv(out, image);
     for (int k = 0; k < info->architecture.classes; k++)
         buffer_printf(out, ",%zu", counts[k]);
-    buffer_printf(out, ",%zu\n", list->count);
+    buffer_printf(out, ",%zu,%s\n", list->count, shift ? shift : "");
 }

@@ -20,9 +20,9 @@ void results_append_header(struct buffer *out);
 void results_append_detections(struct buffer *out, const struct results_image *image,
                                const struct detection_list *list, const struct model_info *info);
 
-/* image,<class>...,total */
+/* image,<class>...,total,unlike_training.  shift: what domain_shift_of said, or NULL where that was not asked. */
 void results_append_counts_header(struct buffer *out, const struct model_info *info);
 void results_append_counts(struct buffer *out, const char *image, const struct detection_list *list,
-                           const struct model_info *info);
+                           const struct model_info *info, const char *shift);
 
 #endif

@@ -205,7 +205,7 @@ static enum code write_detections(struct training *training, struct scoring *sco
         const struct dataset_image *entry = scoring->entries[i];
         struct results_image row = {entry->path, entry->width, entry->height, scoring->pixel_um[i]};
         results_append_detections(&text, &row, list, &training->info);
-        results_append_counts(counts, entry->path, list, &training->info);
+        results_append_counts(counts, entry->path, list, &training->info, NULL);
     }
     char name[64];
     snprintf(name, sizeof name, "artifacts/detections/%s.csv", split_names[split]);

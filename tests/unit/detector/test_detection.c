@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "detection.h"
+#include "domain_shift.h"
 #include "overlay.h"
 #include "random.h"
 #include "results.h"
@@ -140,8 +141,37 @@ static void csv_lines_say_what_was_found(void **state)
         "a b.png,2,\"a,\"\"b\"\"\",0.5000,0.4000,50.50,40.00,60.50,60.00,55.50,50.00,200.0,50.000,0\n");
     buffer_clear(&text);
     results_append_counts_header(&text, &two_classes);
-    results_append_counts(&text, "a b.png", &list, &two_classes);
-    assert_string_equal(buffer_text(&text), "image,RBC,\"a,\"\"b\"\"\",total\na b.png,1,1,2\n");
+    results_append_counts(&text, "a b.png", &list, &two_classes, "darker");
+    assert_string_equal(buffer_text(&text), "image,RBC,\"a,\"\"b\"\"\",total,unlike_training\na b.png,1,1,2,darker\n");
+}
+
+static void an_image_unlike_the_training_images_is_flagged(void **state)
+{
+    (void)state;
+    const struct model_info info = {
+        .object_side_px = 20, .range_low = {0.1, 0.2}, .range_high = {0.5, 0.8}};
+    uint8_t pixels[100];
+    struct image image = {.width = 10, .height = 10, .channels = 1, .bits = 8, .data = pixels};
+    struct detection items[DOMAIN_SHIFT_OBJECTS_MIN];
+    struct detection_list list = {items, DOMAIN_SHIFT_OBJECTS_MIN, DOMAIN_SHIFT_OBJECTS_MIN, 0};
+    for (int k = 0; k < DOMAIN_SHIFT_OBJECTS_MIN; k++)
+        items[k] = (struct detection){.box = {0, 0, 18, 22}};
+    for (int i = 0; i < 100; i++)
+        pixels[i] = (uint8_t)(40 + i); /* 0.16 .. 0.54 */
+    assert_string_equal(domain_shift_of(&info, &image, &list), "");
+    for (int i = 0; i < 100; i++)
+        pixels[i] = (uint8_t)(i / 2);
+    assert_string_equal(domain_shift_of(&info, &image, &list), "darker");
+    for (int k = 0; k < DOMAIN_SHIFT_OBJECTS_MIN; k++)
+        items[k].box.x1 = items[k].box.y1 = 50;
+    assert_string_equal(domain_shift_of(&info, &image, &list), "darker; larger objects");
+    image.pixel_um = 0.2; /* the same objects under another magnification */
+    struct model_info known = info;
+    known.pixel_um = 0.5;
+    assert_string_equal(domain_shift_of(&known, &image, &list), "darker");
+    list.count--;
+    image.pixel_um = 0;
+    assert_string_equal(domain_shift_of(&info, &image, &list), "darker");
 }
 
 static void an_outline_of_equal_rays_is_a_circle(void **state)
@@ -190,6 +220,7 @@ int main(void)
         cmocka_unit_test(thresholds_are_per_class),
         cmocka_unit_test(cores_of_tiles_cover_an_image_exactly_once),
         cmocka_unit_test(csv_lines_say_what_was_found),
+        cmocka_unit_test(an_image_unlike_the_training_images_is_flagged),
         cmocka_unit_test(an_outline_of_equal_rays_is_a_circle),
         cmocka_unit_test(an_overlay_colours_the_box_and_leaves_the_rest),
     };
