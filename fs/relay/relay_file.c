@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 
 #include "relay_ahead.h"
+#include "relay_folder.h"
 #include "relay_fresh.h"
 #include "relay_lock.h"
 #include "relay_name.h"
@@ -104,7 +105,8 @@ void relay_file_open(struct relay *relay, struct relay_request *request, struct 
         relay_finish(relay, out, request, node->lost ? EIO : EINVAL, NULL, 0);
         return;
     }
-    bool only_read = !(asked->flags & NEEDS_SERVER) && !node->writing;
+    /* The mode says what this member may do, which the kernel does not hold against root. */
+    bool only_read = !(asked->flags & NEEDS_SERVER) && !node->writing && node->attr.mode & 0400;
     if (only_read && (node->fresh || (node->known && S_ISREG(node->attr.mode)))) {
         open_here(relay, node, asked->flags, request, out);
         return;
@@ -129,6 +131,7 @@ static void on_created(struct relay *relay, struct relay_call *call, const struc
     } answer;
     bool quiet = relay_node_left_alone_since(relay, header->nodeid, call->stamp);
     relay_node_changed_id(relay, header->nodeid);
+    relay_folder_touch(folder, (const char *)(asked + 1));
     if (folder)
         folder->known = false;
     if (reply->error || reply->bytes < sizeof answer) {

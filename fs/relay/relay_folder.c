@@ -24,6 +24,7 @@
 #define LISTING_BYTES  (1u << 20)
 #define ENTRIES_MAX    200000 /* of one folder */
 #define AGAIN_AFTER_MS 500
+#define TOUCHED_MAX    2000
 
 struct relay_view {
     uint32_t count;
@@ -52,15 +53,44 @@ struct relay_listing {
     uint64_t server, offset;
     uint32_t count;
     bool mixed; /* not everything in it is stored, or there is too much */
+    struct touched {
+        struct touched *next;
+        char name[];
+    } *touched; /* names that we changed ourselves meanwhile */
+    uint32_t touched_count;
     struct relay_queue waiting;
 };
+
+void relay_folder_touch(struct relay_node *folder, const char *name)
+{
+    struct relay_listing *listing = folder ? folder->listing : NULL;
+    if (!listing)
+        return;
+    size_t length = strlen(name);
+    struct touched *touched = malloc(sizeof *touched + length + 1);
+    if (!touched)
+        abort();
+    memcpy(touched->name, name, length + 1);
+    touched->next = listing->touched;
+    listing->touched = touched;
+    if (++listing->touched_count > TOUCHED_MAX)
+        listing->mixed = true;
+}
+
+static bool is_touched(const struct relay_listing *listing, const char *name)
+{
+    const struct touched *touched = listing->touched;
+    while (touched && strcmp(touched->name, name) != 0)
+        touched = touched->next;
+    return touched != NULL;
+}
 
 static void end_listing(struct relay *relay, struct relay_output *out, struct relay_listing *listing, bool whole)
 {
     struct relay_node *folder = listing->folder;
     folder->listing = NULL;
     folder->busy--;
-    folder->complete = whole && !listing->mixed && relay_node_unchanged_since(relay, folder->id, listing->stamp);
+    folder->complete = whole && !listing->mixed && relay_node_left_alone_since(relay, folder->id, listing->stamp);
     if (!folder->complete)
         folder->unlistable_ms = timing_monotonic_ms() + AGAIN_AFTER_MS;
     for (struct relay_request *request = listing->waiting.first; request; request = request->next)
@@ -68,6 +98,11 @@ static void end_listing(struct relay *relay, struct relay_output *out, struct re
     relay_wake(relay, &listing->waiting, out);
     if (folder->complete)
         relay_ahead_pump(relay, out, folder);
+    while (listing->touched) {
+        struct touched *next = listing->touched->next;
+        free(listing->touched);
+        listing->touched = next;
+    }
     free(listing);
 }
 
@@ -96,7 +131,9 @@ static void learn_entry(struct relay *relay, struct relay_listing *listing, cons
         return;
     }
     struct relay_node *node = relay_node_learn(relay, &entry, listing->stamp);
-    if (!node->stored || !relay_node_unchanged_since(relay, folder->id, listing->stamp)) {
+    if (is_touched(listing, name))
+        return;
+    if (!node->stored || !relay_node_left_alone_since(relay, folder->id, listing->stamp)) {
         listing->mixed = true;
         return;
     }
@@ -114,7 +151,7 @@ static void prune(struct relay *relay, const struct relay_listing *listing)
     struct relay_entry *behind;
     for (struct relay_entry *entry = listing->folder->first; entry; entry = behind) {
         behind = entry->behind;
-        if (entry->listed != listing->stamp && !entry->child->fresh)
+        if (entry->listed != listing->stamp && !entry->child->fresh && !is_touched(listing, entry->name))
             relay_entry_remove(relay, entry);
     }
 }
@@ -141,7 +178,7 @@ static void on_listed(struct relay *relay, struct relay_call *call, const struct
         read_on(relay, out, listing);
         return;
     }
-    if (!reply->error && !listing->mixed && relay_node_unchanged_since(relay, listing->folder->id, listing->stamp))
+    if (!reply->error && !listing->mixed && relay_node_left_alone_since(relay, listing->folder->id, listing->stamp))
         prune(relay, listing);
     close_server_folder(relay, out, listing);
     end_listing(relay, out, listing, !reply->error);

@@ -15,6 +15,9 @@ void relay_folder_sync(struct relay *relay, struct relay_request *request, struc
 /* Begins to list the folder, unless that is under way, would tell nothing new, or did not succeed a moment ago. */
 void relay_folder_list_ahead(struct relay *relay, struct relay_output *out, struct relay_node *folder);
 
+/* A name in it was made or taken away by ourselves: a listing that is under way knows less of it than we do. */
+void relay_folder_touch(struct relay_node *folder, const char *name);
+
 void relay_folder_drop_view(struct relay_view *view); /* NULL is fine */
 
 #endif

@@ -8,6 +8,9 @@
  * same name within the same moment it is exact for names that look like locks (is_lock_name), which the server makes.  The inode
  * number is one that the server has reserved for us, so nothing about the file changes when it is made.
  *
+ * Times: the folder's are ours until something else changes it, since they must not change once more when the file arrives; a file's are the
+ * server's from when it is made, which who asks for them after it was closed waits for.
+ *
  * Everything that concerns a fresh file but cannot be answered from it is parked on node->waiting, after it was sent.  One that cannot be
  * made is lost: its name is taken back, and who uses it gets EIO; the log says why.
  *
@@ -23,6 +26,7 @@
 
 #include "extra.h"
 #include "logging.h"
+#include "relay_folder.h"
 #include "relay_push.h"
 #include "relay_state.h"
 #include "timing.h"
@@ -134,7 +138,7 @@ bool relay_fresh_create(struct relay *relay, struct relay_output *out, struct re
     const struct fuse_create_in *asked = relay_request_body(request);
     const char *name = (const char *)(asked + 1);
     relay_fresh_reserve(relay, out);
-    if (!folder->complete || relay->no_puts || relay->reserved_first == relay->reserved_end ||
+    if (!folder->complete || !(folder->attr.mode & 0200) || relay->no_puts || relay->reserved_first == relay->reserved_end ||
         asked->flags & NEVER_HERE & ~(uint32_t)O_DIRECTORY || asked->mode & 07000 || strcmp(name, ".snap") == 0 ||
         (asked->flags & O_EXCL && is_lock_name(name)) || !relay_node_is_plain(relay, folder))
         return false;
@@ -268,10 +272,8 @@ static void end(struct relay *relay, struct relay_output *out, struct relay_fres
     relay->fresh_count--;
     folder->busy--;
     relay_node_changed_id(relay, folder->id);
-    if (--folder->fresh_children == 0) {
-        folder->known = false;
-        relay_wake(relay, &folder->waiting, out);
-    }
+    relay_folder_touch(folder, fresh->name);
+    folder->fresh_children--;
     if (error) {
         node->lost = true;
         struct relay_entry *entry = relay_entry_find(relay, folder, fresh->name);
@@ -342,16 +344,9 @@ void relay_fresh_send(struct relay *relay, struct relay_output *out, struct rela
 
 bool relay_fresh_times_wait(struct relay *relay, struct relay_output *out, struct relay_node *node)
 {
-    struct relay_fresh *next;
-    if (node->fresh && node->opens == 0)
-        relay_fresh_send(relay, out, node);
-    else if (!node->fresh_children)
+    if (!node->fresh || node->opens > 0)
         return false;
-    for (struct relay_fresh *fresh = node->fresh_children ? relay->fresh_first : NULL; fresh; fresh = next) {
-        next = fresh->next;
-        if (fresh->folder == node)
-            relay_fresh_send(relay, out, fresh->node);
-    }
+    relay_fresh_send(relay, out, node);
     return true;
 }
 

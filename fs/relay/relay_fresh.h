@@ -21,8 +21,7 @@ void relay_fresh_closed(struct relay *relay, struct relay_output *out, struct re
 /* Sends it now, if it was not; node->waiting is woken when it is made. */
 void relay_fresh_send(struct relay *relay, struct relay_output *out, struct relay_node *node);
 
-/* Whether times of the node are still to be given by the server: of a file that was made and closed, of a folder in which some were made.  Then they
- * are sent, and node->waiting is woken. */
+/* Whether the node was made and closed, and is still to get its times from the server.  Then it is sent, and node->waiting is woken. */
 bool relay_fresh_times_wait(struct relay *relay, struct relay_output *out, struct relay_node *node);
 
 /* Sends what is due (all: everything). */

@@ -222,6 +222,7 @@ static void on_made(struct relay *relay, struct relay_call *call, const struct r
     struct fuse_entry_out entry;
     bool quiet = relay_node_left_alone_since(relay, header->nodeid, call->stamp);
     relay_node_changed_id(relay, header->nodeid);
+    relay_folder_touch(folder, name);
     if (folder)
         folder->known = false;
     if (reply->error || reply->bytes < sizeof entry) {
@@ -282,6 +283,7 @@ static void on_removed(struct relay *relay, struct relay_call *call, const struc
     struct relay_node *folder = relay_node_find(relay, header_of(call)->nodeid);
     if (folder) {
         relay_node_changed(relay, folder);
+        relay_folder_touch(folder, (const char *)body_of(call));
         if (!reply->error || reply->error == ENOENT)
             remove_known(relay, folder, (const char *)body_of(call));
     }
@@ -377,6 +379,8 @@ static void on_renamed(struct relay *relay, struct relay_call *call, const struc
     struct renaming renaming;
     decode_rename(relay, call->message->data, &renaming);
     changed_by_rename(relay, &renaming);
+    relay_folder_touch(renaming.from, renaming.old_name);
+    relay_folder_touch(renaming.to, renaming.new_name);
     if (!reply->error)
         carry_out_rename(relay, &renaming);
     relay_call_pass(relay, call, reply, out);

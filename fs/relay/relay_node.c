@@ -103,7 +103,9 @@ void relay_node_take_attributes(struct relay *relay, struct relay_node *node, st
     if (node->fresh || node->writing)
         return;
     node->stored = stored && !(node->id & RELAY_DERIVED);
-    node->known = node->stored && !relay->options.plain && relay_node_unchanged_since(relay, node->id, stamp);
+    bool current = node->fresh_children ? relay_node_left_alone_since(relay, node->id, stamp)
+                                        : relay_node_unchanged_since(relay, node->id, stamp);
+    node->known = node->stored && !relay->options.plain && current;
     node->attr = *attr;
 }
 
