@@ -29,6 +29,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "audit.h"
+#include "audit_view.h"
 #include "file.h"
 #include "jobs.h"
 #include "lab_backup.h"
@@ -43,6 +45,7 @@
 #include "scope.h"
 #include "session.h"
 #include "session_mount.h"
+#include "store_folder.h"
 #include "views.h"
 
 #define NODE_RESTART_PAUSE_MS 1000
@@ -61,6 +64,7 @@ struct lab_server {
     struct session *node_session;
     struct lab_door *door;
     struct people *people;
+    struct audit_view audit; /* of a lab that is served */
     int ending; /* an eventfd: readable once a signal came */
     char *node_folder;
     pthread_t signal_thread, node_thread;
@@ -219,6 +223,20 @@ static enum code start_node(struct lab_server *server, const struct lab_store *s
 
 /* Putting it together -------------------------------------------------------------------------------------------- */
 
+/* Members come over the network: what they do is logged beside the store. */
+static enum code keep_audit(struct lab_server *server, const struct lab_store *store, struct failure *why)
+{
+    server->audit.tree = store->tree;
+    if (store->folder) {
+        SCOPE_FREE char *folder = file_join(store_folder_path(store->folder), AUDIT_FOLDER);
+        enum code code = folder ? audit_open(store->tree, folder, &server->audit.audit, why)
+                                : failure_set(why, CODE_NO_MEMORY, "the audit log: no memory");
+        if (code != CODE_OK)
+            return code;
+    }
+    return audit_view_add(&server->audit, why);
+}
+
 static enum code add_rules(struct lab_server *server, struct lab_store *store, struct failure *why)
 {
     struct tree *tree = store->tree;
@@ -241,7 +259,7 @@ static enum code add_rules(struct lab_server *server, struct lab_store *store, s
         code = lab_care_add(&server->care, why);
     if (code == CODE_OK)
         code = lab_collect_add(tree, &server->collect_task, why);
-    return code;
+    return code == CODE_OK && server->options->serves ? keep_audit(server, store, why) : code;
 }
 
 static enum code mount_for_user(struct lab_server *server, const struct lab_store *store, struct failure *why)
@@ -320,6 +338,7 @@ enum code lab_server_run(struct lab_store *store, const struct lab_server_option
     lab_care_stop(&server.care);
     lab_task_stop(server.backup_task);
     lab_task_stop(server.collect_task);
+    audit_close(server.audit.audit);
     lab_store_close(store);
     lab_care_destroy(&server.care);
     lab_task_destroy(server.backup_task);

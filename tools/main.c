@@ -43,6 +43,8 @@ const struct command command_table[] = {
      command_unshare, false},
     {"leave", "STORE|LAB SPACE", "give up your own key of a dataset", command_leave_details, command_leave, false},
     {"rotate", "STORE|LAB SPACE", "give a space a new key", command_rotate_details, command_rotate, false},
+    {"audit", "show|verify STORE|LAB", "who did what in a lab that is served, and whether the log is whole", command_audit_details,
+     command_audit, false},
     {"recover", "STORE", "make a new key with the recovery key", command_recover_details, command_recover, false},
     {"passphrase", "[KEY]", "change the passphrase of a key file", command_passphrase_details, command_passphrase, false},
     {"version", "", "print the version, the formats and the devices", NULL, command_version, false},

@@ -114,7 +114,7 @@ static enum resource lab(const struct tree_place *place)
     static const char *const controls[] = {"backup", "gc", "mirrors", "scrub", "trace", "clients"};
     if (place->depth == 0)
         return RESOURCE_FRAME;
-    if (strcmp(place->name, "audit") == 0)
+    if (strcmp(place->name, "audit") == 0 || strcmp(place->name, "audit-check") == 0)
         return RESOURCE_AUDIT;
     for (size_t i = 0; i < sizeof controls / sizeof *controls; i++)
         if (strcmp(place->name, controls[i]) == 0)

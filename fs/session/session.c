@@ -41,6 +41,7 @@
 #define LIBRARY_LINE_BYTES 512
 #define NUDGE_SIGNAL       SIGURG /* is ignored by default, so a stray one harms nobody */
 #define NUDGE_EVERY_NS     2000000
+#define INTERRUPTS_MAX     4096 /* that the library may keep for one client */
 
 static void on_init(void *session, struct fuse_conn_info *connection)
 {
@@ -200,7 +201,7 @@ static struct session *make_session(struct tree *tree, const struct session_opti
     pthread_cond_init(&session->life_changed, NULL);
     block_pool_init(&session->blocks, SESSION_WRITE_MAX, (size_t)session->worker_count);
     session_nodes_init(&session->nodes, tree);
-    session_handles_init(&session->handles);
+    session_handles_init(&session->handles, options->peer ? SESSION_HANDLES_MAX_FED : SESSION_HANDLES_MAX);
     session_streams_init(&session->streams);
     session_locks_init(&session->locks);
     session_push_init(&session->push, session);
@@ -283,11 +284,50 @@ static void note_greeting(struct session *session, const void *message, size_t l
     session->greeting_bytes = length;
 }
 
+/* An INTERRUPT of a request that it does not know is kept by the library until some later request takes one such out.  So a client that sends
+ * nothing else could fill the memory: false, where too many may be kept.  Who waits is interrupted by the next one that comes. */
+static bool admits_interrupt(struct session *session, const struct fuse_in_header *header)
+{
+    if (header->opcode != FUSE_INTERRUPT) {
+        if (atomic_load(&session->interrupts) > 0)
+            atomic_fetch_sub(&session->interrupts, 1);
+        return true;
+    }
+    if (atomic_load(&session->interrupts) >= INTERRUPTS_MAX)
+        return false;
+    atomic_fetch_add(&session->interrupts, 1);
+    return true;
+}
+
+static void ignore_answer(void *context, const struct iovec *parts, int count)
+{
+    (void)context;
+    (void)parts;
+    (void)count;
+}
+
+/* Takes out what the library keeps, which it does not when it ends: a FORGET of nothing each. */
+static void drain_interrupts(struct session *session)
+{
+    struct {
+        struct fuse_in_header header;
+        struct fuse_forget_in forget;
+    } nothing = {.header = {.len = sizeof nothing, .opcode = FUSE_FORGET, .nodeid = FUSE_ROOT_ID}};
+    const struct fuse_buf request = {.mem = &nothing, .size = sizeof nothing};
+    if (!session->channel.peer.send || !session->fuse)
+        return;
+    session->channel.peer.send = ignore_answer;
+    for (int i = atomic_load(&session->interrupts); i > 0; i--)
+        fuse_session_process_buf(session->fuse, &request);
+}
+
 void session_process(struct session *session, const void *message, size_t length)
 {
     /* The library takes its messages in memory that it may write to, but writes to none. */
     const struct fuse_buf request = {.mem = (void *)message, .size = length};
     note_greeting(session, message, length);
+    if (!admits_interrupt(session, message))
+        return;
     viewer_enter(session->channel.peer.viewer);
     tree_observe_as(&session->push.observer);
     if (!session_lending_process(session, message, length) && !session_extra_process(session, message, length))
@@ -355,6 +395,7 @@ void session_destroy(struct session *session)
     session_push_stop(&session->push);
     session_streams_stop(&session->streams);
     session_locks_abandon(session);
+    drain_interrupts(session);
     session_handles_destroy(&session->handles);
     session_streams_destroy(&session->streams);
     session_locks_destroy(&session->locks);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "session_audit.h"
 #include "session_rights.h"
 #include "session_state.h"
 #include "tree_path.h"
@@ -34,9 +35,13 @@ enum code session_gate_admit(struct session *session, void *bytes, size_t *lengt
     }
     code = session_rights_check(session, known, why);
     if (code == CODE_OK)
+        session_audit_admitted(session, known);
+    if (code == CODE_OK)
         return CODE_OK;
-    if (code == CODE_DENIED)
+    if (code == CODE_DENIED) {
         note(session, known, why);
+        session_audit_refused(session, known, why);
+    }
     answer(session, known, code == CODE_NOT_FOUND ? ESTALE : failure_to_errno(code));
     return code == CODE_INVALID ? CODE_DENIED : code;
 }

@@ -37,9 +37,9 @@ static void give_up(struct session_handle *handle)
     session_handles_put(handle);
 }
 
-void session_handles_init(struct session_handles *handles)
+void session_handles_init(struct session_handles *handles, uint32_t max)
 {
-    *handles = (struct session_handles){.first_generation = 1};
+    *handles = (struct session_handles){.first_generation = 1, .max = max};
     pthread_mutex_init(&handles->lock, NULL);
 }
 
@@ -55,10 +55,9 @@ void session_handles_destroy(struct session_handles *handles)
 static enum code grow(struct session_handles *handles, struct failure *why)
 {
     uint32_t count = handles->slot_count > 0 ? handles->slot_count * 2 : SLOTS_FIRST;
-    if (count > SESSION_HANDLES_MAX)
+    if (count > handles->max)
         return failure_set(why, CODE_AGAIN,
-                           "%u files are open in this mount, which is the limit (close some)",
-                           SESSION_HANDLES_MAX);
+                           "%u files are open in this mount, which is the limit (close some)", handles->max);
     struct session_handle_slot *slots = realloc(handles->slots, count * sizeof *slots);
     if (!slots)
         return failure_set(why, CODE_NO_MEMORY, "opening one more file: no memory");
@@ -141,7 +140,7 @@ enum code session_handles_add_at(struct session_handles *handles, const struct s
                                  struct failure *why)
 {
     uint32_t index = (uint32_t)key, generation = (uint32_t)(key >> 32);
-    if (index >= SESSION_HANDLES_MAX || generation == 0)
+    if (index >= handles->max || generation == 0)
         return failure_set(why, CODE_INVALID, "an open file of before has the key %llx, which is none", (unsigned long long)key);
     struct session_handle *copy = copy_handle(handle, why);
     if (!copy)

@@ -15,7 +15,8 @@
 #include "session_streams.h"
 #include "tree.h"
 
-#define SESSION_HANDLES_MAX (1u << 20)
+#define SESSION_HANDLES_MAX     (1u << 20)
+#define SESSION_HANDLES_MAX_FED (1u << 16) /* of a client on another machine, which gives the server no kernel's limits */
 
 struct session;
 
@@ -47,16 +48,17 @@ struct session_handles {
     pthread_mutex_t lock; /* no other is taken under it, but the tree's by session_save */
     struct session_handle_slot *slots;
     uint32_t slot_count, first_free; /* first_free as next_free */
+    uint32_t max;                    /* SESSION_HANDLES_MAX, or less: a power of two */
     uint32_t first_generation;       /* of new slots */
 };
 
-void session_handles_init(struct session_handles *handles);
+void session_handles_init(struct session_handles *handles, uint32_t max);
 
 /* Closes everything that is still open. */
 void session_handles_destroy(struct session_handles *handles);
 
 /* Puts a copy of *handle into the table, which then owns its file or folder, and gives out its key.  CODE_NO_MEMORY or,
- * beyond SESSION_HANDLES_MAX, CODE_AGAIN leave them with the caller. */
+ * beyond the maximum, CODE_AGAIN leave them with the caller. */
 MUST_CHECK enum code session_handles_add(struct session_handles *handles, const struct session_handle *handle,
                                          uint64_t *key, struct failure *why);
 

@@ -64,6 +64,7 @@ static void enter(struct parked_lock *parked)
     if (locks->first)
         locks->first->previous = parked;
     locks->first = parked;
+    atomic_fetch_add(&locks->parked, 1);
 }
 
 /* The last step: from here on session_locks_abandon does not wait for it any more. */
@@ -74,6 +75,7 @@ static void leave_and_free(struct parked_lock *parked, struct session *session)
     *(parked->previous ? &parked->previous->next : &locks->first) = parked->next;
     if (parked->next)
         parked->next->previous = parked->previous;
+    atomic_fetch_sub(&locks->parked, 1);
     pthread_cond_broadcast(&locks->changed);
     pthread_mutex_unlock(&locks->lock);
     free(parked);
@@ -135,9 +137,9 @@ static void set_or_park(fuse_req_t request, struct session_handle *handle, const
 {
     struct failure why;
     struct session *session = handle->session;
-    struct parked_lock *parked = calloc(1, sizeof *parked);
+    struct parked_lock *parked = atomic_load(&session->locks.parked) < SESSION_LOCKS_PARKED_MAX ? calloc(1, sizeof *parked) : NULL;
     if (!parked) {
-        finish(request, handle, LOCK_MODE_NONE, failure_set(&why, CODE_NO_LOCKS, "locking a file: no memory"), &why);
+        finish(request, handle, LOCK_MODE_NONE, failure_set(&why, CODE_NO_LOCKS, "locking a file: no memory, or too many wait for locks already"), &why);
         return;
     }
     parked->waiter.answer = on_answer;

@@ -3,6 +3,7 @@
 #define CYTOFS_SESSION_LOCKS_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdint.h>
 
 #include "tree.h"
@@ -13,10 +14,13 @@ struct session;
 struct session_handle;
 
 /* Of one session. */
+#define SESSION_LOCKS_PARKED_MAX 4096
+
 struct session_locks {
     pthread_mutex_t lock; /* guards this struct; the lock table's may be taken under it */
     pthread_cond_t changed;
     struct parked_lock *first;
+    atomic_int parked; /* up to SESSION_LOCKS_PARKED_MAX of them */
 };
 
 void session_locks_init(struct session_locks *locks);

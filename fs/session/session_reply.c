@@ -9,6 +9,7 @@
 #include <linux/fuse.h>
 
 #include "buffer.h"
+#include "session_rights.h"
 #include "session_state.h"
 #include "tree_path.h"
 
@@ -72,7 +73,7 @@ void session_reply_fill_stat(const struct session *session, const struct node_at
 {
     *out = (struct stat){
         .st_ino = attributes->id.value,
-        .st_mode = kind_bits(attributes->kind) | (attributes->mode & 07777),
+        .st_mode = kind_bits(attributes->kind) | session_rights_mode(session, attributes),
         .st_nlink = attributes->links,
         .st_uid = session->keeps_owners && is_user(attributes->owner) ? (uid_t)attributes->owner : session->owner,
         .st_gid = session->keeps_owners && is_user(attributes->group) ? (gid_t)attributes->group : session->group,

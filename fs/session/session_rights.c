@@ -12,6 +12,8 @@
 #include "session_state.h"
 #include "viewer.h"
 
+#define UNLIKELY_NAME "\001" /* stands for names that are not taken */
+
 struct asking {
     struct session *session;
     const struct viewer *viewer;
@@ -167,4 +169,27 @@ bool session_rights_may_hear(struct session *session, struct node_id node)
     struct failure why;
     const struct asking asking = {session, session->channel.peer.viewer, &why};
     return !asking.viewer || ask(&asking, node.value, RIGHT_READ) == CODE_OK;
+}
+
+/* What the viewer may do to the node, and, if it is a folder, to a name in it that is not taken. */
+static unsigned rights_at(const struct session *session, struct node_id node, const char *name)
+{
+    struct tree_place place;
+    const struct viewer *viewer = session->channel.peer.viewer;
+    if (tree_place(session->tree, node, name, viewer, &place, NULL) != CODE_OK)
+        return 0;
+    return rights_of(viewer->role, rights_resource(&place));
+}
+
+uint32_t session_rights_mode(const struct session *session, const struct node_attributes *attributes)
+{
+    uint32_t mode = attributes->mode & 07777;
+    if (!session->channel.peer.viewer || attributes->kind == NODE_LINK)
+        return mode;
+    bool folder = attributes->kind == NODE_FOLDER;
+    unsigned rights = rights_at(session, attributes->id, NULL);
+    bool writes = folder ? rights_at(session, attributes->id, UNLIKELY_NAME) & RIGHT_CREATE : rights & RIGHT_WRITE;
+    if (!(rights & RIGHT_READ))
+        mode &= folder ? ~(uint32_t)0555 : ~(uint32_t)0444;
+    return writes ? mode : mode & ~(uint32_t)0222;
 }

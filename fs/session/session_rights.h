@@ -17,4 +17,8 @@ MUST_CHECK enum code session_rights_check(struct session *session, const struct 
 /* Whether the viewer may hear what happens to the node, and in it: whoever may read it. */
 bool session_rights_may_hear(struct session *session, struct node_id node);
 
+/* The mode to show to the session's viewer: the node's, less what he may not do there; of a folder w says that names can be made in it. */
+struct node_attributes;
+uint32_t session_rights_mode(const struct session *session, const struct node_attributes *attributes);
+
 #endif

@@ -6,6 +6,7 @@
 #include <fuse_lowlevel.h>
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <sys/types.h>
 
@@ -46,6 +47,8 @@ struct session {
     size_t greeting_bytes;
 
     struct block_pool blocks; /* of SESSION_WRITE_MAX bytes: answers on their way */
+
+    atomic_int interrupts; /* of a fed session: at least as many as the library keeps (session.c) */
 
     struct session_nodes nodes;
     struct session_handles handles;

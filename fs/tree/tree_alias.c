@@ -22,6 +22,11 @@ bool alias_is(struct node_id id)
     return (id.value & ALIAS_BITS) == ALIAS_BITS;
 }
 
+struct node_id alias_folder(struct node_id id)
+{
+    return (struct node_id){id.value & ~ALIAS_BITS};
+}
+
 /* What is looked for. */
 struct wanted {
     uint64_t number; /* 0: by time */

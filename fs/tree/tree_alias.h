@@ -8,6 +8,9 @@
 /* Whether the id is that of such a link.  Its bits say which snapshot it leads to; nothing is kept in memory. */
 bool alias_is(struct node_id id);
 
+/* The folder of the snapshot that it leads to, which may be gone. */
+struct node_id alias_folder(struct node_id id);
+
 /* Whether a name is a number or a moment (when.h), and so never a label. */
 bool alias_is_reserved(const char *name);
 

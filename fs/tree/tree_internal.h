@@ -24,6 +24,7 @@
 #include "rule.h"
 #include "scope.h"
 #include "tree.h"
+#include "tree_audit.h"
 #include "tree_observe.h"
 #include "tree_remembered.h"
 
@@ -239,6 +240,10 @@ struct tree {
     struct block_pool chunk_blocks; /* each has room for a sealed chunk: for reading and writing without the lock */
 
     struct lock_table *locks; /* advisory, of all clients */
+
+    /* Who is told what members do (tree_audit.h): constant while the tree is served. */
+    void (*audit_sink)(void *context, enum audit_verb verb, const char *path, const char *detail);
+    void *audit_context;
 
     pthread_mutex_t failures_lock;
     struct tree_failure_note *failures; /* a ring */

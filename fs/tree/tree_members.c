@@ -5,6 +5,7 @@
  */
 #include "tree_members.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -26,6 +27,24 @@
 #include "viewer.h"
 
 #define HOME_PREFIX "home-"
+
+/* Tells the audit log of what was done: "<space or member>", "share bob". */
+static enum code told(struct tree *tree, enum code code, enum audit_verb verb, const char *about, const char *format, ...)
+    __attribute__((format(printf, 5, 6)));
+
+static enum code told(struct tree *tree, enum code code, enum audit_verb verb, const char *about, const char *format, ...)
+{
+    char path[TREE_NAME_MAX + 16], detail[300];
+    va_list arguments;
+    if (code != CODE_OK)
+        return code;
+    snprintf(path, sizeof path, "lab/%s/%s", verb == AUDIT_SHARE ? "spaces" : "members", about);
+    va_start(arguments, format);
+    vsnprintf(detail, sizeof detail, format, arguments);
+    va_end(arguments);
+    tree_audit(tree, verb, path, detail);
+    return CODE_OK;
+}
 
 typedef enum code operation(struct tree *tree, const void *argument, struct failure *why);
 
@@ -193,7 +212,9 @@ static enum code do_add(struct tree *tree, const void *argument, struct failure 
 enum code members_add(struct tree *tree, const struct member_card *card, enum member_role role, struct failure *why)
 {
     enum code code = carry_out(tree, do_add, &(struct addition){card, role}, why);
-    return code == CODE_OK ? code : failure_wrap(why, code, "adding member %s", card->name);
+    if (code != CODE_OK)
+        return failure_wrap(why, code, "adding member %s", card->name);
+    return told(tree, code, AUDIT_PEOPLE, card->name, "is a member now, as %s", member_role_name(role));
 }
 
 static enum code do_make_home(struct tree *tree, const void *argument, struct failure *why)
@@ -267,7 +288,9 @@ static enum code do_remove_member(struct tree *tree, const void *argument, struc
 enum code members_remove(struct tree *tree, const char *name, struct failure *why)
 {
     enum code code = carry_out(tree, do_remove_member, name, why);
-    return code == CODE_OK ? code : failure_wrap(why, code, "removing member %s", name);
+    if (code != CODE_OK)
+        return failure_wrap(why, code, "removing member %s", name);
+    return told(tree, code, AUDIT_PEOPLE, name, "is no longer a member");
 }
 
 void members_list(struct tree *tree, rule_emit *emit, void *context)
@@ -324,7 +347,9 @@ static enum code do_set_role(struct tree *tree, const void *argument, struct fai
 enum code members_set_role(struct tree *tree, const char *name, enum member_role role, struct failure *why)
 {
     enum code code = carry_out(tree, do_set_role, &(struct role_change){name, role}, why);
-    return code == CODE_OK ? code : failure_wrap(why, code, "making %s a %s", name, member_role_name(role));
+    if (code != CODE_OK)
+        return failure_wrap(why, code, "making %s a %s", name, member_role_name(role));
+    return told(tree, code, AUDIT_PEOPLE, name, "is %s now", member_role_name(role));
 }
 
 enum code members_first(struct tree *tree, char name[MEMBER_NAME_MAX + 1], struct failure *why)
@@ -481,7 +506,9 @@ static enum code do_share(struct tree *tree, const void *argument, struct failur
 enum code members_share(struct tree *tree, const char *space, const char *who, struct failure *why)
 {
     enum code code = carry_out(tree, do_share, &(struct sharing){space, who}, why);
-    return code == CODE_OK ? code : failure_wrap(why, code, "sharing %s with %s", space, who);
+    if (code != CODE_OK)
+        return failure_wrap(why, code, "sharing %s with %s", space, who);
+    return told(tree, code, AUDIT_SHARE, space, "share %s", who);
 }
 
 static enum code do_unshare(struct tree *tree, const void *argument, struct failure *why)
@@ -516,7 +543,9 @@ static enum code do_unshare(struct tree *tree, const void *argument, struct fail
 enum code members_unshare(struct tree *tree, const char *space, const char *who, struct failure *why)
 {
     enum code code = carry_out(tree, do_unshare, &(struct sharing){space, who}, why);
-    return code == CODE_OK ? code : failure_wrap(why, code, "no longer sharing %s with %s", space, who);
+    if (code != CODE_OK)
+        return failure_wrap(why, code, "no longer sharing %s with %s", space, who);
+    return told(tree, code, AUDIT_SHARE, space, "unshare %s", who);
 }
 
 static enum code do_leave(struct tree *tree, const void *argument, struct failure *why)
@@ -562,7 +591,9 @@ static enum code do_leave_as_viewer(struct tree *tree, const void *argument, str
 enum code members_leave(struct tree *tree, const char *space, struct failure *why)
 {
     enum code code = carry_out(tree, viewer_current() ? do_leave_as_viewer : do_leave, space, why);
-    return code == CODE_OK ? code : failure_wrap(why, code, "leaving %s", space);
+    if (code != CODE_OK)
+        return failure_wrap(why, code, "leaving %s", space);
+    return told(tree, code, AUDIT_SHARE, space, "leave");
 }
 
 static enum code do_rotate(struct tree *tree, const void *argument, struct failure *why)
@@ -581,7 +612,9 @@ static enum code do_rotate(struct tree *tree, const void *argument, struct failu
 enum code members_rotate(struct tree *tree, const char *space, struct failure *why)
 {
     enum code code = carry_out(tree, do_rotate, space, why);
-    return code == CODE_OK ? code : failure_wrap(why, code, "rotating the key of %s", space);
+    if (code != CODE_OK)
+        return failure_wrap(why, code, "rotating the key of %s", space);
+    return told(tree, code, AUDIT_SHARE, space, "rotate");
 }
 
 /* Describing ------------------------------------------------------------------------------------------------------- */

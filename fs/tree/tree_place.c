@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "member_key.h"
+#include "tree_alias.h"
 #include "tree_derived.h"
 #include "tree_entry.h"
 #include "tree_space.h"
@@ -178,6 +179,8 @@ enum code tree_place(struct tree *tree, struct node_id id, const char *name, con
 {
     struct node *node;
     *out = (struct tree_place){.area = PLACE_ELSEWHERE};
+    if (alias_is(id))
+        id = alias_folder(id); /* what it leads to */
     if (tree_is_derived(id))
         return name ? failure_set(why, CODE_NOT_DIRECTORY, "\"%s\" would lie in a file", name)
                     : place_derived(tree, id, viewer, out, why);

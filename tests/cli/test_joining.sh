@@ -112,6 +112,17 @@ check "the dataset gets a new key" wait_for 30 rotated
 check "of the second generation" grep -q 'generation 2' "$work/ada/lab/lab/spaces/cells"
 check "carol goes on" grep -q 'seen by all' "$work/carol/lab/datasets/cells/one"
 
+check "the audit log has what they did" bash -c "cat '$work/ada/lab/lab/audit' >'$work/log' && grep -q 'carol read datasets/cells/one' '$work/log'"
+check "whom an admin invited and sent away" grep -q 'people lab/members/bob (is no longer a member)' "$work/log"
+check "and what was refused" grep -q 'carol refused .*as a .* you may not' "$work/log"
+check "it is not for carol" bash -c "! cat '$work/carol/lab/lab/audit' 2>/dev/null"
+check "it is as it was written" expect_status 0 as ada "$cytofs" audit verify "$work/ada/lab"
 for person in ada carol; do fusermount3 -u "$work/$person/lab"; done
 check "the server stops" stop_server
 check "the store is whole" expect_status 0 as ada "$cytofs" fsck "$work/store"
+check "so is the audit log" expect_status 0 as ada "$cytofs" audit verify "$work/store"
+check "in which nothing can be read without a key" bash -c "! grep -q carol '$work'/store/audit/*"
+log=$(ls "$work"/store/audit/*.log | tail -n 1)
+sed -i 5d "$log"
+check "a line that is taken away is missed" expect_status 1 as ada "$cytofs" audit verify "$work/store"
+check "by its number" grep -q 'changed: line 3 is missing' "$work/out"

@@ -81,7 +81,7 @@ static const char *const names[] = {"datasets", "home",   "ada",     "bob",     
                                     "link",     "status", ".cytofs-x", "board.csv", "trace", "health", "..",     ".",    "sl/ash",    "",      "audit",  "metrics"};
 static const char *const targets[] = {"../../home/ada/secret", "../closed/secret", "/etc/passwd", "f", "../home/ada/secret", "../../../home/ada/secret", "."};
 static const char *const xattrs[] = {"user.secret", "user.a", "security.capability", "system.posix_acl_access", "cytofs.record", "user.cytofs.number", "trusted.x"};
-static const char *const texts[] = {"share bob\n", "share everyone\n", "unshare ada\n", "leave\n", "rotate\n", "role admin\n", "invite admin\n", "all\n",
+static const char *const texts[] = {"share bob\n", "share everyone\n", "unshare ada\n", "leave\n", "rotate\n", "role admin\n", "invite admin\n",
                                     "dataset: datasets/closed\ntrain: {network: celldet-n, epochs: 1}\n", "run: cat ../../home/ada/secret\n",
                                     "dataset: datasets/mine/.snap/../../closed\ntrain: {epochs: 1}\n"};
 

@@ -151,6 +151,66 @@ static void nobody_makes_anothers_file_a_job(void **state)
     assert_int_equal(admit(scene, FUSE_RENAME, members_scene_node(scene, "datasets/mine"), &rename, sizeof rename.fixed + 12), CODE_DENIED);
 }
 
+struct shown {
+    uint32_t mode;
+};
+
+static void take_mode(void *context, const struct iovec *parts, int count)
+{
+    uint8_t bytes[512];
+    size_t length = 0;
+    for (int i = 0; i < count && length + parts[i].iov_len <= sizeof bytes; i++) {
+        memcpy(bytes + length, parts[i].iov_base, parts[i].iov_len);
+        length += parts[i].iov_len;
+    }
+    const struct fuse_attr_out *out = (const void *)(bytes + sizeof(struct fuse_out_header));
+    if (length == sizeof(struct fuse_out_header) + sizeof *out)
+        ((struct shown *)context)->mode = out->attr.mode;
+}
+
+static uint32_t mode_of(struct scene *scene, const char *path)
+{
+    struct shown shown = {0};
+    struct {
+        struct fuse_in_header header;
+        struct fuse_getattr_in in;
+    } ask = {.header = {.len = sizeof ask, .opcode = FUSE_GETATTR, .unique = 3, .nodeid = members_scene_node(scene, path)}};
+    scene->answered = take_mode;
+    scene->answered_context = &shown;
+    session_process(scene->session, &ask, sizeof ask);
+    scene->answered = NULL;
+    return shown.mode & 0777;
+}
+
+static void modes_say_what_the_viewer_may_do(void **state)
+{
+    struct scene *scene = *state;
+    struct {
+        struct fuse_in_header header;
+        struct fuse_init_in in;
+    } greeting = {.header = {.len = sizeof greeting, .opcode = FUSE_INIT, .unique = 1}, .in = {.major = 7, .minor = 31}};
+    session_process(scene->session, &greeting, sizeof greeting);
+    static const struct {
+        const char *path;
+        uint32_t as_viewer, as_scientist, as_steward;
+    } table[] = {
+        {"datasets", 0555, 0755, 0755},        {"datasets/shared", 0555, 0555, 0755}, {"datasets/shared/f", 0444, 0444, 0644},
+        {"datasets/mine", 0555, 0755, 0755},   {"datasets/mine/f", 0444, 0644, 0644}, {"datasets/closed", 0, 0, 0},
+        {"home/bob", 0755, 0755, 0755},        {"home/ada", 0, 0, 0},                 {"home/bob/f", 0644, 0644, 0644},
+        {"models/m/1/f", 0444, 0444, 0444},    {"jobs", 0555, 0755, 0755},            {"lab/spaces/mine", 0444, 0644, 0644},
+        {"experiments/e/a", 0555, 0555, 0555}, {"", 0555, 0555, 0555},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        const uint32_t expected[] = {table[i].as_viewer, table[i].as_scientist, table[i].as_steward};
+        for (int role = ROLE_VIEWER; role <= ROLE_STEWARD; role++) {
+            scene->bob.role = (enum member_role)role;
+            uint32_t mode = mode_of(scene, table[i].path) & (strncmp(table[i].path, "home", 4) == 0 ? 0700 : 0755);
+            if (mode != (expected[role] & (strncmp(table[i].path, "home", 4) == 0 ? 0700 : 0755)))
+                fail_msg("%s for a %s: %o", table[i].path, member_role_name((enum member_role)role), mode);
+        }
+    }
+}
+
 int main(void)
 {
 #define shield_test(name) cmocka_unit_test_setup_teardown(name, members_scene_setup, members_scene_teardown)
@@ -161,6 +221,7 @@ int main(void)
         shield_test(who_leaves_is_the_member_who_asks),
         shield_test(a_members_link_leads_the_server_no_further_than_him),
         shield_test(nobody_makes_anothers_file_a_job),
+        shield_test(modes_say_what_the_viewer_may_do),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
