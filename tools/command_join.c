@@ -149,7 +149,6 @@ int command_join(const struct command *command, int argc, char **argv)
     secret_wipe(&invite, sizeof invite);
     buffer_free(&answer.certificate);
     buffer_free(&answer.lab_certificate);
-    buffer_free(&answer.wireguard);
     lab_profile_free(&profile);
     return code == CODE_OK ? EXIT_DONE : command_fail(command, &why);
 }

@@ -13,6 +13,7 @@
 #include "member_key_file.h"
 #include "passphrase.h"
 #include "people.h"
+#include "wireguard.h"
 
 const char command_member_details[] =
     "member key [CARD]              make your key on this computer, and the card to hand over (default: member.card)\n"
@@ -28,7 +29,7 @@ const char command_member_details[] =
     "echo role steward > lab/members/bob; rm lab/members/bob. The private part of a key never leaves the computer where it was made.";
 
 struct member_options {
-    const char *key, *name, *fingerprint, *role, *host;
+    const char *key, *name, *fingerprint, *role, *host, *endpoint, *subnet;
     int64_t days;
     bool protect;
 };
@@ -125,6 +126,8 @@ static int add_or_invite(const struct lab_members_place *place, const struct mem
     return lab_members_invite(place, &(struct lab_members_invitation){.name = what,
                                                                       .role = options->role ? options->role : "scientist",
                                                                       .host = options->host,
+                                                                      .endpoint = options->endpoint,
+                                                                      .subnet = options->subnet,
                                                                       .days = (int)options->days});
 }
 
@@ -142,6 +145,8 @@ int command_member(const struct command *command, int argc, char **argv)
         {"role", 'r', OPTION_TEXT, &member.role, "ROLE", "add: what the member may do (default: scientist)", 0, 0},
         {"days", 'd', OPTION_INTEGER, &member.days, "N", "add: for how long an invitation is good", 1, PEOPLE_INVITE_DAYS_MAX},
         {"host", 'H', OPTION_TEXT, &member.host, "HOST[:PORT]", "add: by which workstations reach the server (default: this machine's name)", 0, 0},
+        {"wireguard", 'w', OPTION_TEXT, &member.endpoint, "HOST[:PORT]", "add: also write configurations for a VPN whose server is reached there", 0, 0},
+        {"subnet", 's', OPTION_TEXT, &member.subnet, "ADDRESS/PREFIX", "add: of the VPN when it begins (default: " WIREGUARD_SUBNET ")", 0, 0},
         {"fingerprint", 'f', OPTION_TEXT, &member.fingerprint, "TEXT", "add only if the card has this one", 0, 0},
         {"key", 'k', OPTION_TEXT, &member.key, "FILE", "your key", 0, 0},
         {"passphrase", 'p', OPTION_FLAG, &member.protect, NULL, "key: ask for a passphrase that protects it", 0, 0},

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "buffer.h"
@@ -130,11 +131,50 @@ static enum code remove_one(struct tree *tree, const void *argument, struct fail
     return code;
 }
 
+/* Only its owner may read it, from the first byte on. */
+static enum code write_secret(const char *path, const char *text, size_t count, struct failure *why)
+{
+    mode_t before = umask(077);
+    enum code code = file_replace(path, text, count, why);
+    umask(before);
+    return code;
+}
+
+/* Prints the line of an invitation, with the host that was asked for, where one was; what follows it are files, each behind a line "# NAME", up to a line that begins with "name ". */
+static enum code hand_out(const char *text, const char *host, struct failure *why)
+{
+    const char *at = text + strcspn(text, "\n"), *word = at;
+    while (word > text && word[-1] != ' ')
+        word--;
+    if (host)
+        printf("cytofs join %s %.*s\n", host, (int)(at - word), word);
+    else
+        printf("%.*s\n", (int)(at - text), text);
+    while (*at == '\n' && strncmp(at + 1, "# ", 2) == 0) {
+        SCOPE_BUFFER name = {0};
+        at += 3;
+        buffer_append(&name, at, strcspn(at, "\n"));
+        const char *body = at + name.length + 1, *end = body;
+        while (*end && !(end[-1] == '\n' && (strncmp(end, "# " PEOPLE_WIREGUARD_FILE "\n", sizeof PEOPLE_WIREGUARD_FILE + 2) == 0 ||
+                                             strncmp(end, "name ", 5) == 0)))
+            end++;
+        enum code code = write_secret(buffer_text(&name), body, (size_t)(end - body), why);
+        if (code != CODE_OK)
+            return code;
+        printf("%s: %s\n", buffer_text(&name),
+               strcmp(buffer_text(&name), PEOPLE_WIREGUARD_FILE) == 0 ? "for this server: wg-quick up ./" PEOPLE_WIREGUARD_FILE
+                                                                      : "for that workstation, with the line: wg-quick up");
+        at = end - 1;
+    }
+    return CODE_OK;
+}
+
 static enum code invite(struct tree *tree, const void *argument, struct failure *why)
 {
     const struct lab_members_invitation *invitation = argument;
     const struct people_options options = {.host = invitation->host};
-    struct people_invitation wanted = {.name = invitation->name, .days = invitation->days};
+    struct people_invitation wanted = {
+        .name = invitation->name, .days = invitation->days, .endpoint = invitation->endpoint, .subnet = invitation->subnet};
     struct people *people;
     SCOPE_BUFFER line = {0};
     enum code code = member_role_parse(invitation->role, strlen(invitation->role), &wanted.role, why);
@@ -144,9 +184,7 @@ static enum code invite(struct tree *tree, const void *argument, struct failure 
         return code;
     code = people_invite(people, &wanted, &line, why);
     people_destroy(people);
-    if (code == CODE_OK)
-        printf("%s\n", buffer_text(&line));
-    return code;
+    return code == CODE_OK ? hand_out(buffer_text(&line), NULL, why) : code;
 }
 
 struct role_change {
@@ -230,32 +268,27 @@ int lab_members_set_role(const struct lab_members_place *place, const char *name
     return write_file(place, "lab/members", name, request, (size_t)length);
 }
 
-/* The first line of the file, for whoever invited. */
-/* The server's line: "cytofs join HOST WORD"; with the host that was asked for, where one was. */
+/* What the file holds for whoever invited. */
 static int print_invitation(const struct lab_members_place *place, const char *name, const char *host)
 {
     struct failure why;
     SCOPE_BUFFER text = {0};
     SCOPE_FREE char *folder = file_join(place->path, "lab/members");
     SCOPE_FREE char *path = folder ? file_join(folder, name) : NULL;
-    if (!path || file_read(path, TEXT_BYTES_MAX, &text, &why) != CODE_OK)
+    if (!path || file_read(path, TEXT_BYTES_MAX, &text, &why) != CODE_OK || hand_out(buffer_text(&text), host, &why) != CODE_OK)
         return command_fail(place->command, &why);
-    char *line = text.data ? text.data : (char[]){0}, *word;
-    line[strcspn(line, "\n")] = 0;
-    word = strrchr(line, ' ');
-    if (host && word)
-        printf("cytofs join %s%s\n", host, word);
-    else
-        printf("%s\n", line);
     return EXIT_DONE;
 }
 
 int lab_members_invite(const struct lab_members_place *place, const struct lab_members_invitation *invitation)
 {
-    char request[64];
+    char request[256];
     if (!is_mounted(place))
         return open_and(place, invite, invitation);
-    int length = snprintf(request, sizeof request, "invite %.40s %d\n", invitation->role, invitation->days);
+    int length = snprintf(request, sizeof request, "invite %s %d %s %s\n", invitation->role, invitation->days,
+                          invitation->endpoint ? invitation->endpoint : "", invitation->endpoint && invitation->subnet ? invitation->subnet : "");
+    if (length >= (int)sizeof request)
+        return command_usage(place->command, "the role or the VPN's endpoint is too long");
     int status = write_file(place, "lab/members", invitation->name, request, (size_t)length);
     return status == EXIT_DONE ? print_invitation(place, invitation->name, invitation->host) : status;
 }

@@ -19,6 +19,7 @@ int lab_members_set_role(const struct lab_members_place *place, const char *name
 struct lab_members_invitation {
     const char *name, *role, *host;
     int days;
+    const char *endpoint, *subnet; /* of a VPN: configurations are written to NAME.conf and cytofs-wg.conf here; NULL: none */
 };
 int lab_members_invite(const struct lab_members_place *place, const struct lab_members_invitation *invitation);
 

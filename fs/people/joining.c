@@ -24,20 +24,16 @@ void joining_write_question(const struct joining_question *question, struct buff
     print_hex(out, "secret ", question->secret, sizeof question->secret);
     print_hex(out, "member ", question->member.id.bytes, IDENTITY_BYTES);
     print_hex(out, "public ", question->member.key, MEMBER_KEY_BYTES);
-    if (question->wants_wireguard)
-        print_hex(out, "wireguard ", question->wireguard_key, WIREGUARD_KEY_BYTES);
     buffer_printf(out, "link-key %zu\n", question->link_key.length);
     buffer_append(out, buffer_text(&question->link_key), question->link_key.length);
 }
 
 void joining_write_answer(const struct joining_answer *answer, struct buffer *out)
 {
-    buffer_printf(out, ANSWER VERSION "\nrole %s\ncertificate %zu\nlab-certificate %zu\nwireguard %zu\n",
-                  member_role_name(answer->role), answer->certificate.length, answer->lab_certificate.length,
-                  answer->wireguard.length);
+    buffer_printf(out, ANSWER VERSION "\nrole %s\ncertificate %zu\nlab-certificate %zu\n", member_role_name(answer->role),
+                  answer->certificate.length, answer->lab_certificate.length);
     buffer_append(out, buffer_text(&answer->certificate), answer->certificate.length);
     buffer_append(out, buffer_text(&answer->lab_certificate), answer->lab_certificate.length);
-    buffer_append(out, buffer_text(&answer->wireguard), answer->wireguard.length);
 }
 
 /* Reading ---------------------------------------------------------------------------------------------------------- */
@@ -86,15 +82,6 @@ static bool take_bytes(struct key_lines *lines, size_t length, struct buffer *ou
     return !out->failed;
 }
 
-static bool take_wireguard(struct key_lines *lines, struct joining_question *out)
-{
-    struct key_lines before = *lines;
-    struct key_text line;
-    out->wants_wireguard = key_lines_take(lines, &line) && key_lines_skip(&line, "wireguard ");
-    *lines = before;
-    return !out->wants_wireguard || key_lines_take_hex(lines, "wireguard ", out->wireguard_key, WIREGUARD_KEY_BYTES);
-}
-
 enum code joining_read_question(const void *text, size_t count, struct joining_question *out, struct failure *why)
 {
     struct key_lines lines = {.at = text, .end = (const char *)text + count};
@@ -104,7 +91,7 @@ enum code joining_read_question(const void *text, size_t count, struct joining_q
         return code;
     if (!take_name(&lines, out->name) || !key_lines_take_hex(&lines, "secret ", out->secret, sizeof out->secret) ||
         !key_lines_take_hex(&lines, "member ", out->member.id.bytes, IDENTITY_BYTES) ||
-        !key_lines_take_hex(&lines, "public ", out->member.key, MEMBER_KEY_BYTES) || !take_wireguard(&lines, out) ||
+        !key_lines_take_hex(&lines, "public ", out->member.key, MEMBER_KEY_BYTES) ||
         !take_length(&lines, "link-key ", CERTIFICATE_PEM_MAX, &length) || !take_bytes(&lines, length, &out->link_key) ||
         lines.at != lines.end)
         return failure_set(why, CODE_INVALID, "joining: the question is damaged in line %u", lines.line);
@@ -121,15 +108,13 @@ static bool take_role(struct key_lines *lines, enum member_role *role)
 enum code joining_read_answer(const void *text, size_t count, struct joining_answer *out, struct failure *why)
 {
     struct key_lines lines = {.at = text, .end = (const char *)text + count};
-    size_t certificate, lab, wireguard;
+    size_t certificate, lab;
     enum code code = check_version(&lines, ANSWER, why);
     if (code != CODE_OK)
         return code;
     if (!take_role(&lines, &out->role) || !take_length(&lines, "certificate ", CERTIFICATE_PEM_MAX, &certificate) ||
         !take_length(&lines, "lab-certificate ", CERTIFICATE_PEM_MAX, &lab) ||
-        !take_length(&lines, "wireguard ", JOINING_WIREGUARD_MAX, &wireguard) ||
-        !take_bytes(&lines, certificate, &out->certificate) || !take_bytes(&lines, lab, &out->lab_certificate) ||
-        !take_bytes(&lines, wireguard, &out->wireguard) || lines.at != lines.end)
+        !take_bytes(&lines, certificate, &out->certificate) || !take_bytes(&lines, lab, &out->lab_certificate) || lines.at != lines.end)
         return failure_set(why, CODE_INVALID, "joining: the server's answer is damaged in line %u", lines.line);
     return CODE_OK;
 }

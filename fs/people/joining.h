@@ -8,23 +8,16 @@
 #include "invite.h"
 #include "member_role.h"
 
-#define JOINING_BYTES_MAX     16384
-#define JOINING_WIREGUARD_MAX 2048 /* bytes of a configuration */
-#define WIREGUARD_KEY_BYTES   32
-
 struct joining_question {
     char name[MEMBER_NAME_MAX + 1];
     uint8_t secret[INVITE_SECRET_BYTES];
     struct member_public member;
-    bool wants_wireguard;
-    uint8_t wireguard_key[WIREGUARD_KEY_BYTES]; /* the workstation's public one */
-    struct buffer link_key;                     /* public half of the certificate's key, PEM; buffer_free */
+    struct buffer link_key; /* public half of the certificate's key, PEM; buffer_free */
 };
 
 struct joining_answer {
     enum member_role role;
     struct buffer certificate, lab_certificate; /* PEM */
-    struct buffer wireguard;                    /* a configuration without its private key, or empty */
 };
 
 void joining_write_question(const struct joining_question *question, struct buffer *out);

@@ -26,18 +26,18 @@
 #include "tree_members.h"
 #include "tree_record.h"
 #include "viewer.h"
+#include "wireguard.h"
 
 #define DAY_S          (24 * 60 * 60)
 #define UNSAID_MS      (10 * 60 * 1000) /* how long a line waits in memory to be read */
 #define UNSAID_MAX     16
 #define HOST_BYTES_MAX 256
-#define LINE_BYTES_MAX (INVITE_TEXT_MAX + HOST_BYTES_MAX + 32)
 
 static const struct record_place invites_place = {"lab/members", RECORD_PREFIX "invites"};
 
 struct unsaid {
     char name[MEMBER_NAME_MAX + 1], by[MEMBER_NAME_MAX + 1];
-    char line[LINE_BYTES_MAX];
+    char *text; /* secret */
     int64_t until_ms;
 };
 
@@ -46,8 +46,9 @@ struct people {
     char host[HOST_BYTES_MAX];
     uint16_t port;
     pthread_mutex_t lock; /* of the record of invitations, and of what follows */
-    struct unsaid *unsaid; /* UNSAID_MAX, secret memory */
+    struct unsaid unsaid[UNSAID_MAX];
     struct invite_list list;
+    struct wireguard vpn;
     pthread_mutex_t sessions_lock; /* of what follows; held while it is called */
     struct people_sessions sessions;
 };
@@ -55,12 +56,8 @@ struct people {
 enum code people_create(struct tree *tree, const struct people_options *options, struct people **out, struct failure *why)
 {
     struct people *people = calloc(1, sizeof *people);
-    if (people)
-        people->unsaid = calloc(UNSAID_MAX, sizeof *people->unsaid);
-    if (!people || !people->unsaid) {
-        free(people);
+    if (!people)
         return failure_set(why, CODE_NO_MEMORY, "opening the lab: no memory");
-    }
     people->tree = tree;
     people->port = options->port;
     if (options->host)
@@ -73,12 +70,20 @@ enum code people_create(struct tree *tree, const struct people_options *options,
     return CODE_OK;
 }
 
+static void forget(struct unsaid *unsaid)
+{
+    if (unsaid->text)
+        secret_wipe(unsaid->text, strlen(unsaid->text));
+    free(unsaid->text);
+    *unsaid = (struct unsaid){0};
+}
+
 void people_destroy(struct people *people)
 {
     if (!people)
         return;
-    secret_wipe(people->unsaid, UNSAID_MAX * sizeof *people->unsaid);
-    free(people->unsaid);
+    for (size_t i = 0; i < UNSAID_MAX; i++)
+        forget(&people->unsaid[i]);
     pthread_mutex_destroy(&people->sessions_lock);
     pthread_mutex_destroy(&people->lock);
     free(people);
@@ -141,6 +146,61 @@ static enum code write_list(struct people *people, struct failure *why)
     return code == CODE_OK ? record_put(people->tree, &invites_place, buffer_text(&text), text.length, why) : code;
 }
 
+/* The VPN: a record in the home of who serves, since it holds a private key.  With the lock, into people->vpn. */
+static enum code read_vpn(struct people *people, struct failure *why)
+{
+    SCOPE_BUFFER folder = {0};
+    struct buffer text = {0};
+    buffer_printf(&folder, "home/%s", tree_member_name(people->tree));
+    const struct record_place place = {buffer_text(&folder), RECORD_PREFIX "wireguard"};
+    (void)!buffer_reserve(&text, RECORD_BYTES_MAX);
+    enum code code = record_get(people->tree, &place, &text, why);
+    if (code == CODE_OK)
+        code = wireguard_parse(buffer_text(&text), text.length, &people->vpn, why);
+    if (text.data)
+        secret_wipe(text.data, text.length);
+    buffer_free(&text);
+    return code;
+}
+
+static enum code write_vpn(struct people *people, struct failure *why)
+{
+    SCOPE_BUFFER folder = {0};
+    struct buffer text = {0};
+    buffer_printf(&folder, "home/%s", tree_member_name(people->tree));
+    const struct record_place place = {buffer_text(&folder), RECORD_PREFIX "wireguard"};
+    (void)!buffer_reserve(&text, RECORD_BYTES_MAX);
+    wireguard_print(&people->vpn, &text);
+    enum code code = buffer_check(&text, "the lab's VPN", why);
+    if (code == CODE_OK)
+        code = record_put(people->tree, &place, buffer_text(&text), text.length, why);
+    if (text.data)
+        secret_wipe(text.data, text.length);
+    buffer_free(&text);
+    return code;
+}
+
+enum code people_describe_wireguard(struct people *people, struct buffer *out, struct failure *why)
+{
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&people->lock);
+    enum code code = read_vpn(people, why);
+    if (code == CODE_NO_DATA)
+        return failure_set(why, CODE_NOT_FOUND, "the lab has no VPN (cytofs member add --wireguard makes one)");
+    if (code == CODE_OK)
+        wireguard_print_server(&people->vpn, out);
+    return code;
+}
+
+/* Takes a member's address back, if there was one. */
+static enum code leave_vpn(struct people *people, const char *name, struct failure *why)
+{
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&people->lock);
+    enum code code = read_vpn(people, why);
+    if (code == CODE_OK && wireguard_remove(&people->vpn, name))
+        return write_vpn(people, why);
+    return code == CODE_NO_DATA ? CODE_OK : code;
+}
+
 /* Inviting ----------------------------------------------------------------------------------------------------------- */
 
 static enum code check_invited(struct people *people, const struct people_invitation *invitation, struct failure *why)
@@ -163,33 +223,30 @@ static bool needs_quotes(const char *word)
     return strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-+@%:,") != strlen(word);
 }
 
-static void print_line(const struct people *people, const struct invite *invite, char line[LINE_BYTES_MAX])
+/* host: NULL for the one by which workstations usually reach the server. */
+static void print_line(const struct people *people, const struct invite *invite, const char *host, struct buffer *out)
 {
-    char word[INVITE_TEXT_MAX], port[8] = "";
+    char word[INVITE_TEXT_MAX];
     const char *quote = needs_quotes(invite->name) ? "'" : "";
     invite_write(invite, word);
+    buffer_printf(out, "cytofs join %s", host ? host : people->host);
     if (people->port && people->port != WIRE_PORT)
-        snprintf(port, sizeof port, ":%u", people->port);
-    snprintf(line, LINE_BYTES_MAX, "cytofs join %s%s %s%s%s", people->host, port, quote, word, quote);
+        buffer_printf(out, ":%u", people->port);
+    buffer_printf(out, " %s%s%s\n", quote, word, quote);
     secret_wipe(word, sizeof word);
 }
 
-/* Keeps the line for its inviter, in place of the oldest.  With the lock. */
-static void keep_unsaid(struct people *people, const char *name, const char *line)
+/* Keeps the text for its inviter, in place of the oldest.  With the lock. */
+static void keep_unsaid(struct people *people, const char *name, const char *text)
 {
     struct unsaid *slot = &people->unsaid[0];
-    for (size_t i = 0; i < UNSAID_MAX; i++) {
-        struct unsaid *other = &people->unsaid[i];
-        if (strcmp(other->name, name) == 0) {
-            slot = other;
-            break;
-        }
-        if (other->until_ms < slot->until_ms)
-            slot = other;
-    }
-    snprintf(slot->name, sizeof slot->name, "%s", name);
+    for (size_t i = 1; i < UNSAID_MAX; i++)
+        if (people->unsaid[i].until_ms < slot->until_ms)
+            slot = &people->unsaid[i];
+    forget(slot);
+    strcpy(slot->name, name);
     snprintf(slot->by, sizeof slot->by, "%s", asking(people));
-    snprintf(slot->line, sizeof slot->line, "%s", line);
+    slot->text = strdup(text);
     slot->until_ms = timing_monotonic_ms() + UNSAID_MS;
 }
 
@@ -197,7 +254,7 @@ static void forget_unsaid(struct people *people, const char *name)
 {
     for (size_t i = 0; i < UNSAID_MAX; i++)
         if (strcmp(people->unsaid[i].name, name) == 0)
-            secret_wipe(&people->unsaid[i], sizeof people->unsaid[i]);
+            forget(&people->unsaid[i]);
 }
 
 static enum code draw(struct people *people, const struct people_invitation *invitation, struct invite *invite,
@@ -225,28 +282,58 @@ static enum code put_invited(struct people *people, const struct people_invitati
     return code == CODE_OK ? write_list(people, why) : code;
 }
 
-enum code people_invite(struct people *people, const struct people_invitation *invitation, struct buffer *line,
+/* What is to be handed over and set up, all of it secret. */
+static enum code print_invitation(struct people *people, const struct people_invitation *invitation, const struct invite *invite,
+                                  struct buffer *out, struct failure *why)
+{
+    char server[16];
+    if (!invitation->endpoint) {
+        print_line(people, invite, NULL, out);
+        return buffer_check(out, "an invitation", why);
+    }
+    enum code code = read_vpn(people, why);
+    if (code == CODE_NO_DATA)
+        code = wireguard_make(invitation->endpoint, invitation->subnet, &people->vpn, why);
+    if (code != CODE_OK)
+        return code;
+    wireguard_server_address(&people->vpn, server);
+    print_line(people, invite, server, out);
+    buffer_printf(out, "# %s.conf\n", invite->name);
+    code = wireguard_add(&people->vpn, invite->name, out, why);
+    if (code == CODE_OK)
+        code = write_vpn(people, why);
+    buffer_append_text(out, "# " PEOPLE_WIREGUARD_FILE "\n");
+    wireguard_print_server(&people->vpn, out);
+    return code == CODE_OK ? buffer_check(out, "an invitation", why) : code;
+}
+
+enum code people_invite(struct people *people, const struct people_invitation *invitation, struct buffer *out,
                         struct failure *why)
 {
     struct invite invite;
-    char text[LINE_BYTES_MAX];
+    struct buffer text = {.max = RECORD_BYTES_MAX};
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&people->lock);
+    (void)!buffer_reserve(&text, RECORD_BYTES_MAX - 1); /* so that it stays where it can be wiped */
     enum code code = check_invited(people, invitation, why);
     if (code == CODE_OK)
         code = draw(people, invitation, &invite, why);
     if (code == CODE_OK)
+        code = print_invitation(people, invitation, &invite, &text, why);
+    if (code == CODE_OK)
         code = put_invited(people, invitation, &invite, why);
-    if (code != CODE_OK)
-        return failure_wrap(why, code, "inviting %s", invitation->name);
-    print_line(people, &invite, text);
-    forget_unsaid(people, invite.name);
-    if (invitation->shown_by_file)
-        keep_unsaid(people, invite.name, text);
-    else
-        buffer_append_text(line, text);
+    if (code == CODE_OK) {
+        forget_unsaid(people, invite.name);
+        if (invitation->shown_by_file)
+            keep_unsaid(people, invite.name, buffer_text(&text));
+        else
+            buffer_append(out, text.data, text.length);
+        code = buffer_check(out, "an invitation", why);
+    }
     secret_wipe(&invite, sizeof invite);
-    secret_wipe(text, sizeof text);
-    return buffer_check(line, "an invitation", why);
+    if (text.data)
+        secret_wipe(text.data, text.length);
+    buffer_free(&text);
+    return code == CODE_OK ? code : failure_wrap(why, code, "inviting %s", invitation->name);
 }
 
 enum code people_withdraw(struct people *people, const char *name, struct failure *why)
@@ -297,9 +384,9 @@ static void print_unsaid(const struct people *people, const char *name, struct b
 {
     for (size_t i = 0; i < UNSAID_MAX; i++) {
         const struct unsaid *unsaid = &people->unsaid[i];
-        if (strcmp(unsaid->name, name) == 0 && strcmp(unsaid->by, asking(people)) == 0 &&
+        if (unsaid->text && strcmp(unsaid->name, name) == 0 && strcmp(unsaid->by, asking(people)) == 0 &&
             unsaid->until_ms > timing_monotonic_ms())
-            buffer_printf(out, "%s\n", unsaid->line);
+            buffer_printf(out, "%s\n", unsaid->text);
     }
 }
 
@@ -424,7 +511,6 @@ enum code people_answer(struct people *people, const void *text, size_t count, c
     buffer_free(&question.link_key);
     buffer_free(&answer.certificate);
     buffer_free(&answer.lab_certificate);
-    buffer_free(&answer.wireguard);
     return code;
 }
 
@@ -465,12 +551,15 @@ enum code people_remove(struct people *people, const char *name, struct failure 
     struct member_public ignored;
     if (members_find(people->tree, name, &ignored, NULL) == CODE_NOT_FOUND) {
         enum code code = people_withdraw(people, name, why);
+        if (code == CODE_OK)
+            return leave_vpn(people, name, why);
         return code == CODE_NOT_FOUND ? failure_set(why, code, "there is no member \"%s\" (see: ls lab/members)", name) : code;
     }
     enum code code = members_remove(people->tree, name, why);
-    if (code == CODE_OK)
-        end_sessions(people, name);
-    return code;
+    if (code != CODE_OK)
+        return code;
+    end_sessions(people, name);
+    return leave_vpn(people, name, why);
 }
 
 enum code people_set_role(struct people *people, const char *name, enum member_role role, struct failure *why)

@@ -17,6 +17,7 @@ struct tree;
 
 #define PEOPLE_INVITE_DAYS     3
 #define PEOPLE_INVITE_DAYS_MAX 90
+#define PEOPLE_WIREGUARD_FILE  "cytofs-wg.conf"
 
 struct people_options {
     const char *host; /* by which workstations reach the server, for the lines to hand over; NULL: this machine's name */
@@ -44,10 +45,13 @@ struct people_invitation {
     const char *name;      /* of the member to be */
     enum member_role role;
     int days;              /* until it expires, 1 .. PEOPLE_INVITE_DAYS_MAX */
-    bool shown_by_file;    /* the line is kept in memory until the inviter has read it (people_unsaid) */
+    bool shown_by_file;    /* it is kept in memory for the inviter to read (people_describe_invited), in place of being appended */
+    const char *endpoint;  /* HOST[:PORT] of WireGuard at the server: make its configurations too; NULL: no VPN */
+    const char *subnet;    /* ADDRESS/PREFIX of a VPN that is made now; NULL: the default */
 };
 
-/* Appends the line to hand over: "cytofs join HOST[:PORT] WORD".  An earlier invitation for the name is void then.  CODE_EXISTS where
+/* Appends the line to hand over: "cytofs join HOST[:PORT] WORD".  With a VPN, HOST is the server's address in it, and these follow: a line
+ * "# NAME.conf", the workstation's configuration, a line "# " PEOPLE_WIREGUARD_FILE, the server's.  An earlier invitation for the name is void then.  CODE_EXISTS where
  * there is such a member. */
 MUST_CHECK enum code people_invite(struct people *people, const struct people_invitation *invitation, struct buffer *line,
                                    struct failure *why);
@@ -59,6 +63,9 @@ void people_list_invited(struct people *people, rule_emit *emit, void *context);
 
 /* What everybody may know of an invitation, and, to whoever invited and for a few minutes, the line itself.  CODE_NOT_FOUND. */
 MUST_CHECK enum code people_describe_invited(struct people *people, const char *name, struct buffer *out, struct failure *why);
+
+/* The server's configuration for WireGuard, with all members; CODE_NOT_FOUND where there is no VPN. */
+MUST_CHECK enum code people_describe_wireguard(struct people *people, struct buffer *out, struct failure *why);
 
 /* The door ------------------------------------------------------------------------------------------------------------ */
 

@@ -1,4 +1,4 @@
-/* lab/members and lab/spaces: see people_view.h.  Nothing is kept here; each file is a question to the tree, or a request. */
+/* lab/members, lab/wireguard and lab/spaces: see people_view.h.  Nothing is kept here; each file is a question to the tree, or a request. */
 #include "people_view.h"
 
 #include <stdlib.h>
@@ -63,13 +63,19 @@ static enum code add_member(struct people *people, const char *name, const char 
     return members_add(people_tree(people), &card, ROLE_SCIENTIST, why);
 }
 
-static enum code invite(struct people *people, const char *name, const char *role, const char *days, struct failure *why)
+/* invite [ROLE [DAYS [ENDPOINT [SUBNET]]]] */
+static enum code invite(struct people *people, const char *name, char *rest, struct failure *why)
 {
     SCOPE_BUFFER nothing = {0};
+    const char *role = next_word(&rest), *days = next_word(&rest);
     struct people_invitation invitation = {.name = name, .role = ROLE_SCIENTIST, .days = PEOPLE_INVITE_DAYS, .shown_by_file = true};
+    invitation.endpoint = next_word(&rest);
+    invitation.subnet = next_word(&rest);
     enum code code = role ? member_role_parse(role, strlen(role), &invitation.role, why) : CODE_OK;
     if (days)
         invitation.days = strspn(days, "0123456789") == strlen(days) && strlen(days) < 4 ? atoi(days) : 0;
+    if (code == CODE_OK && next_word(&rest))
+        code = failure_set(why, CODE_INVALID, "too many words: invite ROLE DAYS ENDPOINT SUBNET");
     return code == CODE_OK ? people_invite(people, &invitation, &nothing, why) : code;
 }
 
@@ -90,13 +96,14 @@ static enum code change_member(struct people *people, const char *name, const ch
     memcpy(line, text, count);
     line[count] = 0;
     char *rest = line;
-    const char *verb = next_word(&rest), *first = next_word(&rest), *second = next_word(&rest), *more = next_word(&rest);
+    const char *verb = next_word(&rest);
     if (!verb)
         return CODE_OK; /* a shell's `>` alone */
-    if (strcmp(verb, "invite") == 0 && !more)
-        return invite(people, name, first, second, why);
-    if (strcmp(verb, "role") == 0 && first && !second)
-        return set_role(people, name, first, why);
+    if (strcmp(verb, "invite") == 0)
+        return invite(people, name, rest, why);
+    const char *role = next_word(&rest);
+    if (strcmp(verb, "role") == 0 && role && !next_word(&rest))
+        return set_role(people, name, role, why);
     return failure_set(why, CODE_INVALID,
                        "\"%s\" is not understood: write a member's card, invite ROLE, invite ROLE DAYS, or role ROLE, with one of "
                        MEMBER_ROLES_TEXT,
@@ -118,6 +125,23 @@ static enum code remove_member(void *context, const char *path, struct failure *
 {
     enum code code = check_admin(why);
     return code == CODE_OK ? people_remove(context, file_base_name(path), why) : code;
+}
+
+/* The private key in it is the server's: an admin's business alone. */
+static enum code render_wireguard(void *context, const char *path, struct buffer *out, struct failure *why)
+{
+    (void)path;
+    if (check_admin(NULL) != CODE_OK)
+        return failure_set(why, CODE_NOT_FOUND, "there is no such file");
+    return people_describe_wireguard(context, out, why);
+}
+
+static enum code command_wireguard(void *context, const char *path, const char *text, size_t count, struct failure *why)
+{
+    (void)context;
+    (void)text;
+    (void)count;
+    return failure_set(why, CODE_NOT_PERMITTED, "%s: it follows from who is a member", path);
 }
 
 /* lab/spaces ------------------------------------------------------------------------------------------------------- */
@@ -178,6 +202,13 @@ enum code people_view_add(struct people *people, struct failure *why)
          .creatable = true,
          .personal = true, /* an invitation's line is for whoever made it */
          .remove = remove_member},
+        {.kind = RULE_CONTROL,
+         .pattern = "lab/wireguard",
+         .context = people,
+         .mode = 0600,
+         .personal = true,
+         .render = render_wireguard,
+         .command = command_wireguard},
         {.kind = RULE_CONTROL,
          .pattern = "lab/spaces/*",
          .context = people,

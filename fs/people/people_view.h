@@ -1,8 +1,10 @@
 /* Members and who may read what, as files: lab/members/<name> and lab/spaces/<space>.
  *
  *   lab/members/<name>   read: who that is, or that somebody is invited by that name.  Written to a new name: a member's card adds a member
- *                        of that name; "invite ROLE [DAYS]" makes an invitation, which its maker then reads here.  Written to a member's:
+ *                        of that name; "invite ROLE [DAYS [ENDPOINT [SUBNET]]]" makes an invitation (and, with an endpoint, configurations for
+ *                        WireGuard), which its maker then reads here.  Written to a member's:
  *                        "role ROLE".  rm removes a member or withdraws an invitation
+ *   lab/wireguard        read, by an admin: the server's configuration for WireGuard
  *   lab/spaces/<space>   read: who may read it.  Written: "share NAME", "share everyone", "unshare NAME", "leave", "rotate"
  */
 #ifndef CYTOFS_PEOPLE_VIEW_H
