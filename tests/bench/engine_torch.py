@@ -4,7 +4,7 @@
     engine_torch.py '{"variant": ..., "task": ..., "size": ..., "precision": ..., "batch": ..., "side": ..., ...}'
 
 It prepares (compiles, warms up), prints {"ready": seconds}, then answers each line "SECONDS" with one JSON object of so
-many seconds' steps: images_per_s (of the median step), best_images_per_s, steps, peak_mib.  A contender that cannot run
+many seconds' steps: images_per_s (of the median step), best_images_per_s, steps, cpu_ms_per_step, peak_mib.  A contender that cannot run
 here prints {"absent": why} and ends.
 
 With {"describe": true} it prints what it is; with {"check": FILE, "size": ...}, how far PyTorch's outputs are from those that
@@ -157,12 +157,13 @@ class OnnxContender:
 
 
 def measure(contender, batch, seconds):
-    times, end = [], time.monotonic() + seconds
+    times, end, cpu = [], time.monotonic() + seconds, time.process_time()
     while not times or time.monotonic() < end:
         start = time.monotonic()
         contender.step()
         times.append(time.monotonic() - start)
-    return {"images_per_s": batch / statistics.median(times), "best_images_per_s": batch / min(times),
+    cpu = 1000 * (time.process_time() - cpu) / len(times)
+    return {"cpu_ms_per_step": cpu, "images_per_s": batch / statistics.median(times), "best_images_per_s": batch / min(times),
             "steps": len(times), "peak_mib": round(contender.peak_mib())}
 
 
