@@ -24,6 +24,7 @@
 #include "timing.h"
 #include "tree.h"
 #include "tree_members.h"
+#include "tree_path.h"
 #include "tree_record.h"
 #include "viewer.h"
 #include "wireguard.h"
@@ -213,6 +214,10 @@ static enum code check_invited(struct people *people, const struct people_invita
         return failure_set(why, CODE_INVALID, "nobody can be called \"%s\": choose another name", invitation->name);
     if (invitation->days < 1 || invitation->days > PEOPLE_INVITE_DAYS_MAX)
         return failure_set(why, CODE_INVALID, "an invitation is good for 1 to %d days", PEOPLE_INVITE_DAYS_MAX);
+    char home[sizeof "home/" + MEMBER_NAME_MAX];
+    snprintf(home, sizeof home, "home/%s", invitation->name);
+    if (members_find(people->tree, invitation->name, &ignored, NULL) == CODE_NOT_FOUND && tree_path_exists(people->tree, home))
+        return failure_set(why, CODE_EXISTS, "%s is still there, of an earlier member: choose another name", home);
     if (members_find(people->tree, invitation->name, &ignored, NULL) == CODE_OK)
         return failure_set(why, CODE_EXISTS, "there is a member \"%s\" already: choose another name", invitation->name);
     return CODE_OK;
