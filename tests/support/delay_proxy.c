@@ -1,20 +1,19 @@
 /* A network between two programs of one machine: carries TCP connections to another port, as slowly, and as badly, as asked.
  *
- *     delay_proxy TO_HOST TO_PORT [--port N] [--delay-ms N] [--rate-mbit N] [--cuts N --between-ms A,B [--refuse-ms N]] [--seed N]
- *                 [--cut-after BYTES]
+ *     delay_proxy TO_ADDRESS TO_PORT [--port N] [--delay-ms N] [--rate-mbit N] [--cut-after BYTES] [--seed N]
  *
  * Listens on 127.0.0.1 (--port 0, the default: any), prints "port N", and obeys lines on its standard input, each answered by one line:
  *
  *     cut           resets every connection, at whatever byte they are           "cut N connections"
  *     refuse MS     for so long, new connections are reset at once               "refusing"
  *     freeze MS     for so long, nothing moves and nobody is told: a VPN drops   "frozen"
+ *     cuts N A B R  from now on N cuts by itself, at random, A to B ms after each other, refusing for R ms after each       "cutting"
  *     delay MS      from now on                                                  "delay"
  *     count         bytes carried so far to the server and back, and cuts        "count TO BACK CUTS"
  *     quit, or the end of the input
  *
  * Each byte is passed on `delay` after it came, in each direction; so a round trip takes twice that more.  --rate-mbit: at most so many
- * bits a second in each direction.  --cuts: that many cuts by itself, at random times, refusing for --refuse-ms after each.  --cut-after:
- * the first connection that has carried so many bytes is reset.
+ * bits a second in each direction.  --cut-after: the first connection that has carried so many bytes is reset.
  *
  * One thread.  Each direction is a queue of blocks with the time at which each is due; a full queue stops reading, so the
  * sender's window fills as on a real network. */
@@ -246,6 +245,12 @@ static void carry(struct connection *connection, const short ready[2], int64_t n
 
 /* Obeying ----------------------------------------------------------------------------------------------------------- */
 
+static void plan_cut(int64_t now_ns)
+{
+    long span = proxy.between_to_ms - proxy.between_from_ms + 1;
+    proxy.next_cut_ns = now_ns + (proxy.between_from_ms + random() % (span > 0 ? span : 1)) * MS;
+}
+
 static void obey(const char *line, int64_t now_ns)
 {
     long number;
@@ -257,6 +262,10 @@ static void obey(const char *line, int64_t now_ns)
     } else if (sscanf(line, "freeze %ld", &number) == 1) {
         proxy.frozen_until_ns = now_ns + number * MS;
         puts("frozen");
+    } else if (sscanf(line, "cuts %ld %ld %ld %ld", &proxy.cuts_left, &proxy.between_from_ms, &proxy.between_to_ms,
+                      &proxy.refuse_ms) == 4) {
+        plan_cut(now_ns);
+        puts("cutting");
     } else if (sscanf(line, "delay %ld", &number) == 1) {
         proxy.delay_ns = number * MS;
         puts("delay");
@@ -287,12 +296,6 @@ static bool read_commands(int64_t now_ns)
         memmove(text, end + 1, strlen(end + 1) + 1);
     }
     return length < sizeof text - 1;
-}
-
-static void plan_cut(int64_t now_ns)
-{
-    long span = proxy.between_to_ms - proxy.between_from_ms + 1;
-    proxy.next_cut_ns = now_ns + (proxy.between_from_ms + random() % (span > 0 ? span : 1)) * MS;
 }
 
 static void cut_by_itself(int64_t now_ns)
@@ -354,6 +357,7 @@ static bool turn(void)
         }
     }
     int64_t wait_ns = next_moment(now_ns) - now_ns;
+    wait_ns = wait_ns > 0 ? wait_ns : 0;
     const struct timespec wait = {.tv_sec = wait_ns / 1000000000, .tv_nsec = wait_ns % 1000000000};
     if (ppoll(polls, count, &wait, NULL) < 0 && errno != EINTR)
         fail("waiting");
@@ -401,12 +405,6 @@ int main(int count, char **arguments)
             proxy.delay_ns = (int64_t)(number * (double)MS);
         else if (strcmp(option, "--rate-mbit") == 0)
             proxy.ns_per_byte = 8000 / number;
-        else if (strcmp(option, "--cuts") == 0)
-            proxy.cuts_left = (long)number;
-        else if (strcmp(option, "--between-ms") == 0)
-            sscanf(value, "%ld,%ld", &proxy.between_from_ms, &proxy.between_to_ms);
-        else if (strcmp(option, "--refuse-ms") == 0)
-            proxy.refuse_ms = (long)number;
         else if (strcmp(option, "--cut-after") == 0)
             proxy.cut_after = (uint64_t)number;
         else if (strcmp(option, "--seed") == 0)
@@ -416,7 +414,6 @@ int main(int count, char **arguments)
     }
     signal(SIGPIPE, SIG_IGN);
     listen_on(port);
-    plan_cut(timing_monotonic_ns());
     while (turn())
         ;
     cut_all();
