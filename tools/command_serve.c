@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "commands.h"
 #include "file.h"
@@ -59,6 +60,7 @@ int command_serve(const struct command *command, int argc, char **argv)
         {"accept-older", 0, OPTION_FLAG, &launch.accept_older, NULL, "the store was put back from a copy: take it as it is", 0, 0},
         {0},
     };
+    close_range(STDERR_FILENO + 1, ~0u, 0); /* an open file of a lab that it serves would keep it from ending */
     struct command_arguments arguments;
     int status = command_parse(command, argc, argv, options, 1, 1, &arguments);
     if (status != -1)

@@ -7,6 +7,7 @@
 
 #include "background.h"
 #include "lab_store.h"
+#include "service_notify.h"
 
 struct launch {
     const struct command *command;
@@ -23,13 +24,18 @@ static void on_ready(void *context, const struct failure *why)
         background_fail(launch->background, launch->command, why);
     else
         background_ready(launch->background, launch->asked->ready);
+    if (!why)
+        service_notify("READY=1");
 }
 
 static enum code open_store(const struct lab_launch *asked, struct lab_store *store, struct failure *why)
 {
     if (!asked->store)
         return lab_store_open_memory(store, why);
-    const struct lab_store_options options = {.key = asked->key, .accept_older = asked->accept_older, .look_first = true};
+    const struct lab_store_options options = {.key = asked->key,
+                                              .accept_older = asked->accept_older,
+                                              .look_first = true,
+                                              .keep_nameless = asked->server.serves};
     return lab_store_open(asked->store, &options, store, why);
 }
 

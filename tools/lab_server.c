@@ -8,6 +8,9 @@
  * The node has a mount of its own so that its open files never keep the user's mount busy: unmounting that ends the server.
  * A node that dies is started again; runs that it had are queued again by then, because the server saw its files close.
  *
+ * Ending: the node and its mount first, so that runs are handed back while members are still served; then the door parts (lab_door.h), mounts and
+ * tasks end, and the store is closed with the clients' files left open for the next server.
+ *
  * What rules stand on is released after the tree is closed, since the last commit may still look at derived files.
  *
  * Threads: the sessions' own; one that waits for signals; one that minds the node; the caller, who waits for the user's
@@ -46,6 +49,7 @@
 #include "session.h"
 #include "session_mount.h"
 #include "store_folder.h"
+#include "tree_parting.h"
 #include "views.h"
 
 #define NODE_RESTART_PAUSE_MS 1000
@@ -62,7 +66,9 @@ struct lab_server {
     struct lab_task *backup_task, *collect_task; /* lab/backup, lab/gc */
     struct session *user_session; /* NULL: not mounted here */
     struct session *node_session;
-    struct lab_door *door;
+    struct lab_door *door; /* NULL: it serves nobody else */
+    bool parted;           /* the door's clients go on with the next server */
+    char *state_folder;    /* for them */
     struct people *people;
     struct audit_view audit; /* of a lab that is served */
     int ending; /* an eventfd: readable once a signal came */
@@ -237,6 +243,17 @@ static enum code keep_audit(struct lab_server *server, const struct lab_store *s
     return audit_view_add(&server->audit, why);
 }
 
+static enum code add_door(struct lab_server *server, const struct lab_store *store, struct failure *why)
+{
+    struct lab_door_options options = server->options->door;
+    if (store->folder) {
+        server->state_folder = file_join(store_folder_path(store->folder), "serve");
+        options.state_folder = server->state_folder;
+        options.store = store_folder_id(store->folder);
+    }
+    return lab_door_create(server->people, &options, &server->door, why);
+}
+
 static enum code add_rules(struct lab_server *server, struct lab_store *store, struct failure *why)
 {
     struct tree *tree = store->tree;
@@ -259,7 +276,9 @@ static enum code add_rules(struct lab_server *server, struct lab_store *store, s
         code = lab_care_add(&server->care, why);
     if (code == CODE_OK)
         code = lab_collect_add(tree, &server->collect_task, why);
-    return code == CODE_OK && server->options->serves ? keep_audit(server, store, why) : code;
+    if (code == CODE_OK && server->options->serves)
+        code = keep_audit(server, store, why);
+    return code == CODE_OK && server->options->serves ? add_door(server, store, why) : code;
 }
 
 static enum code mount_for_user(struct lab_server *server, const struct lab_store *store, struct failure *why)
@@ -280,8 +299,8 @@ static enum code start(struct lab_server *server, struct lab_store *store, struc
     enum code code = add_rules(server, store, why);
     if (code == CODE_OK && server->options->mountpoint)
         code = mount_for_user(server, store, why);
-    if (code == CODE_OK && server->options->serves)
-        code = lab_door_open(server->people, &server->options->door, &server->door, why);
+    if (code == CODE_OK && server->door)
+        code = lab_door_open(server->door, why);
     if (code != CODE_OK)
         return code;
     server->signal_thread_runs = pthread_create(&server->signal_thread, NULL, wait_for_signals, server) == 0;
@@ -304,7 +323,7 @@ static void stop(struct lab_server *server)
         rmdir(server->node_folder);
         free(server->node_folder);
     }
-    lab_door_close(server->door);
+    server->parted = server->door && lab_door_part(server->door);
     if (server->user_session)
         session_stop(server->user_session);
     if (server->signal_thread_runs) {
@@ -312,6 +331,19 @@ static void stop(struct lab_server *server)
         pthread_join(server->signal_thread, NULL);
     }
     session_destroy(server->user_session);
+}
+
+/* The clients go on with the next server: their files are not closed, but left.  No other session and no task is there any more. */
+static void leave(struct lab_server *server, struct tree *tree)
+{
+    if (!server->parted)
+        lab_door_close(server->door);
+    audit_close(server->audit.audit); /* nobody does anything any more, and the tree still commits */
+    if (server->parted) {
+        tree_begin_parting(tree);
+        lab_door_keep(server->door, tree_finish(tree));
+        lab_door_close(server->door);
+    }
 }
 
 static void wait_for_end(struct lab_server *server)
@@ -338,13 +370,15 @@ enum code lab_server_run(struct lab_store *store, const struct lab_server_option
     lab_care_stop(&server.care);
     lab_task_stop(server.backup_task);
     lab_task_stop(server.collect_task);
-    audit_close(server.audit.audit);
+    leave(&server, store->tree);
     lab_store_close(store);
     lab_care_destroy(&server.care);
     lab_task_destroy(server.backup_task);
     lab_task_destroy(server.collect_task);
     jobs_destroy(server.jobs);
+    lab_door_destroy(server.door);
     people_destroy(server.people);
+    free(server.state_folder);
     if (server.stopping >= 0)
         close(server.stopping);
     if (server.ending >= 0)

@@ -171,6 +171,7 @@ enum code lab_store_open(const char *path, const struct lab_store_options *optio
     tree.accept_damage = options->accept_damage;
     tree.repair = options->repair;
     tree.look_first = options->look_first;
+    tree.keep_nameless = options->keep_nameless;
     if (code == CODE_OK)
         code = tree_open(&tree, &out->tree, why);
     if (code != CODE_OK)

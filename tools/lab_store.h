@@ -46,7 +46,7 @@ MUST_CHECK enum code lab_store_create(const struct lab_store_plan *plan, struct 
  * and accept_damage as in tree.h, look_first too; what was seen last is kept beside the key file. */
 struct lab_store_options {
     const char *key; /* NULL: the default place */
-    bool read_only, accept_older, accept_damage, repair, look_first;
+    bool read_only, accept_older, accept_damage, repair, look_first, keep_nameless;
 };
 MUST_CHECK enum code lab_store_open(const char *path, const struct lab_store_options *options, struct lab_store *out,
                                     struct failure *why);

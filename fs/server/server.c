@@ -102,17 +102,24 @@ static void set_pause(struct client *client)
     wire_link_pause(client->link, full);
 }
 
+/* With the lock. */
+static bool has_member(const struct server *server, const char *member)
+{
+    const struct client *client = server->clients;
+    while (client && strcmp(client->viewer.name, member) != 0)
+        client = client->next;
+    return client;
+}
+
 static void take_down(struct server *server, struct client *client)
 {
     char name[MEMBER_NAME_MAX + 1];
-    bool last = true;
     strcpy(name, client->viewer.name);
     if (!server->parting)
         logging_info("%s at %s has left", name, client->peer.address);
     client_destroy(client);
     pthread_mutex_lock(&server->lock);
-    for (const struct client *other = server->clients; other; other = other->next)
-        last = last && strcmp(other->viewer.name, name) != 0;
+    bool last = !has_member(server, name);
     pthread_mutex_unlock(&server->lock);
     if (last && !server->parting)
         server->door.gone(server->door.context, name);
@@ -377,6 +384,10 @@ uint16_t server_port(const struct server *server)
 void server_expel(struct server *server, const char *member)
 {
     wire_server_expel(server->wire, member);
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&server->lock);
+    for (struct client *client = server->clients; client; client = client->next)
+        if (client->peer.uid != (uid_t)-1 && strcmp(client->viewer.name, member) == 0)
+            wire_link_close(client->link); /* the wire knows users by their numbers alone */
 }
 
 void server_set_role(struct server *server, const char *member, enum member_role role)
@@ -430,10 +441,16 @@ static void describe(struct client *client, struct buffer *out)
                   wire_link_backlog(client->link));
 }
 
-void server_describe(struct server *server, struct buffer *out)
+void server_describe(struct server *server, const char *member, struct buffer *out)
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&server->lock);
     for (struct client *client = server->clients; client; client = client->next)
-        if (!client->ended)
+        if (!client->ended && (!member || strcmp(client->viewer.name, member) == 0))
             describe(client, out);
+}
+
+bool server_has(struct server *server, const char *member)
+{
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&server->lock);
+    return has_member(server, member);
 }

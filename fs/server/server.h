@@ -50,8 +50,11 @@ void server_expel(struct server *server, const char *member);
  * tree_begin_parting. */
 MUST_CHECK enum code server_part(struct server *server, struct buffer *saved, struct failure *why);
 
-/* Appends a line a client: who, from where, since when, what waits.  Any thread, until server_part. */
-void server_describe(struct server *server, struct buffer *out);
+/* Appends a line a client (of that member alone; NULL: of all): who, from where, since when, what waits.  Any thread, until server_part. */
+void server_describe(struct server *server, const char *member, struct buffer *out);
+
+/* Whether the member has a session.  Any thread. */
+bool server_has(struct server *server, const char *member);
 
 /* The member's sessions have this role from their next request on.  Any thread. */
 void server_set_role(struct server *server, const char *member, enum member_role role);

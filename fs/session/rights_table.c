@@ -111,7 +111,7 @@ static enum resource version(const struct tree_place *place)
 
 static enum resource lab(const struct tree_place *place)
 {
-    static const char *const controls[] = {"backup", "gc", "mirrors", "scrub", "trace", "clients"};
+    static const char *const controls[] = {"backup", "gc", "mirrors", "scrub", "trace", "clients", "users"};
     if (place->depth == 0)
         return RESOURCE_FRAME;
     if (strcmp(place->name, "audit") == 0 || strcmp(place->name, "audit-check") == 0)

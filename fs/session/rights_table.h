@@ -36,7 +36,7 @@ enum resource {
     RESOURCE_SPACES,        /* lab/spaces: whose dataset it is is looked at by the command itself */
     RESOURCE_NODES,         /* lab/nodes */
     RESOURCE_AUDIT,         /* lab/audit */
-    RESOURCE_CONTROL,       /* what an admin does: lab/backup, gc, mirrors, scrub, trace */
+    RESOURCE_CONTROL,       /* what an admin does: lab/backup, gc, mirrors, scrub, trace, users */
     RESOURCE_SHOWN,         /* what everyone may look at: lab/health, lab/last-error (one's own) */
     RESOURCE_NOWHERE,
     RESOURCE_COUNT

@@ -5,6 +5,7 @@
  *     nodes      count (8); each: id (8), lookups (4), mark (4); of a derived one (bit 63) also folder (8), length (2) and bytes of its name
  *     handles    the first generation of new keys (4), count (8); each: key (8), node (8), kind (1), listing begun or end told (1), flags (4)
  *     locks      count (8); each: node (8), kind (1), mode (1), first (8), last (8), owner (8), handle (8), process (4)
+ *     reserved   the numbers for files to be put (session_reserved.c), to the end
  *
  * All numbers little-endian.  Derived nodes are found by their places: they exist again from the moment when they are looked up.  Listings and
  * derived files are shown anew, as of now.  What the client's pages hold is only known of stored nodes, whose versions go on; other marks are made
@@ -163,6 +164,7 @@ void session_save(struct session *session, struct buffer *out)
     save_nodes(session, out);
     save_handles(session, out);
     save_locks(session, out);
+    session_reserved_save(&session->reserved, out);
 }
 
 /* Taking up --------------------------------------------------------------------------------------------------------------- */
@@ -358,7 +360,7 @@ static enum code restore(struct session *session, struct reader *reader, struct 
     }
     if (code == CODE_OK)
         code = restore_each(session, reader, LOCK_BYTES, restore_lock, why);
-    return code == CODE_OK && reader->left ? damaged(why) : code;
+    return code == CODE_OK ? session_reserved_restore(&session->reserved, reader->at, reader->left, why) : code;
 }
 
 enum code session_restore(struct session *session, const void *bytes, size_t count, struct failure *why)

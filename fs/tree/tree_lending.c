@@ -198,6 +198,16 @@ enum code lending_list(struct tree *tree, const char *name, lending_visit *each,
     return code == CODE_NO_DATA ? CODE_OK : code;
 }
 
+void lending_visit_keys(struct tree *tree, lending_visit_key *each, void *context)
+{
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
+    for (size_t i = 0; i < tree->lent_count; i++) {
+        const struct lent_key *entry = &tree->lent[i];
+        if (!entry->leaving && entry->lender[0])
+            each(context, entry->lender, entry->space, entry->generation, entry->key);
+    }
+}
+
 /* Taking ----------------------------------------------------------------------------------------------------------- */
 
 static enum code find_space_row(struct tree *tree, uint64_t number, struct catalog_space *row, struct failure *why)

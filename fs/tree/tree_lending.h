@@ -37,6 +37,12 @@ MUST_CHECK enum code lending_take(struct tree *tree, const char *member, uint64_
  * sealed anew) is forgotten by the committer later.  Without the lock. */
 void lending_end(struct tree *tree, const char *member);
 
+/* Reports each key that is lent now, for a server that goes on elsewhere (it takes them by lending_take).  With the lock: `each` must not use the
+ * tree.  The key is secret. */
+typedef void lending_visit_key(void *context, const char *member, uint64_t space, uint32_t generation,
+                               const uint8_t key[SPACE_KEY_BYTES]);
+void lending_visit_keys(struct tree *tree, lending_visit_key *each, void *context);
+
 /* Inside the tree, with the lock --------------------------------------------------------------------------------------- */
 
 /* The key of a generation, or NULL; valid until the lock is released. */

@@ -72,7 +72,8 @@ static enum code on_admit(void *context, const struct wire_peer *peer, struct vi
     if (lab->refused && strcmp(lab->refused, peer->holder.name) == 0)
         return failure_set(why, CODE_DENIED, "%s is no longer a member of this lab", peer->holder.name);
     strcpy(viewer->name, peer->holder.name);
-    viewer->role = ROLE_SCIENTIST;
+    viewer->role = ROLE_STEWARD;
+    viewer->id = member_key_public(lab->member)->id;
     return CODE_OK;
 }
 

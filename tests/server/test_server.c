@@ -120,7 +120,7 @@ static void a_client_that_keeps_workers_busy_leaves_some_to_others(void **state)
 static unsigned long long figure(struct served_lab *lab, const char *word)
 {
     SCOPE_BUFFER text = {0};
-    server_describe(lab->server, &text);
+    server_describe(lab->server, NULL, &text);
     const char *at = strstr(buffer_text(&text), word);
     assert_non_null(at);
     while (at > text.data && at[-1] >= '0' && at[-1] <= '9')

@@ -41,7 +41,8 @@ static int call_fixed(struct fuse_client *client, uint32_t opcode, uint64_t node
 int fuse_call_lookup(struct fuse_client *client, uint64_t folder, const char *name,
                      struct fuse_entry_out *out)
 {
-    return call_named(client, FUSE_LOOKUP, folder, NULL, 0, name, out);
+    int error = call_named(client, FUSE_LOOKUP, folder, NULL, 0, name, out);
+    return !error && out->nodeid == 0 ? ENOENT : error; /* no such name, which may be kept */
 }
 
 int fuse_call_getattr(struct fuse_client *client, uint64_t node, struct fuse_attr *out)
