@@ -28,6 +28,7 @@
 #include "scope.h"
 #include "server_client.h"
 #include "server_saved.h"
+#include "tree_audit.h"
 #include "when.h"
 
 #define WORKERS_MIN      8
@@ -111,12 +112,21 @@ static bool has_member(const struct server *server, const char *member)
     return client;
 }
 
+/* For the audit log. */
+static void tell(struct server *server, const struct client *client, const char *what)
+{
+    viewer_enter(&client->viewer);
+    tree_audit(server->tree, AUDIT_SESSION, client->peer.address, what);
+    viewer_leave();
+}
+
 static void take_down(struct server *server, struct client *client)
 {
     char name[MEMBER_NAME_MAX + 1];
     strcpy(name, client->viewer.name);
     if (!server->parting)
         logging_info("%s at %s has left", name, client->peer.address);
+    tell(server, client, server->parting ? "the server stops" : "has left");
     client_destroy(client);
     pthread_mutex_lock(&server->lock);
     bool last = !has_member(server, name);
@@ -209,6 +219,7 @@ static enum code on_begin(void *context, struct wire_link *link, const struct wi
         return code;
     }
     logging_info("%s at %s is here", viewer.name, peer->address);
+    tell(server, client, "is here");
     *link_context = client;
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&server->lock);
     client->next = server->clients;

@@ -113,6 +113,7 @@ check "of the second generation" grep -q 'generation 2' "$work/ada/lab/lab/space
 check "carol goes on" grep -q 'seen by all' "$work/carol/lab/datasets/cells/one"
 
 check "the audit log has what they did" bash -c "cat '$work/ada/lab/lab/audit' >'$work/log' && grep -q 'carol read datasets/cells/one' '$work/log'"
+check "who came, and from where" grep -q 'carol session .* (is here)' "$work/log"
 check "whom an admin invited and sent away" grep -q 'people lab/members/bob (is no longer a member)' "$work/log"
 check "and what was refused" grep -q 'carol refused .*as a .* you may not' "$work/log"
 check "it is not for carol" bash -c "! cat '$work/carol/lab/lab/audit' 2>/dev/null"
