@@ -288,14 +288,13 @@ static void note_greeting(struct session *session, const void *message, size_t l
  * nothing else could fill the memory: false, where too many may be kept.  Who waits is interrupted by the next one that comes. */
 static bool admits_interrupt(struct session *session, const struct fuse_in_header *header)
 {
-    if (header->opcode != FUSE_INTERRUPT) {
-        if (atomic_load(&session->interrupts) > 0)
-            atomic_fetch_sub(&session->interrupts, 1);
-        return true;
-    }
-    if (atomic_load(&session->interrupts) >= INTERRUPTS_MAX)
-        return false;
-    atomic_fetch_add(&session->interrupts, 1);
+    bool interrupts = header->opcode == FUSE_INTERRUPT;
+    int kept = atomic_load(&session->interrupts), next;
+    do {
+        if (interrupts && kept >= INTERRUPTS_MAX)
+            return false;
+        next = interrupts ? kept + 1 : kept > 0 ? kept - 1 : 0;
+    } while (!atomic_compare_exchange_weak(&session->interrupts, &kept, next));
     return true;
 }
 
@@ -326,11 +325,10 @@ void session_process(struct session *session, const void *message, size_t length
     /* The library takes its messages in memory that it may write to, but writes to none. */
     const struct fuse_buf request = {.mem = (void *)message, .size = length};
     note_greeting(session, message, length);
-    if (!admits_interrupt(session, message))
-        return;
     viewer_enter(session->channel.peer.viewer);
     tree_observe_as(&session->push.observer);
-    if (!session_lending_process(session, message, length) && !session_extra_process(session, message, length))
+    if (!session_lending_process(session, message, length) && !session_extra_process(session, message, length) &&
+        admits_interrupt(session, message))
         fuse_session_process_buf(session->fuse, &request);
     tree_observe_as(NULL);
     viewer_leave();
