@@ -5,6 +5,9 @@
  * those that are not there too, and so is every listing.  Where it changed meanwhile, or holds something that the server makes as it is
  * read, it is not `complete`: what was learnt of single names is good all the same.
  *
+ * Whoever reads a folder may well go on into those in it, as find(1) does, and would wait for each of them: so they are listed ahead,
+ * many at a time, in the order of the listing; but not what lies below them until somebody reads them.
+ *
  * An open folder is a view: its names as they were when it was read from the start, so that entries made or removed meanwhile neither
  * repeat nor hide others.  Offsets are the server's (session_folders.c): 1 behind ".", 2 behind "..", 2 + n behind the n-th. */
 #include "relay_folder.h"
@@ -12,6 +15,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "relay_ahead.h"
 #include "relay_fresh.h"
@@ -25,6 +29,8 @@
 #define ENTRIES_MAX    200000 /* of one folder */
 #define AGAIN_AFTER_MS 500
 #define TOUCHED_MAX    2000
+#define LISTINGS_MAX   48   /* folders that are listed ahead at the same time */
+#define WALKED_MAX     8192 /* entries of a folder whose folders are listed ahead */
 
 struct relay_view {
     uint32_t count;
@@ -85,11 +91,22 @@ static bool is_touched(const struct relay_listing *listing, const char *name)
     return touched != NULL;
 }
 
+/* Lists the folders in one that is being walked through, as many at a time as may be; called again as each is done. */
+static void list_inner(struct relay *relay, struct relay_output *out, struct relay_node *folder)
+{
+    if (!folder->walked || !folder->complete || folder->entry_count > WALKED_MAX)
+        return;
+    for (struct relay_entry *entry = folder->first; entry && relay->listings < LISTINGS_MAX; entry = entry->behind)
+        if (S_ISDIR(entry->child->attr.mode) && !entry->child->fresh)
+            relay_folder_list_ahead(relay, out, entry->child);
+}
+
 static void end_listing(struct relay *relay, struct relay_output *out, struct relay_listing *listing, bool whole)
 {
     struct relay_node *folder = listing->folder;
     folder->listing = NULL;
     folder->busy--;
+    relay->listings--;
     folder->complete = whole && !listing->mixed && relay_node_left_alone_since(relay, folder->id, listing->stamp);
     if (!folder->complete)
         folder->unlistable_ms = timing_monotonic_ms() + AGAIN_AFTER_MS;
@@ -98,6 +115,8 @@ static void end_listing(struct relay *relay, struct relay_output *out, struct re
     relay_wake(relay, &listing->waiting, out);
     if (folder->complete)
         relay_ahead_pump(relay, out, folder);
+    if (folder->names)
+        list_inner(relay, out, folder->names->folder);
     while (listing->touched) {
         struct touched *next = listing->touched->next;
         free(listing->touched);
@@ -219,6 +238,7 @@ void relay_folder_list_ahead(struct relay *relay, struct relay_output *out, stru
     listing->stamp = ++relay->stamp;
     folder->listing = listing;
     folder->busy++;
+    relay->listings++;
     const struct fuse_open_in body = {0};
     relay_call_begin(relay, out,
                      &(struct relay_call_message){
@@ -388,6 +408,8 @@ void relay_folder_read(struct relay *relay, struct relay_request *request, struc
     if (handle->state == HANDLE_LOCAL && asked->offset == 0 && folder->complete) {
         relay_folder_drop_view(handle->view);
         handle->view = make_view(folder);
+        folder->walked = true;
+        list_inner(relay, out, folder);
     } else if (handle->state == HANDLE_LOCAL && asked->offset == 0) {
         if (!request->tried)
             relay_folder_list_ahead(relay, out, folder);

@@ -34,6 +34,7 @@ struct relay_node {
     uint32_t entry_count;
     bool complete; /* these are all of its entries */
     struct relay_listing *listing; /* is being listed */
+    bool walked;   /* somebody reads it: the folders in it are listed ahead */
     int64_t unlistable_ms; /* until then listing it again is no use */
     uint32_t fresh_children; /* made here and not at the server yet; until they are, our times of it count */
     uint32_t busy; /* what must keep it in the table */

@@ -36,6 +36,7 @@ struct relay {
     struct relay_handles handles;
     struct relay_pieces pieces;
     bool no_fetches;
+    uint32_t listings; /* folders that are being listed */
     uint64_t scattered; /* the folder that is being fetched whole */
     struct relay_request *parked_oldest, *parked_newest;
 
