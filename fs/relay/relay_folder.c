@@ -27,6 +27,7 @@
 #define NAME_BYTES_MAX 1024
 #define LISTING_BYTES  (1u << 20)
 #define ENTRIES_MAX    200000 /* of one folder */
+#define ENTRY_BYTES_MAX (FUSE_NAME_OFFSET_DIRENTPLUS + 256 + 8) /* of one entry: its name has up to 255 bytes */
 #define AGAIN_AFTER_MS 500
 #define TOUCHED_MAX    2000
 #define LISTINGS_MAX   48   /* folders that are listed ahead at the same time */
@@ -193,7 +194,9 @@ static void on_listed(struct relay *relay, struct relay_call *call, const struct
     }
     if (listing->count > ENTRIES_MAX)
         listing->mixed = true;
-    if (!reply->error && listing->offset != begun && !listing->mixed) {
+    /* The server fills its answers: where another entry would have had room, there is none. */
+    bool filled = reply->bytes + ENTRY_BYTES_MAX > LISTING_BYTES;
+    if (!reply->error && filled && listing->offset != begun && !listing->mixed) {
         read_on(relay, out, listing);
         return;
     }
