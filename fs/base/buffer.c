@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bytes.h"
+
 static size_t buffer_max(const struct buffer *buffer)
 {
     return buffer->max ? buffer->max : BUFFER_MAX_DEFAULT;
@@ -47,6 +49,27 @@ void buffer_append(struct buffer *buffer, const void *bytes, size_t count)
         memcpy(end, bytes, count);
     buffer->length += count;
     buffer->data[buffer->length] = 0;
+}
+
+void buffer_append16(struct buffer *buffer, uint16_t value)
+{
+    uint8_t bytes[2];
+    bytes_store16(bytes, value);
+    buffer_append(buffer, bytes, sizeof bytes);
+}
+
+void buffer_append32(struct buffer *buffer, uint32_t value)
+{
+    uint8_t bytes[4];
+    bytes_store32(bytes, value);
+    buffer_append(buffer, bytes, sizeof bytes);
+}
+
+void buffer_append64(struct buffer *buffer, uint64_t value)
+{
+    uint8_t bytes[8];
+    bytes_store64(bytes, value);
+    buffer_append(buffer, bytes, sizeof bytes);
 }
 
 void buffer_append_text(struct buffer *buffer, const char *text)

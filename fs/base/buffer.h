@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "failure.h"
 
@@ -27,6 +28,11 @@ struct buffer {
 void buffer_append(struct buffer *buffer, const void *bytes, size_t count);
 void buffer_append_text(struct buffer *buffer, const char *text);
 void buffer_printf(struct buffer *buffer, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Numbers, little-endian. */
+void buffer_append16(struct buffer *buffer, uint16_t value);
+void buffer_append32(struct buffer *buffer, uint32_t value);
+void buffer_append64(struct buffer *buffer, uint64_t value);
 
 /* Makes room for `count` more bytes behind length and returns where they start; NULL, and failed, when it cannot. */
 void *buffer_reserve(struct buffer *buffer, size_t count);

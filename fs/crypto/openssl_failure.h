@@ -1,4 +1,4 @@
-/* Inside fs/crypto: what OpenSSL says went wrong, as a failure. */
+/* Inside fs/crypto and fs/wire: what OpenSSL says went wrong, as a failure. */
 #ifndef CYTOFS_OPENSSL_FAILURE_H
 #define CYTOFS_OPENSSL_FAILURE_H
 

@@ -13,24 +13,10 @@
 
 #define HEAD_BYTES 17
 
-static void put32(struct buffer *out, uint32_t value)
-{
-    uint8_t bytes[4];
-    bytes_store32(bytes, value);
-    buffer_append(out, bytes, sizeof bytes);
-}
-
-static void put64(struct buffer *out, uint64_t value)
-{
-    uint8_t bytes[8];
-    bytes_store64(bytes, value);
-    buffer_append(out, bytes, sizeof bytes);
-}
-
 static void put_messages(const struct client_messages *list, struct buffer *out)
 {
     for (const struct client_message *message = list->first; message; message = message->next) {
-        put32(out, (uint32_t)message->length);
+        buffer_append32(out, (uint32_t)message->length);
         buffer_append(out, message->bytes, message->length);
     }
 }
@@ -41,17 +27,17 @@ void client_save(struct client *client, struct buffer *out)
     const uint8_t greeted = client->greeted;
     session_save(client->session, &session);
     out->failed = out->failed || session.failed;
-    put64(out, (uint64_t)client->since_ms);
+    buffer_append64(out, (uint64_t)client->since_ms);
     buffer_append(out, &greeted, 1);
-    put64(out, session.length);
+    buffer_append64(out, session.length);
     buffer_append(out, buffer_text(&session), session.length);
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&client->lock);
-    put32(out, (uint32_t)(client->open.count + client->queue.count));
+    buffer_append32(out, (uint32_t)(client->open.count + client->queue.count));
     put_messages(&client->open, out);
     put_messages(&client->queue, out);
-    put32(out, (uint32_t)client->poll_count);
+    buffer_append32(out, (uint32_t)client->poll_count);
     for (size_t i = 0; i < client->poll_count; i++)
-        put64(out, client->polls[i]);
+        buffer_append64(out, client->polls[i]);
 }
 
 static enum code damaged(struct failure *why)

@@ -35,27 +35,6 @@
 
 /* Saving ------------------------------------------------------------------------------------------------------------------ */
 
-static void put16(struct buffer *out, uint16_t value)
-{
-    uint8_t bytes[2];
-    bytes_store16(bytes, value);
-    buffer_append(out, bytes, sizeof bytes);
-}
-
-static void put32(struct buffer *out, uint32_t value)
-{
-    uint8_t bytes[4];
-    bytes_store32(bytes, value);
-    buffer_append(out, bytes, sizeof bytes);
-}
-
-static void put64(struct buffer *out, uint64_t value)
-{
-    uint8_t bytes[8];
-    bytes_store64(bytes, value);
-    buffer_append(out, bytes, sizeof bytes);
-}
-
 /* A count that is known when what it counts was put. */
 struct counted {
     struct buffer *out;
@@ -66,7 +45,7 @@ struct counted {
 static struct counted begin_counting(struct buffer *out)
 {
     struct counted counted = {.out = out, .at = out->length};
-    put64(out, 0);
+    buffer_append64(out, 0);
     return counted;
 }
 
@@ -85,13 +64,13 @@ static void save_node(struct session *session, const struct session_node_entry *
     if (derived && tree_derived_place(session->tree, (struct node_id){entry->id}, &folder, name, &why) != CODE_OK)
         return;
     counted->count++;
-    put64(counted->out, entry->id);
-    put32(counted->out, entry->lookups);
-    put32(counted->out, derived && entry->mark ? MARK_OUTDATED : entry->mark);
+    buffer_append64(counted->out, entry->id);
+    buffer_append32(counted->out, entry->lookups);
+    buffer_append32(counted->out, derived && entry->mark ? MARK_OUTDATED : entry->mark);
     if (!derived)
         return;
-    put64(counted->out, folder.value);
-    put16(counted->out, (uint16_t)strlen(name));
+    buffer_append64(counted->out, folder.value);
+    buffer_append16(counted->out, (uint16_t)strlen(name));
     buffer_append_text(counted->out, name);
 }
 
@@ -109,11 +88,11 @@ static void save_nodes(struct session *session, struct buffer *out)
 static void save_handle(const struct session_handle *handle, struct buffer *out)
 {
     bool folder = handle->kind == HANDLE_FOLDER;
-    put64(out, handle->key);
-    put64(out, handle->node.value);
+    buffer_append64(out, handle->key);
+    buffer_append64(out, handle->node.value);
     const uint8_t bytes[2] = {(uint8_t)handle->kind, folder ? handle->listing_begun : handle->stream.told_end};
     buffer_append(out, bytes, sizeof bytes);
-    put32(out, folder ? 0 : tree_file_flags(handle->file));
+    buffer_append32(out, folder ? 0 : tree_file_flags(handle->file));
 }
 
 static void save_handles(struct session *session, struct buffer *out)
@@ -124,7 +103,7 @@ static void save_handles(struct session *session, struct buffer *out)
     for (uint32_t i = 0; i < handles->slot_count; i++)
         if (handles->slots[i].generation > generation)
             generation = handles->slots[i].generation;
-    put32(out, generation + 1);
+    buffer_append32(out, generation + 1);
     struct counted counted = begin_counting(out);
     for (uint32_t i = 0; i < handles->slot_count; i++)
         if (handles->slots[i].handle) {
@@ -139,14 +118,14 @@ static void save_lock(void *context, const struct lock_request *held)
     struct counted *counted = context;
     struct buffer *out = counted->out;
     counted->count++;
-    put64(out, held->node);
+    buffer_append64(out, held->node);
     const uint8_t bytes[2] = {(uint8_t)held->kind, (uint8_t)held->mode};
     buffer_append(out, bytes, sizeof bytes);
-    put64(out, held->first);
-    put64(out, held->last);
-    put64(out, held->owner.number);
-    put64(out, held->handle);
-    put32(out, held->process);
+    buffer_append64(out, held->first);
+    buffer_append64(out, held->last);
+    buffer_append64(out, held->owner.number);
+    buffer_append64(out, held->handle);
+    buffer_append32(out, held->process);
 }
 
 static void save_locks(struct session *session, struct buffer *out)
@@ -159,7 +138,7 @@ static void save_locks(struct session *session, struct buffer *out)
 void session_save(struct session *session, struct buffer *out)
 {
     buffer_append(out, MAGIC, MAGIC_BYTES);
-    put32(out, (uint32_t)session->greeting_bytes);
+    buffer_append32(out, (uint32_t)session->greeting_bytes);
     buffer_append(out, session->greeting, session->greeting_bytes);
     save_nodes(session, out);
     save_handles(session, out);

@@ -108,22 +108,13 @@ void wire_ledger_clear(struct wire_ledger *ledger)
     *ledger = (struct wire_ledger){0};
 }
 
-static void save_number(struct buffer *out, uint64_t number)
-{
-    uint8_t bytes[8];
-    bytes_store64(bytes, number);
-    buffer_append(out, bytes, sizeof bytes);
-}
-
 void wire_ledger_save(const struct wire_ledger *ledger, struct buffer *out)
 {
-    save_number(out, ledger->acknowledged);
-    save_number(out, ledger->received);
-    save_number(out, ledger->sent - ledger->acknowledged);
+    buffer_append64(out, ledger->acknowledged);
+    buffer_append64(out, ledger->received);
+    buffer_append64(out, ledger->sent - ledger->acknowledged);
     for (const struct wire_kept *kept = ledger->first; kept; kept = kept->next) {
-        uint8_t length[4];
-        bytes_store32(length, kept->length);
-        buffer_append(out, length, sizeof length);
+        buffer_append32(out, kept->length);
         buffer_append(out, kept->bytes, kept->length);
     }
 }

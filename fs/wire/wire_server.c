@@ -20,8 +20,6 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 
 #include "bytes.h"
 #include "entropy.h"
@@ -29,6 +27,7 @@
 #include "scope.h"
 #include "timing.h"
 #include "wire_end.h"
+#include "wire_listen.h"
 
 #define GUESTS_MAX      (WIRE_LINKS_MAX + WIRE_HANDSHAKES_MAX)
 #define GREETING_MS     10000   /* from accept to HELLO */
@@ -550,53 +549,6 @@ static void *run(void *argument)
     return NULL;
 }
 
-/* Listening ------------------------------------------------------------------------------------------------------------ */
-
-static enum code bind_network(struct wire_server *server, const char *address, uint16_t port, struct failure *why)
-{
-    char service[8];
-    const struct addrinfo wanted = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICHOST};
-    struct addrinfo *found;
-    snprintf(service, sizeof service, "%u", port == (uint16_t)-1 ? 0 : port ? port : WIRE_PORT);
-    int error = getaddrinfo(address, service, &wanted, &found);
-    if (error)
-        return failure_set(why, CODE_INVALID, "listening at %s: %s (write an address of this machine)", address, gai_strerror(error));
-    int again = 1;
-    int fd = socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    server->listeners[0] = fd;
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &again, sizeof again);
-    struct sockaddr_storage bound;
-    socklen_t size = sizeof bound;
-    enum code code = CODE_OK;
-    if (fd < 0 || bind(fd, found->ai_addr, found->ai_addrlen) != 0 || listen(fd, WIRE_HANDSHAKES_MAX) != 0 ||
-        getsockname(fd, (struct sockaddr *)&bound, &size) != 0)
-        code = failure_set_errno(why, errno, "listening at %s port %s", address, service);
-    else
-        server->port = ntohs(bound.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&bound)->sin6_port
-                                                         : ((struct sockaddr_in *)&bound)->sin_port);
-    freeaddrinfo(found);
-    return code;
-}
-
-/* A socket that a dead server left behind is replaced. */
-static enum code bind_socket(struct wire_server *server, const char *path, mode_t mode, struct failure *why)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    if (strlen(path) >= sizeof address.sun_path)
-        return failure_set(why, CODE_INVALID, "%s: the path of a socket has at most %zu bytes", path, sizeof address.sun_path - 1);
-    strcpy(address.sun_path, path);
-    struct stat there;
-    if (lstat(path, &there) == 0 && S_ISSOCK(there.st_mode))
-        unlink(path);
-    int fd = server->listeners[1] = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) != 0)
-        return failure_set_errno(why, errno, "listening at %s", path);
-    server->socket_path = strdup(path);
-    if (chmod(path, mode) != 0 || listen(fd, WIRE_HANDSHAKES_MAX) != 0)
-        return failure_set_errno(why, errno, "listening at %s", path);
-    return CODE_OK;
-}
-
 /* Saved links --------------------------------------------------------------------------------------------------------- */
 
 static void put_link(struct served_link *link, struct buffer *out)
@@ -686,9 +638,11 @@ enum code wire_server_start(const struct wire_server_options *options, const str
     if (code == CODE_OK && options->address)
         code = wire_context_make(options->credentials, true, &server->tls, why);
     if (code == CODE_OK && options->address)
-        code = bind_network(server, options->address, options->port, why);
+        code = wire_listen_network(options->address, options->port, &server->listeners[0], &server->port, why);
     if (code == CODE_OK && options->socket_path)
-        code = bind_socket(server, options->socket_path, options->socket_mode, why);
+        code = wire_listen_socket(options->socket_path, options->socket_mode, &server->listeners[1], why);
+    if (code == CODE_OK && options->socket_path)
+        server->socket_path = strdup(options->socket_path);
     if (code == CODE_OK && options->saved)
         code = take_links(server, options->saved, options->saved_count, why);
     if (code == CODE_OK && pthread_create(&server->thread, NULL, run, server) != 0)
