@@ -40,7 +40,7 @@ check "ada mounts" mount_as ada
 mkdir "$lab/datasets/cells" && echo 'seen by all' >"$lab/datasets/cells/shared text"
 echo 'nobody else reads this diary' >"$lab/home/ada/private name"
 check "a home is hers alone" [ "$(stat -c %a "$lab/home/ada")" = 700 ]
-check "a damaged card is refused" bash -c "! sed 's/^public ./public 0/' '$work/bob.card' >'$lab/lab/members/bob' 2>/dev/null"
+check "a damaged card is refused" bash -c "! sed 's/^public 0/public 1/;t;s/^public ./public 0/' '$work/bob.card' >'$lab/lab/members/bob' 2>/dev/null"
 check "in words" grep -q 'card is damaged' "$lab/lab/last-error"
 check "and adds nobody" test ! -e "$lab/lab/members/bob"
 check "adding with the wrong fingerprint is refused" expect_status 1 as ada "$cytofs" member add "$lab" "$work/bob.card" --fingerprint "0000 0000"
