@@ -97,13 +97,17 @@ static void processor_name(char *out, size_t size)
 static void choose_loops(struct cpu_device *device)
 {
     device->loops = &cpu_loops_plain;
+    device->loss_loops = &cpu_loss_loops_plain;
 #ifdef __x86_64__
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512vl")) {
-        device->loops = &cpu_loops_avx512;
-        device->winograd = &cpu_winograd_loops_avx512;
+        bool bf16 = __builtin_cpu_supports("avx512bf16");
+        device->loops = bf16 ? &cpu_loops_avx512_bf16 : &cpu_loops_avx512;
+        device->loss_loops = bf16 ? &cpu_loss_loops_avx512_bf16 : &cpu_loss_loops_avx512;
+        device->winograd = bf16 ? &cpu_winograd_loops_avx512_bf16 : &cpu_winograd_loops_avx512;
     } else if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
         device->loops = &cpu_loops_avx2;
+        device->loss_loops = &cpu_loss_loops_avx2;
     }
 #endif
 }

@@ -6,6 +6,7 @@
 
 #include "cpu_dnnl.h"
 #include "cpu_loops.h"
+#include "cpu_loss_loops.h"
 #include "cpu_winograd_loops.h"
 #include "device.h"
 
@@ -17,6 +18,7 @@ struct cpu_device {
     struct device base; /* first: a struct device * is a struct cpu_device * */
     struct cpu_dnnl *dnnl;
     const struct cpu_loops *loops;
+    const struct cpu_loss_loops *loss_loops;
     const struct cpu_winograd_loops *winograd; /* NULL where this processor has no AVX-512 */
     float *scratch;                            /* of cpu_winograd.c; grown when a convolution is planned */
     size_t scratch_floats;

@@ -6,6 +6,9 @@
 
 #include <stdint.h>
 #include <string.h>
+#ifdef __AVX512BF16__
+#include <immintrin.h>
+#endif
 
 #include "cpu_loops.h"
 
@@ -33,8 +36,12 @@ INLINE void store(enum dtype dtype, void *data, size_t index, lanes values)
         memcpy((float *)data + index, &values, sizeof values);
         return;
     }
+#ifdef __AVX512BF16__ /* the same rounding in one instruction; denormal numbers become 0 */
+    halves upper = (halves)_mm512_cvtneps_pbh((__m512)values);
+#else
     words bits = (words)values;
     halves upper = __builtin_convertvector((bits + 0x7FFF + (bits >> 16 & 1)) >> 16, halves);
+#endif
     memcpy((uint16_t *)data + index, &upper, sizeof upper);
 }
 

@@ -84,6 +84,7 @@ extern const struct cpu_loops cpu_loops_plain;
 #ifdef __x86_64__
 extern const struct cpu_loops cpu_loops_avx2;
 extern const struct cpu_loops cpu_loops_avx512;
+extern const struct cpu_loops cpu_loops_avx512_bf16;
 #endif
 
 #endif

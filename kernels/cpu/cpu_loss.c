@@ -1,5 +1,5 @@
 /* The detection loss and its gradient in f32, a chunk of cells at a time; sums in double, over the chunks in
- * order.  The formulas stand in the README of kernels/device.  Gradients are zero wherever no object has a
+ * order.  Heat and rays, where nearly all logits are, are computed in cpu_loss_loops.c.  The formulas stand in the README of kernels/device.  Gradients are zero wherever no object has a
  * say. */
 #include <assert.h>
 #include <math.h>
@@ -7,14 +7,7 @@
 
 #include "cpu_internal.h"
 
-#define HEAT_CLAMP       1e-4f
-#define DISTANCE_UNIT    4.0f /* px: d = 4 exp(z) */
-#define EXPONENT_MIN     -4.0f
-#define EXPONENT_MAX     6.0f
-#define PEAK_THRESHOLD   0.999f
-#define BOX_FACTOR       2.0f /* total = heat + 2 box + rays */
-#define RAY_LOG_FACTOR   0.2f
-#define RAY_TARGET_FLOOR 0.1f /* px */
+#define BOX_FACTOR 2.0f /* total = heat + 2 box + rays */
 
 /* What one chunk adds up, and what the chunks' gradients are divided by. */
 struct sums {
@@ -44,37 +37,28 @@ static void count_targets(const struct detection_loss *loss, struct cells cells,
 {
     size_t classes = (size_t)loss->heat.c;
     for (size_t i = cells.begin * classes; i < cells.end * classes; i++)
-        sums->peaks += loss->heat_target[i] > PEAK_THRESHOLD;
+        sums->peaks += loss->heat_target[i] > CPU_LOSS_PEAK;
     for (size_t i = cells.begin; i < cells.end; i++) {
         sums->box_weight += (double)loss->box_weight[i];
         sums->ray_weight += loss->rays.data ? (double)loss->ray_weight[i] : 0;
     }
 }
 
-static void heat_cells(const struct detection_loss *loss, struct cells cells, float unit, struct sums *sums)
+static void heat_cells(const struct cpu_loss_loops *loops, const struct detection_loss *loss,
+                       struct cells cells, float unit, struct sums *sums)
 {
-    const float *logits = loss->heat.data;
-    size_t classes = (size_t)loss->heat.c;
-    double sum = 0;
-    for (size_t i = cells.begin * classes; i < cells.end * classes; i++) {
-        float p = fminf(fmaxf(1 / (1 + expf(-logits[i])), HEAT_CLAMP), 1 - HEAT_CLAMP), gradient;
-        if (loss->heat_target[i] > PEAK_THRESHOLD) {
-            float log_p = logf(p), q = 1 - p;
-            sum -= (double)(q * q * log_p);
-            gradient = q * q * (2 * p * log_p - q);
-        } else {
-            float near = 1 - loss->heat_target[i], far = near * near * near * near, log_q = log1pf(-p);
-            sum -= (double)(far * p * p * log_q);
-            gradient = far * p * p * (p - 2 * (1 - p) * log_q);
-        }
-        set(&loss->dheat, i, gradient * unit);
-    }
-    sums->heat = sum * (double)unit;
+    size_t classes = (size_t)loss->heat.c, first = cells.begin * classes;
+    struct cpu_heat heat = {.logits = (const float *)loss->heat.data + first,
+                            .targets = loss->heat_target + first,
+                            .gradients = (char *)loss->dheat.data + first * dtype_bytes(loss->dheat.dtype),
+                            .count = (cells.end - cells.begin) * classes,
+                            .unit = unit};
+    sums->heat = loops->heat[loss->dheat.dtype](&heat) * (double)unit;
 }
 
 static float distance(float z)
 {
-    return DISTANCE_UNIT * expf(fminf(fmaxf(z, EXPONENT_MIN), EXPONENT_MAX));
+    return CPU_LOSS_UNIT * expf(fminf(fmaxf(z, CPU_LOSS_EXPONENT_MIN), CPU_LOSS_EXPONENT_MAX));
 }
 
 /* -ln((I + 1) / (U + 1)) of one cell, and its gradient with regard to the four logits. */
@@ -112,36 +96,21 @@ static void box_cells(const struct detection_loss *loss, struct cells cells, dou
     }
 }
 
-static float ray_cell(const struct detection_loss *loss, size_t cell, float share)
+static void ray_cells(const struct cpu_loss_loops *loops, const struct detection_loss *loss,
+                      struct cells cells, double weights, struct sums *sums)
 {
-    size_t rays = (size_t)loss->rays.c;
-    const float *logits = (const float *)loss->rays.data + cell * rays;
-    float d[DEVICE_CHANNELS_MAX], target[DEVICE_CHANNELS_MAX], largest = 0, smallest = 0, logs = 0;
-    for (size_t k = 0; k < rays; k++) {
-        d[k] = distance(logits[k]);
-        target[k] = fmaxf(loss->ray_target[cell * rays + k], RAY_TARGET_FLOOR);
-        largest += fmaxf(d[k], target[k]);
-        smallest += fminf(d[k], target[k]);
-        logs += fabsf(logf(d[k] / target[k]));
-    }
-    for (size_t k = 0; k < rays; k++) {
-        float gradient = d[k] >= target[k] ? d[k] / largest : -d[k] / smallest;
-        float sign = d[k] > target[k] ? 1.0f : d[k] < target[k] ? -1.0f : 0.0f;
-        set(&loss->drays, cell * rays + k, share * (gradient + RAY_LOG_FACTOR * sign / (float)rays));
-    }
-    return logf(largest / smallest) + RAY_LOG_FACTOR * logs / (float)rays;
-}
-
-static void ray_cells(const struct detection_loss *loss, struct cells cells, double weights,
-                      struct sums *sums)
-{
-    size_t cell_bytes = (size_t)loss->drays.c * dtype_bytes(loss->drays.dtype);
+    size_t count = (size_t)loss->rays.c, cell_bytes = count * dtype_bytes(loss->drays.dtype);
     memset((char *)loss->drays.data + cells.begin * cell_bytes, 0, (cells.end - cells.begin) * cell_bytes);
     for (size_t cell = cells.begin; cell < cells.end; cell++) {
         if (!(loss->ray_weight[cell] > 0))
             continue;
         float share = (float)((double)loss->ray_weight[cell] / weights);
-        sums->rays += (double)(share * ray_cell(loss, cell, share));
+        struct cpu_rays rays = {.logits = (const float *)loss->rays.data + cell * count,
+                                .targets = loss->ray_target + cell * count,
+                                .gradients = (char *)loss->drays.data + cell * cell_bytes,
+                                .count = count,
+                                .share = share};
+        sums->rays += (double)(share * loops->rays[loss->drays.dtype](&rays));
     }
 }
 
@@ -162,6 +131,8 @@ static struct sums total(const struct sums chunks[CPU_CHUNKS_MAX])
 void cpu_loss_detection(const struct device *device, const struct detection_loss *loss)
 {
     assert(loss->heat.dtype == DTYPE_F32 && loss->box.dtype == DTYPE_F32 && loss->box.c == 4);
+    assert(!loss->rays.data || loss->rays.c <= DEVICE_CHANNELS_MAX);
+    const struct cpu_loss_loops *loops = cpu_internal_of(device)->loss_loops;
     struct sums chunks[CPU_CHUNKS_MAX] = {0};
     size_t cells = tensor_pixels(&loss->heat);
 #pragma omp parallel for schedule(static) num_threads(device->threads)
@@ -171,10 +142,10 @@ void cpu_loss_detection(const struct device *device, const struct detection_loss
     float unit = (float)(1 / fmax(targets.peaks, 1));
 #pragma omp parallel for schedule(static) num_threads(device->threads)
     for (int k = 0; k < CPU_CHUNKS_MAX; k++) {
-        heat_cells(loss, chunk_cells(cells, k), unit, &chunks[k]);
+        heat_cells(loops, loss, chunk_cells(cells, k), unit, &chunks[k]);
         box_cells(loss, chunk_cells(cells, k), targets.box_weight, &chunks[k]);
         if (loss->rays.data)
-            ray_cells(loss, chunk_cells(cells, k), targets.ray_weight, &chunks[k]);
+            ray_cells(loops, loss, chunk_cells(cells, k), targets.ray_weight, &chunks[k]);
     }
     const struct sums sums = total(chunks);
     loss->terms[0] = sums.heat;

@@ -34,6 +34,12 @@ static void *at(const struct tensor *tensor, size_t pixel)
     return (char *)tensor->data + pixel * (size_t)tensor->c * dtype_bytes(tensor->dtype);
 }
 
+static void clear_sums(struct cpu_device *device, int chunk, size_t channels)
+{
+    for (int kind = 0; kind < 2; kind++)
+        memset(device->partial[chunk][kind], 0, channels * sizeof(double));
+}
+
 /* Fills in mean, inverse deviation and the running statistics from the chunks' sums. */
 static void finish_moments(const struct cpu_device *device, const struct norm_forward *norm,
                            const float *shift)
@@ -65,7 +71,7 @@ static void compute_moments(struct cpu_device *device, const struct norm_forward
                                               : bf16_to_f32(((const uint16_t *)norm->x.data)[c]);
 #pragma omp parallel for schedule(static) num_threads(device->base.threads)
     for (int chunk = 0; chunk < chunk_count(pixels); chunk++) {
-        memset(device->partial[chunk], 0, sizeof device->partial[chunk]);
+        clear_sums(device, chunk, channels);
         device->loops->moments[norm->x.dtype](
             &(struct cpu_moments){.x = at(&norm->x, chunk_begin(pixels, chunk)),
                                   .pixels = chunk_pixels(pixels, chunk),
@@ -122,7 +128,7 @@ static void reduce_chunk(struct cpu_device *device, const struct norm_backward *
                                       .products = device->partial[chunk][1]};
     for (int k = 0; k < norm->gradient_count; k++)
         reduction.gradients[k] = at(&norm->gradients[k], begin);
-    memset(device->partial[chunk], 0, sizeof device->partial[chunk]);
+    clear_sums(device, chunk, (size_t)norm->x.c);
     device->loops->reduce[norm->x.dtype](&reduction);
 }
 

@@ -400,7 +400,7 @@ static void accumulate(const float *a, const float *b, float *out, size_t rows, 
         }
 }
 
-const struct cpu_winograd_loops cpu_winograd_loops_avx512 = {
+const struct cpu_winograd_loops CPU_WINOGRAD_LOOPS = {
     .gather = {gather_f32, gather_bf16},
     .gather_gradient = {gather_gradient_f32, gather_gradient_bf16},
     .scatter = {scatter_f32, scatter_bf16},

@@ -66,6 +66,7 @@ struct cpu_winograd_loops {
 
 #ifdef __x86_64__
 extern const struct cpu_winograd_loops cpu_winograd_loops_avx512;
+extern const struct cpu_winograd_loops cpu_winograd_loops_avx512_bf16;
 #endif
 
 #endif

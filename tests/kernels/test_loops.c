@@ -6,12 +6,13 @@
 #include <string.h>
 
 #include "cpu_loops.h"
+#include "cpu_loss_loops.h"
 #include "random.h"
 
 enum { PIXELS = 150, CHANNELS_MAX = 144, FLOATS = PIXELS * CHANNELS_MAX };
 
 /* The tables that this processor runs, the plain one first. */
-static size_t runnable(const struct cpu_loops *tables[3])
+static size_t runnable(const struct cpu_loops *tables[4])
 {
     size_t count = 0;
     tables[count++] = &cpu_loops_plain;
@@ -21,6 +22,8 @@ static size_t runnable(const struct cpu_loops *tables[3])
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512vl"))
         tables[count++] = &cpu_loops_avx512;
+    if (count == 3 && __builtin_cpu_supports("avx512bf16"))
+        tables[count++] = &cpu_loops_avx512_bf16;
 #endif
     return count;
 }
@@ -128,7 +131,7 @@ static void run_norms(const struct cpu_loops *loops, struct outcome *o, enum dty
 static void norms_are_the_same_for_every_instruction_set(void **state)
 {
     (void)state;
-    const struct cpu_loops *tables[3];
+    const struct cpu_loops *tables[4];
     size_t count = runnable(tables);
     for (size_t t = 1; t < count; t++)
         for (int dtype = DTYPE_F32; dtype <= DTYPE_BF16; dtype++)
@@ -151,7 +154,7 @@ static void norms_are_the_same_for_every_instruction_set(void **state)
 static void conversions_are_the_same_bits_for_every_instruction_set(void **state)
 {
     (void)state;
-    const struct cpu_loops *tables[3];
+    const struct cpu_loops *tables[4];
     size_t count = runnable(tables);
     for (size_t t = 0; t < count; t++)
         for (size_t length = 0; length < 70; length++) {
@@ -166,11 +169,108 @@ static void conversions_are_the_same_bits_for_every_instruction_set(void **state
         }
 }
 
+static const struct cpu_loss_loops *loss_table(size_t table)
+{
+#ifdef __x86_64__
+    const struct cpu_loss_loops *const tables[] = {&cpu_loss_loops_plain, &cpu_loss_loops_avx2,
+                                                   &cpu_loss_loops_avx512, &cpu_loss_loops_avx512_bf16};
+    return tables[table];
+#else
+    (void)table;
+    return &cpu_loss_loops_plain;
+#endif
+}
+
+/* The focal term of one logit in double precision. */
+static double heat_term(double logit, double target, double *gradient)
+{
+    double p = fmin(fmax(1 / (1 + exp(-logit)), 1e-4), 1 - 1e-4), q = 1 - p;
+    if (target > (double)CPU_LOSS_PEAK) {
+        *gradient = q * q * (2 * p * log(p) - q);
+        return -q * q * log(p);
+    }
+    double far = pow(1 - target, 4);
+    *gradient = far * p * p * (p - 2 * q * log1p(-p));
+    return -far * p * p * log1p(-p);
+}
+
+static void heat_is_that_of_double_precision_for_every_instruction_set(void **state)
+{
+    (void)state;
+    const struct cpu_loops *tables[4];
+    size_t count = runnable(tables);
+    float logits[300], targets[300], gradients[301];
+    for (size_t i = 0; i < 300; i++) {
+        logits[i] = (float)i / 10 - 15;
+        targets[i] = i % 7 == 0 ? 1.0f : (float)(i % 50) / 51;
+    }
+    for (size_t t = 0; t < count; t++)
+        for (size_t length = 0; length <= 300; length += length < 40 ? 1 : 65) {
+            gradients[length] = 42;
+            double sum = 0, found = loss_table(t)->heat[DTYPE_F32](&(struct cpu_heat){
+                                .logits = logits,
+                                .targets = targets,
+                                .gradients = gradients,
+                                .count = length,
+                                .unit = 0.5f});
+            for (size_t i = 0; i < length; i++) {
+                double gradient, term = heat_term((double)logits[i], (double)targets[i], &gradient);
+                sum += term;
+                if (!(fabs(gradient / 2 - (double)gradients[i]) <= 2e-6 * fmax(fabs(gradient), 0.01)))
+                    fail_msg("%s, logit %g: gradient %g, not %g", tables[t]->name, (double)logits[i],
+                             (double)gradients[i], gradient / 2);
+            }
+            assert_true(fabs(found - sum) <= 2e-6 * fmax(sum, 1));
+            assert_true(gradients[length] == 42); /* nothing is written behind the end */
+        }
+}
+
+static void rays_are_those_of_double_precision_for_every_instruction_set(void **state)
+{
+    (void)state;
+    const struct cpu_loops *tables[4];
+    size_t count = runnable(tables);
+    float logits[65], targets[65], gradients[66];
+    for (size_t i = 0; i < 65; i++) {
+        logits[i] = (float)i / 5 - 5.5f;
+        targets[i] = (float)((i * 37) % 60);
+    }
+    for (size_t t = 0; t < count; t++)
+        for (size_t length = 1; length <= 65; length++) {
+            double d[65], want[65], largest = 0, smallest = 0, logs = 0;
+            for (size_t i = 0; i < length; i++) {
+                d[i] = 4 * exp(fmin(fmax((double)logits[i], -4), 6));
+                want[i] = fmax((double)targets[i], 0.1);
+                largest += fmax(d[i], want[i]);
+                smallest += fmin(d[i], want[i]);
+                logs += fabs(log(d[i] / want[i]));
+            }
+            gradients[length] = 42;
+            double loss = log(largest / smallest) + 0.2 * logs / (double)length;
+            double found = (double)loss_table(t)->rays[DTYPE_F32](&(struct cpu_rays){.logits = logits,
+                                                                                     .targets = targets,
+                                                                                     .gradients = gradients,
+                                                                                     .count = length,
+                                                                                     .share = 2});
+            assert_true(fabs(found - loss) <= 3e-6 * loss);
+            for (size_t i = 0; i < length; i++) {
+                double slope = 0.2 / (double)length * (d[i] > want[i] ? 1 : -1);
+                double gradient = 2 * ((d[i] >= want[i] ? d[i] / largest : -d[i] / smallest) + slope);
+                if (!(fabs(gradient - (double)gradients[i]) <= 3e-6))
+                    fail_msg("%s, ray %zu of %zu: gradient %g, not %g", tables[t]->name, i, length,
+                             (double)gradients[i], gradient);
+            }
+            assert_true(gradients[length] == 42);
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(norms_are_the_same_for_every_instruction_set),
         cmocka_unit_test(conversions_are_the_same_bits_for_every_instruction_set),
+        cmocka_unit_test(heat_is_that_of_double_precision_for_every_instruction_set),
+        cmocka_unit_test(rays_are_those_of_double_precision_for_every_instruction_set),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -156,14 +156,33 @@ static void tiles_give_the_gradient_of_weights(void **state)
     }
 }
 
+static int use_common(void **state)
+{
+    (void)state;
+#ifdef __x86_64__
+    loops = &cpu_winograd_loops_avx512;
+#endif
+    return 0;
+}
+
+static int use_bf16(void **state)
+{
+    (void)state;
+#ifdef __x86_64__
+    loops = &cpu_winograd_loops_avx512_bf16;
+#endif
+    return 0;
+}
+
 int main(void)
 {
+    bool common = false, bf16 = false;
 #ifdef __x86_64__
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512vl"))
-        loops = &cpu_winograd_loops_avx512;
+    common = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+             __builtin_cpu_supports("avx512vl");
+    bf16 = common && __builtin_cpu_supports("avx512bf16");
 #endif
-    if (!loops) {
+    if (!common) {
         puts("skipped: this processor has no AVX-512");
         return 77;
     }
@@ -171,5 +190,8 @@ int main(void)
         cmocka_unit_test(tiles_give_the_convolution),
         cmocka_unit_test(tiles_give_the_gradient_of_weights),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = cmocka_run_group_tests_name("AVX-512", tests, use_common, NULL);
+    if (bf16)
+        failed += cmocka_run_group_tests_name("AVX-512 with bf16", tests, use_bf16, NULL);
+    return failed;
 }
