@@ -13,6 +13,7 @@
 #include "member_key_file.h"
 #include "passphrase.h"
 #include "people.h"
+#include "tree.h"
 #include "wireguard.h"
 
 const char command_member_details[] =
@@ -23,6 +24,8 @@ const char command_member_details[] =
     "member add STORE|LAB CARD      add somebody by the card; compare the fingerprint by voice first\n"
     "member list STORE|LAB          who is a member, and who is invited\n"
     "member role STORE|LAB NAME ROLE  what a member may do: viewer, scientist, steward, admin, node or endpoint\n"
+    "member delete-home STORE|LAB NAME  delete the home of somebody who was removed, with all that is in it: an admin's, who need not be able to\n"
+    "                               read it; cytofs gc then gives its space back\n"
     "member revoke STORE|LAB NAME   remove somebody (or withdraw an invitation): the member's mounts end at once, the certificate is\n"
     "                               refused, and what both could read gets new keys for those who stay\n\n"
     "In a mounted lab: echo invite scientist > lab/members/bob; cat lab/members/bob; cp bob.card lab/members/bob;\n"
@@ -131,9 +134,23 @@ static int add_or_invite(const struct lab_members_place *place, const struct mem
                                                                       .days = (int)options->days});
 }
 
+static int delete_home(const struct lab_members_place *place, const char *name)
+{
+    char space[TREE_NAME_MAX + 16];
+    struct failure why;
+    if (member_card_check_name(name, &why) != CODE_OK)
+        return command_fail(place->command, &why);
+    snprintf(space, sizeof space, "home/%s", name);
+    int status = lab_members_change_space(place, space, "delete\n", false);
+    if (status == EXIT_DONE)
+        printf("deleted home/%s with all that was in it (cytofs gc gives back what its packs hold)\n", name);
+    return status;
+}
+
 static bool works_on_lab(const char *verb, int count)
 {
-    return (count == 3 && (strcmp(verb, "add") == 0 || strcmp(verb, "revoke") == 0 || strcmp(verb, "remove") == 0)) ||
+    return (count == 3 && (strcmp(verb, "add") == 0 || strcmp(verb, "revoke") == 0 || strcmp(verb, "remove") == 0 ||
+                           strcmp(verb, "delete-home") == 0)) ||
            (count == 4 && strcmp(verb, "role") == 0) || (count == 2 && strcmp(verb, "list") == 0);
 }
 
@@ -167,11 +184,12 @@ int command_member(const struct command *command, int argc, char **argv)
     struct lab_reach reach;
     if (!works_on_lab(verb, arguments.count))
         return command_usage(command, "it needs one of: key [CARD], show CARD, add STORE|LAB NAME|CARD, list STORE|LAB, role STORE|LAB NAME "
-                                      "ROLE, revoke STORE|LAB NAME");
+                                      "ROLE, revoke STORE|LAB NAME, delete-home STORE|LAB NAME");
     if (lab_reach_open(first, &reach, &why) != CODE_OK)
         return command_fail(command, &why);
     const struct lab_members_place place = {command, reach.path, member.key};
     status = strcmp(verb, "add") == 0    ? add_or_invite(&place, &member, second)
+             : strcmp(verb, "delete-home") == 0 ? delete_home(&place, second)
              : strcmp(verb, "role") == 0 ? lab_members_set_role(&place, second, third)
              : strcmp(verb, "list") == 0 ? lab_members_list(&place)
                                          : lab_members_remove(&place, second);

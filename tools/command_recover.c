@@ -93,7 +93,7 @@ static enum code recover(const struct recovery *recovery, struct buffer *path, c
     if (code == CODE_OK)
         code = lab_store_open_with(recovery->store, paper, &store, why);
     if (code != CODE_OK)
-        return code == CODE_DENIED ? failure_wrap(why, code, "the recovery key is well-formed, but none of this lab's") : code;
+        return code == CODE_DENIED ? failure_wrap(why, code, "the recovery key is well-formed, but none of this lab's (any more)") : code;
     code = members_first(store.tree, name, why);
     if (recovery->name)
         snprintf(name, MEMBER_NAME_MAX + 1, "%s", recovery->name);

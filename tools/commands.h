@@ -34,6 +34,7 @@ COMMAND_DECLARE(unshare);
 COMMAND_DECLARE(leave);
 COMMAND_DECLARE(rotate);
 COMMAND_DECLARE(recover);
+COMMAND_DECLARE(recovery_key);
 COMMAND_DECLARE(passphrase);
 int command_version(const struct command *command, int argc, char **argv);
 

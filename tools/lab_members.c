@@ -18,6 +18,8 @@
 #include "progress_bar.h"
 #include "scope.h"
 #include "tree_members.h"
+#include "tree_readers.h"
+#include "tree_recovery.h"
 
 #define TEXT_BYTES_MAX ((size_t)1 << 20)
 #define POLL_US        200000
@@ -187,6 +189,12 @@ static enum code invite(struct tree *tree, const void *argument, struct failure 
     return code == CODE_OK ? hand_out(buffer_text(&line), NULL, why) : code;
 }
 
+static enum code replace_recovery(struct tree *tree, const void *argument, struct failure *why)
+{
+    const struct member_card *card = argument;
+    return recovery_replace(tree, &card->public, why);
+}
+
 struct role_change {
     const char *name, *role;
 };
@@ -231,7 +239,7 @@ static enum code wait_open(struct tree *tree, const char *space, struct failure 
 {
     for (;;) {
         SCOPE_BUFFER text = {0};
-        enum code code = members_describe_space(tree, space, &text, why);
+        enum code code = readers_describe_space(tree, space, &text, why);
         if (code != CODE_OK || !strstr(buffer_text(&text), "\nrotation "))
             return code;
         usleep(POLL_US);
@@ -257,6 +265,13 @@ int lab_members_add(const struct lab_members_place *place, const char *name, con
         return write_file(place, "lab/members", name, card, count);
     strcpy(parsed.name, name);
     return open_and(place, add, &parsed);
+}
+
+int lab_members_replace_recovery(const struct lab_members_place *place, const struct member_card *card)
+{
+    char text[MEMBER_CARD_BYTES_MAX];
+    size_t count = member_card_write(card, text);
+    return is_mounted(place) ? write_file(place, "lab/members", card->name, text, count) : open_and(place, replace_recovery, card);
 }
 
 int lab_members_set_role(const struct lab_members_place *place, const char *name, const char *role)

@@ -4,6 +4,8 @@
 
 #include "command.h"
 
+struct member_card;
+
 /* The command with its LAB or STORE, and the key for a store (NULL: the default place). */
 struct lab_members_place {
     const struct command *command;
@@ -12,6 +14,7 @@ struct lab_members_place {
 
 /* Each returns the exit status, having told what went wrong. */
 int lab_members_add(const struct lab_members_place *place, const char *name, const char *card, size_t count);
+int lab_members_replace_recovery(const struct lab_members_place *place, const struct member_card *card); /* the new key's; named as that member is */
 int lab_members_set_role(const struct lab_members_place *place, const char *name, const char *role);
 
 /* Prints the line to hand over.  role: a role's name; days: until it expires; host: by which workstations reach the server, NULL for this

@@ -268,6 +268,7 @@ const char *const catalog_schema_statements[SQL_COUNT] = {
                       "  UNION SELECT names.inode FROM names JOIN below ON names.parent = below.inode) "
                       "INSERT INTO copy(old, new, kind) "
                       "SELECT below.inode, ?2 + row_number() OVER (), inodes.kind FROM below JOIN inodes USING(inode)",
+    [SQL_COPY_SPACE] = "INSERT INTO copy(old, new, kind) SELECT inode, inode, kind FROM inodes WHERE space = ?1",
     [SQL_COPY_COUNT] = "SELECT count(*) FROM copy",
     [SQL_COPY_INODES] =
         "INSERT INTO inodes(" INODE_COLUMNS ") "

@@ -92,6 +92,7 @@ enum catalog_statement {
     SQL_COPY_CLEAR,
     SQL_COPY_SEED,
     SQL_COPY_WALK,
+    SQL_COPY_SPACE,
     SQL_COPY_COUNT,
     SQL_COPY_INODES,
     SQL_COPY_NAMES,

@@ -56,6 +56,13 @@ enum code catalog_snapshot_select(struct catalog *catalog, uint64_t folder, stru
     return fill_map(catalog->database, &everything, &count, why);
 }
 
+enum code catalog_snapshot_select_space(struct catalog *catalog, uint64_t space, struct failure *why)
+{
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&catalog->mutex);
+    enum code code = database_run(catalog->database, SQL_COPY_CLEAR, DATABASE_NO_PARAMETERS, why);
+    return code == CODE_OK ? database_run(catalog->database, SQL_COPY_SPACE, DATABASE_BIND(DATABASE_INTEGER(space)), why) : code;
+}
+
 enum code catalog_snapshot_next(struct catalog *catalog, uint64_t after, uint64_t *old, uint64_t *copy,
                                 struct failure *why)
 {

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "key_lines.h"
+#include "logging.h"
 #include "secret.h"
 #include "tree.h"
 #include "tree_record.h"
@@ -166,7 +167,7 @@ static enum code read_keys(struct tree *tree, const char *holder, struct authori
     if (code == CODE_OK)
         code = authority_parse(buffer_text(&text), text.length, out, why);
     wipe(&text);
-    if (code == CODE_DENIED || code == CODE_NOT_FOUND)
+    if (code == CODE_DENIED)
         return failure_set(why, CODE_DENIED,
                            "%s has served this lab so far, and the key that issues certificates lies in home/%s: serve it with "
                            "%s's key, or let %s share that home with you",
@@ -183,6 +184,13 @@ enum code authority_open(struct tree *tree, struct authority *out, struct failur
         code = read_keys(tree, holder, out, why);
     else if (code == CODE_NO_DATA)
         code = make(tree, out, why);
+    if (code == CODE_NOT_FOUND) { /* the holder was removed, and his home deleted */
+        logging_warning("the key that issued this lab's certificates went with home/%s: a new one is made, and members on other machines have to "
+                        "join anew (cytofs member add, cytofs join)", holder);
+        authority_free(out);
+        *out = (struct authority){0};
+        code = make(tree, out, why);
+    }
     if (code == CODE_OK)
         return code;
     authority_free(out);

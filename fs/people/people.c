@@ -23,6 +23,7 @@
 #include "secret.h"
 #include "timing.h"
 #include "tree.h"
+#include "tree_homes.h"
 #include "tree_members.h"
 #include "tree_path.h"
 #include "tree_record.h"
@@ -462,7 +463,7 @@ static enum code settle(struct people *people, const struct joining_question *qu
         code = members_add(people->tree, &card, role, why);
     else if (code == CODE_OK && !member_key_same(&known, &question->member))
         code = failure_set(why, CODE_DENIED, "there is a member \"%s\" already, with another key", question->name);
-    return code == CODE_OK ? members_make_home(people->tree, question->name, why) : code;
+    return code == CODE_OK ? homes_make(people->tree, question->name, why) : code;
 }
 
 static enum code issue(struct people *people, const struct joining_question *question, struct joining_answer *answer,

@@ -8,7 +8,10 @@
 #include "member_card.h"
 #include "people.h"
 #include "rule.h"
+#include "tree_homes.h"
 #include "tree_members.h"
+#include "tree_readers.h"
+#include "tree_recovery.h"
 #include "viewer.h"
 
 #define COMMAND_BYTES_MAX 256
@@ -50,7 +53,7 @@ static enum code render_member(void *context, const char *path, struct buffer *o
     return code == CODE_NOT_FOUND ? people_describe_invited(context, file_base_name(path), out, why) : code;
 }
 
-/* The name of the file is the member's; the one on the card is what he calls himself. */
+/* The name of the file is the member's; the one on the card is what he calls himself.  A card for `recovery` is that of a new recovery key. */
 static enum code add_member(struct people *people, const char *name, const char *text, size_t count, struct failure *why)
 {
     struct member_card card;
@@ -60,6 +63,8 @@ static enum code add_member(struct people *people, const char *name, const char 
     if (code != CODE_OK)
         return code == CODE_CORRUPT ? CODE_INVALID : code;
     strcpy(card.name, name);
+    if (strcmp(name, MEMBERS_RECOVERY_NAME) == 0)
+        return recovery_replace(people_tree(people), &card.public, why);
     return members_add(people_tree(people), &card, ROLE_SCIENTIST, why);
 }
 
@@ -149,12 +154,12 @@ static enum code command_wireguard(void *context, const char *path, const char *
 static void list_spaces(void *context, const char *folder, rule_emit *emit, void *emit_context)
 {
     (void)folder;
-    members_list_spaces(people_tree(context), emit, emit_context);
+    readers_list_spaces(people_tree(context), emit, emit_context);
 }
 
 static enum code render_space(void *context, const char *path, struct buffer *out, struct failure *why)
 {
-    return members_describe_space(people_tree(context), file_base_name(path), out, why);
+    return readers_describe_space(people_tree(context), file_base_name(path), out, why);
 }
 
 enum code people_view_command(struct tree *tree, const char *space, const char *text, size_t count,
@@ -170,16 +175,18 @@ enum code people_view_command(struct tree *tree, const char *space, const char *
     if (!verb)
         return CODE_OK; /* a shell's `>` alone */
     if (strcmp(verb, "share") == 0 && who && !more)
-        return members_share(tree, space, who, why);
+        return readers_share(tree, space, who, why);
     if (strcmp(verb, "unshare") == 0 && who && !more)
-        return members_unshare(tree, space, who, why);
+        return readers_unshare(tree, space, who, why);
     if (strcmp(verb, "leave") == 0 && !who)
-        return members_leave(tree, space, why);
+        return readers_leave(tree, space, why);
     if (strcmp(verb, "rotate") == 0 && !who)
-        return members_rotate(tree, space, why);
+        return readers_rotate(tree, space, why);
+    if (strcmp(verb, "delete") == 0 && !who)
+        return homes_delete(tree, space, why);
     return failure_set(why, CODE_INVALID,
-                       "lab/spaces/%s: \"%s\" is not understood: write share NAME, share everyone, unshare NAME, leave or "
-                       "rotate",
+                       "lab/spaces/%s: \"%s\" is not understood: write share NAME, share everyone, unshare NAME, leave, "
+                       "rotate or, of a home whose owner was removed, delete",
                        space, verb);
 }
 

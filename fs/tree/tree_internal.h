@@ -224,6 +224,7 @@ struct tree {
 
     struct {
         uint64_t space;       /* being sealed anew; 0: none */
+        uint32_t generation;  /* with its newest key when that began */
         int64_t next_look_ns; /* monotonic: when to look for one */
         enum { RESEAL_NODES, RESEAL_CHUNKS } phase;
         uint64_t inode;              /* nodes up to here are done */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "catalog_space.h"
 #include "hex.h"
 #include "key_lines.h"
 
@@ -36,6 +37,14 @@ static struct roster_role *find_role(const struct roster *roster, const struct m
     for (size_t i = 0; i < roster->role_count; i++)
         if (memcmp(roster->roles[i].id.bytes, id->bytes, IDENTITY_BYTES) == 0)
             return &roster->roles[i];
+    return NULL;
+}
+
+const struct reader *roster_find_recovery(const struct roster *roster)
+{
+    for (size_t i = 0; i < roster->count; i++)
+        if (roster->readers[i].flags & CATALOG_MEMBER_RECOVERY && !roster->readers[i].former)
+            return &roster->readers[i];
     return NULL;
 }
 
@@ -157,7 +166,7 @@ static bool parse_reader(struct key_text line, struct reader *out)
     if (!take_digits(&line, out->public.id.bytes, ID_DIGITS) || !take_digits(&line, out->public.key, KEY_DIGITS))
         return false;
     if (line.count < 3 || line.bytes[0] < '0' || line.bytes[0] > '9' || line.bytes[1] != ' ' ||
-        line.count - 2 > MEMBER_NAME_MAX)
+        line.count - 2 > MEMBER_NAME_MAX || memchr(line.bytes, 0, line.count))
         return false;
     out->flags = (uint32_t)(line.bytes[0] - '0');
     memcpy(out->name, line.bytes + 2, line.count - 2);
@@ -168,16 +177,18 @@ static bool parse_role(struct key_text line, struct roster *out)
 {
     struct member_id id;
     enum member_role role;
-    return key_lines_skip(&line, "role ") && take_digits(&line, id.bytes, ID_DIGITS) &&
+    return key_lines_skip(&line, "role ") && take_digits(&line, id.bytes, ID_DIGITS) && !roster_role(out, &id, &role) &&
            member_role_parse(line.bytes, line.count, &role, NULL) == CODE_OK && roster_set_role(out, &id, role, NULL) == CODE_OK;
 }
 
-/* A reader, or, behind all of them, a role. */
+/* A reader, or, behind all of them, a role; each once. */
 static enum code parse_line(struct key_text line, struct roster *out, bool *fine, struct failure *why)
 {
     struct reader reader;
-    if (!out->role_count && parse_reader(line, &reader))
-        return roster_add(out, &reader, why);
+    if (!out->role_count && parse_reader(line, &reader)) {
+        *fine = !roster_find(out, &reader.public.id);
+        return *fine ? roster_add(out, &reader, why) : CODE_OK;
+    }
     *fine = parse_role(line, out);
     return CODE_OK;
 }

@@ -57,6 +57,9 @@ void roster_remove(struct roster *roster, const struct member_id *id);
 struct reader *roster_find(const struct roster *roster, const struct member_id *id);
 struct reader *roster_find_name(const struct roster *roster, const char *name);
 
+/* The recovery key that is a reader now; NULL where there is none. */
+const struct reader *roster_find_recovery(const struct roster *roster);
+
 /* The role that the reader was given; false: none was named. */
 bool roster_role(const struct roster *roster, const struct member_id *id, enum member_role *role);
 MUST_CHECK enum code roster_set_role(struct roster *roster, const struct member_id *id, enum member_role role,

@@ -42,6 +42,16 @@ enum code share_add(struct tree *tree, uint64_t number, const struct reader *rea
     return code;
 }
 
+/* Who is on the lab's own list in place of a reader of a space: himself; for a recovery key that was replaced, the one that is valid now; NULL
+ * where he is no member any more. */
+static const struct reader *in_place_of(const struct space *lab, const struct reader *reader)
+{
+    const struct reader *known = roster_find(&lab->roster, &reader->public.id);
+    if (known && !known->former)
+        return reader;
+    return known && known->flags & CATALOG_MEMBER_RECOVERY ? roster_find_recovery(&lab->roster) : NULL;
+}
+
 /* Those on the list who are members of the lab. */
 static enum code present_readers(struct tree *tree, const struct roster *roster, struct roster *out,
                                  struct failure *why)
@@ -50,10 +60,20 @@ static enum code present_readers(struct tree *tree, const struct roster *roster,
     enum code code = space_find(tree, SPACE_LAB, &lab, why);
     out->everyone = roster->everyone;
     for (size_t i = 0; code == CODE_OK && i < roster->count; i++) {
-        const struct reader *known = roster_find(&lab->roster, &roster->readers[i].public.id);
-        if (known && !known->former)
-            code = roster_add(out, &roster->readers[i], why);
+        const struct reader *present = in_place_of(lab, &roster->readers[i]);
+        if (present)
+            code = roster_add(out, present, why);
     }
+    return code;
+}
+
+/* The keys in use for those who come to the list with the rotation: what is there is still sealed with them. */
+static enum code wrap_for_new(struct tree *tree, struct space *space, const struct roster *present, struct failure *why)
+{
+    enum code code = CODE_OK;
+    for (size_t i = 0; code == CODE_OK && i < present->count; i++)
+        if (!present->readers[i].former && !roster_find(&space->roster, &present->readers[i].public.id))
+            code = space_wrap(tree, space, &present->readers[i], why);
     return code;
 }
 
@@ -68,6 +88,8 @@ enum code share_rotate(struct tree *tree, uint64_t number, const struct roster *
         code = present_readers(tree, roster, &present, why);
     present.due = false;
     if (code == CODE_OK)
+        code = wrap_for_new(tree, space, &present, why);
+    if (code == CODE_OK)
         code = space_rotate(tree, space, &present, why);
     space_forget(tree, number);
     return code;
@@ -78,9 +100,10 @@ enum code share_is_due(struct tree *tree, const struct space *space, bool *due, 
     *due = space->roster.due;
     if (space->number == SPACE_LAB)
         return CODE_OK;
-    SCOPE_ROSTER present = {0};
-    enum code code = present_readers(tree, &space->roster, &present, why);
-    *due = *due || present.count < space->roster.count;
+    struct space *lab;
+    enum code code = space_find(tree, SPACE_LAB, &lab, why);
+    for (size_t i = 0; code == CODE_OK && !*due && i < space->roster.count; i++)
+        *due = in_place_of(lab, &space->roster.readers[i]) != &space->roster.readers[i];
     return code;
 }
 

@@ -23,7 +23,7 @@
 
 #define CANDIDATES 4
 
-static bool make_print(const struct space *space, const void *plain, uint32_t length, struct catalog_chunk *row)
+bool sharing_print(const struct space *space, const void *plain, uint32_t length, struct catalog_chunk *row)
 {
     uint8_t sum[CHECKSUM_128_BYTES];
     _Static_assert(CATALOG_CHUNK_PRINT_BYTES == CMAC_BYTES, "a print is a whole code");
@@ -64,7 +64,7 @@ bool sharing_find(struct tree *tree, const struct space *space, const void *plai
     struct catalog_chunk candidates[CANDIDATES];
     size_t count = 0;
     bool found = false;
-    if (!make_print(space, plain, length, row) ||
+    if (!sharing_print(space, plain, length, row) ||
         catalog_chunk_printed(tree->catalog, row->print, candidates, CANDIDATES, &count, NULL) != CODE_OK || !count)
         return false;
     uint8_t *opened = block_pool_take(&tree->chunk_blocks);

@@ -143,4 +143,28 @@ check "the diary is there" grep -q diary "$lab/home/ada/private name"
 check "and the dataset" grep -q 'seen by all' "$lab/datasets/cells/shared text"
 check "it is her home" bash -c "echo more >'$lab/home/ada/more'"
 check "members" expect_status 0 "$cytofs" member list "$lab"
+check "bob's home is still there, and closed" bash -c "test -d '$lab/home/bob' && ! ls '$lab/home/bob' 2>/dev/null"
+check "a member's own home is not deleted so" expect_status 1 "$cytofs" member delete-home "$lab" ada
+check "in words" grep -q 'home of a member' "$work/err"
+check "that of who was removed is" expect_status 0 "$cytofs" member delete-home "$lab" bob
+home_is_gone() { ! test -e "$lab/home/bob"; }
+check "it is gone" wait_for 5 home_is_gone
+check "and its space" test ! -e "$lab/lab/spaces/home-bob"
+check "another recovery key" expect_status 0 "$cytofs" recovery-key --recovery "$work/paper2" "$lab"
+check "that only she may read" [ "$(stat -c %a "$work/paper2")" = 600 ]
+check "is another one" bash -c "! cmp -s '$work/paper' '$work/paper2'"
+check "and is on the list" grep -q '^readers .* recovery' "$lab/lab/spaces/home-ada"
+check "unmount" unmount_lab
+check "a third, in a store that is not mounted" expect_status 0 as ada "$cytofs" recovery-key "$work/store"
+sed -n 's/^new recovery key: //p' "$work/out" >"$work/paper3"
+check "is printed" grep -Eq '^([0-9A-HJKMNP-TV-Z]{8}-){4}[0-9A-HJKMNP-TV-Z]{8}$' "$work/paper3"
+check "the store is whole" expect_status 0 as ada "$cytofs" fsck "$work/store"
+check "the only key is lost again" rm "$(key_of ada)"
+for old in paper paper2; do
+    check "a replaced recovery key opens nothing" expect_status 1 as ada "$cytofs" recover --from "$work/$old" "$work/store"
+    check "in words" grep -q "none of this lab's" "$work/err"
+done
+check "the newest one does" expect_status 0 as ada "$cytofs" recover --from "$work/paper3" "$work/store"
+check "ada mounts" mount_as ada
+check "the diary is there" grep -q diary "$lab/home/ada/private name"
 check "unmount" unmount_lab

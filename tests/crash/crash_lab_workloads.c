@@ -21,6 +21,7 @@
 #include "mirror_set.h"
 #include "scope.h"
 #include "tree_members.h"
+#include "tree_readers.h"
 
 static void with_dataset(struct crash_run *run)
 {
@@ -39,7 +40,7 @@ static void seal_anew(struct crash_run *run, const char *space)
 {
     for (unsigned i = 0; i < ROTATION_ROUNDS; i++) {
         SCOPE_BUFFER text = {0};
-        crash_run_need(run, members_describe_space(run->lab.tree, space, &text, &run->why), space);
+        crash_run_need(run, readers_describe_space(run->lab.tree, space, &text, &run->why), space);
         if (!strstr(buffer_text(&text), "rotation"))
             return;
         crash_step_sync(run);
@@ -54,7 +55,7 @@ static void keys_are_rotated(struct crash_run *run)
     char path[CRASH_STEP_PATH];
     static const char *const spaces[] = {"d", "lab", "d"};
     for (unsigned i = 0; i < sizeof spaces / sizeof *spaces; i++) {
-        CRASH_STEP(run, members_rotate(run->lab.tree, spaces[i], &run->why));
+        CRASH_STEP(run, readers_rotate(run->lab.tree, spaces[i], &run->why));
         crash_step_save(run, crash_step_numbered(path, "datasets/d", "new", i), 2000, 10 + i, true);
         crash_step_save(run, "datasets/d/x1", 40000, 20 + i, false);
         seal_anew(run, spaces[i]);

@@ -14,7 +14,9 @@
 #include "session.h"
 #include "testing.h"
 #include "tree_lending.h"
+#include "tree_homes.h"
 #include "tree_members.h"
+#include "tree_readers.h"
 #include "tree_path.h"
 
 static void take_answer(void *context, const struct iovec *parts, int count)
@@ -39,7 +41,7 @@ static void make_adas_things(struct scene *scene)
     struct failure why;
     members_scene_write(scene, "datasets/shared", "f", "text");
     members_scene_write(scene, "datasets/closed", "f", "text");
-    assert_code_ok(members_unshare(scene->tree, "closed", MEMBERS_EVERYONE, &why), why);
+    assert_code_ok(readers_unshare(scene->tree, "closed", READERS_EVERYONE, &why), why);
     members_scene_write(scene, "home/ada", "f", "text");
     members_scene_write(scene, "jobs", "a.yaml", "text");
     members_scene_write(scene, "experiments/e/a", "f", "text");
@@ -91,7 +93,7 @@ static void add_bob(struct scene *scene)
     assert_code_ok(member_key_generate(&scene->bob_key, &why), why);
     card.public = *member_key_public(scene->bob_key);
     assert_code_ok(members_add(scene->tree, &card, ROLE_SCIENTIST, &why), why);
-    assert_code_ok(members_make_home(scene->tree, "bob", &why), why);
+    assert_code_ok(homes_make(scene->tree, "bob", &why), why);
     scene->bob = (struct viewer){.name = "bob", .role = ROLE_SCIENTIST, .id = card.public.id, .session = 1};
 }
 

@@ -11,6 +11,7 @@
 #include "session_fixture.h"
 #include "testing.h"
 #include "tree_lending.h"
+#include "tree_homes.h"
 #include "tree_members.h"
 #include "viewer.h"
 
@@ -121,7 +122,7 @@ static void a_member_writes_at_home_with_keys_that_he_lends(void **state)
         assert_code_ok(member_key_generate(&keys[i], &why), why);
         cards[i].public = *member_key_public(keys[i]);
         assert_code_ok(members_add(fixture->tree, &cards[i], ROLE_SCIENTIST, &why), why);
-        assert_code_ok(members_make_home(fixture->tree, cards[i].name, &why), why);
+        assert_code_ok(homes_make(fixture->tree, cards[i].name, &why), why);
     }
     struct viewer bob = {.name = "bob", .role = ROLE_SCIENTIST, .id = cards[0].public.id, .session = 1};
     struct viewer carol = {.name = "carol", .role = ROLE_SCIENTIST, .id = cards[1].public.id, .session = 2};

@@ -11,6 +11,7 @@
 #include "session_gate.h"
 #include "testing.h"
 #include "tree_members.h"
+#include "tree_readers.h"
 #include "tree_path.h"
 #include "viewer.h"
 
@@ -270,9 +271,9 @@ static void rights_follow_what_is_shared_now(void **state)
     struct failure why;
     scene->bob.role = ROLE_SCIENTIST;
     assert_true(is_allowed(scene, READ, "datasets/shared/f"));
-    assert_code_ok(members_unshare(scene->tree, "shared", "bob", &why), why);
+    assert_code_ok(readers_unshare(scene->tree, "shared", "bob", &why), why);
     assert_false(is_allowed(scene, READ, "datasets/shared/f"));
-    assert_code_ok(members_share(scene->tree, "closed", "bob", &why), why);
+    assert_code_ok(readers_share(scene->tree, "closed", "bob", &why), why);
     assert_true(is_allowed(scene, READ, "datasets/closed/f"));
     assert_false(is_allowed(scene, WRITE, "datasets/closed/f"));
 }

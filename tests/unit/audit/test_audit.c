@@ -12,6 +12,7 @@
 #include "testing.h"
 #include "tree_audit.h"
 #include "tree_members.h"
+#include "tree_readers.h"
 #include "tree_path.h"
 #include "viewer.h"
 
@@ -87,8 +88,8 @@ static void who_belongs_to_the_lab_and_reads_what_is_told_by_the_tree(void **sta
     struct lab *lab = *state;
     struct failure why;
     assert_code_ok(tree_path_make_folders(lab->tree, "datasets/cells", &why), why);
-    assert_code_ok(members_rotate(lab->tree, "cells", &why), why);
-    assert_int_equal(members_share(lab->tree, "cells", "nobody", &why), CODE_NOT_FOUND);
+    assert_code_ok(readers_rotate(lab->tree, "cells", &why), why);
+    assert_int_equal(readers_share(lab->tree, "cells", "nobody", &why), CODE_NOT_FOUND);
     expect_shown(lab, " ada shared lab/spaces/cells (rotate)\n");
 }
 

@@ -373,7 +373,7 @@ static void newer_and_foreign_files_are_refused(void **state)
 /* Those that read whole tables, knowingly: statistics, checks, what is few, and the temporary table of a copy. */
 static bool may_scan(int statement)
 {
-    return statement == SQL_INODE_TOTALS || statement == SQL_COPY_COUNT || statement == SQL_COPY_CLEAR ||
+    return statement == SQL_INODE_TOTALS || statement == SQL_COPY_COUNT || statement == SQL_COPY_SPACE || statement == SQL_COPY_CLEAR ||
            statement == SQL_COPY_INODES || statement == SQL_COPY_NAMES || statement == SQL_COPY_CHUNKS ||
            statement == SQL_COPY_PACKS || statement == SQL_DIGEST_SPACES || statement == SQL_DIGEST_MEMBERS || statement == SQL_COPY_ATTRIBUTES || statement == SQL_COPY_DROP_PACKS;
 }

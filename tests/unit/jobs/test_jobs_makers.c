@@ -4,6 +4,7 @@
 #include "lab.h"
 #include "member_key.h"
 #include "tree_members.h"
+#include "tree_readers.h"
 #include "viewer.h"
 
 static struct viewer add_bob(struct lab *lab)
@@ -39,7 +40,7 @@ static void a_dataset_that_was_not_shared_is_a_mistake_in_the_spec(void **state)
 {
     struct lab *lab = *state;
     struct viewer bob = add_bob(lab);
-    assert_code_ok(members_unshare(lab->tree, "cells", "bob", &lab->why), lab->why);
+    assert_code_ok(readers_unshare(lab->tree, "cells", "bob", &lab->why), lab->why);
     assert_int_equal(save_as(lab, &bob, "jobs/a.yaml", TRAIN("cells")), CODE_INVALID);
     lab_expect_part(lab, "jobs/a.error", "datasets/cells was not shared with bob");
     lab_restart(lab); /* which looks at every spec again, on nobody's behalf */

@@ -9,7 +9,9 @@
 #include "member_key.h"
 #include "scope.h"
 #include "tree_lending.h"
+#include "tree_homes.h"
 #include "tree_members.h"
+#include "tree_readers.h"
 #include "tree_record.h"
 
 static struct failure why;
@@ -27,7 +29,7 @@ static void add(const struct member_key *key, const char *name)
     struct member_card card = {.public = *member_key_public(key)};
     snprintf(card.name, sizeof card.name, "%s", name);
     assert_code_ok(members_add(people.lab.tree, &card, ROLE_SCIENTIST, &why), why);
-    assert_code_ok(members_make_home(people.lab.tree, name, &why), why);
+    assert_code_ok(homes_make(people.lab.tree, name, &why), why);
 }
 
 static int make_people(void **state)
@@ -180,7 +182,7 @@ static void a_space_of_two_stays_open_for_the_second_lender(void **state)
     (void)state;
     lend_all(people.bob, "bob");
     lab_write(&people.lab, "home/bob/shared", "for eve");
-    assert_code_ok(members_share(people.lab.tree, "home/bob", "eve", &why), why);
+    assert_code_ok(readers_share(people.lab.tree, "home/bob", "eve", &why), why);
     assert_int_equal(lend_all(people.eve, "eve"), 2);
     lending_end(people.lab.tree, "bob");
     lab_expect(&people.lab, "home/bob/shared", "for eve");
@@ -194,7 +196,7 @@ static void a_rotation_goes_on_under_a_lent_key(void **state)
     (void)state;
     lend_all(people.bob, "bob");
     lab_write(&people.lab, "home/bob/old", "sealed with the first key");
-    assert_code_ok(members_rotate(people.lab.tree, "home/bob", &why), why);
+    assert_code_ok(readers_rotate(people.lab.tree, "home/bob", &why), why);
     lab_write(&people.lab, "home/bob/new", "sealed with the second key");
     lending_end(people.lab.tree, "bob"); /* maybe in the middle of it */
     lend_all(people.bob, "bob");
@@ -202,7 +204,7 @@ static void a_rotation_goes_on_under_a_lent_key(void **state)
     lab_expect(&people.lab, "home/bob/new", "sealed with the second key");
     for (int i = 0; i < 600; i++) {
         SCOPE_BUFFER text = {0};
-        assert_code_ok(members_describe_space(people.lab.tree, "home/bob", &text, &why), why);
+        assert_code_ok(readers_describe_space(people.lab.tree, "home/bob", &text, &why), why);
         if (!strstr(buffer_text(&text), "rotation"))
             break;
         assert_code_ok(tree_sync(people.lab.tree, &why), why);

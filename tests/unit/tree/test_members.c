@@ -11,6 +11,7 @@
 #include "scope.h"
 #include "timing.h"
 #include "tree_members.h"
+#include "tree_readers.h"
 
 static struct failure why;
 
@@ -102,7 +103,7 @@ static void wait_for_rotation(const char *space)
 {
     for (int i = 0; i < 600; i++) {
         SCOPE_BUFFER text = {0};
-        assert_code_ok(members_describe_space(people.lab.tree, space, &text, &why), why);
+        assert_code_ok(readers_describe_space(people.lab.tree, space, &text, &why), why);
         if (!strstr(buffer_text(&text), "rotation"))
             return;
         assert_code_ok(tree_sync(people.lab.tree, &why), why);
@@ -153,16 +154,16 @@ static void a_restricted_dataset_is_read_by_those_on_its_list_alone(void **state
 {
     (void)state;
     struct member_card eve = card_of(people.eve, "eve");
-    assert_code_ok(members_unshare(people.lab.tree, "cells", "everyone", &why), why);
+    assert_code_ok(readers_unshare(people.lab.tree, "cells", "everyone", &why), why);
     assert_code_ok(members_add(people.lab.tree, &eve, ROLE_SCIENTIST, &why), why);
     lab_expect(&people.lab, "datasets/cells/one.txt", "a shared text");
-    assert_code_ok(members_share(people.lab.tree, "datasets/cells", "eve", &why), why);
+    assert_code_ok(readers_share(people.lab.tree, "datasets/cells", "eve", &why), why);
     open_as(people.bob);
     assert_int_equal(read_text("datasets/cells/one.txt"), CODE_DENIED);
-    assert_int_equal(members_share(people.lab.tree, "cells", "bob", &why), CODE_DENIED);
+    assert_int_equal(readers_share(people.lab.tree, "cells", "bob", &why), CODE_DENIED);
     open_as(people.eve);
     lab_expect(&people.lab, "datasets/cells/one.txt", "a shared text");
-    assert_code_ok(members_share(people.lab.tree, "cells", "everyone", &why), why);
+    assert_code_ok(readers_share(people.lab.tree, "cells", "everyone", &why), why);
     open_as(people.bob);
     lab_expect(&people.lab, "datasets/cells/one.txt", "a shared text");
 }
@@ -176,7 +177,7 @@ static void after_a_rotation_everything_reads_as_before(void **state)
     assert_code_ok(tree_set_xattr(people.lab.tree, lab_node(&people.lab, "datasets/cells"), "user.stain", "DAPI", 4, 0, &why), why);
     lab_make_folder(&people.lab, "datasets/cells/.snap/v1");
     lab_write(&people.lab, "datasets/cells/one.txt", "changed since");
-    assert_code_ok(members_rotate(people.lab.tree, "cells", &why), why);
+    assert_code_ok(readers_rotate(people.lab.tree, "cells", &why), why);
     lab_expect(&people.lab, "datasets/cells/one.txt", "changed since"); /* while it is under way */
     lab_write(&people.lab, "datasets/cells/three.txt", "under the new key");
     wait_for_rotation("cells");
@@ -190,6 +191,25 @@ static void after_a_rotation_everything_reads_as_before(void **state)
     lab_check(&people.lab);
     open_as(people.bob);
     lab_expect(&people.lab, "datasets/cells/.snap/v1/one.txt", "a shared text");
+}
+
+static void a_rotation_that_another_one_overtakes_leaves_nothing_behind_under_a_forgotten_key(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 600; i++) {
+        char path[64];
+        snprintf(path, sizeof path, "datasets/cells/%d", i);
+        lab_write(&people.lab, path, path);
+    }
+    for (int i = 0; i < 12; i++) {
+        assert_code_ok(readers_rotate(people.lab.tree, "cells", &why), why);
+        usleep((unsigned)i * 3000); /* so that the one before is at another point each time */
+    }
+    wait_for_rotation("cells");
+    lab_reopen(&people.lab);
+    lab_expect(&people.lab, "datasets/cells/0", "datasets/cells/0");
+    lab_expect(&people.lab, "datasets/cells/599", "datasets/cells/599");
+    lab_check(&people.lab);
 }
 
 static void who_was_removed_opens_nothing_and_the_name_is_free(void **state)
@@ -214,14 +234,14 @@ static void a_space_that_somebody_left_is_rotated_by_the_next_who_opens_it(void 
 {
     (void)state;
     open_as(people.bob);
-    assert_int_equal(members_leave(people.lab.tree, "home-bob", &why), CODE_INVALID);
-    assert_code_ok(members_leave(people.lab.tree, "cells", &why), why);
+    assert_int_equal(readers_leave(people.lab.tree, "home-bob", &why), CODE_INVALID);
+    assert_code_ok(readers_leave(people.lab.tree, "cells", &why), why);
     assert_int_equal(read_text("datasets/cells/one.txt"), CODE_DENIED);
     open_as(people.ada);
     SCOPE_BUFFER text = {0};
     for (int i = 0; i < 500 && !strstr(buffer_text(&text), "generation 2"); i++) {
         buffer_clear(&text);
-        assert_code_ok(members_describe_space(people.lab.tree, "cells", &text, &why), why);
+        assert_code_ok(readers_describe_space(people.lab.tree, "cells", &text, &why), why);
         usleep(10000);
     }
     assert_non_null(strstr(buffer_text(&text), "generation 2"));
@@ -237,7 +257,7 @@ static void spaces_that_a_remover_cannot_read_are_rotated_by_their_readers(void 
     open_as(people.bob);
     lab_make_folder(&people.lab, "datasets/secret");
     lab_write(&people.lab, "datasets/secret/x", "bob and eve");
-    assert_code_ok(members_unshare(people.lab.tree, "secret", "ada", &why), why);
+    assert_code_ok(readers_unshare(people.lab.tree, "secret", "ada", &why), why);
     open_as(people.ada);
     assert_int_equal(read_text("datasets/secret/x"), CODE_DENIED);
     assert_code_ok(members_remove(people.lab.tree, "eve", &why), why);
@@ -245,7 +265,7 @@ static void spaces_that_a_remover_cannot_read_are_rotated_by_their_readers(void 
     SCOPE_BUFFER text = {0};
     for (int i = 0; i < 500 && !strstr(buffer_text(&text), "generation 3"); i++) {
         buffer_clear(&text);
-        assert_code_ok(members_describe_space(people.lab.tree, "secret", &text, &why), why);
+        assert_code_ok(readers_describe_space(people.lab.tree, "secret", &text, &why), why);
         usleep(10000);
     }
     assert_non_null(strstr(buffer_text(&text), "generation 3"));
@@ -287,6 +307,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(datasets_made_later_are_shared_with_everyone, make_people, remove_people),
         cmocka_unit_test_setup_teardown(a_restricted_dataset_is_read_by_those_on_its_list_alone, make_people, remove_people),
         cmocka_unit_test_setup_teardown(after_a_rotation_everything_reads_as_before, make_people, remove_people),
+        cmocka_unit_test_setup_teardown(a_rotation_that_another_one_overtakes_leaves_nothing_behind_under_a_forgotten_key, make_people, remove_people),
         cmocka_unit_test_setup_teardown(who_was_removed_opens_nothing_and_the_name_is_free, make_people, remove_people),
         cmocka_unit_test_setup_teardown(a_space_that_somebody_left_is_rotated_by_the_next_who_opens_it, make_people, remove_people),
         cmocka_unit_test_setup_teardown(spaces_that_a_remover_cannot_read_are_rotated_by_their_readers, make_people, remove_people),

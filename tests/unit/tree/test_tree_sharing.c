@@ -2,9 +2,11 @@
 #include "testing.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #include "lab_fixture.h"
 #include "tree_range.h"
+#include "tree_readers.h"
 
 #define SIZE 600000 /* four whole chunks and a part */
 
@@ -106,12 +108,49 @@ static void a_copied_range_has_the_same_chunks(void **state)
     lab_destroy(&lab);
 }
 
+static void wait_for_rotation(struct lab *lab, const char *space)
+{
+    for (int i = 0; i < 600; i++) {
+        SCOPE_BUFFER text = {0};
+        assert_code_ok(readers_describe_space(lab->tree, space, &text, &why), why);
+        if (!strstr(buffer_text(&text), "rotation"))
+            return;
+        assert_code_ok(tree_sync(lab->tree, &why), why);
+        usleep(10000);
+    }
+    fail_msg("the rotation of %s does not end", space);
+}
+
+static void what_a_rotation_sealed_anew_is_still_shared_with_what_comes_later(void **state)
+{
+    (void)state;
+    static uint8_t bytes[SIZE];
+    struct lab lab;
+    lab_create(&lab);
+    fill(bytes, 9);
+    lab_make_folder(&lab, "datasets/cells");
+    assert_code_ok(tree_path_write(lab.tree, "datasets/cells/a", 0644, bytes, SIZE, &why), why);
+    assert_code_ok(tree_path_write(lab.tree, "datasets/cells/b", 0644, bytes, SIZE, &why), why);
+    assert_code_ok(readers_rotate(lab.tree, "cells", &why), why);
+    wait_for_rotation(&lab, "cells");
+    uint64_t once = stored(&lab);
+    assert_code_ok(tree_path_write(lab.tree, "datasets/cells/c", 0644, bytes, SIZE, &why), why);
+    assert_true(stored(&lab) < once + 4096);
+    assert_holds(&lab, "datasets/cells/c", bytes);
+    lab_reopen(&lab);
+    assert_code_ok(tree_path_write(lab.tree, "datasets/cells/d", 0644, bytes, SIZE, &why), why);
+    assert_true(stored(&lab) < once + 8192);
+    lab_check(&lab);
+    lab_destroy(&lab);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(equal_contents_are_stored_once_and_outlive_each_other),
         cmocka_unit_test(spaces_share_nothing),
         cmocka_unit_test(a_copied_range_has_the_same_chunks),
+        cmocka_unit_test(what_a_rotation_sealed_anew_is_still_shared_with_what_comes_later),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
