@@ -29,7 +29,7 @@ static bool take_word(struct key_text *line, char *word, size_t max)
 static bool take_number(struct key_text *line, int64_t max, int64_t *out)
 {
     char word[12];
-    if (!take_word(line, word, 11) || strspn(word, "0123456789") != strlen(word))
+    if (!take_word(line, word, 11) || strspn(word, "0123456789") != strlen(word) || (word[0] == '0' && word[1]))
         return false;
     *out = strtoll(word, NULL, 10);
     return *out <= max;

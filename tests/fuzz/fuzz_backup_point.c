@@ -1,0 +1,66 @@
+/* Points of a backup, on a disk that anybody may have written to.  What is accepted is written again as the same bytes.  The first byte of an
+ * input says whether its checksum is put right, since nearly everything else would end there. */
+#include "fuzzing.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backup_point.h"
+
+static void seal(struct buffer *text)
+{
+    struct digest digest;
+    uint8_t result[DIGEST_BYTES];
+    char hex[DIGEST_TEXT_BYTES];
+    digest_begin(&digest);
+    digest_add(&digest, buffer_text(text), text->length);
+    digest_end(&digest, result);
+    digest_to_text(result, hex);
+    buffer_printf(text, "end %s\n", hex);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
+{
+    struct failure why;
+    struct backup_point point;
+    SCOPE_BUFFER text = {0};
+    SCOPE_BUFFER again = {0};
+    if (count == 0)
+        return 0;
+    buffer_append(&text, bytes + 1, count - 1);
+    if (bytes[0] & 1)
+        seal(&text);
+    assert(!text.failed);
+    enum code code = backup_point_read(buffer_text(&text), text.length, &point, &why);
+    assert(code == CODE_OK || code == CODE_CORRUPT || code == CODE_NEWER_FORMAT);
+    if (code == CODE_OK) {
+        assert(point.number >= 1 && point.number <= BACKUP_POINTS_MAX);
+        for (size_t i = 0; i < point.pack_count; i++)
+            assert(point.packs[i].sound <= point.packs[i].bytes &&
+                   backup_point_find_pack(&point, point.packs[i].number) == &point.packs[i]);
+        assert(backup_point_write(&point, &again, &why) == CODE_OK);
+        /* Numbers may have had zeros in front. */
+        assert(again.length <= text.length);
+    }
+    backup_point_free(&point);
+    return 0;
+}
+
+#define HEAD                                                                                                           \
+    "\1cytofs backup point 1\nnumber 3\nmade 1795357800000\nstore 00112233445566778899aabbccddeeff\n"                  \
+    "catalog 4096 ad7facb2586fc6e966c004d7d1d16b024f5805ff7cb47c7a85dabd8b48892ca7\n"
+
+static const char *const seeds[] = {
+    HEAD,
+    HEAD "pack 1 0 122 122\npack 7 1 268435400 1000\n",
+    HEAD "pack 1 0 122 122\npack 7 1 268435400 1000\ndamaged 7 1000 131096 2\n",
+};
+
+uint8_t *fuzzing_seed(size_t index, size_t *count)
+{
+    if (index >= sizeof seeds / sizeof *seeds)
+        return NULL;
+    *count = strlen(seeds[index]);
+    return (uint8_t *)strdup(seeds[index]);
+}
