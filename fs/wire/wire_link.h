@@ -28,7 +28,7 @@
 #define WIRE_MESSAGE_MAX       ((1u << 20) + (64u << 10)) /* bytes in one message */
 #define WIRE_SESSION_BYTES     16
 #define WIRE_WINDOW_MAX        (64u << 20) /* bytes that one side keeps unacknowledged, beyond that wire_link_send refuses */
-#define WIRE_SILENCE_MS        15000       /* nothing heard for so long: the connection is dead; a side that idles says something each third of it */
+#define WIRE_SILENCE_MS        6000        /* nothing heard for so long: the connection is dead; TCP itself would wait longer with each loss; a side that idles says something each third of it */
 
 struct wire_link;
 
