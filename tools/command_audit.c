@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "audit.h"
+#include "audit_files.h"
 #include "commands.h"
 #include "file.h"
 #include "lab_store.h"
@@ -32,7 +33,7 @@ static int show_file(const struct command *command, const char *path, bool verif
 static enum code look(struct lab_store *store, bool verify, struct buffer *out, struct failure *why)
 {
     uint64_t lines;
-    SCOPE_FREE char *folder = file_join(store_folder_path(store->folder), AUDIT_FOLDER);
+    SCOPE_FREE char *folder = file_join(store_folder_path(store->folder), AUDIT_FILES_FOLDER);
     if (!folder)
         return failure_set(why, CODE_NO_MEMORY, "no memory");
     if (!verify)

@@ -33,6 +33,7 @@
 #include <unistd.h>
 
 #include "audit.h"
+#include "audit_files.h"
 #include "audit_view.h"
 #include "file.h"
 #include "jobs.h"
@@ -234,8 +235,8 @@ static enum code keep_audit(struct lab_server *server, const struct lab_store *s
 {
     server->audit.tree = store->tree;
     if (store->folder) {
-        SCOPE_FREE char *folder = file_join(store_folder_path(store->folder), AUDIT_FOLDER);
-        enum code code = folder ? audit_open(store->tree, folder, &server->audit.audit, why)
+        SCOPE_FREE char *folder = file_join(store_folder_path(store->folder), AUDIT_FILES_FOLDER);
+        enum code code = folder ? audit_open(store->tree, folder, store->mirrors, &server->audit.audit, why)
                                 : failure_set(why, CODE_NO_MEMORY, "the audit log: no memory");
         if (code != CODE_OK)
             return code;

@@ -18,9 +18,13 @@
 
 #include "aead.h"
 #include "audit_batch.h"
+#include "audit_copies.h"
+#include "audit_files.h"
 #include "bytes.h"
 #include "entropy.h"
+#include "file.h"
 #include "logging.h"
+#include "mirror_set.h"
 #include "scope.h"
 #include "secret.h"
 #include "timing.h"
@@ -29,6 +33,7 @@
 #define WRITE_EVERY_MS  250
 #define BATCH_MS        1000
 #define ANCHOR_EVERY_MS 10000
+#define ATTACH_EVERY_MS 1000
 #define LINES_MAX       ((size_t)4 << 20)
 #define RECORD_VERSION  1
 #define RECORD_BYTES    (1 + AUDIT_KEY_BYTES + 8 + DIGEST_BYTES)
@@ -37,15 +42,18 @@ static const struct record_place record_place = {"lab", "cytofs.audit"};
 
 struct audit {
     struct tree *tree;
-    char *folder;
+    struct mirror_set *mirrors; /* NULL: none */
     uint8_t *key_bytes; /* locked memory */
     struct aead_key *key;
+    char *folders[1 + MIRROR_SIDES_MAX]; /* the writer's: where it was opened, and those of the sides */
+    int64_t attached_ms;         /* the writer's: when a side was taken up, or could not be */
     struct audit_log *log;       /* the writer's */
     struct audit_place anchored; /* the writer's: what the record says */
     int64_t anchored_ms;         /* the writer's */
     uint64_t lost;               /* the writer's: lines that could not be written */
 
     pthread_mutex_t lock; /* guards what follows */
+    const char *folder;   /* of `folders`: where it is read */
     pthread_cond_t work, room;
     struct audit_batches *batches;
     struct buffer lines; /* complete, each ended by a NUL */
@@ -131,6 +139,39 @@ static void anchor(struct audit *audit, bool now)
         logging_warning("the audit log: %s", why.text);
 }
 
+/* The folder of a side's log, as it is kept until the end; NULL without memory. */
+static const char *folder_of(struct audit *audit, size_t side)
+{
+    if (!audit->folders[1 + side])
+        audit->folders[1 + side] = file_join(mirror_set_path(audit->mirrors, side), AUDIT_FILES_FOLDER);
+    const char *folder = audit->folders[1 + side];
+    return folder && strcmp(folder, audit->folders[0]) == 0 ? audit->folders[0] : folder;
+}
+
+/* Sides that have gone are written to no more, those that have come are brought up to date. */
+static void follow_sides(struct audit *audit)
+{
+    struct failure why;
+    struct audit_copies *copies = audit_log_copies(audit->log);
+    const char *reading = NULL;
+    int64_t now_ms = timing_monotonic_ms();
+    for (size_t side = 0; audit->mirrors && side < mirror_set_count(audit->mirrors); side++) {
+        const char *folder = mirror_set_path(audit->mirrors, side) ? folder_of(audit, side) : NULL;
+        bool current = folder && mirror_set_is_current(audit->mirrors, side);
+        if (folder && !current)
+            audit_copies_detach(copies, folder);
+        if (current && !audit_copies_has(copies, folder) && now_ms - audit->attached_ms >= ATTACH_EVERY_MS) {
+            audit->attached_ms = now_ms;
+            if (audit_copies_attach(copies, folder, &why) != CODE_OK)
+                logging_warning("the audit log is not kept in %s: %s", folder, why.text);
+        }
+        if (current && !reading && audit_copies_has(copies, folder))
+            reading = folder;
+    }
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&audit->lock);
+    audit->folder = reading ? reading : audit->folder;
+}
+
 /* With the lock: until there is something to do. */
 static void wait_for_work(struct audit *audit)
 {
@@ -161,6 +202,7 @@ static void *run_writer(void *argument)
         audit->version += lines.length > 0;
         pthread_mutex_unlock(&audit->lock);
 
+        follow_sides(audit);
         write_lines(audit, &lines);
         buffer_free(&lines);
         anchor(audit, stopping);
@@ -199,8 +241,9 @@ uint64_t audit_version(struct audit *audit)
     return audit->version;
 }
 
-const char *audit_folder(const struct audit *audit)
+const char *audit_folder(struct audit *audit)
 {
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&audit->lock);
     return audit->folder;
 }
 
@@ -234,7 +277,7 @@ static enum code look_back(struct audit *audit, struct failure *why)
 
 static enum code start(struct audit *audit, const char *folder, struct failure *why)
 {
-    audit->folder = strdup(folder);
+    audit->folder = audit->folders[0] = strdup(folder);
     audit->key_bytes = secret_allocate(AUDIT_KEY_BYTES);
     audit->batches = audit_batches_create();
     if (!audit->folder || !audit->key_bytes || !audit->batches)
@@ -250,12 +293,14 @@ static enum code start(struct audit *audit, const char *folder, struct failure *
     return audit->writer_runs ? CODE_OK : failure_set(why, CODE_NO_MEMORY, "no thread for the audit log");
 }
 
-enum code audit_open(struct tree *tree, const char *folder, struct audit **out, struct failure *why)
+enum code audit_open(struct tree *tree, const char *folder, struct mirror_set *mirrors, struct audit **out, struct failure *why)
 {
     struct audit *audit = calloc(1, sizeof *audit);
     if (!audit)
         return failure_set(why, CODE_NO_MEMORY, "the audit log: no memory");
     audit->tree = tree;
+    audit->mirrors = mirrors;
+    audit->attached_ms = INT64_MIN / 2;
     pthread_mutex_init(&audit->lock, NULL);
     pthread_cond_init(&audit->work, NULL);
     pthread_cond_init(&audit->room, NULL);
@@ -289,7 +334,8 @@ void audit_close(struct audit *audit)
     pthread_cond_destroy(&audit->work);
     pthread_cond_destroy(&audit->room);
     pthread_mutex_destroy(&audit->lock);
-    free(audit->folder);
+    for (size_t i = 0; i < sizeof audit->folders / sizeof *audit->folders; i++)
+        free(audit->folders[i]);
     free(audit);
 }
 

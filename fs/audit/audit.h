@@ -7,14 +7,14 @@
 
 #include "audit_log.h"
 
-#define AUDIT_FOLDER "audit" /* in the store's */
 
 struct audit;
+struct mirror_set;
 struct tree;
 
 /* Opens (or begins) the log in the folder and has the tree tell it what happens, until audit_close, which comes before tree_close.  The tree can be
- * written to. */
-MUST_CHECK enum code audit_open(struct tree *tree, const char *folder, struct audit **out, struct failure *why);
+ * written to.  With `mirrors` (NULL: none) it is kept in the same folder of each current side, too, as they come and go; `folder` is the leader's. */
+MUST_CHECK enum code audit_open(struct tree *tree, const char *folder, struct mirror_set *mirrors, struct audit **out, struct failure *why);
 void audit_close(struct audit *audit);
 
 /* Returns when all that has happened is in the log. */
@@ -23,7 +23,8 @@ void audit_flush(struct audit *audit);
 /* A number that is another when the log is another. */
 uint64_t audit_version(struct audit *audit);
 
-const char *audit_folder(const struct audit *audit);
+/* Where it is read: a folder that it is written to now.  Valid until it is closed. */
+const char *audit_folder(struct audit *audit);
 
 /* The newest lines, up to `count` of them, oldest first. */
 MUST_CHECK enum code audit_show(struct tree *tree, const char *folder, uint64_t count, struct buffer *out, struct failure *why);

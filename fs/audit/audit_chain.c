@@ -1,6 +1,6 @@
 /* The chain: see audit_chain.h.
  *
- *     line = number ' ' hex(sealed) '\n'
+ *     line = number ' ' hex(sealed) ' ' sum '\n'          (audit_files.h; lines of version 1 have no sum)
  *     sealed = AES-256-GCM(key, associated = "cytofs audit 1" number(8, little-endian) SHA-256(line before, without '\n'), text)
  *
  * So a line opens only behind the very line that it was written behind, and only whoever has the key can write one. */
@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "aead.h"
+#include "audit_files.h"
 #include "bytes.h"
 #include "hex.h"
 
@@ -49,6 +50,8 @@ enum code audit_chain_seal(const struct aead_key *key, struct audit_place *place
     int digits = snprintf(line, sizeof line, "%" PRIu64 " ", place->lines);
     hex_encode(sealed, count + AEAD_OVERHEAD, line + digits);
     size_t length = (size_t)digits + 2 * (count + AEAD_OVERHEAD);
+    audit_files_write_sum(line, length, line + length);
+    length += AUDIT_FILES_SUM_BYTES;
     buffer_append(out, line, length);
     buffer_append(out, "\n", 1);
     move_on(place, line, length);
@@ -65,13 +68,25 @@ static const char *find_sealed(const struct audit_place *place, const char *line
     return line + digits;
 }
 
+/* Where it ends: before its sum, where it has one; NULL where the sum is not right. */
+static const char *find_end(const char *sealed, const char *line, size_t length)
+{
+    char sum[AUDIT_FILES_SUM_BYTES];
+    const char *end = memchr(sealed, ' ', length - (size_t)(sealed - line));
+    if (!end)
+        return line + length;
+    audit_files_write_sum(line, (size_t)(end - line), sum);
+    return line + length - end == sizeof sum && memcmp(end, sum, sizeof sum) == 0 ? end : NULL;
+}
+
 enum code audit_chain_open(const struct aead_key *key, struct audit_place *place, const char *line, size_t length,
                            struct buffer *out, struct failure *why)
 {
     uint8_t associated[ASSOCIATED_BYTES], sealed[AUDIT_TEXT_MAX + AEAD_OVERHEAD], text[AUDIT_TEXT_MAX];
     const char *hex = find_sealed(place, line, length);
-    size_t digits = hex ? length - (size_t)(hex - line) : 0;
-    if (!hex || digits % 2 || digits / 2 > sizeof sealed || !hex_decode(hex, digits, sealed, digits / 2))
+    const char *end = hex ? find_end(hex, line, length) : NULL;
+    size_t digits = end ? (size_t)(end - hex) : 0;
+    if (!end || digits < 2 * AEAD_OVERHEAD || digits % 2 || digits / 2 > sizeof sealed || !hex_decode(hex, digits, sealed, digits / 2))
         return failure_set(why, CODE_CORRUPT, "line %" PRIu64 " is missing, or is not as it was written", place->lines);
     const struct aead_message message = {associated, sizeof associated, sealed, digits / 2};
     associate(place, associated);

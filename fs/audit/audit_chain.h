@@ -8,7 +8,7 @@
 
 #define AUDIT_KEY_BYTES  32
 #define AUDIT_TEXT_MAX   8000 /* bytes of one line's text */
-#define AUDIT_LINE_MAX   (2 * (AUDIT_TEXT_MAX + 64) + 32) /* as it lies in the file */
+#define AUDIT_LINE_MAX   (2 * (AUDIT_TEXT_MAX + 64) + 64) /* as it lies in the file */
 
 struct aead_key;
 

@@ -1,89 +1,71 @@
 /* Files of the audit log: see audit_log.h.
  *
- *     "cytofs audit 1 " first line's number ' ' hex(SHA-256 of the line before it) '\n'
+ *     "cytofs audit 2 " first line's number ' ' hex(SHA-256 of the line before it) ' ' sum '\n'
  *     line ...
  *
  * A file's name and its head say the same number.  So a file can be read without those before it, and whether those are still there can be
- * told.  Appending is one write(2) for a line; the file that is full is synced before the next is begun. */
+ * told.  Appending is one write(2) for a line; the file that is full is synced before the next is begun.  Files of version 1, without sums, are read,
+ * and gone on from in a new one. */
 #include "audit_log.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "audit_copies.h"
+#include "audit_files.h"
 #include "file.h"
 #include "hex.h"
 #include "scope.h"
 
-#define HEAD           "cytofs audit 1 "
-#define NAME_DIGITS    20
-#define FILES_MAX      100000
-#define FILE_BYTES_MAX (2 * (size_t)AUDIT_FILE_BYTES)
-#define HEAD_BYTES_MAX (sizeof HEAD + NAME_DIGITS + 2 * DIGEST_BYTES + 4)
+#define HEAD           "cytofs audit "
+#define VERSION        2
+#define FILE_BYTES_MAX AUDIT_FILES_BYTES_MAX
+#define HEAD_BYTES_MAX (sizeof HEAD + 32 + 2 * DIGEST_BYTES + AUDIT_FILES_SUM_BYTES)
 
 struct audit_log {
-    char *folder;
     const struct aead_key *key;
     struct audit_place place;
-    int file;
-    size_t file_bytes;
+    struct audit_copies copies;
 };
 
 /* Reading ---------------------------------------------------------------------------------------------------------- */
 
-static bool is_log_name(const char *name)
-{
-    return strspn(name, "0123456789") == NAME_DIGITS && strcmp(name + NAME_DIGITS, ".log") == 0;
-}
-
-static int compare_names(const void *left, const void *right)
-{
-    return strcmp(*(char *const *)left, *(char *const *)right);
-}
-
-/* The log's files, oldest first. */
-static enum code list_files(const char *folder, struct file_names *out, struct failure *why)
-{
-    enum code code = file_list(folder, FILES_MAX, out, why);
-    if (code != CODE_OK)
-        return code;
-    size_t kept = 0;
-    for (size_t i = 0; i < out->count; i++)
-        if (is_log_name(out->names[i])) {
-            char *name = out->names[kept];
-            out->names[kept++] = out->names[i];
-            out->names[i] = name;
-        }
-    if (kept)
-        qsort(out->names, kept, sizeof *out->names, compare_names);
-    for (size_t i = kept; i < out->count; i++)
-        free(out->names[i]);
-    out->count = kept;
-    return CODE_OK;
-}
-
-static size_t print_head(const struct audit_place *place, char head[HEAD_BYTES_MAX])
+static size_t print_head(const struct audit_place *place, unsigned version, char head[HEAD_BYTES_MAX])
 {
     char hex[HEX_TEXT_BYTES(DIGEST_BYTES)];
     hex_encode(place->last, DIGEST_BYTES, hex);
-    return (size_t)snprintf(head, HEAD_BYTES_MAX, HEAD "%" PRIu64 " %s\n", place->lines, hex);
+    size_t length = (size_t)snprintf(head, HEAD_BYTES_MAX, HEAD "%u %" PRIu64 " %s", version, place->lines, hex);
+    if (version > 1) {
+        audit_files_write_sum(head, length, head + length);
+        length += AUDIT_FILES_SUM_BYTES;
+    }
+    head[length++] = '\n';
+    return length;
+}
+
+static bool takes_head(const struct buffer *text, const struct audit_place *place, unsigned version, size_t *bytes)
+{
+    char head[HEAD_BYTES_MAX];
+    *bytes = print_head(place, version, head);
+    return text->length >= *bytes && memcmp(text->data, head, *bytes) == 0;
 }
 
 /* Where the file begins in the chain, and how long its head is: exactly as it would be written. */
 static enum code parse_head(const char *name, const struct buffer *text, struct audit_place *place, size_t *bytes, struct failure *why)
 {
-    char head[HEAD_BYTES_MAX];
-    const char *hex = strchr(buffer_text(text), '\n');
-    hex = hex && hex - text->data > 2 * DIGEST_BYTES ? hex - 2 * DIGEST_BYTES : NULL;
+    const char *at = buffer_text(text), *end = strchr(at, '\n');
     place->lines = strtoull(name, NULL, 10);
-    bool sound = hex && hex_decode(hex, 2 * DIGEST_BYTES, place->last, DIGEST_BYTES);
-    *bytes = sound ? print_head(place, head) : 0;
-    if (sound && text->length >= *bytes && memcmp(text->data, head, *bytes) == 0)
-        return CODE_OK;
+    if (strncmp(at, HEAD, sizeof HEAD - 1) == 0 && strtoul(at + sizeof HEAD - 1, NULL, 10) > VERSION &&
+        audit_files_line(text->data, text->length, 0, bytes) == AUDIT_LINE_WHOLE)
+        return failure_set(why, CODE_NEWER_FORMAT, "audit/%s was made by a newer cytofs: update cytofs", name);
+    for (unsigned version = VERSION; end && version >= 1; version--) {
+        const size_t behind = 2 * DIGEST_BYTES + (version > 1 ? AUDIT_FILES_SUM_BYTES : 0);
+        if ((size_t)(end - at) > behind && hex_decode(end - behind, 2 * DIGEST_BYTES, place->last, DIGEST_BYTES) &&
+            takes_head(text, place, version, bytes))
+            return CODE_OK;
+    }
     return failure_set(why, CODE_CORRUPT, "audit/%s does not begin as a log does", name);
 }
 
@@ -145,7 +127,7 @@ enum code audit_log_read(const char *folder, const struct aead_key *key, const s
 {
     struct file_names names = {0};
     *out = (struct audit_read){.first = 0};
-    enum code code = list_files(folder, &names, why);
+    enum code code = audit_files_list(folder, &names, why);
     size_t begin = first_file(&names, reading->from);
     for (size_t i = begin; code == CODE_OK && i < names.count; i++) {
         SCOPE_BUFFER text = {.max = FILE_BYTES_MAX + 1};
@@ -172,85 +154,44 @@ enum code audit_log_read(const char *folder, const struct aead_key *key, const s
 
 /* Writing ------------------------------------------------------------------------------------------------------------- */
 
-static enum code write_all(int file, const char *bytes, size_t count, struct failure *why)
-{
-    while (count > 0) {
-        ssize_t wrote = write(file, bytes, count);
-        if (wrote < 0 && errno == EINTR)
-            continue;
-        if (wrote < 0)
-            return failure_set_errno(why, errno, "writing the audit log");
-        bytes += wrote;
-        count -= (size_t)wrote;
-    }
-    return CODE_OK;
-}
-
-static char *path_of(const struct audit_log *log, uint64_t first)
-{
-    char name[NAME_DIGITS + 8];
-    snprintf(name, sizeof name, "%020" PRIu64 ".log", first);
-    return file_join(log->folder, name);
-}
-
-/* A new file, which goes on where the log is; durable under its name with its head. */
+/* A new file, which goes on where the log is. */
 static enum code begin_file(struct audit_log *log, struct failure *why)
 {
-    char head[HEAD_BYTES_MAX];
-    size_t length = print_head(&log->place, head);
-    SCOPE_FREE char *path = path_of(log, log->place.lines);
-    if (!path)
-        return failure_set(why, CODE_NO_MEMORY, "the audit log: no memory");
-    enum code code = file_replace(path, head, length, why);
-    if (code != CODE_OK)
-        return code;
-    int file = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
-    if (file < 0)
-        return failure_set_errno(why, errno, "%s", path);
-    if (log->file >= 0)
-        close(log->file);
-    log->file = file;
-    log->file_bytes = length;
-    return CODE_OK;
+    char head[HEAD_BYTES_MAX], name[AUDIT_FILES_NAME_BYTES + 8];
+    size_t length = print_head(&log->place, VERSION, head);
+    snprintf(name, sizeof name, "%020" PRIu64 ".log", log->place.lines);
+    return audit_copies_begin(&log->copies, name, head, length, why);
 }
 
 /* Goes on in the newest file, behind its last whole line. */
-static enum code take_up(struct audit_log *log, const char *name, struct failure *why)
+static enum code take_up(struct audit_log *log, const char *folder, const char *name, struct failure *why)
 {
     SCOPE_BUFFER text = {.max = FILE_BYTES_MAX + 1};
     size_t at, length;
-    enum code code = read_file(log->folder, name, &text, &log->place, &at, why);
+    enum code code = read_file(folder, name, &text, &log->place, &at, why);
     if (code != CODE_OK)
         return code;
+    const bool older = text.data[sizeof HEAD - 1] == '1', empty = !line_at(&text, at, &length);
     for (; line_at(&text, at, &length); at += length + 1)
         if (!audit_chain_skip(&log->place, text.data + at, length))
             return failure_set(why, CODE_CORRUPT, "audit/%s: line %" PRIu64 " is not one: see cytofs audit verify, and move the folder audit away",
                                name, log->place.lines);
-    SCOPE_FREE char *path = file_join(log->folder, name);
-    log->file = path ? open(path, O_WRONLY | O_APPEND | O_CLOEXEC) : -1;
-    if (log->file < 0 || ftruncate(log->file, (off_t)at) != 0)
-        return failure_set_errno(why, errno, "opening the audit log");
-    log->file_bytes = at;
-    return CODE_OK;
+    code = audit_copies_take_up(&log->copies, name, at, why);
+    return code == CODE_OK && older && !empty ? begin_file(log, why) : code;
 }
 
 enum code audit_log_open(const char *folder, const struct aead_key *key, struct audit_log **out, struct failure *why)
 {
     struct file_names names = {0};
     struct audit_log *log = calloc(1, sizeof *log);
-    if (log)
-        log->folder = strdup(folder);
-    if (!log || !log->folder) {
-        free(log);
+    if (!log)
         return failure_set(why, CODE_NO_MEMORY, "the audit log: no memory");
-    }
     log->key = key;
-    log->file = -1;
-    enum code code = file_make_folders_durable(folder, why);
+    enum code code = audit_copies_attach(&log->copies, folder, why);
     if (code == CODE_OK)
-        code = list_files(folder, &names, why);
+        code = audit_files_list(folder, &names, why);
     if (code == CODE_OK)
-        code = names.count ? take_up(log, names.names[names.count - 1], why) : begin_file(log, why);
+        code = names.count ? take_up(log, folder, names.names[names.count - 1], why) : begin_file(log, why);
     file_names_free(&names);
     if (code == CODE_OK)
         *out = log;
@@ -263,10 +204,13 @@ void audit_log_close(struct audit_log *log)
 {
     if (!log)
         return;
-    if (log->file >= 0)
-        close(log->file);
-    free(log->folder);
+    audit_copies_free(&log->copies);
     free(log);
+}
+
+struct audit_copies *audit_log_copies(struct audit_log *log)
+{
+    return &log->copies;
 }
 
 enum code audit_log_append(struct audit_log *log, const char *text, struct failure *why)
@@ -274,28 +218,23 @@ enum code audit_log_append(struct audit_log *log, const char *text, struct failu
     SCOPE_BUFFER line = {0};
     struct audit_place next = log->place;
     enum code code = CODE_OK;
-    if (log->file_bytes >= AUDIT_FILE_BYTES) {
+    if (log->copies.bytes >= AUDIT_FILE_BYTES) {
         code = audit_log_sync(log, why);
         if (code == CODE_OK)
             code = begin_file(log, why);
     }
     if (code == CODE_OK)
         code = audit_chain_seal(log->key, &next, text, &line, why);
-    if (code != CODE_OK)
-        return code;
-    code = write_all(log->file, line.data, line.length, why);
-    if (code == CODE_OK) {
+    if (code == CODE_OK)
+        code = audit_copies_write(&log->copies, line.data, line.length, why);
+    if (code == CODE_OK)
         log->place = next;
-        log->file_bytes += line.length;
-    } else if (ftruncate(log->file, (off_t)log->file_bytes) != 0) {
-        return failure_wrap(why, code, "and half a line cannot be taken back");
-    }
     return code;
 }
 
 enum code audit_log_sync(struct audit_log *log, struct failure *why)
 {
-    return fdatasync(log->file) == 0 ? CODE_OK : failure_set_errno(why, errno, "writing the audit log");
+    return audit_copies_sync(&log->copies, why);
 }
 
 struct audit_place audit_log_place(const struct audit_log *log)

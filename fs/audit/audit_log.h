@@ -8,10 +8,14 @@
 #define AUDIT_FILE_BYTES (8u << 20) /* beyond that the next file is begun */
 
 struct audit_log;
+struct audit_copies;
 
 /* Opens the log in the folder for appending, and makes it where there is none.  What a crash left of a last line is cut off. */
 MUST_CHECK enum code audit_log_open(const char *folder, const struct aead_key *key, struct audit_log **out, struct failure *why);
 void audit_log_close(struct audit_log *log);
+
+/* The folders that it is written to: the one that it was opened in, and others that were attached since. */
+struct audit_copies *audit_log_copies(struct audit_log *log);
 
 /* Appends a line; audit_log_sync makes all so far durable. */
 MUST_CHECK enum code audit_log_append(struct audit_log *log, const char *text, struct failure *why);

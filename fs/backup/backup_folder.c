@@ -24,6 +24,7 @@
 #define LOCK_FILE        "lock"
 #define PACKS_FOLDER     "packs"
 #define POINTS_FOLDER    "points"
+#define AUDIT_FOLDER     "audit"
 #define POINT_FILE       "point"
 #define NEW_POINT        "new"
 #define OLD_POINT        "old"
@@ -126,7 +127,7 @@ static enum code check_unused(const char *path, struct failure *why)
     enum code code = file_list(path, NAMES_MAX, &names, why);
     for (size_t i = 0; code == CODE_OK && i < names.count; i++) {
         const char *name = names.names[i];
-        if (strcmp(name, LOCK_FILE) != 0 && strcmp(name, PACKS_FOLDER) != 0 && strcmp(name, POINTS_FOLDER) != 0 &&
+        if (strcmp(name, LOCK_FILE) != 0 && strcmp(name, PACKS_FOLDER) != 0 && strcmp(name, POINTS_FOLDER) != 0 && strcmp(name, AUDIT_FOLDER) != 0 &&
             strncmp(name, HEAD_FILE ".tmp-", strlen(HEAD_FILE ".tmp-")) != 0)
             code = failure_set(why, CODE_NOT_EMPTY, "%s: holds other files (%s): name an empty or a new folder", path,
                                name);
@@ -278,6 +279,12 @@ char *backup_folder_pack_path(const struct backup_folder *folder, uint32_t pack,
     else
         snprintf(name, sizeof name, "%08u.pack", pack);
     return file_join(folder->packs, name);
+}
+
+char *backup_folder_audit_path(const struct backup_folder *folder, const char *name)
+{
+    SCOPE_FREE char *above = file_join(folder->path, AUDIT_FOLDER);
+    return above ? file_join(above, name) : NULL;
 }
 
 char *backup_folder_point_path(const struct backup_folder *folder, uint32_t number, const char *name)

@@ -3,6 +3,7 @@
  *     DIR/BACKUP                "cytofs backup 1", and whose store it is of
  *     DIR/lock                  flock(2)ed while in use
  *     DIR/packs/NNNNNNNN.pack   as in the store; NNNNNNNN-V.pack where the store was put back and went on differently
+ *     DIR/audit/                files of the audit log, as in the store (backup_audit.h)
  *     DIR/points/NNNNNN/        point (backup_point.h), catalog.db, FORMAT: complete or absent
  *     DIR/points/new, old       being made, being removed
  */
@@ -38,6 +39,7 @@ MUST_CHECK enum code backup_folder_read_point(const struct backup_folder *folder
 
 /* Paths; NULL without memory.  free(3) them.  Point 0 is the one that is being made. */
 char *backup_folder_pack_path(const struct backup_folder *folder, uint32_t pack, uint32_t variant);
+char *backup_folder_audit_path(const struct backup_folder *folder, const char *name);
 char *backup_folder_point_path(const struct backup_folder *folder, uint32_t number, const char *name);
 
 /* Makes the folder of the point that is being made. */

@@ -3,6 +3,7 @@
  *     catalog   an image of the state of the last commit goes to points/new/catalog.db; it says which packs are needed, and
  *               how much of them
  *     packs     what is not in packs/ yet is copied and checked (backup_pack.h)
+ *     audit     the audit log's files (backup_audit.h)
  *     point     written and shown under its number by one rename; everything that it names is durable by then
  *     keep      points beyond the wanted number go, then packs that no point needs
  *
@@ -21,6 +22,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "backup_audit.h"
 #include "backup_folder.h"
 #include "backup_pack.h"
 #include "backup_point.h"
@@ -386,6 +388,8 @@ static enum code make_point(struct making *making, struct failure *why)
     making->image = NULL;
     if (code == CODE_OK)
         code = copy_format(making, why);
+    if (code == CODE_OK)
+        code = backup_audit_save(making->folder, making->source->folder, &making->summary->bytes_new, why);
     if (code == CODE_OK)
         code = backup_folder_end_point(making->folder, &making->point, why);
     if (code != CODE_OK)

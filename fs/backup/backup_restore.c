@@ -19,6 +19,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "backup_audit.h"
 #include "backup_folder.h"
 #include "backup_pack.h"
 #include "catalog.h"
@@ -331,6 +332,8 @@ static enum code restore(struct restoring *restoring, struct failure *why)
         code = restore_catalog(restoring, why); /* what was asked might have left a mark */
     if (code == CODE_OK)
         code = restore_recent(restoring, why);
+    if (code == CODE_OK)
+        code = backup_audit_restore(restoring->folder, restoring->point.number, restoring->store, why);
     return code == CODE_OK ? finish(restoring, why) : code;
 }
 

@@ -1,7 +1,7 @@
 /* Filling a mirror: see mirror_fill.h and the theory of mirror_set.c.
  *
  *   1. Its list of mirrors says that it is not whole; it gets every new chunk from now on.
- *   2. Packs that the store does not have any more go.
+ *   2. Packs that the store does not have any more go.  The audit log is copied.
  *   3. Packs: each record that it lacks, or has damaged, is placed.  A pack that is as long as the leader's and is not one of
  *      its last two was whole when the side was last in use, and is taken for that; scrub looks closer.
  *   4. The catalog's pages; then, while nothing can change the catalog: the log, a sync of the chunks, and the new epoch.
@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "audit_files.h"
 #include "buffer.h"
 #include "catalog_pages.h"
 #include "chunk_store.h"
@@ -165,9 +166,22 @@ static enum code settle(struct copy *copy, struct failure *why)
     return code == CODE_OK ? file_replace(to, buffer_text(&bytes), bytes.length, why) : code;
 }
 
+/* What is written to it meanwhile follows when the side is current (fs/audit). */
+static enum code copy_audit(struct copy *copy, struct failure *why)
+{
+    const struct mirror_fill *fill = copy->fill;
+    SCOPE_FREE char *from = file_join(mirror_set_path(fill->mirrors, mirror_set_leader(fill->mirrors)), AUDIT_FILES_FOLDER);
+    SCOPE_FREE char *to = file_join(mirror_set_path(fill->mirrors, copy->side), AUDIT_FILES_FOLDER);
+    if (!from || !to)
+        return failure_set(why, CODE_NO_MEMORY, "filling a mirror: no memory");
+    return audit_files_bring(from, to, why);
+}
+
 static enum code run(struct copy *copy, struct failure *why)
 {
     enum code code = settle(copy, why);
+    if (code == CODE_OK)
+        code = copy_audit(copy, why);
     if (code == CODE_OK)
         code = copy_packs(copy, why);
     if (code == CODE_OK)

@@ -1,6 +1,6 @@
 /* Scrubbing: see scrub.h.  One file after the other, side by side:
  *
- *     for each current side:  FORMAT, lists of mirrors -> recent.log (scrub_recent.c) -> catalog.db -> packs (scrub_pack.c)
+ *     for each current side:  FORMAT, lists of mirrors -> recent.log (scrub_recent.c) -> audit (scrub_audit.c) -> catalog.db -> packs (scrub_pack.c)
  *
  * The rate is kept by sleeping after each step, in pieces so short that a request to stop is heard.
  *
@@ -177,6 +177,8 @@ static enum code check_side(struct scrub *scrub, size_t side, struct failure *wh
     check_format(scrub, side);
     check_lists(scrub, side);
     enum code code = scrub_recent(scrub, side, why);
+    if (code == CODE_OK)
+        code = scrub_audit(scrub, side, why);
     if (code == CODE_OK)
         code = check_pages(scrub, side, why);
     return code == CODE_OK ? scrub_packs(scrub, side, why) : code;

@@ -2,7 +2,7 @@
  *
  * What is looked at, on each current side: FORMAT and the lists of mirrors (checksums in them); every page of catalog.db (a
  * checksum in each); every record and the header of every pack (a checksum in each); and whether every chunk that the catalog
- * names is there; and the log of recent writes (a checksum in each record).  Bytes in a pack that are no record and that nothing names (a crash leaves such) are told, and are no damage.
+ * names is there; the log of recent writes (a checksum in each record); and the audit log (a checksum in each line).  Bytes in a pack that are no record and that nothing names (a crash leaves such) are told, and are no damage.
  *
  * Runs beside everything else in a lab that is in use, slowed down to a rate. */
 #ifndef CYTOFS_SCRUB_H

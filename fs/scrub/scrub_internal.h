@@ -25,6 +25,9 @@ bool scrub_has_side(const struct scrub *scrub, size_t side);
 /* The packs of one side. */
 MUST_CHECK enum code scrub_packs(struct scrub *scrub, size_t side, struct failure *why);
 
+/* The audit log of one side. */
+MUST_CHECK enum code scrub_audit(struct scrub *scrub, size_t side, struct failure *why);
+
 /* The log of recent writes of one side. */
 MUST_CHECK enum code scrub_recent(struct scrub *scrub, size_t side, struct failure *why);
 

@@ -1,12 +1,14 @@
-/* Points of a backup, on a disk that anybody may have written to.  What is accepted is written again as the same bytes.  The first byte of an
- * input says whether its checksum is put right, since nearly everything else would end there. */
+/* Points of a backup and their lists of the audit log, on a disk that anybody may have written to.  The first byte of an input says which of the two,
+ * and whether its checksum is put right, since nearly everything else would end there. */
 #include "fuzzing.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "backup_audit.h"
 #include "backup_point.h"
+#include "summed_text.h"
 
 static void seal(struct buffer *text)
 {
@@ -20,6 +22,23 @@ static void seal(struct buffer *text)
     buffer_printf(text, "end %s\n", hex);
 }
 
+static void take_list(struct buffer *text, bool finish)
+{
+    struct failure why;
+    struct backup_audit_file *files;
+    size_t files_count;
+    SCOPE_BUFFER again = {0};
+    if (finish)
+        summed_text_finish(text);
+    if (backup_audit_parse(buffer_text(text), text->length, &files, &files_count, &why) != CODE_OK) {
+        assert(why.text[0] && !files);
+        return;
+    }
+    backup_audit_print(files, files_count, &again);
+    assert(again.length == text->length && memcmp(again.data, text->data, again.length) == 0);
+    free(files);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
 {
     struct failure why;
@@ -29,9 +48,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
     if (count == 0)
         return 0;
     buffer_append(&text, bytes + 1, count - 1);
+    assert(!text.failed);
+    if (bytes[0] & 2) {
+        take_list(&text, bytes[0] & 1);
+        return 0;
+    }
     if (bytes[0] & 1)
         seal(&text);
-    assert(!text.failed);
     enum code code = backup_point_read(buffer_text(&text), text.length, &point, &why);
     assert(code == CODE_OK || code == CODE_CORRUPT || code == CODE_NEWER_FORMAT);
     if (code == CODE_OK) {
@@ -55,6 +78,8 @@ static const char *const seeds[] = {
     HEAD,
     HEAD "pack 1 0 122 122\npack 7 1 268435400 1000\n",
     HEAD "pack 1 0 122 122\npack 7 1 268435400 1000\ndamaged 7 1000 131096 2\n",
+    "\3cytofs backup audit 1\n",
+    "\3cytofs backup audit 1\nlog 0 0 8388700\nlog 91833 2 412\n",
 };
 
 uint8_t *fuzzing_seed(size_t index, size_t *count)

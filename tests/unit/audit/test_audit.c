@@ -34,7 +34,7 @@ static int set_up(void **state)
     assert_code_ok(chunk_store_memory_create(0, &lab->chunks, &why), why);
     const struct tree_open_options options = {.chunks = lab->chunks, .member_name = "ada"};
     assert_code_ok(tree_open(&options, &lab->tree, &why), why);
-    assert_code_ok(audit_open(lab->tree, lab->folder, &lab->audit, &why), why);
+    assert_code_ok(audit_open(lab->tree, lab->folder, NULL, &lab->audit, &why), why);
     *state = lab;
     return 0;
 }
@@ -110,7 +110,7 @@ static void the_lab_remembers_where_the_log_ended(void **state)
     text.data[text.length - 1] = 0;
     assert_int_equal(truncate(file, strrchr(text.data, '\n') + 1 - text.data), 0); /* without its last line */
     assert_int_equal(audit_verify(lab->tree, lab->folder, &lines, &why), CODE_CORRUPT);
-    assert_code_ok(audit_open(lab->tree, lab->folder, &lab->audit, &why), why);
+    assert_code_ok(audit_open(lab->tree, lab->folder, NULL, &lab->audit, &why), why);
     expect_shown(lab, "the log was found changed when the server started: lines 1 to 1 are missing");
 }
 

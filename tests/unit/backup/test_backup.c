@@ -409,6 +409,68 @@ static void folders_of_others_are_refused(void **state)
 
 #define with_lab(test) cmocka_unit_test_setup_teardown(test, make_place, remove_place)
 
+/* The audit log --------------------------------------------------------------------------------------------------- */
+
+static void put_log(struct place *place, const char *name, const char *text)
+{
+    char path[160];
+    snprintf(path, sizeof path, "%s/audit", place->lab.folder);
+    assert_code_ok(file_make_folders(path, &why), why);
+    snprintf(path, sizeof path, "%s/audit/%s", place->lab.folder, name);
+    assert_code_ok(file_write(path, text, strlen(text), &why), why);
+}
+
+static void expect_log(struct place *place, const char *at, const char *name, const char *text)
+{
+    char path[160];
+    SCOPE_BUFFER found = {0};
+    struct backup_restore_summary restored;
+    assert_code_ok(restore(place, at, &restored), why);
+    snprintf(path, sizeof path, "%s/audit/%s", place->restored, name);
+    if (text) {
+        assert_code_ok(file_read(path, 1 << 20, &found, &why), why);
+        assert_string_equal(buffer_text(&found), text);
+    } else {
+        assert_false(file_exists(path));
+    }
+    assert_code_ok(file_remove_tree(place->restored, &why), why);
+}
+
+#define FIRST_LOG  "00000000000000000000.log"
+#define SECOND_LOG "00000000000000000002.log"
+
+static void the_audit_log_is_saved_as_it_was_and_put_back_with_its_point(void **state)
+{
+    struct place *place = *state;
+    struct backup_summary made;
+    static const char *const logs[][2] = {{"head\none\n", NULL},
+                                          {"head\none\ntwo\n", "head2\nthree\n"},
+                                          {"head\none\n", NULL}, /* put back to the first point, and gone on otherwise */
+                                          {"head\none\nother\n", "head2\nmore\n"}};
+    change_some(place, 3);
+    assert_code_ok(back_up(place, (struct backup_options){0}, &made), why); /* a lab that was never served has none */
+    for (int i = 0; i < 4; i++) {
+        char second[160];
+        change_some(place, 3);
+        put_log(place, FIRST_LOG, logs[i][0]);
+        snprintf(second, sizeof second, "%s/audit/" SECOND_LOG, place->lab.folder);
+        unlink(second);
+        if (logs[i][1])
+            put_log(place, SECOND_LOG, logs[i][1]);
+        if (i == 1) /* a line that is on its way is not saved */
+            put_log(place, SECOND_LOG, "head2\nthree\nfou");
+        assert_code_ok(back_up(place, (struct backup_options){0}, &made), why);
+        assert_int_equal(made.point, i + 2);
+    }
+    expect_log(place, "1", FIRST_LOG, NULL);
+    for (int i = 0; i < 4; i++) {
+        char at[16];
+        snprintf(at, sizeof at, "%d", i + 2);
+        expect_log(place, at, FIRST_LOG, logs[i][0]);
+        expect_log(place, at, SECOND_LOG, logs[i][1]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -420,6 +482,7 @@ int main(void)
         with_lab(rot_in_the_backup_is_told_and_mended_by_comparing_again),
         with_lab(a_store_that_was_put_back_is_saved_beside_its_other_future),
         with_lab(folders_of_others_are_refused),
+        with_lab(the_audit_log_is_saved_as_it_was_and_put_back_with_its_point),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
