@@ -111,7 +111,7 @@ static enum code begin(const char *host, const char *word, struct invite *invite
     if (profile->address.name[0] && strcmp(profile->address.name, invite->name) != 0)
         return failure_set(why, CODE_INVALID, "the invitation is for %s, not for %s", invite->name, profile->address.name);
     if (invite->expires_s <= time(NULL))
-        return failure_set(why, CODE_DENIED, "the invitation has expired: ask for a new one");
+        return failure_set(why, CODE_DENIED, "the invitation has expired: ask for a new one (or is this computer's clock wrong?)");
     strcpy(profile->address.name, invite->name);
     return lab_profile_folder(&profile->address, &profile->folder, why);
 }

@@ -41,7 +41,7 @@ int command_mount(const struct command *command, int argc, char **argv)
     if (status != -1)
         return status;
     if (arguments.count != (memory ? 1 : 2))
-        return command_usage(command, memory ? "with --memory it needs: DIR" : "it needs: STORE DIR");
+        return command_usage(command, memory ? "with --memory it needs: DIR" : "it needs: STORE DIR, or NAME@HOST DIR");
     /* The server's working directory is / later on. */
     SCOPE_FREE char *store = memory ? NULL : file_absolute(arguments.positional[0]);
     SCOPE_FREE char *directory = file_absolute(arguments.positional[arguments.count - 1]);

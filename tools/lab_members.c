@@ -47,15 +47,20 @@ static void name_space(const char *given, char name[TREE_NAME_MAX + 16])
 
 /* Mounted ---------------------------------------------------------------------------------------------------------- */
 
+/* The newest line is behind a time, and begins with the path that it is about: another's refusal is not ours. */
 static int refuse_mounted(const struct lab_members_place *place, const char *path, int error)
 {
     SCOPE_BUFFER text = {0};
     struct failure why;
     SCOPE_FREE char *last = file_join(place->path, "lab/last-error");
     failure_set_errno(&why, error, "%s", path);
+    const char *inside = strncmp(path, place->path, strlen(place->path)) == 0 ? path + strlen(place->path) : path;
+    inside += strspn(inside, "/");
     if (last && file_read(last, TEXT_BYTES_MAX, &text, NULL) == CODE_OK && text.length > 21 &&
-        isdigit((unsigned char)text.data[0]))
-        failure_set(&why, why.code, "%.*s", (int)strcspn(text.data + 21, "\n"), text.data + 21); /* behind the time */
+        isdigit((unsigned char)text.data[0]) && strncmp(text.data + 21, inside, strlen(inside)) == 0)
+        failure_set(&why, why.code, "%.*s", (int)strcspn(text.data + 21, "\n"), text.data + 21);
+    else if (error == EEXIST)
+        failure_set(&why, CODE_EXISTS, "%s is there already", inside);
     return command_fail(place->command, &why);
 }
 

@@ -19,6 +19,7 @@
 #include "scope.h"
 
 #define MAGIC          "cytofs profile 1"
+#define PROFILE_FILE   "profile" /* written last: a lab that has it was joined */
 #define FILE_BYTES_MAX 16384
 
 /* Addresses -------------------------------------------------------------------------------------------------------- */
@@ -112,7 +113,7 @@ static enum code read_all(struct lab_profile *profile, struct failure *why)
     SCOPE_BUFFER text = {0};
     SCOPE_BUFFER key_path = {0};
     SCOPE_BUFFER link_key = {0};
-    enum code code = read_part(profile, "profile", &text, why);
+    enum code code = read_part(profile, PROFILE_FILE, &text, why);
     if (code == CODE_OK)
         code = parse_profile(&text, &key_path, why);
     if (code == CODE_OK)
@@ -136,7 +137,8 @@ enum code lab_profile_open(const char *address, struct lab_profile *out, struct 
         return failure_set(why, CODE_INVALID, "\"%s\" lacks your name in that lab: NAME@HOST", address);
     if (code == CODE_OK)
         code = lab_profile_folder(&out->address, &out->folder, why);
-    if (code == CODE_OK && !file_is_folder(buffer_text(&out->folder)))
+    SCOPE_FREE char *saved = code == CODE_OK ? file_join(buffer_text(&out->folder), PROFILE_FILE) : NULL;
+    if (code == CODE_OK && (!saved || !file_exists(saved))) /* only keys, where joining failed */
         return failure_set(why, CODE_NOT_FOUND,
                            "nobody has joined the lab at %s:%u as %s from here: ask an admin for an invitation, then cytofs join", out->address.host,
                            out->address.port, out->address.name);
@@ -185,5 +187,5 @@ enum code lab_profile_save(const struct lab_profile *profile, const char *key_pa
         code = write_private(folder, "certificate", &profile->credentials.certificate, why);
     if (code == CODE_OK)
         code = write_private(folder, "lab.certificate", &profile->credentials.lab_certificate, why);
-    return code == CODE_OK ? write_private(folder, "profile", &text, why) : code;
+    return code == CODE_OK ? write_private(folder, PROFILE_FILE, &text, why) : code;
 }

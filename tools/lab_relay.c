@@ -31,7 +31,8 @@
 struct mount {
     const struct lab_relay_options *options;
     const struct command *command;
-    char *directory; /* where it is mounted, resolved; NULL: it is not */
+    char *directory; /* where it is mounted, resolved */
+    bool mounted;
     struct lab_profile profile; /* of NAME@HOST */
     struct wire_link *link;
     struct relay_disk *disk;
@@ -142,17 +143,11 @@ static enum code open_disk(struct mount *mount, struct failure *why)
 
 static enum code start_relay(struct mount *mount, struct failure *why)
 {
-    char *directory;
     int device;
-    enum code code = session_mount_prepare(mount->options->directory, &directory, why);
+    enum code code = session_mount(mount->directory, "cytofs", mount->options->allow_other, &device, why);
     if (code != CODE_OK)
         return code;
-    code = session_mount(directory, "cytofs", mount->options->allow_other, &device, why);
-    if (code != CODE_OK) {
-        free(directory);
-        return code;
-    }
-    mount->directory = directory;
+    mount->mounted = true;
     const struct relay_options options = {
         .device = device,
         .timeout_ms = (int)(mount->options->timeout_s * 1000),
@@ -175,7 +170,9 @@ static enum code start_relay(struct mount *mount, struct failure *why)
 
 static enum code begin(struct mount *mount, struct background *background, struct failure *why)
 {
-    enum code code = connect_to(mount, why);
+    enum code code = session_mount_prepare(mount->options->directory, &mount->directory, why);
+    if (code == CODE_OK)
+        code = connect_to(mount, why);
     if (code == CODE_OK)
         code = open_disk(mount, why);
     if (code == CODE_OK)
@@ -260,7 +257,7 @@ static int run(void *context, struct background *background)
     if (code == CODE_OK && pthread_create(&waiter, NULL, wait_for_signals, mount) != 0)
         code = failure_set(&why, CODE_IO, "starting the thread that waits for signals");
     if (code != CODE_OK) {
-        if (mount->directory)
+        if (mount->mounted)
             remove_mount(mount);
         end(mount);
         return background_fail(background, mount->command, &why);

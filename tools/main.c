@@ -9,7 +9,7 @@
 
 const struct command command_table[] = {
     {"init", "STORE", "make a lab: an encrypted store and its first member", command_init_details, command_init, false},
-    {"mount", "STORE DIR", "show the lab in a folder, and run its jobs on this machine", command_mount_details,
+    {"mount", "STORE|NAME@HOST[:PORT] DIR", "show the lab in a folder, and run its jobs on this machine", command_mount_details,
      command_mount, false},
     {"serve", "STORE", "serve the lab to its members on other machines, and run its jobs on this one", command_serve_details,
      command_serve, false},
@@ -71,6 +71,40 @@ static const struct command *find_command(const char *name)
     return NULL;
 }
 
+/* How many letters are to be changed, added or taken away to make b of a; more than 3 count as 4. */
+static size_t distance(const char *a, const char *b)
+{
+    size_t row[32], count = strlen(b);
+    if (count >= sizeof row / sizeof *row || strlen(a) > count + 3 || count > strlen(a) + 3)
+        return 4;
+    for (size_t k = 0; k <= count; k++)
+        row[k] = k;
+    for (size_t i = 0; a[i]; i++) {
+        size_t corner = row[0];
+        row[0] = i + 1;
+        for (size_t k = 0; k < count; k++) {
+            size_t changed = corner + (a[i] != b[k]), fewer = row[k] < row[k + 1] ? row[k] : row[k + 1];
+            corner = row[k + 1];
+            row[k + 1] = changed < fewer + 1 ? changed : fewer + 1;
+        }
+    }
+    return row[count];
+}
+
+static int refuse(const char *name)
+{
+    const struct command *nearest = NULL;
+    size_t least = strlen(name) < 4 ? 2 : 3; /* that is too far away */
+    for (const struct command *command = command_table; command->name; command++)
+        if (distance(name, command->name) < least) {
+            nearest = command;
+            least = distance(name, command->name);
+        }
+    fprintf(stderr, "cytofs: there is no command \"%s\"%s%s%s\ntry: cytofs --help\n", name, nearest ? " (did you mean " : "",
+            nearest ? nearest->name : "", nearest ? "?)" : "");
+    return EXIT_USAGE;
+}
+
 int main(int argc, char **argv)
 {
     if (argc < 2)
@@ -82,10 +116,8 @@ int main(int argc, char **argv)
     if (help && argc < 3)
         return print_overview(stdout, EXIT_DONE);
     const struct command *command = find_command(help ? argv[2] : name);
-    if (!command) {
-        fprintf(stderr, "cytofs: there is no command \"%s\"\ntry: cytofs --help\n", help ? argv[2] : name);
-        return EXIT_USAGE;
-    }
+    if (!command)
+        return refuse(help ? argv[2] : name);
     if (help) {
         static char help_option[] = "--help";
         char *arguments[] = {argv[2], help_option, NULL};

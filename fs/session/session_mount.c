@@ -30,6 +30,25 @@ extern char **environ;
 
 #define HELPER "fusermount3"
 
+/* Waits for fusermount3's end. What it says of a refusal comes through `words`; it is short, so the pipe holds it. */
+static enum code await_helper(pid_t child, int words, struct failure *why)
+{
+    int status;
+    while (waitpid(child, &status, 0) < 0)
+        if (errno != EINTR)
+            return failure_set_errno(why, errno, "waiting for %s", HELPER);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+        return CODE_OK;
+    char said[256];
+    fcntl(words, F_SETFL, O_NONBLOCK); /* whoever it left running may hold the other end */
+    ssize_t count = read(words, said, sizeof said);
+    const char *own = count > 13 && memcmp(said, HELPER ": ", 13) == 0 ? said + 13 : said; /* its name is told once */
+    int length = count > 0 ? (int)(count - (own - said)) : 0;
+    while (length > 0 && (unsigned char)own[length - 1] <= ' ')
+        length--;
+    return failure_set(why, CODE_DENIED, "%s refused: %.*s", HELPER, length, length ? own : "");
+}
+
 /* Runs fusermount3 and waits for it.  `peer`, unless negative, is inherited and named in _FUSE_COMMFD. */
 static enum code run_helper(const char *const *arguments, int peer, struct failure *why)
 {
@@ -44,17 +63,20 @@ static enum code run_helper(const char *const *arguments, int peer, struct failu
     memcpy(environment, environ, count * sizeof *environment);
     environment[count] = peer >= 0 ? variable : NULL;
 
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) != 0)
+        return failure_set_errno(why, errno, "running %s", HELPER);
+    SCOPE_CLOSE int words = ends[0];
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_adddup2(&actions, ends[1], STDERR_FILENO);
     pid_t child;
-    int error = posix_spawnp(&child, HELPER, NULL, NULL, (char *const *)arguments, environment);
+    int error = posix_spawnp(&child, HELPER, &actions, NULL, (char *const *)arguments, environment);
+    posix_spawn_file_actions_destroy(&actions);
+    close(ends[1]);
     if (error)
         return failure_set_errno(why, error, "running %s (is the package fuse3 installed?)", HELPER);
-    int status;
-    while (waitpid(child, &status, 0) < 0)
-        if (errno != EINTR)
-            return failure_set_errno(why, errno, "waiting for %s", HELPER);
-    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-        return failure_set(why, CODE_IO, "%s refused (its reason is on standard error)", HELPER);
-    return CODE_OK;
+    return await_helper(child, words, why);
 }
 
 enum code session_mount_remove(const char *mountpoint, struct failure *why)
@@ -122,6 +144,9 @@ enum code session_mount_prepare(const char *mountpoint, char **absolute, struct 
     if (code != CODE_OK)
         return code;
     SCOPE_FREE char *path = realpath(mountpoint, NULL);
+    if (!path && errno == ENOENT)
+        return failure_set(why, CODE_NOT_FOUND, "mounting on %s: there is no such folder (make it first: mkdir %s)", mountpoint,
+                           mountpoint);
     if (!path)
         return failure_set_errno(why, errno, "mounting on %s", mountpoint);
     code = check_empty(path, why);

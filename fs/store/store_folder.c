@@ -93,7 +93,7 @@ static enum code take_lock(struct store_folder *folder, struct failure *why)
         if (errno != EWOULDBLOCK)
             return failure_set_errno(why, errno, "%s: cannot be locked", path);
         long holder = read_holder(folder->lock_fd);
-        return failure_set(why, CODE_BUSY, "%s: is in use by process %ld: unmount it, or end that process",
+        return failure_set(why, CODE_BUSY, "%s: is in use by process %ld: name the folder where it is mounted, or end that process",
                            folder->path, holder);
     }
     if (!folder->read_only)

@@ -79,6 +79,16 @@ static enum code check_patience(struct workstation *self, int64_t deadline_ms, s
 
 /* Dialling --------------------------------------------------------------------------------------------------------- */
 
+static enum code refused(const struct workstation *self, int error, struct failure *why)
+{
+    if (error == ECONNREFUSED && self->host[0] != '/')
+        return failure_set(why, CODE_IO, "connecting to %s: nobody listens at port %u (is the lab being served, at this port?)",
+                           self->host, self->port);
+    if (error == EHOSTUNREACH || error == ENETUNREACH)
+        return failure_set(why, CODE_IO, "connecting to %s: %s (is the VPN up?)", self->host, strerror(error));
+    return failure_set_errno(why, error, "connecting to %s", self->host);
+}
+
 static enum code wait_connected(struct workstation *self, int fd, int64_t deadline_ms, struct failure *why)
 {
     for (;;) {
@@ -87,7 +97,7 @@ static enum code wait_connected(struct workstation *self, int fd, int64_t deadli
             int error = 0;
             socklen_t size = sizeof error;
             getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size);
-            return error ? failure_set_errno(why, error, "connecting to %s", self->host) : CODE_OK;
+            return error ? refused(self, error, why) : CODE_OK;
         }
         enum code code = check_patience(self, deadline_ms, why);
         if (code != CODE_OK)
@@ -108,7 +118,7 @@ static enum code dial_address(struct workstation *self, const struct sockaddr *a
     enum code code = CODE_OK;
     if (connect(fd, address, size) != 0)
         code = errno == EINPROGRESS || errno == EAGAIN ? wait_connected(self, fd, deadline_ms, why)
-                                                       : failure_set_errno(why, errno, "connecting to %s", self->host);
+                                                       : refused(self, errno, why);
     if (code != CODE_OK) {
         close(fd);
         return code;
@@ -137,7 +147,7 @@ static enum code dial(struct workstation *self, int64_t deadline_ms, int *out, s
     snprintf(service, sizeof service, "%u", self->port);
     int error = getaddrinfo(self->host, service, &wanted, &found);
     if (error)
-        return failure_set(why, CODE_IO, "connecting to %s: %s", self->host, gai_strerror(error));
+        return failure_set(why, CODE_IO, "connecting to %s: %s (is it spelled right, the VPN up?)", self->host, gai_strerror(error));
     enum code code = CODE_IO;
     for (const struct addrinfo *one = found; one; one = one->ai_next) {
         code = dial_address(self, one->ai_addr, one->ai_addrlen, deadline_ms, out, why);

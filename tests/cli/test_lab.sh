@@ -50,7 +50,7 @@ check "is no longer refused" wait_for 5 test ! -e "$lab/jobs/bad.error"
 tiny_spec 200 >"$work/second.yaml"
 check "two specs at once" cp "$work/second.yaml" "$lab/jobs/"
 check "cat shows the runs that are not over, and ends" timeout 20 cat "$lab/jobs/events"
-check "  each in a line" bash -c "timeout 20 cat '$lab/jobs/events' | grep -c '\"state\"' | grep -qx 2"
+check "  each in a line, as soon as both are taken up" wait_for 10 bash -c "timeout 20 cat '$lab/jobs/events' | grep -c '\"state\"' | grep -qx 2"
 tail -f "$lab/jobs/events" >"$work/followed" 2>"$work/tail-err" &
 tail=$!
 check "the queue says why the second waits" wait_for 20 grep -Eq 'second.*(waits|free)' "$lab/jobs/queue"

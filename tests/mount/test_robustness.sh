@@ -72,7 +72,7 @@ a_mountpoint_in_use_is_refused() {
 }
 
 a_mountpoint_that_is_missing_or_a_file_is_refused() {
-    refused "$top/nowhere" 'No such file'
+    refused "$top/nowhere" 'no such folder'
     touch "$top/file"
     refused "$top/file" 'Not a directory'
 }
