@@ -38,6 +38,10 @@ check "the server starts" expect_status 0 serve
 
 check "a mistyped invitation is refused at once" expect_status 1 join_as bob "${invitation/1./1.1}"
 check "in words" grep -q 'not a whole invitation' "$work/err"
+check "a wrong port is told" expect_status 3 as bob "$cytofs" join localhost:1 "$word"
+check "in words" grep -q 'nobody listens at port 1 ' "$work/err"
+check "and is no lab that was joined" expect_status 1 as bob "$cytofs" mount bob@localhost:1 "$work/bob/lab"
+check "as it says" grep -q 'nobody has joined' "$work/err"
 check "bob joins" expect_status 0 join_as bob "$invitation"
 check "with his role" grep -q 'bob, a scientist' "$work/out"
 profile="$work/bob/.config/cytofs/labs/bob@$host"
@@ -49,7 +53,11 @@ check "and is told no more than that" grep -q 'does not know this invitation' "$
 check "nobody mounts without joining" expect_status 1 as eve "$cytofs" mount "eve@$host" "$work/eve/lab"
 check "in words" grep -q 'cytofs join' "$work/err"
 
+check "a folder must be there to mount on" expect_status 1 as bob "$cytofs" mount "bob@$host" "$work/bob/nowhere"
+check "or is to be made" grep -q "make it first: mkdir $work/bob/nowhere" "$work/err"
 check "bob mounts" mount_at bob
+check "twice is refused" expect_status 1 as bob "$cytofs" mount "bob@$host" "$work/bob/lab"
+check "in one sentence" bash -c "grep -q 'something is mounted there already' '$work/err' && [ \$(wc -l <'$work/err') = 1 ]"
 check "he writes at home" bash -c "echo 'nobody else reads this diary' >'$work/bob/lab/home/bob/private name'"
 check "and reads it" grep -q diary "$work/bob/lab/home/bob/private name"
 check "and a dataset" bash -c "mkdir '$work/bob/lab/datasets/cells' && echo 'seen by all' >'$work/bob/lab/datasets/cells/one'"
