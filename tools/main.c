@@ -58,7 +58,7 @@ static int print_overview(FILE *to, int status)
     fprintf(to, "cytofs %s: cell detection, kept in one encrypted folder\n\nusage: cytofs COMMAND [OPTION]...\n\n",
             CYTOFS_VERSION);
     for (const struct command *command = command_table; command->name; command++)
-        fprintf(to, "  %-10s %s\n", command->name, command->summary);
+        fprintf(to, "  %-12s %s\n", command->name, command->summary);
     fprintf(to, "\ncytofs COMMAND --help says more; so does man cytofs.\n");
     return status;
 }

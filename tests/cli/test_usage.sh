@@ -7,7 +7,7 @@ check "it is named" grep -q 'there is no command "frobnicate"' "$work/err"
 check "a mistyped one, too" expect_status 2 "$cytofs" moutn
 check "with the one that was meant" grep -q "did you mean mount?" "$work/err"
 check "the overview is a success when asked for" expect_status 0 "$cytofs" --help
-commands=$(sed -n 's/^  \([a-z]*\) .*/\1/p' "$work/out")
+commands=$(sed -n 's/^  \([a-z-]*\) .*/\1/p' "$work/out")
 check "all commands are listed" [ "$(echo "$commands" | wc -l)" -ge 12 ]
 for command in $commands; do
     check "$command --help" expect_status 0 "$cytofs" "$command" --help
