@@ -14,6 +14,7 @@
 #include "lab_store.h"
 #include "member_card.h"
 #include "people.h"
+#include "people_quota.h"
 #include "people_view.h"
 #include "progress_bar.h"
 #include "scope.h"
@@ -75,18 +76,19 @@ static int write_file(const struct lab_members_place *place, const char *folder,
     return EXIT_DONE;
 }
 
-static int print_folder(const struct lab_members_place *place)
+/* Each file of the folder, under its name where `titled`. */
+static int print_folder(const struct lab_members_place *place, const char *which, bool titled)
 {
     struct file_names names;
     struct failure why;
-    SCOPE_FREE char *folder = file_join(place->path, "lab/members");
+    SCOPE_FREE char *folder = file_join(place->path, which);
     if (!folder || file_list(folder, 1 << 16, &names, &why) != CODE_OK)
         return command_fail(place->command, &why);
     for (size_t i = 0; i < names.count; i++) {
         SCOPE_BUFFER text = {0};
         SCOPE_FREE char *path = file_join(folder, names.names[i]);
         if (path && file_read(path, TEXT_BYTES_MAX, &text, NULL) == CODE_OK)
-            printf("%s%s", i ? "\n" : "", buffer_text(&text));
+            printf("%s%s%s%s", i ? "\n" : "", titled ? names.names[i] : "", titled ? "\n" : "", buffer_text(&text));
     }
     file_names_free(&names);
     return EXIT_DONE;
@@ -324,7 +326,7 @@ int lab_members_remove(const struct lab_members_place *place, const char *name)
 
 int lab_members_list(const struct lab_members_place *place)
 {
-    return is_mounted(place) ? print_folder(place) : open_and(place, list, NULL);
+    return is_mounted(place) ? print_folder(place, "lab/members", false) : open_and(place, list, NULL);
 }
 
 int lab_members_change_space(const struct lab_members_place *place, const char *space, const char *text, bool wait)
@@ -335,4 +337,70 @@ int lab_members_change_space(const struct lab_members_place *place, const char *
         return open_and(place, change_space, &(struct space_change){name, text, wait});
     int status = write_file(place, "lab/spaces", name, text, strlen(text));
     return status == EXIT_DONE && wait ? wait_mounted(place, name) : status;
+}
+
+/* Quotas ----------------------------------------------------------------------------------------------------------- */
+
+static enum code print_quotas_of(struct tree *tree, const char *name, bool titled, struct failure *why)
+{
+    SCOPE_BUFFER text = {0};
+    enum code code = people_quota_describe(tree, name, &text, why);
+    if (code == CODE_OK)
+        printf("%s%s%s", titled ? name : "", titled ? "\n" : "", buffer_text(&text));
+    return code;
+}
+
+struct printing {
+    struct tree *tree;
+    struct failure *why;
+    enum code code;
+};
+
+static void print_member_quotas(void *context, const char *name)
+{
+    struct printing *printing = context;
+    if (printing->code == CODE_OK)
+        printing->code = print_quotas_of(printing->tree, name, true, printing->why);
+    putchar('\n');
+}
+
+static enum code print_quotas(struct tree *tree, const void *name, struct failure *why)
+{
+    struct printing printing = {.tree = tree, .why = why};
+    if (name)
+        return print_quotas_of(tree, name, false, why);
+    members_list(tree, print_member_quotas, &printing);
+    return printing.code == CODE_OK ? print_quotas_of(tree, MEMBERS_EVERYONE, true, why) : printing.code;
+}
+
+int lab_members_show_quotas(const struct lab_members_place *place, const char *name)
+{
+    SCOPE_BUFFER text = {0};
+    struct failure why;
+    if (!is_mounted(place))
+        return open_and(place, print_quotas, name);
+    if (!name)
+        return print_folder(place, "lab/quotas", true);
+    SCOPE_FREE char *folder = file_join(place->path, "lab/quotas");
+    SCOPE_FREE char *path = folder ? file_join(folder, name) : NULL;
+    if (!path || file_read(path, TEXT_BYTES_MAX, &text, &why) != CODE_OK)
+        return command_fail(place->command, &why);
+    fputs(buffer_text(&text), stdout);
+    return EXIT_DONE;
+}
+
+struct quota_request {
+    const char *name, *words;
+};
+
+static enum code set_quotas(struct tree *tree, const void *argument, struct failure *why)
+{
+    const struct quota_request *request = argument;
+    return people_quota_command(tree, request->name, request->words, strlen(request->words), why);
+}
+
+int lab_members_set_quotas(const struct lab_members_place *place, const char *name, const char *words)
+{
+    return is_mounted(place) ? write_file(place, "lab/quotas", name, words, strlen(words))
+                             : open_and(place, set_quotas, &(struct quota_request){name, words});
 }

@@ -32,4 +32,8 @@ int lab_members_list(const struct lab_members_place *place);
 /* `text` is what is written into lab/spaces/<space>; with wait, until the rotation that it causes is over. */
 int lab_members_change_space(const struct lab_members_place *place, const char *space, const char *text, bool wait);
 
+/* The quotas of a member or of "everyone", or of all (NULL); and their change by words like "storage=100G jobs=4". */
+int lab_members_show_quotas(const struct lab_members_place *place, const char *name);
+int lab_members_set_quotas(const struct lab_members_place *place, const char *name, const char *words);
+
 #endif

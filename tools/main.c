@@ -37,6 +37,7 @@ const struct command command_table[] = {
     {"join", "HOST[:PORT] INVITATION", "take up an invitation to a lab on another machine", command_join_details, command_join, false},
     {"member", "key|show|add|list|role|revoke|delete-home ...", "your key and card; the members of a lab", command_member_details,
      command_member, false},
+    {"quota", "STORE|LAB [MEMBER [WORD...]]", "what members may use: storage, jobs, GPUs", command_quota_details, command_quota, false},
     {"share", "STORE|LAB SPACE NAME", "let a member, or everyone, read a dataset or home", command_share_details,
      command_share, false},
     {"unshare", "STORE|LAB SPACE NAME", "no longer let a member, or everyone else, read it", command_unshare_details,

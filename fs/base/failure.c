@@ -25,6 +25,7 @@ static const struct translation translations[CODE_COUNT] = {
     [CODE_NOT_PERMITTED] = {EPERM, 1},
     [CODE_READ_ONLY] = {EROFS, 1},
     [CODE_NO_SPACE] = {ENOSPC, 3},
+    [CODE_QUOTA] = {EDQUOT, 1},
     [CODE_TOO_LARGE] = {EFBIG, 1},
     [CODE_NO_MEMORY] = {ENOMEM, 3},
     [CODE_BUSY] = {EBUSY, 1},
@@ -92,7 +93,8 @@ int failure_to_errno(enum code code)
 enum code failure_from_errno(int errno_value)
 {
     for (int code = CODE_OK; code < CODE_COUNT; code++)
-        if (translations[code].errno_value == errno_value && code != CODE_CORRUPT && code != CODE_NEWER_FORMAT)
+        if (translations[code].errno_value == errno_value && code != CODE_CORRUPT && code != CODE_NEWER_FORMAT &&
+            code != CODE_QUOTA) /* a disk's quota is no member's */
             return (enum code)code;
     return errno_value == EDQUOT ? CODE_NO_SPACE : CODE_IO;
 }

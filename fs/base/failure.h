@@ -27,6 +27,7 @@ enum code {
     CODE_NOT_PERMITTED, /* the kind of object forbids it, whoever asks                       EPERM        */
     CODE_READ_ONLY,     /* a snapshot, or a store opened read-only                           EROFS        */
     CODE_NO_SPACE,      /*                                                                   ENOSPC       */
+    CODE_QUOTA,         /* a member's share is used up                                       EDQUOT       */
     CODE_TOO_LARGE,     /* a stated maximum was exceeded                                     EFBIG        */
     CODE_NO_MEMORY,     /*                                                                   ENOMEM       */
     CODE_BUSY,          /*                                                                   EBUSY        */

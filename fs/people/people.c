@@ -26,6 +26,7 @@
 #include "tree_homes.h"
 #include "tree_members.h"
 #include "tree_path.h"
+#include "tree_quota.h"
 #include "tree_record.h"
 #include "viewer.h"
 #include "wireguard.h"
@@ -565,6 +566,9 @@ enum code people_remove(struct people *people, const char *name, struct failure 
     if (code != CODE_OK)
         return code;
     end_sessions(people, name);
+    code = tree_quota_forget(people->tree, name, why);
+    if (code != CODE_OK)
+        return code;
     return leave_vpn(people, name, why);
 }
 

@@ -7,6 +7,7 @@
 #include "file.h"
 #include "member_card.h"
 #include "people.h"
+#include "people_quota.h"
 #include "rule.h"
 #include "tree_homes.h"
 #include "tree_members.h"
@@ -223,6 +224,9 @@ enum code people_view_add(struct people *people, struct failure *why)
          .render = render_space,
          .command = command_space},
     };
+    enum code quotas = people_quota_add(people_tree(people), why);
+    if (quotas != CODE_OK)
+        return failure_wrap(why, quotas, "adding lab/quotas");
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
         enum code code = rule_add(people_tree(people), &rules[i], why);
         if (code != CODE_OK)

@@ -5,6 +5,7 @@
  *                        WireGuard), which its maker then reads here.  Written to a member's:
  *                        "role ROLE".  rm removes a member or withdraws an invitation
  *   lab/wireguard        read, by an admin: the server's configuration for WireGuard
+ *   lab/quotas/<name>    see people_quota.h
  *   lab/spaces/<space>   read: who may read it.  Written: "share NAME", "share everyone", "unshare NAME", "leave", "rotate"
  */
 #ifndef CYTOFS_PEOPLE_VIEW_H

@@ -22,6 +22,7 @@
 #include "tree.h"
 #include "tree_path.h"
 #include "tree_members.h"
+#include "tree_quota.h"
 #include "viewer.h"
 
 static atomic_int_fast64_t started_ns; /* monotonic; when the first tree was given its views */
@@ -78,6 +79,20 @@ static const char *role_now(struct tree *tree)
     return member_role_name(role);
 }
 
+/* "Your files have 1.2 GiB; limits: storage 100.0 GiB, jobs 4, gpus 1, cpus no limit." */
+static void describe_quota(struct tree *tree, struct buffer *out)
+{
+    const struct quota quota = tree_quota_of(tree, tree_viewer_name(tree));
+    char used[QUOTA_TEXT_MAX];
+    quota_print_bytes(tree_quota_storage(tree, viewer_current()).bytes, used);
+    buffer_printf(out, "Your files have %s; quotas: ", used);
+    for (int kind = 0; kind < QUOTA_KINDS; kind++) {
+        buffer_printf(out, "%s%s ", kind ? ", " : "", quota_kind_name((enum quota_kind)kind));
+        quota_print_most((enum quota_kind)kind, quota.most[kind], out);
+    }
+    buffer_append_text(out, ".\n");
+}
+
 static enum code render_readme(void *context, const char *path, struct buffer *out, struct failure *why)
 {
     struct tree *tree = context;
@@ -88,10 +103,11 @@ static enum code render_readme(void *context, const char *path, struct buffer *o
         "Welcome to the lab, %s.\n\n"
         "This is a file system: whatever you do here, you do with files (cp, ls, cat, ln, rm, any editor).\n"
         "You are %s; your role is %s.  Here now: files %" PRIu64 ", folders %" PRIu64
-        ", %.1f MB; on disk all of it is encrypted.\n\n"
-        "Five things to try\n",
+        ", %.1f MB; on disk all of it is encrypted.\n",
         tree_viewer_name(tree), tree_viewer_name(tree), role_now(tree), numbers.files, numbers.folders,
         (double)numbers.bytes_logical / 1e6);
+    describe_quota(tree, out);
+    buffer_append_text(out, "\nFive things to try\n");
     describe_first_steps(tree, out);
     buffer_append_text(
         out,

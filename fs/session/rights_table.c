@@ -35,6 +35,7 @@ static const struct row table[RESOURCE_COUNT] = {
     [RESOURCE_ALIAS] = {"an alias of a model's versions (a steward's)", {"sr", "sr", ALL,    ALL,   "sr",  "sr"}},
     [RESOURCE_MEMBERS] = {"the list of members (an admin's)",      {"sr",  "sr",     "sr",   ALL,   "s",   "s"}},
     [RESOURCE_SPACES] = {"who may read what",                      {"sr",  "srw",    "srw",  "srw", "s",   "s"}},
+    [RESOURCE_QUOTAS] = {"the quotas (an admin's)",                {"sr",  "sr",     "sr",   "srw", "s",   "s"}},
     [RESOURCE_NODES] = {"the list of nodes",                       {"sr",  "sr",     "sr",   "sr",  ALL,   "s"}},
     [RESOURCE_AUDIT] = {"the audit log (a steward's and an admin's)", {"s", "s",     "sr",   "sr",  "s",   "s"}},
     [RESOURCE_CONTROL] = {"the care of the lab (an admin's)",      {"sr",  "sr",     "sr",   "srw", "s",   "s"}},
@@ -144,6 +145,8 @@ enum resource rights_resource(const struct tree_place *place)
         return frame ? RESOURCE_FRAME : RESOURCE_MEMBERS;
     case PLACE_LAB_SPACES:
         return frame ? RESOURCE_FRAME : RESOURCE_SPACES;
+    case PLACE_LAB_QUOTAS:
+        return frame ? RESOURCE_FRAME : RESOURCE_QUOTAS;
     case PLACE_LAB_NODES:
         return RESOURCE_NODES;
     case PLACE_ELSEWHERE:

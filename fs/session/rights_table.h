@@ -34,6 +34,7 @@ enum resource {
     RESOURCE_ALIAS,         /* a symbolic link beside versions: production */
     RESOURCE_MEMBERS,       /* lab/members */
     RESOURCE_SPACES,        /* lab/spaces: whose dataset it is is looked at by the command itself */
+    RESOURCE_QUOTAS,        /* lab/quotas: one's own; all of them are shown to an admin alone */
     RESOURCE_NODES,         /* lab/nodes */
     RESOURCE_AUDIT,         /* lab/audit */
     RESOURCE_CONTROL,       /* what an admin does: lab/backup, gc, mirrors, scrub, trace, users */

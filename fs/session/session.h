@@ -34,7 +34,8 @@ struct session_options {
     bool allow_other;  /* let other local users in (needs user_allow_other or root) */
     bool keep_owners;  /* show the owners that files have, give new ones to whoever asks, let chown(2) change them: for
                           root with allow_other.  Else everything is shown as belonging to this process's user */
-    bool for_programs; /* what reads here works for all members: it gets no further by a member's link than that member could */
+    bool for_programs; /* what works here works for all members: it gets no further by a member's link than that member could, and what it makes
+                        in a member's folder is that member's */
     const char *label; /* shown by df and mount, e.g. "cytofs" */
 };
 

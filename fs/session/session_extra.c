@@ -14,6 +14,7 @@
 #include "session_reply.h"
 #include "session_state.h"
 #include "tree_put.h"
+#include "tree_quota.h"
 
 /* A message: its header, and what follows. */
 struct extra_request {
@@ -123,12 +124,15 @@ static void put(const struct extra_request *request, const struct extra_put_in *
         .bytes = name + in->name_length,
         .count = in->size,
         .flags = header->uid != 0 ? OPEN_DROPS_SET_ID : 0,
+        .held = session_reserved_take_bytes(&session->reserved, in->size),
     };
     struct node_attributes attributes;
     struct failure why;
     enum code code = tree_put(session->tree, &what, &attributes, &why);
     if (what.reserved && attributes.id.value != in->node)
         session_reserved_give_back(&session->reserved, in->node);
+    if (code != CODE_OK && attributes.id.value == 0)
+        session_reserved_add_bytes(&session->reserved, what.held);
     if (code == CODE_OK)
         answer_entry(request, &attributes, name);
     else
@@ -147,6 +151,14 @@ static void do_put(const struct extra_request *request)
         answer(request, EINVAL, NULL, 0);
 }
 
+static uint32_t reserve_bytes(struct session *session, uint64_t bytes)
+{
+    uint64_t room = session_reserved_room(&session->reserved);
+    uint64_t got = tree_quota_hold(session->tree, session->channel.peer.viewer, bytes < room ? bytes : room);
+    session_reserved_add_bytes(&session->reserved, got);
+    return (uint32_t)got;
+}
+
 static void do_reserve(const struct extra_request *request)
 {
     struct extra_reserve_in in = {.count = 0};
@@ -155,9 +167,11 @@ static void do_reserve(const struct extra_request *request)
     if (request->count >= sizeof in)
         memcpy(&in, request->body, sizeof in);
     struct extra_reserve_out out = {.count = in.count};
-    enum code code = tree_reserve(session->tree, in.count, &out.first, &why);
-    if (code == CODE_OK)
+    enum code code = in.count || !in.bytes ? tree_reserve(session->tree, in.count, &out.first, &why) : CODE_OK;
+    if (code == CODE_OK && in.count)
         code = session_reserved_add(&session->reserved, out.first, out.count, &why);
+    if (code == CODE_OK)
+        out.bytes = reserve_bytes(session, in.bytes);
     if (code == CODE_OK)
         answer_bytes(request, &out, sizeof out);
     else

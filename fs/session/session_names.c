@@ -8,6 +8,7 @@
 #include "session_state.h"
 #include "timing.h"
 #include "tree_path.h"
+#include "tree_quota.h"
 
 static void on_lookup(fuse_req_t request, fuse_ino_t folder, const char *name)
 {
@@ -260,19 +261,26 @@ static void on_rename(fuse_req_t request, fuse_ino_t from_folder, const char *fr
     session_reply_done(request, code, &why, session_node(to_folder), to_name);
 }
 
-/* df's numbers: what the chunks take, what their device has left. */
+/* df's numbers: what the chunks take, what their device has left; for who has a quota, that and what is left of it, if that is less. */
 static void on_statfs(fuse_req_t request, fuse_ino_t node)
 {
     (void)node;
     struct tree_statistics numbers;
     tree_statistics(session_tree_of(request), &numbers);
+    const struct tree_quota_storage quota = tree_quota_storage(session_tree_of(request), session_of(request)->channel.peer.viewer);
     const uint64_t block = 4096;
+    uint64_t all = numbers.bytes_stored + numbers.bytes_free, free = numbers.bytes_free;
+    if (quota.most != QUOTA_UNLIMITED) {
+        uint64_t left = quota.bytes < quota.most ? quota.most - quota.bytes : 0;
+        free = left < free ? left : free;
+        all = quota.bytes + free;
+    }
     struct statvfs out = {
         .f_bsize = block,
         .f_frsize = block,
-        .f_blocks = (numbers.bytes_stored + numbers.bytes_free) / block,
-        .f_bfree = numbers.bytes_free / block,
-        .f_bavail = numbers.bytes_free / block,
+        .f_blocks = all / block,
+        .f_bfree = free / block,
+        .f_bavail = free / block,
         .f_files = numbers.files + numbers.folders + UINT32_MAX,
         .f_ffree = UINT32_MAX, /* inodes are not scarce: a number that no program takes for none */
         .f_favail = UINT32_MAX,

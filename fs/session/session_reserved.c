@@ -75,6 +75,26 @@ void session_reserved_give_back(struct session_reserved *reserved, uint64_t numb
         range->used[(number - range->first) / 8] &= (uint8_t)~(1 << (number - range->first) % 8);
 }
 
+uint64_t session_reserved_room(struct session_reserved *reserved)
+{
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&reserved->lock);
+    return reserved->bytes < RESERVED_BYTES_MAX ? RESERVED_BYTES_MAX - reserved->bytes : 0;
+}
+
+void session_reserved_add_bytes(struct session_reserved *reserved, uint64_t bytes)
+{
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&reserved->lock);
+    reserved->bytes += bytes;
+}
+
+uint64_t session_reserved_take_bytes(struct session_reserved *reserved, uint64_t bytes)
+{
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&reserved->lock);
+    uint64_t taken = bytes < reserved->bytes ? bytes : reserved->bytes;
+    reserved->bytes -= taken;
+    return taken;
+}
+
 void session_reserved_save(struct session_reserved *reserved, struct buffer *out)
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&reserved->lock);

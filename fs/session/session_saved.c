@@ -1,10 +1,11 @@
 /* A fed session as bytes: see session_saved.h.
  *
- *     "cysessn1"
+ *     "cysessn2"
  *     greeting   length (4), the INIT request
  *     nodes      count (8); each: id (8), lookups (4), mark (4); of a derived one (bit 63) also folder (8), length (2) and bytes of its name
  *     handles    the first generation of new keys (4), count (8); each: key (8), node (8), kind (1), listing begun or end told (1), flags (4)
  *     locks      count (8); each: node (8), kind (1), mode (1), first (8), last (8), owner (8), handle (8), process (4)
+ *     held       bytes of the member's quota for files to be put (8); "cysessn1" had none
  *     reserved   the numbers for files to be put (session_reserved.c), to the end
  *
  * All numbers little-endian.  Derived nodes are found by their places: they exist again from the moment when they are looked up.  Listings and
@@ -23,9 +24,11 @@
 #include "scope.h"
 #include "session_state.h"
 #include "tree_parting.h"
+#include "tree_quota.h"
 #include "viewer.h"
 
-#define MAGIC          "cysessn1"
+#define MAGIC          "cysessn2"
+#define MAGIC_BEFORE   "cysessn1"
 #define MAGIC_BYTES    8
 #define DERIVED_BIT    (UINT64_C(1) << 63)
 #define MARK_OUTDATED  UINT32_MAX
@@ -143,6 +146,7 @@ void session_save(struct session *session, struct buffer *out)
     save_nodes(session, out);
     save_handles(session, out);
     save_locks(session, out);
+    buffer_append64(out, RESERVED_BYTES_MAX - session_reserved_room(&session->reserved));
     session_reserved_save(&session->reserved, out);
 }
 
@@ -330,7 +334,18 @@ static enum code restore_each(struct session *session, struct reader *reader, si
     return reader->short_of ? damaged(why) : CODE_OK;
 }
 
-static enum code restore(struct session *session, struct reader *reader, struct failure *why)
+/* What was set aside stays so, whatever the quota says by now: files may be on their way. */
+static enum code restore_held(struct session *session, struct reader *reader, struct failure *why)
+{
+    uint64_t bytes = take64(reader);
+    if (reader->short_of || bytes > RESERVED_BYTES_MAX)
+        return damaged(why);
+    tree_quota_take_back(session->tree, session->channel.peer.viewer, bytes);
+    session_reserved_add_bytes(&session->reserved, bytes);
+    return CODE_OK;
+}
+
+static enum code restore(struct session *session, struct reader *reader, bool has_held, struct failure *why)
 {
     enum code code = restore_each(session, reader, NODE_BYTES, restore_node, why);
     if (code == CODE_OK) {
@@ -339,6 +354,8 @@ static enum code restore(struct session *session, struct reader *reader, struct 
     }
     if (code == CODE_OK)
         code = restore_each(session, reader, LOCK_BYTES, restore_lock, why);
+    if (code == CODE_OK && has_held)
+        code = restore_held(session, reader, why);
     return code == CODE_OK ? session_reserved_restore(&session->reserved, reader->at, reader->left, why) : code;
 }
 
@@ -346,13 +363,14 @@ enum code session_restore(struct session *session, const void *bytes, size_t cou
 {
     struct reader reader = {bytes, count, false};
     const uint8_t *magic = take(&reader, MAGIC_BYTES);
-    if (!magic || memcmp(magic, MAGIC, MAGIC_BYTES) != 0)
+    bool is_newest = magic && memcmp(magic, MAGIC, MAGIC_BYTES) == 0;
+    if (!is_newest && (!magic || memcmp(magic, MAGIC_BEFORE, MAGIC_BYTES) != 0))
         return failure_set(why, CODE_NEWER_FORMAT, "a client's saved state is not of this version");
     enum code code = restore_greeting(session, &reader, why);
     if (code != CODE_OK)
         return code;
     viewer_enter(session->channel.peer.viewer);
-    code = restore(session, &reader, why);
+    code = restore(session, &reader, is_newest, why);
     viewer_leave();
     return code;
 }

@@ -99,6 +99,7 @@ static inline struct tree_new session_new(fuse_req_t request, enum node_kind kin
         .mode = mode & 07777,
         .owner = owned ? (int64_t)caller->uid : TREE_MOUNTER,
         .group = owned ? (int64_t)caller->gid : TREE_MOUNTER,
+        .for_folder = session_of(request)->for_programs,
     };
 }
 

@@ -21,6 +21,7 @@
  *   tree_lending.c    keys lent by members            tree_record.c    what the lab remembers, unseen by clients
  *   tree_observe.c    who is told of changes          tree_put.c       whole files without a handle
  *   lock_table.c      advisory locks                tree_range.c      holes, preallocating, copying
+ *   tree_usage.c      what members use                tree_quota.c     what they may (quota.c, quota_list.c)
  */
 #include "tree.h"
 
@@ -46,11 +47,13 @@
 #include "tree_node.h"
 #include "tree_operation.h"
 #include "tree_piece.h"
+#include "tree_quota.h"
 #include "tree_recent.h"
 #include "tree_seen.h"
 #include "tree_space.h"
 #include "tree_lending.h"
 #include "tree_space_sum.h"
+#include "tree_usage.h"
 #include "viewer.h"
 
 #define ORPHANS_AT_ONCE 256
@@ -277,6 +280,8 @@ static enum code open_existing(const struct tree_open_options *options, struct t
         code = drop_unknown_packs(tree, why);
     if (code == CODE_OK)
         code = recent_open(tree, why);
+    if (code == CODE_OK)
+        tree_quota_load(tree);
     if (code == CODE_OK && options->seen_path)
         code = seen_open(tree, options->seen_path, options->accept_older, why);
     if (code != CODE_OK) {
@@ -316,6 +321,7 @@ void tree_close(struct tree *tree)
     derived_free_all(tree);
     piece_free_all(tree);
     node_free_all(tree);
+    usage_free(tree);
     space_sum_free(tree);
     seen_close(tree);
     space_free_all(tree);

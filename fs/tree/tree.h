@@ -131,6 +131,7 @@ struct tree_new {
     int64_t owner, group; /* numbers, or TREE_MOUNTER; in a folder with the set-gid bit the group is the folder's */
     uint64_t device;      /* of a device */
     const char *target;   /* of a symbolic link */
+    bool for_folder;      /* a file or folder made by the lab for a member, in what is that member's: it is that member's, too */
 };
 
 /* Makes anything but a file's contents: CODE_EXISTS where the name is taken. */

@@ -21,6 +21,7 @@
 #include "cmac.h"
 #include "tree_space.h"
 #include "tree_space_sum.h"
+#include "tree_usage.h"
 
 enum { LABEL_CHUNK = 'C', LABEL_NAME = 'N', LABEL_ATTRIBUTE = 'A', LABEL_INODE = 'I' };
 
@@ -509,5 +510,8 @@ enum code authentic_drop_orphan(struct tree *tree, uint64_t inode, struct failur
         return CODE_OK;
     if (code == CODE_OK) /* else the space has gone, and took its sum along */
         space_sum_subtract_if_kept(tree, row.space, row.proof);
-    return catalog_inode_delete(tree->catalog, inode, why);
+    code = catalog_inode_delete(tree->catalog, inode, why);
+    if (code == CODE_OK)
+        usage_drop_row(tree, &row); /* should the operation fail, so does the opening of the lab */
+    return code;
 }

@@ -7,6 +7,7 @@
 #include "tree_operation.h"
 #include "tree_space.h"
 #include "tree_tell.h"
+#include "tree_usage.h"
 #include "tree_watch.h"
 
 /* A control file takes what a shell's `>` and `cp -p` do to it, without effect; the others refuse. */
@@ -51,6 +52,7 @@ static void change_row(struct tree *tree, struct node *node, const struct attrib
     if (change->which & CHANGE_MODIFY)
         node->row.modify_ns = change->modify_ns;
     node->row.change_ns = now_ns;
+    usage_settle(tree, node);
     node->changed_in = commit_round_of_changes(tree);
     if (change->which & ~(unsigned)CHANGE_ACCESS) {
         node_stamp(tree, node, now_ns);

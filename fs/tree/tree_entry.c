@@ -203,10 +203,10 @@ enum code entry_check_folder(const struct node *folder, bool server, struct fail
         return failure_set(why, CODE_NOT_PERMITTED,
                            ".snap holds snapshots only: mkdir makes one of the dataset, rmdir drops one");
     bool made_by_lab = folder->row.inode == INODE_HOME || folder->row.inode == INODE_LAB_MEMBERS ||
-                       folder->row.inode == INODE_LAB_SPACES;
+                       folder->row.inode == INODE_LAB_SPACES || folder->row.inode == INODE_LAB_QUOTAS;
     if (made_by_lab && !server)
-        return failure_set(why, CODE_NOT_PERMITTED, "what lies here is made by the lab: home/ has a folder a member, lab/members "
-                                                    "and lab/spaces a file each");
+        return failure_set(why, CODE_NOT_PERMITTED, "what lies here is made by the lab: home/ has a folder a member, lab/members, "
+                                                    "lab/quotas and lab/spaces a file each");
     if (folder->row.inode == INODE_ROOT && !server)
         return failure_set(why, CODE_NOT_PERMITTED,
                            "nothing can be made or removed beside the lab's own folders: use datasets, jobs, "

@@ -24,6 +24,7 @@
 #include "tree_recent.h"
 #include "tree_storing.h"
 #include "tree_tell.h"
+#include "tree_usage.h"
 #include "tree_waiting.h"
 #include "tree_watch.h"
 
@@ -34,6 +35,7 @@ void file_note_change(struct tree *tree, struct node *node, uint64_t from)
     node->row.version++;
     node->changed = true;
     node->changed_in = commit_round_of_changes(tree);
+    usage_settle(tree, node);
     node_stamp_untold(tree, node, now_ns);
     tell_contents(tree, node, from);
     commit_hint(tree);
@@ -65,7 +67,9 @@ enum code file_check_writable(struct tree *tree, const struct node *node, struct
 
 enum code file_resize(struct tree *tree, struct node *node, uint64_t size, struct failure *why)
 {
-    enum code code = operation_begin(tree, why);
+    enum code code = usage_admit(tree, node, size, 0, why);
+    if (code == CODE_OK)
+        code = operation_begin(tree, why);
     if (code != CODE_OK)
         return code;
     node_change(tree, node);
@@ -356,7 +360,11 @@ static enum code take_write(struct tree_file *file, const struct tree_writing *w
     if (file->append_only && write->offset != node->row.size)
         return failure_set(why, CODE_NOT_PERMITTED, "this file can only be appended to");
     uint64_t size = node->row.size;
-    code = contents_write(tree, node, write, why);
+    uint64_t end = write->offset + write->count;
+    if (!file->append_only || end > USAGE_BOOKS_BYTES)
+        code = usage_admit(tree, node, end, 0, why);
+    if (code == CODE_OK)
+        code = contents_write(tree, node, write, why);
     if (code != CODE_OK)
         return code;
     uint64_t before = node->changed_in;

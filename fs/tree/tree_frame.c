@@ -31,6 +31,7 @@ static const struct frame_folder frame[] = {
     {INODE_HOME, INODE_ROOT, "home", SPACE_LAB},
     {INODE_LAB_MEMBERS, INODE_LAB, "members", SPACE_LAB},
     {INODE_LAB_SPACES, INODE_LAB, "spaces", SPACE_LAB},
+    {INODE_LAB_QUOTAS, INODE_LAB, "quotas", SPACE_LAB},
 };
 
 bool frame_place(uint64_t inode, uint64_t *parent, const char **name)

@@ -59,6 +59,7 @@ enum {
     INODE_HOME,
     INODE_LAB_MEMBERS,
     INODE_LAB_SPACES,
+    INODE_LAB_QUOTAS,
     INODE_FIRST_FREE = 16
 };
 enum { SPACE_LAB = 1, SPACE_REGISTRY, SPACE_FIRST_FREE };
@@ -70,6 +71,8 @@ struct lock_table;
 struct node;
 struct piece;
 struct storing;
+struct usage;
+struct quota_list;
 struct commit_waiter;
 struct recent_log;
 struct space;
@@ -202,6 +205,12 @@ struct tree {
         size_t count;
         bool lost; /* there were more */
     } telling;     /* tree_observe.c */
+
+    struct {
+        struct usage *entries; /* an owner each */
+        size_t count, room;
+        struct quota_list *quotas; /* NULL: nobody has any */
+    } usage;                       /* tree_usage.c, tree_quota.c */
 
     struct {
         struct catalog_totals rows;

@@ -145,16 +145,25 @@ static enum code keep_target(struct tree *tree, struct node *link, const char *t
         why);
 }
 
-/* What belongs to somebody takes the group of a folder with the set-group bit; folders take on the bit as well.  What a member on
- * another machine makes is known as that member's. */
-static struct catalog_inode make_row(const struct node *folder, const struct names_new *what)
+/* Who owns what is made.  What a member on another machine makes is known as that member's; what programs make for a member, in a run of his, too:
+ * it counts for his quota.  But links are whoever's made them, since they are followed on their maker's behalf (tree_maker.h). */
+static int64_t choose_owner(const struct node *folder, const struct names_new *what)
 {
     const struct viewer *viewer = viewer_current();
+    bool for_folder = what->for_folder || (viewer && viewer->role == ROLE_NODE);
+    if (for_folder && folder->row.uid > UINT32_MAX && (what->kind == CATALOG_INODE_FILE || what->kind == CATALOG_INODE_FOLDER))
+        return folder->row.uid;
+    return viewer ? viewer_owner(&viewer->id) : what->owned ? what->owner : TREE_MOUNTER;
+}
+
+/* What belongs to somebody takes the group of a folder with the set-group bit; folders take on the bit as well. */
+static struct catalog_inode make_row(const struct node *folder, const struct names_new *what)
+{
     struct catalog_inode row = {
         .inode = what->inode,
         .kind = what->kind,
         .mode = what->mode & 07777,
-        .uid = viewer ? viewer_owner(&viewer->id) : what->owned ? what->owner : TREE_MOUNTER,
+        .uid = choose_owner(folder, what),
         .gid = what->owned ? what->group : TREE_MOUNTER,
         .rdev = what->kind == CATALOG_INODE_CHARACTER || what->kind == CATALOG_INODE_BLOCK ? what->device : 0,
     };
@@ -268,6 +277,7 @@ struct names_new names_translate(const struct tree_new *what)
         .group = what->group,
         .device = what->device,
         .target = what->kind == NODE_LINK ? what->target : NULL,
+        .for_folder = what->for_folder,
     };
 }
 

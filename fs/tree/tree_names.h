@@ -14,6 +14,7 @@ struct names_new {
     uint64_t device;      /* of a device */
     const char *target;   /* of a link */
     bool server;          /* made by the file server itself */
+    bool for_folder;      /* as in struct tree_new */
 };
 
 struct names_new names_translate(const struct tree_new *what);

@@ -26,6 +26,7 @@
 #include "tree_seal.h"
 #include "tree_space.h"
 #include "tree_tell.h"
+#include "tree_usage.h"
 
 static size_t bucket_of(const struct tree *tree, uint64_t inode)
 {
@@ -59,6 +60,7 @@ static struct node *insert(struct tree *tree, const struct catalog_inode *row)
     if (!node)
         return NULL;
     node->row = *row;
+    usage_note_counted(node);
     node->lookups = remembered_take(&tree->remembered, row->inode);
     size_t bucket = bucket_of(tree, row->inode);
     node->hash_next = tree->node_buckets[bucket];

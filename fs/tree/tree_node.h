@@ -29,6 +29,10 @@ struct node {
         uint64_t chunks, version; /* those that it has, not counting holes, when it had this version */
         int64_t counted_ns;       /* monotonic; 0: never */
     } full;                       /* tree_range.h */
+    struct {
+        int64_t owner;
+        uint64_t bytes;
+    } counted;            /* tree_usage.h */
     uint64_t changed_in;  /* the commit round that makes its last change durable, but for those in `recent` */
     struct recent_writes *recent; /* small writes that the log could hold (tree_recent.h), or NULL */
 

@@ -8,6 +8,7 @@
 #include "tree_piece.h"
 #include "tree_space_sum.h"
 #include "tree_tell.h"
+#include "tree_usage.h"
 
 enum code operation_allowed(struct tree *tree, struct failure *why)
 {
@@ -60,6 +61,7 @@ enum code operation_end(struct tree *tree, enum code code, struct failure *why)
             node_mark_clean(tree, node);
             piece_drop_from(tree, node, 0);
         }
+        usage_settle(tree, node);
         node_settle(tree, node);
     }
     return code;

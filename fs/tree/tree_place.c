@@ -56,6 +56,7 @@ static const struct {
     enum place_area area;
 } lab_areas[] = {
     {INODE_LAB_MEMBERS, PLACE_LAB_MEMBERS}, {INODE_LAB_SPACES, PLACE_LAB_SPACES}, {INODE_LAB_NODES, PLACE_LAB_NODES},
+    {INODE_LAB_QUOTAS, PLACE_LAB_QUOTAS},
 };
 
 /* Fills in area and depth; returns at which depth things are owned. */

@@ -17,6 +17,7 @@ enum place_area {
     PLACE_LAB,
     PLACE_LAB_MEMBERS,
     PLACE_LAB_SPACES,
+    PLACE_LAB_QUOTAS,
     PLACE_LAB_NODES,
     PLACE_ELSEWHERE /* without a name, or nowhere that is known */
 };

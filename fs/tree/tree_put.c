@@ -17,7 +17,9 @@
 #include "tree_names.h"
 #include "tree_operation.h"
 #include "tree_range.h"
+#include "tree_usage.h"
 #include "tree_watch.h"
+#include "viewer.h"
 
 #define ATTEMPTS_MAX 4
 
@@ -110,6 +112,8 @@ static enum code make(struct tree *tree, struct node *folder, const struct tree_
     what.inode = put->inode;
     enum code code = names_make(tree, folder, put->name, &what, node, why);
     if (code == CODE_OK)
+        code = usage_admit(tree, *node, put->count, put->held, why);
+    if (code == CODE_OK)
         code = contents_write(tree, *node, &(struct contents_write){.bytes = put->bytes, .count = put->count}, why);
     if (code == CODE_OK) {
         (*node)->row.version++;
@@ -143,6 +147,8 @@ static enum code replace(struct tree *tree, struct node *node, const struct tree
         watch_append_only(tree, path.data))
         code = failure_set(why, CODE_NOT_PERMITTED, "%s can only be appended to", path.data);
     if (code == CODE_OK)
+        code = usage_admit(tree, node, put->count, put->held, why);
+    if (code == CODE_OK)
         code = contents_write(tree, node, &(struct contents_write){.bytes = put->bytes, .count = put->count}, why);
     if (code == CODE_OK && node->row.size != put->count)
         code = file_resize(tree, node, put->count, why);
@@ -170,26 +176,38 @@ static enum code put_onto(struct tree *tree, struct node *node, const struct tre
     return code;
 }
 
+/* Makes it or replaces what has the name, with what was set aside for it.  With the lock. */
+static enum code put_with_held(struct tree *tree, const struct tree_put *put, struct node **node, struct failure *why)
+{
+    const struct viewer *viewer = viewer_current();
+    int64_t owner = viewer ? viewer_owner(&viewer->id) : TREE_MOUNTER;
+    struct node *folder;
+    enum code code = names_folder(tree, put->folder, &folder, why);
+    if (code == CODE_OK)
+        code = entry_find(tree, folder, put->name, node, why);
+    if (code == CODE_OK)
+        code = put_onto(tree, *node, put, why);
+    else if (code == CODE_NOT_FOUND && !put->reserved)
+        code = failure_set(why, CODE_INVALID, "this inode number was not set aside for you");
+    else if (code == CODE_NOT_FOUND)
+        code = make_in_operation(tree, put, node, why);
+    if (code == CODE_OK)
+        usage_let_go(tree, owner, put->held);
+    return code;
+}
+
 static enum code put_stored(struct tree *tree, const struct tree_put *put, struct node_attributes *out,
                             struct failure *why)
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
-    struct node *folder, *node = NULL;
+    struct node *node = NULL;
     enum code code = commit_make_room(tree, why);
     if (code == CODE_OK)
         code = operation_begin(tree, why); /* waits at the gate, so that nothing below has to */
     if (code == CODE_OK)
         code = operation_end(tree, CODE_OK, why);
     if (code == CODE_OK)
-        code = names_folder(tree, put->folder, &folder, why);
-    if (code == CODE_OK)
-        code = entry_find(tree, folder, put->name, &node, why);
-    if (code == CODE_OK)
-        code = put_onto(tree, node, put, why);
-    else if (code == CODE_NOT_FOUND && !put->reserved)
-        code = failure_set(why, CODE_INVALID, "this inode number was not set aside for you");
-    else if (code == CODE_NOT_FOUND)
-        code = make_in_operation(tree, put, &node, why);
+        code = put_with_held(tree, put, &node, why);
     if (code != CODE_OK)
         return code;
     *out = describe(tree, node);

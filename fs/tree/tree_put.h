@@ -32,6 +32,7 @@ struct tree_put {
     const void *bytes;
     size_t count;          /* up to TREE_PUT_MAX */
     unsigned flags;        /* OPEN_DROPS_SET_ID */
+    uint64_t held;         /* bytes of the viewer's quota that were set aside for this (tree_quota_hold); none are any more if it succeeds */
 };
 
 /* Makes a file with contents, mode and times, as creating, writing and closing it would, rules included; nobody sees less than all

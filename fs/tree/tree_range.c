@@ -20,6 +20,7 @@
 #include "tree_piece.h"
 #include "tree_sharing.h"
 #include "tree_statistics.h"
+#include "tree_usage.h"
 
 #define INDICES_AT_ONCE 128
 #define BLOCKS_PER_CHUNK (TREE_CHUNK_BYTES / 512)
@@ -256,8 +257,9 @@ static uint64_t share(const struct tree_copy *copy, uint64_t count)
         return 0;
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
     struct node *to = copy->to->node;
-    if (operation_allowed(tree, NULL) != CODE_OK || file_check_writable(tree, to, NULL) != CODE_OK)
-        return 0;
+    if (operation_allowed(tree, NULL) != CODE_OK || file_check_writable(tree, to, NULL) != CODE_OK ||
+        usage_admit(tree, to, copy->to_offset + count, 0, NULL) != CODE_OK)
+        return 0; /* copying says why */
     uint64_t size = to->row.size;
     const struct sharing_range range = {copy->from_offset, copy->to_offset, count};
     uint64_t done = sharing_copy(tree, copy->from->node, to, &range);

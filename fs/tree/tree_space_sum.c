@@ -23,6 +23,7 @@
 #include "cmac.h"
 #include "tree_authentic.h"
 #include "tree_space.h"
+#include "tree_usage.h"
 
 enum { LABEL_SPACE = 'S', LABEL_ROOT = 'R', LABEL_FEW = 'F' };
 
@@ -295,6 +296,7 @@ static enum code take_rows(struct tree *tree, bool accept, struct failure *why)
         enum code code = catalog_inode_walk(tree->catalog, after, rows, ROWS_AT_ONCE, &count, why);
         for (size_t i = 0; code == CODE_OK && i < count; i++) {
             after = rows[i].inode;
+            usage_take_row(tree, &rows[i]);
             code = take_row(tree, &rows[i], accept, why);
         }
         if (code != CODE_OK)

@@ -52,13 +52,16 @@ struct extra_put_in {
     uint32_t size;
 };
 
-/* RESERVE: consecutive inode numbers for this client alone, until its session ends. */
+/* RESERVE: consecutive inode numbers for this client alone, until its session ends; and bytes of the member's quota, set aside for files that will be
+ * put, beside those that are already: as long as a client has closed no more than it was given, none of its files is refused for the quota. */
 struct extra_reserve_in {
-    uint32_t count, padding;
+    uint32_t count; /* 0: none */
+    uint32_t bytes;
 };
 struct extra_reserve_out {
-    uint64_t first;
-    uint32_t count, padding;
+    uint64_t first; /* 0 where count is */
+    uint32_t count;
+    uint32_t bytes; /* that were set aside: less where the quota is nearly used up */
 };
 
 /* REOPEN: as OPEN or OPENDIR, also for what has no name any more (as long as the server still has it). */

@@ -224,6 +224,11 @@ static const struct {
     {"lab/members/carol", OPS(SYMLINK, MKDIR), "a"},
     {"lab/spaces/shared", OPS(READ), PEOPLE},
     {"lab/spaces/shared", OPS(WRITE), "sta"},
+    {"lab/quotas", OPS(LIST), ALL_SIX},
+    {"lab/quotas/bob", OPS(READ), PEOPLE},
+    {"lab/quotas/bob", OPS(WRITE), "a"},
+    {"lab/quotas/bob", OPS(REMOVE, RENAME_AWAY), ""},
+    {"lab/quotas/carol", OPS(CREATE, SYMLINK, MKDIR, PUT), ""},
 };
 
 static void every_role_on_everything_by_every_operation(void **state)
