@@ -17,6 +17,7 @@
 #include "people_quota.h"
 #include "people_view.h"
 #include "progress_bar.h"
+#include "quota.h"
 #include "scope.h"
 #include "tree_members.h"
 #include "tree_readers.h"
@@ -370,7 +371,7 @@ static enum code print_quotas(struct tree *tree, const void *name, struct failur
     if (name)
         return print_quotas_of(tree, name, false, why);
     members_list(tree, print_member_quotas, &printing);
-    return printing.code == CODE_OK ? print_quotas_of(tree, MEMBERS_EVERYONE, true, why) : printing.code;
+    return printing.code == CODE_OK ? print_quotas_of(tree, QUOTA_EVERYONE, true, why) : printing.code;
 }
 
 int lab_members_show_quotas(const struct lab_members_place *place, const char *name)

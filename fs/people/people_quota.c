@@ -33,7 +33,7 @@ static void list_members(void *context, const char *folder, rule_emit *emit, voi
         return;
     }
     members_list(context, emit, emit_context);
-    emit(emit_context, MEMBERS_EVERYONE);
+    emit(emit_context, QUOTA_EVERYONE);
 }
 
 /* Describing --------------------------------------------------------------------------------------------------------- */
@@ -52,7 +52,7 @@ static void print_kind(enum quota_kind kind, const struct quota *said, const str
 
 enum code people_quota_describe(struct tree *tree, const char *name, struct buffer *out, struct failure *why)
 {
-    bool everyone = strcmp(name, MEMBERS_EVERYONE) == 0;
+    bool everyone = strcmp(name, QUOTA_EVERYONE) == 0;
     struct tree_quota_storage storage = {0};
     const struct quota said = tree_quota_said(tree, name);
     const struct quota holds = everyone ? quota_effective(&said, &quota_unset) : tree_quota_of(tree, name);

@@ -18,6 +18,7 @@ enum quota_kind {
 
 #define QUOTA_UNSET     UINT64_MAX       /* nothing is said: what everyone has */
 #define QUOTA_UNLIMITED (UINT64_MAX - 1) /* none, whatever everyone has */
+#define QUOTA_EVERYONE  "everyone"       /* no member can be called so */
 #define QUOTA_MOST      ((uint64_t)INT64_MAX)
 
 struct quota {

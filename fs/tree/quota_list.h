@@ -9,7 +9,7 @@
 
 struct quota_list {
     struct quota_entry {
-        char name[MEMBER_NAME_MAX + 1]; /* of a member, or MEMBERS_EVERYONE */
+        char name[MEMBER_NAME_MAX + 1]; /* of a member, or QUOTA_EVERYONE */
         struct quota quota;
     } entries[QUOTA_LIST_MAX];
     size_t count;

@@ -23,6 +23,7 @@
 #include "tree_space.h"
 #include "tree_space_name.h"
 #include "tree_tell.h"
+#include "tree_usage.h"
 
 /* Making ------------------------------------------------------------------------------------------------------------- */
 
@@ -135,8 +136,10 @@ static enum code carry_out(struct tree *tree, const struct deletion *deletion, s
         code = operation_begin(tree, why);
     if (code == CODE_OK)
         code = operation_end(tree, do_delete(tree, deletion, why), why);
-    if (code == CODE_OK)
+    if (code == CODE_OK) {
         each_node(tree, *deletion->number, mark_gone);
+        usage_recount(tree);
+    }
     share_changed(tree);
     if (code == CODE_OK && node_get(tree, INODE_HOME, &home, NULL) == CODE_OK)
         node_stamp(tree, home, timing_wall_ns());

@@ -55,7 +55,7 @@ struct quota tree_quota_said(struct tree *tree, const char *name)
 
 struct quota tree_quota_of(struct tree *tree, const char *member)
 {
-    const struct quota own = tree_quota_said(tree, member), everyone = tree_quota_said(tree, MEMBERS_EVERYONE);
+    const struct quota own = tree_quota_said(tree, member), everyone = tree_quota_said(tree, QUOTA_EVERYONE);
     return quota_effective(&own, &everyone);
 }
 
@@ -86,7 +86,7 @@ static enum code say(struct tree *tree, const char *name, const struct quota *qu
 enum code tree_quota_say(struct tree *tree, const char *name, const struct quota *quota, struct failure *why)
 {
     struct member_public ignored;
-    enum code code = strcmp(name, MEMBERS_EVERYONE) == 0 ? CODE_OK : members_find(tree, name, &ignored, why);
+    enum code code = strcmp(name, QUOTA_EVERYONE) == 0 ? CODE_OK : members_find(tree, name, &ignored, why);
     if (code == CODE_OK)
         code = say(tree, name, quota, why);
     return code == CODE_OK ? code : failure_wrap(why, code, "the quotas of %s", name);

@@ -16,7 +16,8 @@
 #include "tree_space.h"
 #include "viewer.h"
 
-#define HOLD_SHARE 8 /* of what is left of a quota, at most this part is set aside */
+#define ROWS_AT_ONCE 256
+#define HOLD_SHARE   8 /* of what is left of a quota, at most this part is set aside */
 
 struct usage {
     int64_t owner; /* TREE_MOUNTER: the member who opened the lab, and whatever no member made */
@@ -49,7 +50,7 @@ static uint64_t limit_of(struct tree *tree, int64_t owner)
     if (!name)
         return QUOTA_UNLIMITED;
     const struct quota own = quota_list_get(tree->usage.quotas, name);
-    const struct quota everyone = quota_list_get(tree->usage.quotas, "everyone");
+    const struct quota everyone = quota_list_get(tree->usage.quotas, QUOTA_EVERYONE);
     return quota_effective(&own, &everyone).most[QUOTA_STORAGE];
 }
 
@@ -102,6 +103,30 @@ void usage_take_row(struct tree *tree, const struct catalog_inode *row)
 void usage_drop_row(struct tree *tree, const struct catalog_inode *row)
 {
     subtract(tree, row->uid, weight_of(row));
+}
+
+void usage_recount(struct tree *tree)
+{
+    SCOPE_FREE struct catalog_inode *rows = calloc(ROWS_AT_ONCE, sizeof *rows);
+    struct failure why;
+    uint64_t after = 0;
+    size_t count = 0;
+    for (size_t i = 0; i < tree->usage.count; i++)
+        tree->usage.entries[i].bytes = 0;
+    do {
+        enum code code = rows ? catalog_inode_walk(tree->catalog, after, rows, ROWS_AT_ONCE, &count, &why)
+                              : failure_set(&why, CODE_NO_MEMORY, "no memory");
+        if (code != CODE_OK) {
+            logging_warning("what members use is counted too low until the lab is opened anew: %s", why.text);
+            break;
+        }
+        for (size_t i = 0; i < count; i++)
+            usage_take_row(tree, &rows[i]);
+        after = count ? rows[count - 1].inode : after;
+    } while (count == ROWS_AT_ONCE);
+    for (size_t i = 0; i < tree->node_bucket_count; i++)
+        for (struct node *node = tree->node_buckets[i]; node; node = node->hash_next)
+            usage_note_counted(node);
 }
 
 void usage_settle(struct tree *tree, struct node *node)

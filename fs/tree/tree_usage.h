@@ -14,6 +14,9 @@ struct node;
 void usage_take_row(struct tree *tree, const struct catalog_inode *row);
 void usage_drop_row(struct tree *tree, const struct catalog_inode *row);
 
+/* Counts all rows of the catalog anew, where rows have gone otherwise; when it holds what memory holds (commit_bring_up_to_date). */
+void usage_recount(struct tree *tree);
+
 /* The node's size, owner or being may have changed: counts the difference. */
 void usage_settle(struct tree *tree, struct node *node);
 
