@@ -25,6 +25,7 @@ struct slot {
     char granted_to[JOB_NODE_NAME_MAX + 1]; /* "": to nobody */
     int64_t granted_ms;                     /* monotonic */
     int plan_index;
+    struct plan_quota quota; /* the member's */
 };
 
 struct job_table {
@@ -150,13 +151,13 @@ static void plan(struct job_table *table)
         table->plan_slots[count] = i;
         table->plan_runs[count++] =
             (struct plan_run){slot->run.path,       slot->run.summary.member,     slot->run.needs.gpus,
-                              slot->run.needs.cpus, slot->run.needs.memory_bytes, node};
+                              slot->run.needs.cpus, slot->run.needs.memory_bytes, node, &slot->quota};
     }
     enum code code =
         plan_make(table->plan_nodes, table->node_count, table->plan_runs, count, table->plan_decisions, NULL);
     if (code != CODE_OK) /* without memory nothing starts now; the next look plans again */
         for (size_t i = 0; i < count; i++)
-            table->plan_decisions[i] = (struct plan_decision){PLAN_NO_NODE, -1, -1};
+            table->plan_decisions[i] = (struct plan_decision){.reason = PLAN_NO_NODE, .node = -1, .blocker = -1};
     table->plan_good = code == CODE_OK;
 }
 
@@ -204,6 +205,7 @@ enum code job_table_add(struct job_table *table, const char *path, const struct 
         return failure_set(why, CODE_NO_MEMORY, "%s: not enough memory", path);
     snprintf(slot->run.path, sizeof slot->run.path, "%s", path);
     slot->run.needs = *needs;
+    slot->quota = (struct plan_quota){-1, -1};
     slot->run.events_bytes = count;
     run_summary_fold(events, count, &slot->run.summary);
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&table->lock);
@@ -253,6 +255,47 @@ void job_table_drop(struct job_table *table, const char *path, const char *reaso
     snprintf(slot->run.summary.reason, sizeof slot->run.summary.reason, "%s", reason);
     tell_change(table, slot);
     remove_at(table, at);
+}
+
+void job_table_set_quota(struct job_table *table, const char *member, const struct plan_quota *quota)
+{
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&table->lock);
+    for (size_t i = 0; i < table->run_count; i++) {
+        struct slot *slot = table->runs[i];
+        if (strcmp(slot->run.summary.member, member) != 0 ||
+            (slot->quota.gpus == quota->gpus && slot->quota.cpus == quota->cpus))
+            continue;
+        slot->quota = *quota;
+        note_change(table);
+    }
+}
+
+static bool has_member(const struct job_members *members, const char *name)
+{
+    for (size_t i = 0; i < members->count; i++)
+        if (strcmp(members->names[i], name) == 0)
+            return true;
+    return false;
+}
+
+void job_table_members(struct job_table *table, struct job_members *out)
+{
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&table->lock);
+    out->count = 0;
+    for (size_t i = 0; i < table->run_count && out->count < JOB_MEMBERS_MAX; i++) {
+        const char *name = table->runs[i]->run.summary.member;
+        if (!has_member(out, name))
+            snprintf(out->names[out->count++], sizeof *out->names, "%s", name);
+    }
+}
+
+size_t job_table_count(struct job_table *table, const char *member)
+{
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&table->lock);
+    size_t count = 0;
+    for (size_t i = 0; i < table->run_count; i++)
+        count += strcmp(table->runs[i]->run.summary.member, member) == 0;
+    return count;
 }
 
 bool job_table_is_full(struct job_table *table)

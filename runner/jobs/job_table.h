@@ -12,6 +12,7 @@
 
 #include "buffer.h"
 #include "failure.h"
+#include "plan.h"
 #include "run_state.h"
 
 #define JOB_PATH_MAX      256 /* bytes of "experiments/<experiment>/<run>" with its terminator */
@@ -58,6 +59,20 @@ void job_table_update(struct job_table *table, const char *path, const char *eve
 
 /* The run's folder is gone. */
 void job_table_drop(struct job_table *table, const char *path, const char *reason);
+
+/* How many runs of the member are not over. */
+size_t job_table_count(struct job_table *table, const char *member);
+
+/* What the member's runs may have at once, those that are in the table now. */
+void job_table_set_quota(struct job_table *table, const char *member, const struct plan_quota *quota);
+
+/* Whose runs are in the table. */
+#define JOB_MEMBERS_MAX 64
+struct job_members {
+    char names[JOB_MEMBERS_MAX][128];
+    size_t count;
+};
+void job_table_members(struct job_table *table, struct job_members *out);
 
 bool job_table_is_full(struct job_table *table);
 

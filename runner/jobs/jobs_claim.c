@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "jobs_nodes.h"
+#include "jobs_quota.h"
 #include "jobs_run.h"
 #include "logging.h"
 #include "rule.h"
@@ -41,6 +42,7 @@ static enum code admit_claim(void *context, const char *path, const char *target
         return failure_set(why, CODE_NOT_PERMITTED,
                            "%s: only a symbolic link that names a node can claim a run", path);
     jobs_nodes_refresh(jobs);
+    jobs_quota_refresh(jobs);
     return job_table_grant(jobs->table, run, target, why);
 }
 

@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "jobs_nodes.h"
+#include "jobs_quota.h"
 #include "jobs_run.h"
 #include "rule.h"
 #include "text_table.h"
@@ -73,6 +74,7 @@ static enum code render_queue(void *context, const char *path, struct buffer *ou
     struct jobs *jobs = context;
     struct job_picture picture;
     jobs_nodes_refresh(jobs);
+    jobs_quota_refresh(jobs);
     enum code code = job_table_copy(jobs->table, &picture, why);
     if (code != CODE_OK)
         return code;
@@ -92,6 +94,7 @@ static void stamp_queue(void *context, const char *path, uint64_t *version, int6
 {
     (void)path;
     struct jobs *jobs = context;
+    jobs_quota_refresh(jobs);
     int64_t newest = job_table_changed_ns(jobs->table), nodes_ns = jobs_nodes_changed_ns(jobs);
     if (nodes_ns > newest)
         newest = nodes_ns;

@@ -19,6 +19,7 @@
 
 #include "jobs_cancel.h"
 #include "jobs_nodes.h"
+#include "jobs_quota.h"
 #include "jobs_run.h"
 #include "jobs_spec.h"
 #include "logging.h"
@@ -27,31 +28,6 @@
 #include "scope.h"
 
 /* Answering ------------------------------------------------------------------------------------ */
-
-static enum code check_spec(void *context, const char *path, struct failure *why)
-{
-    struct jobs *jobs = context;
-    struct jobs_spec spec;
-    enum code code = jobs_spec_read(jobs->tree, path, &spec, why);
-    if (code == CODE_OK && spec.findings.count > 0) {
-        SCOPE_BUFFER text = {0};
-        spec_format_findings(&spec.findings, path, buffer_text(&spec.text), spec.text.length, &text);
-        code = failure_set(why, CODE_INVALID, "not submitted, %zu mistake%s (see jobs/%s.error)\n%.*s",
-                           spec.findings.count, spec.findings.count == 1 ? "" : "s", spec.job,
-                           text.length ? (int)text.length - 1 : 0, buffer_text(&text));
-    }
-    jobs_spec_free(&spec);
-    return code == CODE_NO_DATA || code == CODE_NOT_FOUND ? CODE_OK : code;
-}
-
-static enum code refuse_yml(void *context, const char *path, struct failure *why)
-{
-    (void)context;
-    return failure_set(why, CODE_INVALID, "the name of a spec ends in .yaml: call it %.*s.yaml",
-                       (int)(strlen(path) - strlen(".yml")), path);
-}
-
-/* Acting --------------------------------------------------------------------------------------- */
 
 /* Whether jobs/<job> links to a run that was made of this very text. */
 static bool is_submitted(struct jobs *jobs, const struct jobs_spec *spec)
@@ -66,6 +42,36 @@ static bool is_submitted(struct jobs *jobs, const struct jobs_spec *spec)
         return false;
     return text.length == spec->text.length && memcmp(text.data, spec->text.data, text.length) == 0;
 }
+
+static enum code check_spec(void *context, const char *path, struct failure *why)
+{
+    struct jobs *jobs = context;
+    struct jobs_spec spec;
+    enum code code = jobs_spec_read(jobs->tree, path, &spec, why);
+    if (code == CODE_OK && spec.findings.count > 0) {
+        SCOPE_BUFFER text = {0};
+        spec_format_findings(&spec.findings, path, buffer_text(&spec.text), spec.text.length, &text);
+        code = failure_set(why, CODE_INVALID, "not submitted, %zu mistake%s (see jobs/%s.error)\n%.*s",
+                           spec.findings.count, spec.findings.count == 1 ? "" : "s", spec.job,
+                           text.length ? (int)text.length - 1 : 0, buffer_text(&text));
+    }
+    if (code == CODE_OK && spec.spec && !is_submitted(jobs, &spec)) {
+        code = jobs_quota_admit(jobs, spec.maker.name, why);
+        if (code != CODE_OK)
+            failure_wrap(why, code, "%s: not submitted", path);
+    }
+    jobs_spec_free(&spec);
+    return code == CODE_NO_DATA || code == CODE_NOT_FOUND ? CODE_OK : code;
+}
+
+static enum code refuse_yml(void *context, const char *path, struct failure *why)
+{
+    (void)context;
+    return failure_set(why, CODE_INVALID, "the name of a spec ends in .yaml: call it %.*s.yaml",
+                       (int)(strlen(path) - strlen(".yml")), path);
+}
+
+/* Acting --------------------------------------------------------------------------------------- */
 
 /* The exact snapshot that the run will see: the one named (by label, number or moment), or one of the dataset as it is now.  "" for no
  * dataset. */
@@ -107,6 +113,9 @@ static enum code submit(struct jobs *jobs, const struct jobs_spec *spec, struct 
 {
     if (job_table_is_full(jobs->table))
         return failure_set(why, CODE_BUSY, "too many runs wait already: try again when some are over");
+    enum code code = jobs_quota_admit(jobs, spec->maker.name, why);
+    if (code != CODE_OK)
+        return code;
     struct run_folder_request request = {.job = spec->job,
                                          .member = spec->maker.name,
                                          .spec = spec->spec,
@@ -114,7 +123,7 @@ static enum code submit(struct jobs *jobs, const struct jobs_spec *spec, struct 
                                          .count = spec->text.length,
                                          .ms = jobs->clock_ms()};
     char dataset[JOBS_PATH_MAX], run[JOB_PATH_MAX];
-    enum code code = fix_dataset(jobs, spec->spec, dataset, why);
+    code = fix_dataset(jobs, spec->spec, dataset, why);
     if (code != CODE_OK)
         return code;
     request.dataset = dataset;

@@ -4,13 +4,14 @@
  * waiting run whose turn it is (see next_waiting) and give it to the node with the most room for it.  A run
  * that fits on some node, but not now, reserves the node that is nearest to having room: nothing behind it
  * may take that node, so that a stream of small runs never starves a large one.  A run that fits on no node
- * waits without being in anybody's way.
+ * waits without being in anybody's way, and so does one whose member has all that his quota allows.
  *
  * Invariants
  *  1. The sum of what runs with PLAN_HELD and PLAN_GO need on a node is at most the node's size, unless held
  *     ones alone exceed it already (a node that came back smaller).
- *  2. Equal input gives equal output; the order of equals is the order of submission, and of nodes.
- *  3. Time: runs x (members + nodes).
+ *  2. No run gets PLAN_GO by which its member's runs would have more than his quota.
+ *  3. Equal input gives equal output; the order of equals is the order of submission, and of nodes.
+ *  4. Time: runs x (members + nodes).
  *
  * Pure; any thread.
  */
@@ -40,6 +41,7 @@ struct need {
 struct member {
     const char *name;
     int running;
+    int gpus, cpus; /* that they have */
     size_t next; /* index of this member's next waiting run; SIZE_MAX: none left */
 };
 
@@ -82,7 +84,23 @@ static void take(struct planning *planning, size_t run, size_t node)
         room->memory_bytes -= need.memory_bytes < room->memory_bytes ? need.memory_bytes : room->memory_bytes;
     room->runs++;
     room->last_run = (int)run;
-    planning->members[planning->member_of[run]].running++;
+    struct member *member = &planning->members[planning->member_of[run]];
+    member->running++;
+    member->gpus += need.gpus;
+    member->cpus += need.cpus;
+}
+
+/* Whether the quota leaves that much beside what the member's runs have. */
+static bool is_within(const struct plan_quota *quota, const struct need *need, int gpus, int cpus)
+{
+    return !quota || ((quota->gpus < 0 || need->gpus == 0 || need->gpus <= quota->gpus - gpus) &&
+                      (quota->cpus < 0 || need->cpus <= quota->cpus - cpus));
+}
+
+static bool is_allowed(const struct planning *planning, size_t run, const struct need *need)
+{
+    const struct member *member = &planning->members[planning->member_of[run]];
+    return is_within(planning->runs[run].quota, need, member->gpus, member->cpus);
 }
 
 static size_t find_member(struct planning *planning, const char *name)
@@ -90,7 +108,7 @@ static size_t find_member(struct planning *planning, const char *name)
     for (size_t i = 0; i < planning->member_count; i++)
         if (!strcmp(planning->members[i].name, name))
             return i;
-    planning->members[planning->member_count] = (struct member){name, 0, SIZE_MAX};
+    planning->members[planning->member_count] = (struct member){name, 0, 0, 0, SIZE_MAX};
     return planning->member_count++;
 }
 
@@ -125,13 +143,14 @@ static size_t next_waiting(struct planning *planning)
 
 /* The free node that suits best: with a GPU where the run would like one, then the one with the most free
  * cpus. */
-static int find_free_node(const struct planning *planning, const struct plan_run *run)
+static int find_free_node(const struct planning *planning, size_t index)
 {
+    const struct plan_run *run = &planning->runs[index];
     int best = -1;
     for (size_t i = 0; i < planning->node_count; i++) {
         const struct room *room = &planning->rooms[i];
         struct need need = need_on(run, &planning->nodes[i]);
-        if (room->reserved_by >= 0 || !fits(&need, room))
+        if (room->reserved_by >= 0 || !fits(&need, room) || !is_allowed(planning, index, &need))
             continue;
         if (best < 0) {
             best = (int)i;
@@ -145,15 +164,16 @@ static int find_free_node(const struct planning *planning, const struct plan_run
     return best;
 }
 
-/* The node to wait for: one that is large enough, with the fewest runs in the way.  -1: none is large enough.
- */
-static int find_busy_node(const struct planning *planning, const struct plan_run *run)
+/* The node to wait for: one that is large enough, with the fewest runs in the way; of those that the quota allows now, or whatever it
+ * says.  -1: none is large enough. */
+static int find_busy_node(const struct planning *planning, size_t index, bool allowed)
 {
+    const struct plan_run *run = &planning->runs[index];
     int best = -1;
     for (size_t i = 0; i < planning->node_count; i++) {
         struct room empty = whole(&planning->nodes[i]);
         struct need need = need_on(run, &planning->nodes[i]);
-        if (!fits(&need, &empty))
+        if (!fits(&need, &empty) || (allowed && !is_allowed(planning, index, &need)))
             continue;
         const struct room *room = &planning->rooms[i];
         bool reserved = room->reserved_by >= 0;
@@ -182,20 +202,24 @@ static enum plan_reason find_shortage(const struct planning *planning, const str
 static void decide(struct planning *planning, size_t index)
 {
     const struct plan_run *run = &planning->runs[index];
-    int node = find_free_node(planning, run);
+    int node = find_free_node(planning, index);
     if (node >= 0) {
         take(planning, index, (size_t)node);
-        planning->decisions[index] = (struct plan_decision){PLAN_GO, node, -1};
+        planning->decisions[index] = (struct plan_decision){.reason = PLAN_GO, .node = node, .blocker = -1};
         return;
     }
-    node = find_busy_node(planning, run);
+    node = find_busy_node(planning, index, true);
     if (node < 0) {
-        planning->decisions[index] = (struct plan_decision){find_shortage(planning, run), -1, -1};
+        const struct member *member = &planning->members[planning->member_of[index]];
+        node = find_busy_node(planning, index, false);
+        enum plan_reason reason = node < 0 ? find_shortage(planning, run) : PLAN_QUOTA;
+        planning->decisions[index] =
+            (struct plan_decision){.reason = reason, .node = node, .blocker = -1, .gpus = member->gpus, .cpus = member->cpus};
         return;
     }
     struct room *room = &planning->rooms[node];
     int blocker = room->last_run >= 0 ? room->last_run : room->reserved_by;
-    planning->decisions[index] = (struct plan_decision){PLAN_BUSY, node, blocker};
+    planning->decisions[index] = (struct plan_decision){.reason = PLAN_BUSY, .node = node, .blocker = blocker};
     if (room->reserved_by < 0)
         room->reserved_by = (int)index;
 }
@@ -214,7 +238,7 @@ static void run_planning(struct planning *planning)
             continue;
         }
         take(planning, i, (size_t)run->node);
-        planning->decisions[i] = (struct plan_decision){PLAN_HELD, run->node, -1};
+        planning->decisions[i] = (struct plan_decision){.reason = PLAN_HELD, .node = run->node, .blocker = -1};
     }
     for (size_t run = next_waiting(planning); run != SIZE_MAX; run = next_waiting(planning))
         decide(planning, run);
@@ -266,6 +290,36 @@ static void explain_busy(const struct plan_node *node, const struct plan_run *ru
     buffer_printf(out, ": %s %s %s", node->name, verb, runs[blocker].path);
 }
 
+static void say_number(int number, const char *what, struct buffer *out)
+{
+    buffer_printf(out, "%d %s%s", number, what, number == 1 ? "" : "s");
+}
+
+/* What the quota of one kind says: the run alone needs more than it allows, or the others have the rest. */
+static void explain_kind(const char *member, int need, int most, int have, const char *what, struct buffer *out)
+{
+    if (need > most) {
+        buffer_append_text(out, "needs ");
+        say_number(need, what, out);
+        buffer_printf(out, ": %s may have %d at once (lab/quotas/%s)", member, most, member);
+    } else {
+        buffer_append_text(out, "waits for ");
+        say_number(need, what, out);
+        buffer_printf(out, " of %s's quota: %d of %d are in use", member, have, most);
+    }
+}
+
+static void explain_quota(const struct plan_node *node, const struct plan_run *run, const struct plan_decision *decision,
+                          struct buffer *out)
+{
+    const struct need need = need_on(run, node);
+    const struct plan_quota gpus_alone = {.gpus = run->quota->gpus, .cpus = -1};
+    if (!is_within(&gpus_alone, &need, decision->gpus, 0))
+        explain_kind(run->member, need.gpus, run->quota->gpus, decision->gpus, "GPU", out);
+    else
+        explain_kind(run->member, need.cpus, run->quota->cpus, decision->cpus, "CPU", out);
+}
+
 void plan_explain(const struct plan_node *nodes, const struct plan_run *runs,
                   const struct plan_decision *decisions, size_t index, struct buffer *out)
 {
@@ -290,6 +344,9 @@ void plan_explain(const struct plan_node *nodes, const struct plan_run *runs,
     case PLAN_NO_MEMORY:
         buffer_printf(out, "needs %.1f GiB of memory: no node has as much",
                       (double)run->memory_bytes / 0x1p30);
+        break;
+    case PLAN_QUOTA:
+        explain_quota(&nodes[decision->node], run, decision, out);
         break;
     case PLAN_BUSY:
         explain_busy(&nodes[decision->node], runs, decisions, run, decision->blocker, out);

@@ -18,6 +18,11 @@ struct plan_node {
     uint64_t memory_bytes; /* 0: not known, no limit */
 };
 
+/* What the runs of one member may have at once; -1: any number. */
+struct plan_quota {
+    int gpus, cpus;
+};
+
 struct plan_run {
     const char *path;   /* how texts name it: "experiments/cells/001" */
     const char *member; /* who submitted it */
@@ -25,6 +30,7 @@ struct plan_run {
     int cpus;           /* 0: all of the node's */
     uint64_t memory_bytes;
     int node; /* index of the node that has it; -1: it waits */
+    const struct plan_quota *quota; /* the member's; NULL: none */
 };
 
 enum plan_reason {
@@ -34,19 +40,21 @@ enum plan_reason {
     PLAN_NO_GPU,  /* no node has as many GPUs as it needs */
     PLAN_NO_CPU,
     PLAN_NO_MEMORY,
+    PLAN_QUOTA, /* `node` has room enough or will have, but the member's other runs have what he may have at once, or it alone is more */
     PLAN_BUSY, /* `node` is the nearest to having room; the run `blocker` is in the way (its size, or its
                   turn) */
 };
 
 struct plan_decision {
     enum plan_reason reason;
-    int node;    /* PLAN_HELD, PLAN_GO, PLAN_BUSY; else -1 */
+    int node;    /* PLAN_HELD, PLAN_GO, PLAN_QUOTA, PLAN_BUSY; else -1 */
     int blocker; /* PLAN_BUSY: index of a run that `node` runs or will run before; else -1 */
+    int gpus, cpus; /* PLAN_QUOTA: that the member's other runs have */
 };
 
 /* Decides for each run; runs are in order of submission, decisions is (run_count).  node_count <=
  * PLAN_NODES_MAX, run_count <= PLAN_RUNS_MAX.  Of the waiting runs the member with the fewest running ones
- * comes next, then the earlier submission. */
+ * comes next, then the earlier submission.  One that its member's quota keeps waiting is in nobody's way. */
 MUST_CHECK enum code plan_make(const struct plan_node *nodes, size_t node_count, const struct plan_run *runs,
                                size_t run_count, struct plan_decision *decisions, struct failure *why);
 
