@@ -5,16 +5,30 @@
 
 #include <stdint.h>
 
+#ifdef __CUDACC__ /* kernels of kernels/cuda take numbers from the same streams */
+#define RANDOM_ANYWHERE __host__ __device__
+#else
+#define RANDOM_ANYWHERE
+#endif
+
 struct random {
     uint64_t state;
 };
 
-static inline uint64_t random_next(struct random *random)
+/* The state after n numbers is the state before plus n times this. */
+#define RANDOM_INCREMENT UINT64_C(0x9E3779B97F4A7C15)
+
+/* The number that a state stands for. */
+RANDOM_ANYWHERE static inline uint64_t random_mix(uint64_t state)
 {
-    uint64_t z = (random->state += UINT64_C(0x9E3779B97F4A7C15));
-    z = (z ^ z >> 30) * UINT64_C(0xBF58476D1CE4E5B9);
+    uint64_t z = (state ^ state >> 30) * UINT64_C(0xBF58476D1CE4E5B9);
     z = (z ^ z >> 27) * UINT64_C(0x94D049BB133111EB);
     return z ^ z >> 31;
+}
+
+static inline uint64_t random_next(struct random *random)
+{
+    return random_mix(random->state += RANDOM_INCREMENT);
 }
 
 /* Uniform in [0, 1), 53 bits. */

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "cpu_internal.h"
+#include "host_augment.h"
 #include "host_memory.h"
 
 #define CONVERT_SPAN 16384 /* elements a thread takes at a time */
@@ -73,6 +74,7 @@ static const struct device_operations operations = {
     .upsample_backward = cpu_upsample_backward,
     .detection_loss = cpu_loss_detection,
     .optimizer_step = cpu_optimizer_step,
+    .augment = host_augment,
 };
 
 /* "AMD EPYC" from /proc/cpuinfo; a plain word where that is not to be had. */

@@ -36,10 +36,10 @@ static void train(const struct cpu_device *device, const struct optimizer_step *
                                                     .gradient = step->gradient + first,
                                                     .count = end - first < SPAN ? end - first : SPAN,
                                                     .clip = clip,
-                                                    .decay = step->lr * weight_decay,
-                                                    .lr = (float)((double)step->lr / step->bias_correction1),
-                                                    .correction2 = (float)(1 / sqrt(step->bias_correction2)),
-                                                    .keep = step->average_decay});
+                                                    .decay = step->rates->lr * weight_decay,
+                                                    .lr = (float)((double)step->rates->lr / step->rates->bias_correction1),
+                                                    .correction2 = (float)(1 / sqrt(step->rates->bias_correction2)),
+                                                    .keep = step->rates->average_decay});
     }
 }
 
@@ -50,12 +50,12 @@ void cpu_optimizer_step(const struct device *base, const struct optimizer_step *
     *step->gradient_norm = norm;
     if (!isfinite(norm))
         return;
-    float clip = step->clip_norm > 0 && norm > (double)step->clip_norm
-                     ? (float)((double)step->clip_norm / norm)
+    float clip = step->rates->clip_norm > 0 && norm > (double)step->rates->clip_norm
+                     ? (float)((double)step->rates->clip_norm / norm)
                      : 1.0f;
-    train(device, step, 0, step->decaying, clip, step->weight_decay);
+    train(device, step, 0, step->decaying, clip, step->rates->weight_decay);
     train(device, step, step->decaying, step->trained, clip, 0.0f);
     for (size_t i = step->trained; i < step->count; i++)
         step->average[i] =
-            step->average_decay * step->average[i] + (1 - step->average_decay) * step->weights[i];
+            step->rates->average_decay * step->average[i] + (1 - step->rates->average_decay) * step->weights[i];
 }

@@ -6,10 +6,11 @@
 #include <stdlib.h>
 
 #include "cuda_internal.h"
+#include "cuda_queue.h"
 
 #define ARCHITECTURE_LEAST 80 /* bf16 tensor cores: Ampere and later */
 
-static enum code fail(struct failure *why, const char *doing, cudaError_t error)
+enum code cuda_internal_fail(struct failure *why, const char *doing, cudaError_t error)
 {
     return failure_set(why, error == cudaErrorMemoryAllocation ? CODE_NO_MEMORY : CODE_IO, "the GPU, %s: %s", doing,
                        cudaGetErrorString(error));
@@ -23,11 +24,21 @@ void cuda_internal_note(struct cuda_device *device, enum code code, const struct
     device->why = *why;
 }
 
-static void note(struct cuda_device *device, const char *doing, cudaError_t error)
+void cuda_internal_check(struct cuda_device *device, const char *doing, cudaError_t error)
 {
     struct failure why;
     if (error != cudaSuccess)
-        cuda_internal_note(device, fail(&why, doing, error), &why);
+        cuda_internal_note(device, cuda_internal_fail(&why, doing, error), &why);
+}
+
+enum code cuda_internal_take_failure(struct cuda_device *device, struct failure *why)
+{
+    cuda_internal_check(device, "computing", cudaGetLastError());
+    enum code code = device->failed;
+    if (code != CODE_OK && why)
+        *why = device->why;
+    device->failed = CODE_OK;
+    return code;
 }
 
 static void *allocate(const struct device *device, size_t bytes)
@@ -38,7 +49,7 @@ static void *allocate(const struct device *device, size_t bytes)
         cudaGetLastError(); /* answered here: the next synchronize must not find it */
         return NULL;
     }
-    note(gpu, "clearing memory", cudaMemsetAsync(memory, 0, bytes, gpu->stream));
+    cuda_internal_check(gpu, "clearing memory", cudaMemsetAsync(memory, 0, bytes, gpu->stream));
     return memory;
 }
 
@@ -65,33 +76,28 @@ bool cuda_internal_reserve(struct cuda_device *device, size_t bytes)
 static void upload(const struct device *device, void *to, const void *from_host, size_t bytes)
 {
     struct cuda_device *gpu = cuda_internal_of(device);
-    note(gpu, "sending data", cudaMemcpyAsync(to, from_host, bytes, cudaMemcpyHostToDevice, gpu->stream));
-    note(gpu, "sending data", cudaStreamSynchronize(gpu->stream)); /* the caller may change its memory at once */
+    cuda_internal_check(gpu, "sending data", cudaMemcpyAsync(to, from_host, bytes, cudaMemcpyHostToDevice, gpu->stream));
+    cuda_internal_check(gpu, "sending data", cudaStreamSynchronize(gpu->stream)); /* the caller may change its memory at once */
 }
 
 static void download(const struct device *device, void *to_host, const void *from, size_t bytes)
 {
     struct cuda_device *gpu = cuda_internal_of(device);
-    note(gpu, "fetching data", cudaMemcpyAsync(to_host, from, bytes, cudaMemcpyDeviceToHost, gpu->stream));
-    note(gpu, "fetching data", cudaStreamSynchronize(gpu->stream));
+    cuda_internal_check(gpu, "fetching data", cudaMemcpyAsync(to_host, from, bytes, cudaMemcpyDeviceToHost, gpu->stream));
+    cuda_internal_check(gpu, "fetching data", cudaStreamSynchronize(gpu->stream));
 }
 
 static void copy(const struct device *device, void *to, const void *from, size_t bytes)
 {
     struct cuda_device *gpu = cuda_internal_of(device);
-    note(gpu, "copying", cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, gpu->stream));
+    cuda_internal_check(gpu, "copying", cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, gpu->stream));
 }
 
 static enum code synchronize(const struct device *device, struct failure *why)
 {
     struct cuda_device *gpu = cuda_internal_of(device);
-    note(gpu, "computing", cudaStreamSynchronize(gpu->stream));
-    note(gpu, "computing", cudaGetLastError());
-    enum code code = gpu->failed;
-    if (code != CODE_OK && why)
-        *why = gpu->why;
-    gpu->failed = CODE_OK;
-    return code;
+    cuda_internal_check(gpu, "computing", cudaStreamSynchronize(gpu->stream));
+    return cuda_internal_take_failure(gpu, why);
 }
 
 static void convert(const struct device *device, const struct tensor *from, const struct tensor *to)
@@ -135,9 +141,15 @@ static void optimizer_step(const struct device *device, const struct optimizer_s
     cuda_optimizer_step(cuda_internal_of(device)->stream, step, cuda_internal_of(device)->scratch);
 }
 
+static void augment(const struct device *device, const struct augmentation_crop *crops, const struct tensor *x)
+{
+    cuda_augment(cuda_internal_of(device)->stream, crops, x);
+}
+
 static void close_device(struct device *device)
 {
     struct cuda_device *gpu = cuda_internal_of(device);
+    cuda_queue_close(gpu);
     cuda_library_close(gpu->library);
     release(device, gpu->scratch);
     release(device, gpu->workspace);
@@ -168,6 +180,8 @@ static const struct device_operations operations = {
     .upsample_backward = upsample_backward,
     .detection_loss = detection_loss,
     .optimizer_step = optimizer_step,
+    .augment = augment,
+    .queue = &cuda_queue_operations,
 };
 
 static enum code check_gpu(struct cudaDeviceProp *properties, struct failure *why)
@@ -179,7 +193,7 @@ static enum code check_gpu(struct cudaDeviceProp *properties, struct failure *wh
                            error == cudaSuccess ? "none is visible" : cudaGetErrorString(error));
     error = cudaGetDeviceProperties(properties, 0);
     if (error != cudaSuccess)
-        return fail(why, "asking for its properties", error);
+        return cuda_internal_fail(why, "asking for its properties", error);
     if (properties->major * 10 + properties->minor < ARCHITECTURE_LEAST)
         return failure_set(why, CODE_UNSUPPORTED, "the GPU %s is too old (compute capability %d.%d, 8.0 is needed)",
                            properties->name, properties->major, properties->minor);
@@ -190,7 +204,10 @@ static enum code prepare(struct cuda_device *gpu, struct failure *why)
 {
     cudaError_t error = cudaStreamCreateWithFlags(&gpu->stream, cudaStreamNonBlocking);
     if (error != cudaSuccess)
-        return fail(why, "opening it", error);
+        return cuda_internal_fail(why, "opening it", error);
+    enum code code = cuda_queue_open(gpu, why);
+    if (code != CODE_OK)
+        return code;
     gpu->scratch = allocate(&gpu->base, CUDA_REDUCE_SCRATCH_BYTES);
     if (!gpu->scratch)
         return failure_set(why, CODE_NO_MEMORY, "opening the GPU: it has no memory left");

@@ -6,15 +6,17 @@
  */
 #include "cuda_graph.h"
 
-#include <cudnn_graph.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "cuda_dnn.h"
 #include "scope.h"
 
 #define CANDIDATES_MAX 64
 #define NOTES_MAX      CUDNN_NUMERICAL_NOTE_TYPE_COUNT
+
+static const struct cuda_dnn *dnn; /* set before the first library is opened; one for the process */
 
 enum { UID_X = 'x', UID_WEIGHTS = 'w', UID_Y = 'y' };
 
@@ -33,15 +35,15 @@ struct cuda_graph {
 static enum code fail(struct failure *why, const char *doing, cudnnStatus_t status)
 {
     char detail[400] = "";
-    cudnnGetLastErrorString(detail, sizeof detail);
+    dnn->GetLastErrorString(detail, sizeof detail);
     return failure_set(why, status == CUDNN_STATUS_NOT_SUPPORTED ? CODE_UNSUPPORTED : CODE_IO, "cuDNN, %s: %s %s", doing,
-                       cudnnGetErrorString(status), detail);
+                       dnn->GetErrorString(status), detail);
 }
 
 static void drop(cudnnBackendDescriptor_t *descriptor)
 {
     if (*descriptor)
-        cudnnBackendDestroyDescriptor(*descriptor);
+        dnn->BackendDestroyDescriptor(*descriptor);
 }
 
 #define SCOPE_DESCRIPTOR __attribute__((cleanup(drop))) cudnnBackendDescriptor_t
@@ -55,7 +57,7 @@ struct making {
 static struct making begin(cudnnBackendDescriptorType_t type)
 {
     struct making making = {0};
-    making.status = cudnnBackendCreateDescriptor(type, &making.descriptor);
+    making.status = dnn->BackendCreateDescriptor(type, &making.descriptor);
     return making;
 }
 
@@ -63,7 +65,7 @@ static void set(struct making *making, cudnnBackendAttributeName_t name, cudnnBa
                 int64_t count, const void *values)
 {
     if (making->status == CUDNN_STATUS_SUCCESS)
-        making->status = cudnnBackendSetAttribute(making->descriptor, name, type, count, values);
+        making->status = dnn->BackendSetAttribute(making->descriptor, name, type, count, values);
 }
 
 static void set_descriptor(struct making *making, cudnnBackendAttributeName_t name, cudnnBackendDescriptor_t value)
@@ -75,7 +77,7 @@ static void set_descriptor(struct making *making, cudnnBackendAttributeName_t na
 static cudnnBackendDescriptor_t finish(struct making *making)
 {
     if (making->status == CUDNN_STATUS_SUCCESS)
-        making->status = cudnnBackendFinalize(making->descriptor);
+        making->status = dnn->BackendFinalize(making->descriptor);
     if (making->status == CUDNN_STATUS_SUCCESS)
         return making->descriptor;
     drop(&making->descriptor);
@@ -94,19 +96,18 @@ static enum code describe_device(struct cuda_library *library, const char *json,
 
 enum code cuda_library_open(void *stream, const char *device_json, struct cuda_library **out, struct failure *why)
 {
-    if (cudnnGetVersion() < CUDNN_VERSION)
-        return failure_set(why, CODE_UNSUPPORTED, "cuDNN: this machine's is version %zu, the program was built with %d: update it",
-                           cudnnGetVersion(), CUDNN_VERSION);
+    enum code code = cuda_dnn_load(&dnn, why);
+    if (code != CODE_OK)
+        return code;
     struct cuda_library *library = calloc(1, sizeof *library);
     if (!library)
         return failure_set(why, CODE_NO_MEMORY, "opening cuDNN: out of memory");
-    enum code code = CODE_OK;
     if (device_json) {
         code = describe_device(library, device_json, why);
     } else {
-        cudnnStatus_t status = cudnnCreate(&library->handle);
+        cudnnStatus_t status = dnn->Create(&library->handle);
         if (status == CUDNN_STATUS_SUCCESS)
-            status = cudnnSetStream(library->handle, stream);
+            status = dnn->SetStream(library->handle, stream);
         if (status != CUDNN_STATUS_SUCCESS)
             code = fail(why, "opening it", status);
     }
@@ -124,7 +125,7 @@ void cuda_library_close(struct cuda_library *library)
         return;
     drop(&library->described);
     if (library->handle)
-        cudnnDestroy(library->handle);
+        dnn->Destroy(library->handle);
     free(library);
 }
 
@@ -248,10 +249,10 @@ static struct notes notes_of(cudnnBackendDescriptor_t configuration)
     SCOPE_DESCRIPTOR engine = NULL;
     int64_t count = 0;
     cudnnBackendNumericalNote_t found[NOTES_MAX];
-    if (cudnnBackendCreateDescriptor(CUDNN_BACKEND_ENGINE_DESCRIPTOR, &engine) != CUDNN_STATUS_SUCCESS ||
-        cudnnBackendGetAttribute(configuration, CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &count,
+    if (dnn->BackendCreateDescriptor(CUDNN_BACKEND_ENGINE_DESCRIPTOR, &engine) != CUDNN_STATUS_SUCCESS ||
+        dnn->BackendGetAttribute(configuration, CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &count,
                                  &engine) != CUDNN_STATUS_SUCCESS ||
-        cudnnBackendGetAttribute(engine, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE, NOTES_MAX, &count,
+        dnn->BackendGetAttribute(engine, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE, NOTES_MAX, &count,
                                  found) != CUDNN_STATUS_SUCCESS)
         return notes;
     notes.varies = false;
@@ -274,7 +275,7 @@ static cudnnBackendDescriptor_t make_plan(const struct cuda_library *library, cu
         set_descriptor(&making, CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, library->described);
     cudnnBackendDescriptor_t plan = finish(&making);
     int64_t count = 0;
-    if (plan && cudnnBackendGetAttribute(plan, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, 1, &count,
+    if (plan && dnn->BackendGetAttribute(plan, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, 1, &count,
                                          workspace) == CUDNN_STATUS_SUCCESS)
         return plan;
     drop(&plan);
@@ -319,10 +320,10 @@ static bool try_mode(struct cuda_graph *graph, enum demand demand, cudnnBackendD
     cudnnBackendDescriptor_t found[CANDIDATES_MAX] = {0};
     int64_t made = 0, count = 0;
     while (made < CANDIDATES_MAX &&
-           cudnnBackendCreateDescriptor(CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, &found[made]) == CUDNN_STATUS_SUCCESS)
+           dnn->BackendCreateDescriptor(CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, &found[made]) == CUDNN_STATUS_SUCCESS)
         made++;
     bool serves = false;
-    if (cudnnBackendGetAttribute(heuristics, CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR, made, &count,
+    if (dnn->BackendGetAttribute(heuristics, CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR, made, &count,
                                  found) == CUDNN_STATUS_SUCCESS)
         for (int64_t i = 0; i < count && i < made && !serves; i++)
             serves = try_configuration(graph, demand, found[i]);
@@ -383,6 +384,6 @@ enum code cuda_graph_run(struct cuda_graph *graph, const struct cuda_graph_opera
     set(&making, CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR, 3, pointers);
     set(&making, CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, 1, &operands->workspace);
     SCOPE_DESCRIPTOR pack = finish(&making);
-    cudnnStatus_t status = pack ? cudnnBackendExecute(graph->library->handle, graph->plan, pack) : making.status;
+    cudnnStatus_t status = pack ? dnn->BackendExecute(graph->library->handle, graph->plan, pack) : making.status;
     return status == CUDNN_STATUS_SUCCESS ? CODE_OK : fail(why, "running a convolution", status);
 }

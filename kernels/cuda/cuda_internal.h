@@ -5,9 +5,15 @@
 #include "cuda_graph.h"
 #include "cuda_kernels.h"
 
+struct cuda_slot {
+    cudaEvent_t fed, computed, fetched; /* cuda_queue.c */
+};
+
 struct cuda_device {
     struct device base; /* first: a struct device * is a struct cuda_device * */
     cudaStream_t stream;
+    cudaStream_t feeding, fetching; /* cuda_queue.c */
+    struct cuda_slot slots[DEVICE_SLOTS];
     struct cuda_library *library;
     double *scratch;   /* CUDA_REDUCE_SCRATCH_BYTES of device memory; work on the stream is in order, so one serves all */
     void *workspace;   /* of convolutions, likewise */
@@ -23,6 +29,15 @@ static inline struct cuda_device *cuda_internal_of(const struct device *device)
 
 /* Keeps a failure for the next synchronize. */
 void cuda_internal_note(struct cuda_device *device, enum code code, const struct failure *why);
+
+/* A failure of CUDA, in words. */
+enum code cuda_internal_fail(struct failure *why, const char *doing, cudaError_t error);
+
+/* Keeps it, if it is one, for the next synchronize. */
+void cuda_internal_check(struct cuda_device *device, const char *doing, cudaError_t error);
+
+/* The first failure that was kept, or that a kernel's launch has left; after this there is none. */
+enum code cuda_internal_take_failure(struct cuda_device *device, struct failure *why);
 
 /* Makes the workspace at least so large.  False where there is no memory. */
 bool cuda_internal_reserve(struct cuda_device *device, size_t bytes);

@@ -15,7 +15,9 @@ extern "C" {
 
 /* Blocks that a reduction over pixels is split into, and the scratch memory that it wants: partial sums per block and
  * channel. */
-#define CUDA_REDUCE_BLOCKS        264 /* two for each multiprocessor of an H100 */
+#ifndef CUDA_REDUCE_BLOCKS /* the tests, which run kernels on the host, take fewer */
+#define CUDA_REDUCE_BLOCKS 264 /* two for each multiprocessor of an H100 */
+#endif
 #define CUDA_REDUCE_SCRATCH_BYTES ((size_t)CUDA_REDUCE_BLOCKS * 3 * DEVICE_CHANNELS_MAX * sizeof(double))
 
 /* cuda_layout.cu */
@@ -54,6 +56,9 @@ void cuda_norm_forward(cudaStream_t stream, const struct norm_forward *norm, dou
 void cuda_norm_backward(cudaStream_t stream, const struct norm_backward *norm, double *scratch);
 void cuda_norm_fold(cudaStream_t stream, int channels, const float *gamma, const float *beta, const float *running_mean,
                     const float *running_variance, float *scale, float *shift);
+
+/* cuda_augment.cu */
+void cuda_augment(cudaStream_t stream, const struct augmentation_crop *crops, const struct tensor *x);
 
 /* cuda_loss.cu, cuda_optimizer.cu; the same scratch */
 void cuda_loss_detection(cudaStream_t stream, const struct detection_loss *loss, double *scratch);

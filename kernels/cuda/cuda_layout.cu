@@ -14,8 +14,7 @@ void cuda_layout_convert(cudaStream_t stream, const struct tensor *from, const s
     size_t count = tensor_count(from);
     CUDA_WITH_TYPE(from->dtype, From,
                    CUDA_WITH_TYPE(to->dtype, To,
-                                  convert<<<cuda_blocks(count), CUDA_THREADS, 0, stream>>>(
-                                      count, (const From *)from->data, (To *)to->data)));
+                                  CUDA_LAUNCH(convert, cuda_blocks(count), CUDA_THREADS, stream, count, (const From *)from->data, (To *)to->data)));
 }
 
 /* (pixels, narrow) from or to (pixels, wide), by element of `to`. */
@@ -33,7 +32,7 @@ void cuda_layout_pad(cudaStream_t stream, enum dtype dtype, size_t pixels, int c
 {
     size_t count = pixels * (size_t)padded;
     CUDA_WITH_TYPE(dtype, T,
-                   rearrange<<<cuda_blocks(count), CUDA_THREADS, 0, stream>>>(count, padded, channels, (const T *)from, (T *)to));
+                   CUDA_LAUNCH(rearrange, cuda_blocks(count), CUDA_THREADS, stream, count, padded, channels, (const T *)from, (T *)to));
 }
 
 void cuda_layout_unpad(cudaStream_t stream, enum dtype dtype, size_t pixels, int channels, int padded, const void *from,
@@ -41,7 +40,7 @@ void cuda_layout_unpad(cudaStream_t stream, enum dtype dtype, size_t pixels, int
 {
     size_t count = pixels * (size_t)channels;
     CUDA_WITH_TYPE(dtype, T,
-                   rearrange<<<cuda_blocks(count), CUDA_THREADS, 0, stream>>>(count, channels, padded, (const T *)from, (T *)to));
+                   CUDA_LAUNCH(rearrange, cuda_blocks(count), CUDA_THREADS, stream, count, channels, padded, (const T *)from, (T *)to));
 }
 
 template <typename T>
@@ -63,7 +62,7 @@ void cuda_layout_pack_weights(cudaStream_t stream, enum dtype dtype, const struc
 {
     size_t count = (size_t)shape->padded_out * (size_t)shape->taps * (size_t)shape->padded_in;
     CUDA_WITH_TYPE(dtype, T,
-                   pack_weights<<<cuda_blocks(count), CUDA_THREADS, 0, stream>>>(*shape, weights, scale, (T *)packed));
+                   CUDA_LAUNCH(pack_weights, cuda_blocks(count), CUDA_THREADS, stream, *shape, weights, scale, (T *)packed));
 }
 
 template <typename T> __global__ void unpack_gradient(struct cuda_weights_shape shape, const T *packed, float *gradient)
@@ -81,17 +80,17 @@ void cuda_layout_unpack_gradient(cudaStream_t stream, enum dtype dtype, const st
 {
     size_t count = (size_t)shape->channels_out * (size_t)shape->taps * (size_t)shape->channels_in;
     CUDA_WITH_TYPE(dtype, T,
-                   unpack_gradient<<<cuda_blocks(count), CUDA_THREADS, 0, stream>>>(*shape, (const T *)packed, gradient));
+                   CUDA_LAUNCH(unpack_gradient, cuda_blocks(count), CUDA_THREADS, stream, *shape, (const T *)packed, gradient));
 }
 
-template <typename T, typename Out> __global__ void finish(struct cuda_epilogue epilogue, Out *y)
+template <typename T, typename Out> __global__ void finish(struct cuda_epilogue epilogue, const T *sums, Out *y)
 {
     size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= epilogue.pixels * (size_t)epilogue.channels)
         return;
     size_t pixel = i / epilogue.channels;
     int c = (int)(i % epilogue.channels);
-    float value = cuda_get((const T *)epilogue.sums, pixel * epilogue.padded + c);
+    float value = cuda_get(sums, pixel * epilogue.padded + c);
     if (epilogue.bias)
         value += epilogue.bias[c];
     if (epilogue.accumulate)
@@ -106,7 +105,7 @@ void cuda_layout_finish(cudaStream_t stream, const struct cuda_epilogue *epilogu
     size_t count = epilogue->pixels * (size_t)epilogue->channels;
     CUDA_WITH_TYPE(epilogue->dtype, T,
                    CUDA_WITH_TYPE(epilogue->dtype_out, Out,
-                                  finish<T, Out><<<cuda_blocks(count), CUDA_THREADS, 0, stream>>>(*epilogue, (Out *)y)));
+                                  CUDA_LAUNCH(finish, cuda_blocks(count), CUDA_THREADS, stream, *epilogue, (const T *)epilogue->sums, (Out *)y)));
 }
 
 /* Each block sums a range of pixels, channel by channel; then one thread a channel adds the blocks' sums in order. */
@@ -136,8 +135,8 @@ void cuda_layout_sum_pixels(cudaStream_t stream, enum dtype dtype, size_t pixels
                             float *sums)
 {
     CUDA_WITH_TYPE(dtype, T,
-                   sum_range<<<CUDA_REDUCE_BLOCKS, CUDA_THREADS, 0, stream>>>(pixels, channels, (const T *)x, scratch));
-    sum_partials<<<cuda_blocks((size_t)channels), CUDA_THREADS, 0, stream>>>(CUDA_REDUCE_BLOCKS, channels, scratch, sums);
+                   CUDA_LAUNCH(sum_range, CUDA_REDUCE_BLOCKS, CUDA_THREADS, stream, pixels, channels, (const T *)x, scratch));
+    CUDA_LAUNCH(sum_partials, cuda_blocks((size_t)channels), CUDA_THREADS, stream, CUDA_REDUCE_BLOCKS, channels, scratch, sums);
 }
 
 /* i: an element of the fine tensor; the coarse element above it. */
@@ -158,7 +157,7 @@ void cuda_layout_upsample_add(cudaStream_t stream, const struct tensor *coarse, 
 {
     size_t count = tensor_count(fine);
     CUDA_WITH_TYPE(fine->dtype, T,
-                   upsample_add<<<cuda_blocks(count), CUDA_THREADS, 0, stream>>>(count, fine->w, fine->c,
+                   CUDA_LAUNCH(upsample_add, cuda_blocks(count), CUDA_THREADS, stream, count, fine->w, fine->c,
                                                                                (const T *)coarse->data, (T *)fine->data));
 }
 
@@ -179,6 +178,5 @@ void cuda_layout_upsample_backward(cudaStream_t stream, const struct tensor *dfi
 {
     size_t count = tensor_count(dcoarse);
     CUDA_WITH_TYPE(dfine->dtype, T,
-                   upsample_backward<<<cuda_blocks(count), CUDA_THREADS, 0, stream>>>(
-                       count, dcoarse->w, dcoarse->c, (const T *)dfine->data, (T *)dcoarse->data));
+                   CUDA_LAUNCH(upsample_backward, cuda_blocks(count), CUDA_THREADS, stream, count, dcoarse->w, dcoarse->c, (const T *)dfine->data, (T *)dcoarse->data));
 }

@@ -139,9 +139,9 @@ void cuda_loss_detection(cudaStream_t stream, const struct detection_loss *loss,
 {
     size_t cells = tensor_pixels(&loss->heat);
     double *divisors = scratch, *partial = scratch + TERMS;
-    sum_divisors<<<CUDA_REDUCE_BLOCKS, CUDA_THREADS, 0, stream>>>(*loss, cells, partial);
-    add_partials<<<1, 1, 0, stream>>>(CUDA_REDUCE_BLOCKS, partial, divisors);
+    CUDA_LAUNCH(sum_divisors, CUDA_REDUCE_BLOCKS, CUDA_THREADS, stream, *loss, cells, partial);
+    CUDA_LAUNCH(add_partials, 1, 1, stream, CUDA_REDUCE_BLOCKS, partial, divisors);
     CUDA_WITH_TYPE(loss->dheat.dtype, T,
-                   terms<T><<<CUDA_REDUCE_BLOCKS, CUDA_THREADS, 0, stream>>>(*loss, cells, divisors, partial));
-    add_partials<<<1, 1, 0, stream>>>(CUDA_REDUCE_BLOCKS, partial, loss->terms);
+                   CUDA_LAUNCH(terms<T>, CUDA_REDUCE_BLOCKS, CUDA_THREADS, stream, *loss, cells, divisors, partial));
+    CUDA_LAUNCH(add_partials, 1, 1, stream, CUDA_REDUCE_BLOCKS, partial, loss->terms);
 }

@@ -95,12 +95,11 @@ template <typename T> static void forward(cudaStream_t stream, const struct norm
     size_t pixels = tensor_pixels(&norm->x), count = tensor_count(&norm->x);
     int channels = norm->x.c;
     const T *x = (const T *)norm->x.data;
-    sums<<<CUDA_REDUCE_BLOCKS, CUDA_THREADS, 0, stream>>>(pixels, channels, lanes_for(channels), x, scratch);
-    statistics<<<cuda_blocks((size_t)channels), CUDA_THREADS, 0, stream>>>(pixels, channels, CUDA_REDUCE_BLOCKS, x, scratch,
+    CUDA_LAUNCH(sums, CUDA_REDUCE_BLOCKS, CUDA_THREADS, stream, pixels, channels, lanes_for(channels), x, scratch);
+    CUDA_LAUNCH(statistics, cuda_blocks((size_t)channels), CUDA_THREADS, stream, pixels, channels, CUDA_REDUCE_BLOCKS, x, scratch,
                                                                          norm->running_mean, norm->running_variance,
                                                                          norm->mean, norm->inverse_deviation);
-    normalize<<<cuda_blocks(count), CUDA_THREADS, 0, stream>>>(
-        count, channels, x, norm->residual ? (const T *)norm->residual->data : (const T *)NULL, norm->relu, norm->mean,
+    CUDA_LAUNCH(normalize, cuda_blocks(count), CUDA_THREADS, stream, count, channels, x, norm->residual ? (const T *)norm->residual->data : (const T *)NULL, norm->relu, norm->mean,
         norm->inverse_deviation, norm->gamma, norm->beta, (T *)norm->y.data);
 }
 
@@ -185,11 +184,10 @@ template <typename T> static void backward(cudaStream_t stream, const struct nor
                                     norm->mean, norm->inverse_deviation};
     for (int k = 0; k < norm->gradient_count; k++)
         in.gradients[k] = (T *)norm->gradients[k].data;
-    mask_and_sum<<<CUDA_REDUCE_BLOCKS, CUDA_THREADS, 0, stream>>>(pixels, channels, lanes_for(channels), in, scratch);
-    parameter_gradients<<<cuda_blocks((size_t)channels), CUDA_THREADS, 0, stream>>>(channels, CUDA_REDUCE_BLOCKS, scratch,
+    CUDA_LAUNCH(mask_and_sum, CUDA_REDUCE_BLOCKS, CUDA_THREADS, stream, pixels, channels, lanes_for(channels), in, scratch);
+    CUDA_LAUNCH(parameter_gradients, cuda_blocks((size_t)channels), CUDA_THREADS, stream, channels, CUDA_REDUCE_BLOCKS, scratch,
                                                                                   norm->dgamma, norm->dbeta);
-    input_gradient<<<cuda_blocks(count), CUDA_THREADS, 0, stream>>>(
-        count, channels, 1.0f / (float)pixels, in.x, (const T *)in.gradients[0], norm->mean, norm->inverse_deviation,
+    CUDA_LAUNCH(input_gradient, cuda_blocks(count), CUDA_THREADS, stream, count, channels, 1.0f / (float)pixels, in.x, (const T *)in.gradients[0], norm->mean, norm->inverse_deviation,
         norm->gamma, norm->dgamma, norm->dbeta, (T *)norm->dx.data);
 }
 
@@ -212,6 +210,6 @@ __global__ void fold(int channels, const float *gamma, const float *beta, const 
 void cuda_norm_fold(cudaStream_t stream, int channels, const float *gamma, const float *beta, const float *running_mean,
                     const float *running_variance, float *scale, float *shift)
 {
-    fold<<<cuda_blocks((size_t)channels), CUDA_THREADS, 0, stream>>>(channels, gamma, beta, running_mean, running_variance,
+    CUDA_LAUNCH(fold, cuda_blocks((size_t)channels), CUDA_THREADS, stream, channels, gamma, beta, running_mean, running_variance,
                                                                    scale, shift);
 }

@@ -23,28 +23,29 @@ __global__ void finish_norm(int blocks, const double *partial, double *norm)
 __global__ void update(struct optimizer_step step)
 {
     size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
+    const struct optimizer_rates rates = *step.rates;
     double norm = *step.gradient_norm;
     if (i >= step.count || !isfinite(norm))
         return;
     if (i < step.trained) {
-        double clip = step.clip_norm > 0 && norm > (double)step.clip_norm ? (double)step.clip_norm / norm : 1;
+        double clip = rates.clip_norm > 0 && norm > (double)rates.clip_norm ? (double)rates.clip_norm / norm : 1;
         double g = (double)step.gradient[i] * clip, weight = (double)step.weights[i];
         double m = ADAM_BETA1 * (double)step.moment1[i] + (1 - ADAM_BETA1) * g;
         double v = ADAM_BETA2 * (double)step.moment2[i] + (1 - ADAM_BETA2) * g * g;
         if (i < step.decaying)
-            weight -= (double)step.lr * (double)step.weight_decay * weight;
-        weight -= (double)step.lr * (m / step.bias_correction1) / (sqrt(v / step.bias_correction2) + ADAM_EPSILON);
+            weight -= (double)rates.lr * (double)rates.weight_decay * weight;
+        weight -= (double)rates.lr * (m / rates.bias_correction1) / (sqrt(v / rates.bias_correction2) + ADAM_EPSILON);
         step.moment1[i] = (float)m;
         step.moment2[i] = (float)v;
         step.weights[i] = (float)weight;
     }
-    double keep = (double)step.average_decay;
+    double keep = (double)rates.average_decay;
     step.average[i] = (float)(keep * (double)step.average[i] + (1 - keep) * (double)step.weights[i]);
 }
 
 void cuda_optimizer_step(cudaStream_t stream, const struct optimizer_step *step, double *scratch)
 {
-    sum_squares<<<CUDA_REDUCE_BLOCKS, CUDA_THREADS, 0, stream>>>(step->trained, step->gradient, scratch);
-    finish_norm<<<1, 1, 0, stream>>>(CUDA_REDUCE_BLOCKS, scratch, step->gradient_norm);
-    update<<<cuda_blocks(step->count), CUDA_THREADS, 0, stream>>>(*step);
+    CUDA_LAUNCH(sum_squares, CUDA_REDUCE_BLOCKS, CUDA_THREADS, stream, step->trained, step->gradient, scratch);
+    CUDA_LAUNCH(finish_norm, 1, 1, stream, CUDA_REDUCE_BLOCKS, scratch, step->gradient_norm);
+    CUDA_LAUNCH(update, cuda_blocks(step->count), CUDA_THREADS, stream, *step);
 }

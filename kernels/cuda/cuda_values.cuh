@@ -33,7 +33,7 @@ __device__ inline double cuda_block_sum(double value)
     __shared__ double shared[CUDA_THREADS];
     shared[threadIdx.x] = value;
     __syncthreads();
-    for (int half = CUDA_THREADS / 2; half > 0; half /= 2) {
+    for (unsigned half = CUDA_THREADS / 2; half > 0; half /= 2) {
         if (threadIdx.x < half)
             shared[threadIdx.x] += shared[threadIdx.x + half];
         __syncthreads();
@@ -48,6 +48,12 @@ static inline unsigned cuda_blocks(size_t items)
     size_t blocks = (items + CUDA_THREADS - 1) / CUDA_THREADS;
     return (unsigned)(blocks < 1 ? 1 : blocks > 1u << 30 ? 1u << 30 : blocks);
 }
+
+/* Queues a kernel: name, blocks, threads a block, stream, arguments.  The tests compile the same files for the host, where
+ * cuda_host.h runs the kernels. */
+#ifdef __CUDACC__
+#define CUDA_LAUNCH(kernel, blocks, threads, stream, ...) kernel<<<(blocks), (threads), 0, (stream)>>>(__VA_ARGS__)
+#endif
 
 /* Calls the statement with T the element type of dtype. */
 #define CUDA_WITH_TYPE(dtype, T, ...)                                                                                  \

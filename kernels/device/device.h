@@ -30,6 +30,8 @@
 
 struct device;
 struct convolution; /* a planned convolution; each device has its own */
+struct device_recording;
+struct augmentation_crop; /* augmentation.h */
 
 struct convolution_spec {
     int batch, height, width; /* of the input */
@@ -90,11 +92,16 @@ struct optimizer_step {
     float *weights, *average, *moment1, *moment2; /* (count) */
     const float *gradient;                        /* (count), only [0, trained) is read */
     size_t count, trained, decaying;
+    const struct optimizer_rates *rates; /* (1) device memory, so that a recorded step can be given new ones */
+    double *gradient_norm; /* (1) device memory: before clipping; not finite: the step changes nothing */
+};
+
+/* What changes from step to step. */
+struct optimizer_rates {
     float lr, weight_decay; /* weight decay is per step, times lr */
     float clip_norm;        /* 0 for none */
     float average_decay;
     double bias_correction1, bias_correction2; /* 1 - beta1^step, 1 - beta2^step */
-    double *gradient_norm; /* (1) device memory: before clipping; not finite: the step changes nothing */
 };
 
 #define ADAM_BETA1   0.9
@@ -147,6 +154,46 @@ struct device_operations {
 
     void (*detection_loss)(const struct device *device, const struct detection_loss *loss);
     void (*optimizer_step)(const struct device *device, const struct optimizer_step *step);
+
+    /* x (N, side, side, channels) = N crops, which are device memory like all that they point to. */
+    void (*augment)(const struct device *device, const struct augmentation_crop *crops, const struct tensor *x);
+
+    /* NULL on a device that computes in the host's memory, where there is nothing to win. */
+    const struct device_queue_operations *queue;
+};
+
+/* Steps that are queued ahead of the host: for a device with memory of its own, which computes while the host prepares.
+ * A slot is one step's worth of inputs and results.  Its life, in the order of calls:
+ *
+ *     feed ... -> begin -> operations, or replay -> end(results) -> wait
+ *
+ * The feeds of one slot run beside the computing of another; computing keeps the order of the calls. */
+#define DEVICE_SLOTS 4
+
+struct device_queue_operations {
+    /* Zeroed memory of the host that copies run from at full speed, without the processor; NULL where there is none. */
+    void *(*host_allocate)(const struct device *device, size_t bytes);
+    void (*host_release)(const struct device *device, void *memory); /* NULL is fine */
+
+    /* Begins to copy from host_allocate's memory, which must stay as it is until wait(slot). */
+    void (*feed)(const struct device *device, int slot, void *to, const void *from_host, size_t bytes);
+    /* What is called from here on waits for the slot's feeds. */
+    void (*begin)(const struct device *device, int slot);
+    /* The slot's step is complete.  `bytes` of results go from device memory to host_allocate's memory. */
+    void (*end)(const struct device *device, int slot, void *to_host, const void *from, size_t bytes);
+    /* The host waits until the slot's last step is over and its results are there; at once where it had none.  Returns
+     * the first failure of all that has been called. */
+    enum code (*wait)(const struct device *device, int slot, struct failure *why);
+
+    /* Operations between the two are written down instead of computed.  No failure of record_end leaves anything behind, and
+     * the same operations can then be called one by one.  Nothing may be allocated, transferred or waited for in between. */
+    enum code (*record_begin)(const struct device *device, struct failure *why);
+    enum code (*record_end)(const struct device *device, struct device_recording **out, struct failure *why);
+    /* Computes what was written down, with the pointers of then and the memory's contents of now. */
+    void (*replay)(const struct device *device, struct device_recording *recording);
+    void (*recording_destroy)(struct device_recording *recording); /* NULL is fine */
+
+    size_t (*memory_free)(const struct device *device); /* bytes that could still be allocated */
 };
 
 /* What every device begins with. */

@@ -117,6 +117,7 @@ static enum code allocate(struct network *network, struct failure *why)
             network->slabs[i] = take(network, slab, &failed);
     network->fold = take(network, 2 * DEVICE_CHANNELS_MAX * sizeof(float), &failed);
     network->results = take(network, RESULT_COUNT * sizeof(double), &failed);
+    network->rates = take(network, sizeof *network->rates, &failed);
     network->staging = calloc(network->graph.slab_floats, sizeof(float));
     if (training) {
         struct tensor heat = layout_tensor(&network->graph, &network->plan, network->graph.heat);
@@ -187,6 +188,7 @@ void network_destroy(struct network *network)
     void *const owned[] = {network->arena,
                            network->fold,
                            network->results,
+                           network->rates,
                            network->batch_statistics,
                            network->targets.heat,
                            network->targets.box,
@@ -243,27 +245,41 @@ void network_write_slab(struct network *network, enum network_slab slab, const f
         network->stale = true;
 }
 
+struct optimizer_rates network_internal_rates(const struct network_update *update)
+{
+    assert(update->step >= 1);
+    return (struct optimizer_rates){.lr = update->lr,
+                                    .weight_decay = update->weight_decay,
+                                    .clip_norm = update->clip_norm,
+                                    .average_decay = update->ema_decay,
+                                    .bias_correction1 = 1 - pow(ADAM_BETA1, (double)update->step),
+                                    .bias_correction2 = 1 - pow(ADAM_BETA2, (double)update->step)};
+}
+
+void network_internal_update(struct network *network, const struct optimizer_rates *rates, double *results)
+{
+    assert(network->plan.training);
+    const struct device *device = network->device;
+    device->operations->optimizer_step(device,
+                                       &(struct optimizer_step){.weights = network->slabs[SLAB_WEIGHTS],
+                                                                .average = network->slabs[SLAB_EMA],
+                                                                .moment1 = network->slabs[SLAB_MOMENT1],
+                                                                .moment2 = network->slabs[SLAB_MOMENT2],
+                                                                .gradient = network->slabs[SLAB_GRADIENT],
+                                                                .count = network->graph.slab_floats,
+                                                                .trained = network->graph.trained,
+                                                                .decaying = network->graph.decaying,
+                                                                .rates = rates,
+                                                                .gradient_norm = &results[RESULT_GRADIENT_NORM]});
+    network->stale = true;
+}
+
 void network_apply(struct network *network, const struct network_update *update, float *gradient_norm)
 {
-    assert(network->plan.training && update->step >= 1);
     const struct device *device = network->device;
-    device->operations->optimizer_step(
-        device, &(struct optimizer_step){.weights = network->slabs[SLAB_WEIGHTS],
-                                         .average = network->slabs[SLAB_EMA],
-                                         .moment1 = network->slabs[SLAB_MOMENT1],
-                                         .moment2 = network->slabs[SLAB_MOMENT2],
-                                         .gradient = network->slabs[SLAB_GRADIENT],
-                                         .count = network->graph.slab_floats,
-                                         .trained = network->graph.trained,
-                                         .decaying = network->graph.decaying,
-                                         .lr = update->lr,
-                                         .weight_decay = update->weight_decay,
-                                         .clip_norm = update->clip_norm,
-                                         .average_decay = update->ema_decay,
-                                         .bias_correction1 = 1 - pow(ADAM_BETA1, (double)update->step),
-                                         .bias_correction2 = 1 - pow(ADAM_BETA2, (double)update->step),
-                                         .gradient_norm = &network->results[RESULT_GRADIENT_NORM]});
-    network->stale = true;
+    struct optimizer_rates rates = network_internal_rates(update);
+    device->operations->upload(device, network->rates, &rates, sizeof rates);
+    network_internal_update(network, network->rates, network->results);
     if (gradient_norm) {
         double norm;
         device->operations->download(device, &norm, &network->results[RESULT_GRADIENT_NORM], sizeof norm);

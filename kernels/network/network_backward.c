@@ -24,7 +24,7 @@ static void upload_targets(const struct network *network, const struct network_t
     }
 }
 
-static void compute_loss(const struct network *network)
+static void compute_loss(const struct network *network, const struct network_target_memory *targets, double *results)
 {
     const struct celldet *graph = &network->graph;
     const struct network_value *values = network->values;
@@ -32,12 +32,12 @@ static void compute_loss(const struct network *network)
                                   .dheat = values[graph->heat].gradients[0],
                                   .box = values[graph->box].data,
                                   .dbox = values[graph->box].gradients[0],
-                                  .heat_target = network->targets.heat,
-                                  .box_target = network->targets.box,
-                                  .box_weight = network->targets.box_weight,
-                                  .ray_target = network->targets.rays,
-                                  .ray_weight = network->targets.ray_weight,
-                                  .terms = network->results};
+                                  .heat_target = targets->heat,
+                                  .box_target = targets->box,
+                                  .box_weight = targets->box_weight,
+                                  .ray_target = targets->rays,
+                                  .ray_weight = targets->ray_weight,
+                                  .terms = &results[RESULT_HEAT]};
     if (graph->rays != CELLDET_NONE) {
         loss.rays = values[graph->rays].data;
         loss.drays = values[graph->rays].gradients[0];
@@ -84,24 +84,25 @@ static void node_backward(const struct network *network, int index)
         operations->convolution_backward_data(place->plan, place->draw.data, place->dinput.data);
 }
 
+void network_internal_backward(const struct network *network, const struct network_target_memory *targets, double *results)
+{
+    compute_loss(network, targets, results);
+    for (int i = network->graph.node_count - 1; i >= 0; i--)
+        node_backward(network, i);
+}
+
 enum code network_backward(struct network *network, const struct network_targets *targets,
                            struct network_loss *loss, struct failure *why)
 {
     assert(network->plan.training);
     const struct device *device = network->device;
     upload_targets(network, targets);
-    compute_loss(network);
-    for (int i = network->graph.node_count - 1; i >= 0; i--)
-        node_backward(network, i);
+    network_internal_backward(network, &network->targets, network->results);
     enum code code = device->operations->synchronize(device, why);
     if (code != CODE_OK)
         return code;
     double results[RESULT_COUNT];
     device->operations->download(device, results, network->results, sizeof results);
-    *loss =
-        (struct network_loss){.heat = results[RESULT_HEAT],
-                              .box = results[RESULT_BOX],
-                              .rays = results[RESULT_RAYS],
-                              .total = results[RESULT_HEAT] + 2 * results[RESULT_BOX] + results[RESULT_RAYS]};
+    *loss = network_internal_loss(results);
     return CODE_OK;
 }

@@ -47,15 +47,12 @@ static void normalize(struct network *network, int index)
             .inverse_deviation = network->nodes[index].inverse_deviation});
 }
 
-enum code network_forward(struct network *network, const float *input, struct failure *why)
+void network_internal_forward(struct network *network)
 {
     const struct device *device = network->device;
     const struct celldet *graph = &network->graph;
     if (network->stale)
         refresh(network);
-    device->operations->upload(device, network->upload.data, input, tensor_bytes(&network->upload));
-    if (network->upload.data != network->values[graph->input].data.data)
-        device->operations->convert(device, &network->upload, &network->values[graph->input].data);
     for (int i = 0; i < graph->node_count; i++) {
         const struct celldet_node *node = &graph->nodes[i];
         const struct tensor *x = &network->values[node->input].data;
@@ -67,6 +64,16 @@ enum code network_forward(struct network *network, const float *input, struct fa
         if (node->norm && network->plan.training)
             normalize(network, i);
     }
+}
+
+enum code network_forward(struct network *network, const float *input, struct failure *why)
+{
+    const struct device *device = network->device;
+    const struct tensor *x = &network->values[network->graph.input].data;
+    device->operations->upload(device, network->upload.data, input, tensor_bytes(&network->upload));
+    if (network->upload.data != x->data)
+        device->operations->convert(device, &network->upload, x);
+    network_internal_forward(network);
     return device->operations->synchronize(device, why);
 }
 

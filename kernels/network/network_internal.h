@@ -44,10 +44,27 @@ struct network {
     float *batch_statistics; /* mean and inverse deviation of every normalised node */
     float *fold;             /* 2 x DEVICE_CHANNELS_MAX: scale and shift */
     struct network_target_memory targets;
-    double *results; /* RESULT_COUNT */
+    double *results;               /* RESULT_COUNT */
+    struct optimizer_rates *rates; /* of the step that network_apply makes */
     float *staging;  /* slab_floats, host */
     bool stale;
 };
+
+/* The parts of a training step as calls of operations, none of which waits: everything they read and write is device memory.
+ * forward: from the input's value to the logits.  backward: the loss's terms go to results, gradients to SLAB_GRADIENT. */
+void network_internal_forward(struct network *network);
+void network_internal_backward(const struct network *network, const struct network_target_memory *targets, double *results);
+void network_internal_update(struct network *network, const struct optimizer_rates *rates, double *results);
+
+struct optimizer_rates network_internal_rates(const struct network_update *update);
+
+static inline struct network_loss network_internal_loss(const double results[RESULT_COUNT])
+{
+    return (struct network_loss){.heat = results[RESULT_HEAT],
+                                 .box = results[RESULT_BOX],
+                                 .rays = results[RESULT_RAYS],
+                                 .total = results[RESULT_HEAT] + 2 * results[RESULT_BOX] + results[RESULT_RAYS]};
+}
 
 /* A parameter's place in a slab; NULL for CELLDET_NONE. */
 static inline float *network_internal_place(const struct network *network, enum network_slab slab,

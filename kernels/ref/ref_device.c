@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "host_augment.h"
 #include "host_memory.h"
 #include "ref_internal.h"
 
@@ -50,6 +51,7 @@ static const struct device_operations operations = {
     .upsample_backward = ref_upsample_backward,
     .detection_loss = ref_loss_detection,
     .optimizer_step = ref_optimizer_step,
+    .augment = host_augment,
 };
 
 enum code ref_device_open(const struct device_options *options, struct device **out, struct failure *why)

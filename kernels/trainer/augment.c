@@ -2,8 +2,9 @@
  *
  * Geometry first: a square of side / zoom working pixels is placed at random, half of the time so that it
  * holds some object where the image is much larger than the crop; then mirrored and transposed.  One affine
- * map (struct view) describes all of it and serves pixels, labels and boxes, so they cannot disagree.
- * Intensities next: gamma, gain, offset, gain per channel, noise; each drawn once a crop.
+ * map (struct augmentation_view) describes all of it and serves pixels, labels and boxes, so they cannot disagree.
+ * Intensities next: gamma, gain, offset, gain per channel, noise; each drawn once a crop.  Pixels are made by
+ * augmentation_pixel, here or on a GPU.
  *
  * Invariant: the numbers are drawn in one fixed order, whatever the image, so an example is a function of
  * (image, random stream) and nothing else.
@@ -21,14 +22,6 @@ static const double visible_part_min = 0.25;
 static const double focus_area_ratio =
     2; /* image larger than this many crops: look for objects half of the time */
 
-/* The crop's pixel (u, v) shows the working image at (x0 + step * a, y0 + step * b), where (a, b) is (u, v)
- * after the mirrorings and the transposition. */
-struct view {
-    double x0, y0, step;
-    int side;
-    bool flip_x, flip_y, transpose;
-};
-
 /* value -> gain[c] * value^gamma + offset, plus noise. */
 struct tint {
     float gamma, gain[3], offset, noise;
@@ -40,7 +33,7 @@ static double place(double length, double extent, double uniform)
     return (length - extent) * uniform;
 }
 
-static struct view draw_view(const struct training_image *image, const struct dataset_object *objects,
+static struct augmentation_view draw_view(const struct training_image *image, const struct dataset_object *objects,
                              size_t object_count, int side, struct random *random)
 {
     double zoom = exp(random_between(random, log(zoom_low), log(zoom_high)));
@@ -48,13 +41,13 @@ static struct view draw_view(const struct training_image *image, const struct da
     uint32_t pick = random_below(random, (uint32_t)(object_count ? object_count : 1));
     uint64_t bits = random_next(random);
     double extent = side / zoom;
-    struct view view = {.x0 = place(image->width, extent, u),
-                        .y0 = place(image->height, extent, v),
-                        .step = 1 / zoom,
-                        .side = side,
-                        .flip_x = bits & 1,
-                        .flip_y = bits & 2,
-                        .transpose = bits & 4};
+    struct augmentation_view view = {.x0 = place(image->width, extent, u),
+                                     .y0 = place(image->height, extent, v),
+                                     .step = 1 / zoom,
+                                     .side = side,
+                                     .flip_x = bits & 1,
+                                     .flip_y = (bits & 2) != 0,
+                                     .transpose = (bits & 4) != 0};
     bool is_large = (double)image->width * image->height > focus_area_ratio * extent * extent;
     if (is_large && object_count > 0 && focus < 0.5) {
         const struct dataset_object *object = &objects[pick];
@@ -81,92 +74,87 @@ static struct tint draw_tint(struct random *random)
     return tint;
 }
 
-/* The crop pixel's place along the window's own axes, after transposition and mirroring. */
-static void window_axes(const struct view *view, int u, int v, double *a, double *b)
-{
-    *a = view->transpose ? v : u;
-    *b = view->transpose ? u : v;
-    if (view->flip_x)
-        *a = view->side - 1 - *a;
-    if (view->flip_y)
-        *b = view->side - 1 - *b;
-}
-
-/* Linear interpolation about (x, y), given in pixel centres' coordinates; the median outside. */
-static void sample_image(const struct training_image *image, double x, double y, float value[3])
-{
-    int channels = image->channels;
-    if (x < -0.5 || y < -0.5 || x > image->width - 0.5 || y > image->height - 0.5) {
-        memcpy(value, image->median, sizeof image->median);
-        return;
-    }
-    x = fmin(fmax(x, 0), image->width - 1);
-    y = fmin(fmax(y, 0), image->height - 1);
-    int left = (int)x, top = (int)y;
-    int right = left + 1 < image->width ? left + 1 : left, bottom = top + 1 < image->height ? top + 1 : top;
-    float fx = (float)(x - left), fy = (float)(y - top);
-    const uint16_t *upper = image->samples + (size_t)top * (size_t)image->width * (size_t)channels;
-    const uint16_t *lower = image->samples + (size_t)bottom * (size_t)image->width * (size_t)channels;
-    for (int c = 0; c < channels; c++) {
-        float above = (1 - fx) * upper[left * channels + c] + fx * upper[right * channels + c];
-        float below = (1 - fx) * lower[left * channels + c] + fx * lower[right * channels + c];
-        value[c] = ((1 - fy) * above + fy * below) / TRAINING_IMAGE_ONE - TRAINING_IMAGE_ZERO;
-    }
-}
-
 /* value^gamma for 0 <= value, with the sign kept below: samples a little under black exist. */
 static float apply_gamma(float value, float gamma)
 {
     return value > 0 ? powf(value, gamma) : value;
 }
 
-/* value^gamma is the dear part: a table over -0.5 .. 1.5, interpolated, serves a whole crop. */
-#define GAMMA_TABLE_SIZE 1024
-struct gamma_table {
-    float values[GAMMA_TABLE_SIZE + 2];
-};
-
-static void fill_gamma_table(struct gamma_table *table, float gamma)
+static void fill_table(float *table, float gamma)
 {
-    for (int i = 0; i < GAMMA_TABLE_SIZE + 2; i++)
-        table->values[i] = apply_gamma((float)i * 2 / GAMMA_TABLE_SIZE - TRAINING_IMAGE_ZERO, gamma);
+    for (int i = 0; i < AUGMENTATION_TABLE_FLOATS; i++)
+        table[i] = apply_gamma((float)i * 2 / AUGMENTATION_TABLE_SIZE - AUGMENTATION_ZERO, gamma);
 }
 
-static float look_up_gamma(const struct gamma_table *table, float value)
+/* The crop of the whole image; its table is the caller's to fill in. */
+static struct augmentation_crop make_crop(const struct training_image *image, const struct augmentation_view *view,
+                                          const struct tint *tint, const struct random *random)
 {
-    float at = (value + TRAINING_IMAGE_ZERO) * (GAMMA_TABLE_SIZE / 2);
-    int index = (int)at;
-    return table->values[index] + (at - (float)index) * (table->values[index + 1] - table->values[index]);
+    struct augmentation_crop crop = {.view = *view,
+                                     .width = image->width,
+                                     .height = image->height,
+                                     .channels = image->channels,
+                                     .window_width = image->width,
+                                     .samples = image->samples,
+                                     .offset = tint->offset,
+                                     .noise = tint->noise,
+                                     .noise_state = random->state};
+    memcpy(crop.outside, image->median, sizeof crop.outside);
+    memcpy(crop.gain, tint->gain, sizeof crop.gain);
+    return crop;
 }
 
-static void fill_input(const struct training_image *image, const struct view *view, const struct tint *tint,
-                       struct random *random, float *input)
+static void fill_input(const struct augmentation_crop *crop, float *input)
 {
-    struct gamma_table table;
-    fill_gamma_table(&table, tint->gamma);
+    for (int v = 0; v < crop->view.side; v++)
+        for (int u = 0; u < crop->view.side; u++, input += crop->channels)
+            augmentation_pixel(crop, u, v, input);
+}
+
+/* The first pixel and the number of pixels of a line of `length` that the crop reads, whose pixels show `from` + step * a. */
+static void window_of(double from, double step, int side, int length, int *first, int *count)
+{
+    double low = floor(from + 0.5 * step - 0.5), high = floor(from + (side - 0.5) * step - 0.5) + 1;
+    low = fmin(fmax(low, 0), length - 1);
+    high = fmin(fmax(high, 0), length - 1);
+    *first = (int)low;
+    *count = (int)high - (int)low + 1;
+}
+
+struct augment_window augment_window(const struct augmentation_crop *crop)
+{
+    const struct augmentation_view *view = &crop->view;
+    struct augment_window window;
+    window_of(view->x0, view->step, view->side, crop->width, &window.x, &window.width);
+    window_of(view->y0, view->step, view->side, crop->height, &window.y, &window.height);
+    return window;
+}
+
+size_t augment_window_samples_max(int side, int channels)
+{
+    size_t most = (size_t)ceil(side / zoom_low) + 3;
+    return most * most * (size_t)channels;
+}
+
+void augment_copy_window(const struct training_image *image, struct augmentation_crop *crop, uint16_t *samples)
+{
+    const struct augment_window window = augment_window(crop);
+    size_t channels = (size_t)image->channels, row = (size_t)window.width * channels;
+    for (int y = 0; y < window.height; y++)
+        memcpy(samples + (size_t)y * row,
+               image->samples + ((size_t)(window.y + y) * (size_t)image->width + (size_t)window.x) * channels,
+               row * sizeof *samples);
+    crop->window_x = window.x;
+    crop->window_y = window.y;
+    crop->window_width = window.width;
+}
+
+static void fill_labels(const struct training_image *image, const struct augmentation_view *view, uint32_t *labels)
+{
     for (int v = 0; v < view->side; v++) {
         for (int u = 0; u < view->side; u++) {
             double a, b;
-            float value[3];
-            window_axes(view, u, v, &a, &b);
-            sample_image(image, view->x0 + (a + 0.5) * view->step - 0.5,
-                         view->y0 + (b + 0.5) * view->step - 0.5, value);
-            for (int c = 0; c < image->channels; c++) {
-                float changed = tint->gain[c] * look_up_gamma(&table, value[c]) + tint->offset;
-                if (tint->noise > 0)
-                    changed += tint->noise * (float)random_gaussian(random);
-                *input++ = (changed - 0.5f) * 4;
-            }
-        }
-    }
-}
-
-static void fill_labels(const struct training_image *image, const struct view *view, uint32_t *labels)
-{
-    for (int v = 0; v < view->side; v++) {
-        for (int u = 0; u < view->side; u++) {
-            double a, b;
-            window_axes(view, u, v, &a, &b);
+            augmentation_axes(view, u, v, &a, &b);
             int x = (int)floor(view->x0 + (a + 0.5) * view->step),
                 y = (int)floor(view->y0 + (b + 0.5) * view->step);
             bool is_inside = x >= 0 && x < image->width && y >= 0 && y < image->height;
@@ -183,7 +171,7 @@ static void swap(float *a, float *b)
 }
 
 /* An object's box in the crop's pixels. */
-static struct target_object view_object(const struct training_image *image, const struct view *view,
+static struct target_object view_object(const struct training_image *image, const struct augmentation_view *view,
                                         const struct dataset_object *object)
 {
     struct target_object seen = {
@@ -228,9 +216,16 @@ static bool clip_object(struct target_object *object, float side)
 void augment_example(const struct training_image *image, const struct dataset_object *objects,
                      size_t object_count, struct random *random, struct augmented *out)
 {
-    struct view view = draw_view(image, objects, object_count, out->side, random);
+    struct augmentation_view view = draw_view(image, objects, object_count, out->side, random);
     struct tint tint = draw_tint(random);
-    fill_input(image, &view, &tint, random, out->input);
+    float table[AUGMENTATION_TABLE_FLOATS];
+    out->crop = make_crop(image, &view, &tint, random);
+    fill_table(out->table ? out->table : table, tint.gamma);
+    if (out->input) {
+        out->crop.table = out->table ? out->table : table;
+        fill_input(&out->crop, out->input);
+    }
+    out->crop.table = out->table;
     if (out->labels)
         fill_labels(image, &view, out->labels);
     out->object_count = 0;

@@ -42,8 +42,22 @@ enum code batch_create(const struct batch_shape *shape, struct batch *out, struc
         shape->batch, shape->side);
 }
 
+struct batch batch_of_feed(struct network_feed *feed)
+{
+    return (struct batch){.feed = feed,
+                          .heat = feed->heat,
+                          .box = feed->box,
+                          .box_weight = feed->box_weight,
+                          .rays = feed->rays,
+                          .ray_weight = feed->ray_weight};
+}
+
 void batch_free(struct batch *batch)
 {
+    if (batch->feed) {
+        *batch = (struct batch){0};
+        return;
+    }
     free(batch->input);
     free(batch->heat);
     free(batch->box);
@@ -69,6 +83,23 @@ static struct targets targets_of_slot(const struct batch_shape *shape, struct ba
     };
 }
 
+/* Tells the device which crop to make of an image, and gives it what it does not hold of that. */
+static void fill_crop(const struct batch_source *source, size_t index, const struct training_image *image,
+                      struct network_feed *feed, int slot, struct augmentation_crop crop)
+{
+    size_t n = (size_t)slot, first = n * feed->window_samples_max;
+    crop.table = feed->device_tables + n * AUGMENTATION_TABLE_FLOATS;
+    crop.samples = resident_images_samples(source->resident, index);
+    feed->window_samples[n] = 0;
+    if (!crop.samples) {
+        const struct augment_window window = augment_window(&crop);
+        augment_copy_window(image, &crop, feed->windows + first);
+        crop.samples = feed->device_windows + first;
+        feed->window_samples[n] = (size_t)window.width * (size_t)window.height * (size_t)image->channels;
+    }
+    feed->crops[n] = crop;
+}
+
 static enum code fill_slot(const struct batch_source *source, uint64_t draw, struct batch *batch, int slot,
                            struct failure *why)
 {
@@ -84,12 +115,16 @@ static enum code fill_slot(const struct batch_source *source, uint64_t draw, str
     SCOPE_FREE uint32_t *labels = shape->rays ? malloc(pixels * sizeof *labels) : NULL;
     if (!objects || (shape->rays && !labels))
         return failure_set(why, CODE_NO_MEMORY, "preparing a batch: out of memory");
+    struct network_feed *feed = batch->feed;
     struct augmented example = {.side = shape->side,
-                                .input = batch->input + (size_t)slot * pixels * (size_t)shape->channels,
+                                .input = feed ? NULL : batch->input + (size_t)slot * pixels * (size_t)shape->channels,
+                                .table = feed ? feed->tables + (size_t)slot * AUGMENTATION_TABLE_FLOATS : NULL,
                                 .labels = labels,
                                 .objects = objects};
     struct random random = random_stream(source->seed, STREAM_EXAMPLES + draw);
     augment_example(image, entry->objects, entry->object_count, &random, &example);
+    if (feed)
+        fill_crop(source, index, image, feed, slot, example.crop);
     struct targets targets = targets_of_slot(shape, batch, slot);
     return targets_fill(&targets, objects, example.object_count, labels, why);
 }

@@ -154,18 +154,17 @@ static enum code read_images(struct training *training, size_t *indices, size_t 
  * so the plan is made twice, first for reading, then with the true length of an epoch. */
 static enum code make_plan(struct training *training, struct failure *why)
 {
-    SCOPE_FREE size_t *indices = calloc(training->dataset->image_count + 1, sizeof *indices);
-    if (!indices)
+    training->indices = calloc(training->dataset->image_count + 1, sizeof *training->indices);
+    if (!training->indices)
         return failure_set(why, CODE_NO_MEMORY, "training: out of memory");
-    size_t count = 0;
     struct training_facts facts = {training->dataset, &training->survey, training->device,
                                    training->survey.images[SPLIT_TRAIN]};
     enum code code = training_plan_make(training->options, &facts, &training->plan, why);
     if (code == CODE_OK)
-        code = read_images(training, indices, &count, why);
+        code = read_images(training, training->indices, &training->index_count, why);
     if (code == CODE_OK)
         code =
-            sampler_create(training->dataset, indices, count, training->plan.seed, &training->sampler, why);
+            sampler_create(training->dataset, training->indices, training->index_count, training->plan.seed, &training->sampler, why);
     if (code == CODE_OK) {
         facts.epoch_length = sampler_epoch_length(training->sampler);
         code = training_plan_make(training->options, &facts, &training->plan, why);
@@ -272,6 +271,7 @@ static void release(struct training *training)
 {
     network_destroy(training->network);
     sampler_destroy(training->sampler);
+    free(training->indices);
     image_store_destroy(training->store);
     device_close(training->device);
     dataset_destroy(training->dataset);

@@ -22,6 +22,8 @@ struct training {
     struct training_plan plan;
     struct model_info info; /* thresholds are chosen at the end */
     struct image_store *store;
+    size_t *indices; /* (index_count) the training images that can be read */
+    size_t index_count;
     struct sampler *sampler;
     struct network *network;
     struct run_files *files;

@@ -5,10 +5,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "augmentation.h"
+
 /* A sample s stands for the value s / TRAINING_IMAGE_ONE - TRAINING_IMAGE_ZERO, i.e. -0.5 .. 1.5: percentile
  * scaling leaves a few samples outside of 0 .. 1. */
-#define TRAINING_IMAGE_ONE  32768.0f
-#define TRAINING_IMAGE_ZERO 0.5f
+#define TRAINING_IMAGE_ONE  AUGMENTATION_ONE
+#define TRAINING_IMAGE_ZERO AUGMENTATION_ZERO
 
 struct training_image {
     int width, height, channels; /* of the working image */

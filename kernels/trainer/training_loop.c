@@ -1,14 +1,17 @@
 /* The loop over optimiser steps: see training.h.
  *
- * A step is: take the batch that the prefetch thread made, forward, backward, update.  Between steps, on the
- * clock: metrics and progress about once a second, a checkpoint when one is due.  The clock
+ * A step is: take the batch that the prefetch thread made, forward, backward, update.  A device with a memory of its own has
+ * STEPS_AHEAD of them begun, and their losses come that much later; before the weights are looked at or written it is let run
+ * dry.  Between steps, on the clock: metrics and progress about once a second, a checkpoint when one is due.  The clock
  * decides only when things are written, never what the weights become.
  */
 #include "training.h"
 
 #include <math.h>
 
+#include "augment.h"
 #include "checkpoint.h"
+#include "device.h"
 #include "prefetch.h"
 #include "schedule.h"
 #include "timing.h"
@@ -17,6 +20,7 @@
 #define PROGRESS_MS        1000
 #define LINE_MS            15000
 #define DIVERGED_STEPS_MAX 20 /* in a row without a finite loss */
+#define STEPS_AHEAD        2  /* computing and queued, on a device that has a queue */
 
 static const float gradient_norm_max = 10;
 
@@ -30,15 +34,42 @@ struct tally {
 struct loop {
     struct training *training;
     struct prefetch *prefetch;
+    struct network_queue *queue;      /* NULL: steps are taken one at a time */
+    struct resident_images *resident; /* with queue */
+    int64_t queued;                   /* the last step that was begun; training->step is the last that is over */
+    bool is_draining;                 /* none is begun until all are over */
     struct tally tally;
     double recent_loss, steps_per_second;
     int64_t began_step, began_ns, looking_ns; /* looking_ns: spent on validation images, not on training */
     int64_t progress_ms, line_ms, checkpoint_ms;
     int diverged_steps;
+    bool said_manner;
 };
 
-static enum code take_step(struct loop *loop, struct network_loss *loss, float *gradient_norm,
-                           struct failure *why)
+/* How many looks are due in (after, step].  They lie evenly before the last step. */
+static int64_t looks_between(const struct training *training, int64_t after, int64_t step)
+{
+    int64_t total = training->plan.steps, looks = training->plan.validations, count = 0;
+    for (int64_t k = 1; k <= looks; k++) {
+        int64_t at = total * k / (looks + 1);
+        count += at > after && at <= step;
+    }
+    return count;
+}
+
+static struct network_update update_of(const struct training *training, int64_t step)
+{
+    return (struct network_update){
+        .lr = schedule_lr(step, training->plan.steps, training->plan.lr),
+        .weight_decay = (float)training->plan.weight_decay,
+        .clip_norm = gradient_norm_max,
+        .ema_decay = schedule_ema_decay(step),
+        .step = step,
+    };
+}
+
+/* Forward, backward, update, each waited for. */
+static enum code take_step_at_once(struct loop *loop, struct network_loss *loss, float *gradient_norm, struct failure *why)
 {
     struct training *training = loop->training;
     const struct batch *batch;
@@ -52,16 +83,48 @@ static enum code take_step(struct loop *loop, struct network_loss *loss, float *
     code = network_backward(training->network, &targets, loss, why);
     if (code != CODE_OK)
         return code;
-    struct network_update update = {
-        .lr = schedule_lr(batch->step, training->plan.steps, training->plan.lr),
-        .weight_decay = (float)training->plan.weight_decay,
-        .clip_norm = gradient_norm_max,
-        .ema_decay = schedule_ema_decay(batch->step),
-        .step = batch->step,
-    };
+    struct network_update update = update_of(training, batch->step);
     network_apply(training->network, &update, gradient_norm);
-    training->step = batch->step;
+    loop->queued = batch->step;
     return CODE_OK;
+}
+
+/* The last step that may be queued now: weights must be looked at as they are after some steps, and not after the next. */
+static int64_t queue_end(const struct loop *loop)
+{
+    const struct training *training = loop->training;
+    int64_t end = training->step + STEPS_AHEAD;
+    if (loop->is_draining)
+        end = loop->queued;
+    for (int64_t step = training->step + 1; step < end; step++)
+        if (looks_between(training, step - 1, step) > 0)
+            end = step;
+    return end < training->plan.steps ? end : training->plan.steps;
+}
+
+/* Queues steps ahead, and waits for the oldest. */
+static enum code take_step_from_queue(struct loop *loop, struct network_loss *loss, float *gradient_norm, struct failure *why)
+{
+    struct training *training = loop->training;
+    while (loop->queued < queue_end(loop)) {
+        const struct batch *batch;
+        enum code code = prefetch_next(loop->prefetch, &batch, why);
+        if (code != CODE_OK)
+            return code;
+        struct network_update update = update_of(training, batch->step);
+        network_queue_step(loop->queue, prefetch_slot(loop->prefetch, batch->step), &update);
+        loop->queued = batch->step;
+    }
+    return network_queue_wait(loop->queue, prefetch_slot(loop->prefetch, training->step + 1), loss, gradient_norm, why);
+}
+
+static enum code take_step(struct loop *loop, struct network_loss *loss, float *gradient_norm, struct failure *why)
+{
+    enum code code = loop->queue ? take_step_from_queue(loop, loss, gradient_norm, why)
+                                 : take_step_at_once(loop, loss, gradient_norm, why);
+    if (code == CODE_OK)
+        loop->training->step++;
+    return code;
 }
 
 static enum code check_loss(struct loop *loop, const struct network_loss *loss, struct failure *why)
@@ -156,7 +219,11 @@ static enum code checkpoint_when_due(struct loop *loop, struct failure *why)
 {
     struct training *training = loop->training;
     bool is_last = training->step == training->plan.steps || training->ended_early, is_stopped = training_is_stopped(training);
-    if (is_last || is_stopped || is_checkpoint_due(loop)) {
+    loop->is_draining = loop->is_draining || is_stopped || is_checkpoint_due(loop);
+    if (loop->queued > training->step)
+        return CODE_OK; /* the weights are those of a step to come */
+    if (is_last || loop->is_draining) {
+        loop->is_draining = false;
         enum code code = write_checkpoint(loop, why);
         if (code != CODE_OK)
             return code;
@@ -167,17 +234,6 @@ static enum code checkpoint_when_due(struct loop *loop, struct failure *why)
             "training: stopped at step %lld of %lld; a checkpoint is kept: the same command goes on",
             (long long)training->step, (long long)training->plan.steps);
     return CODE_OK;
-}
-
-/* How many looks are due in (after, step].  They lie evenly before the last step. */
-static int64_t looks_between(const struct training *training, int64_t after, int64_t step)
-{
-    int64_t total = training->plan.steps, looks = training->plan.validations, count = 0;
-    for (int64_t k = 1; k <= looks; k++) {
-        int64_t at = total * k / (looks + 1);
-        count += at > after && at <= step;
-    }
-    return count;
 }
 
 /* Early stopping.  That the looks are where they are makes a resumed training end at the same step. */
@@ -222,6 +278,15 @@ static enum code look_again(struct loop *loop, struct failure *why)
     return code == CODE_OK ? look_when_due(loop, why) : code;
 }
 
+static void say_manner(struct loop *loop)
+{
+    const char *manner = loop->queue ? network_queue_manner(loop->queue) : "";
+    if (!loop->said_manner && *manner) {
+        loop->said_manner = true;
+        training_say(loop->training, "%s", manner);
+    }
+}
+
 static enum code run_steps(struct loop *loop, struct failure *why)
 {
     struct training *training = loop->training;
@@ -234,6 +299,7 @@ static enum code run_steps(struct loop *loop, struct failure *why)
         if (code != CODE_OK)
             return code;
         add_to_tally(loop, &loss, gradient_norm);
+        say_manner(loop);
         code = show_progress(loop, why);
         if (code == CODE_OK)
             code = look_when_due(loop, why);
@@ -245,17 +311,53 @@ static enum code run_steps(struct loop *loop, struct failure *why)
     return CODE_OK;
 }
 
+/* Steps ahead of the host, where the device has a memory of its own: as many images as fit into half of what is free go there
+ * now. */
+static enum code open_queue(struct loop *loop, struct failure *why)
+{
+    struct training *training = loop->training;
+    if (!network_queue_is_supported(training->network))
+        return CODE_OK;
+    int channels = training->plan.architecture.input_channels;
+    const struct device_queue_operations *operations = training->device->operations->queue;
+    enum code code = network_queue_create(training->network, augment_window_samples_max(training->plan.side, channels),
+                                          &loop->queue, why);
+    if (code != CODE_OK)
+        return code;
+    const struct resident_images_request request = {.indices = training->indices,
+                                                    .count = training->index_count,
+                                                    .image_count = training->dataset->image_count,
+                                                    .bytes_max = operations->memory_free(training->device) / 2};
+    code = resident_images_create(training->device, training->store, &request, &loop->resident, why);
+    if (code != CODE_OK)
+        return code;
+    size_t kept = resident_images_count(loop->resident);
+    training_say(training, "the GPU keeps %zu of %zu training images in its memory (%zu MB), with %zu MB for steps ahead%s", kept,
+                 request.count, resident_images_bytes(loop->resident) >> 20, network_queue_bytes(loop->queue) >> 20,
+                 kept < request.count ? "; of the others it is sent what crops need" : "");
+    return CODE_OK;
+}
+
+static void close_queue(struct loop *loop)
+{
+    network_queue_destroy(loop->queue);
+    resident_images_destroy(loop->resident);
+}
+
 enum code training_loop_run(struct training *training, struct failure *why)
 {
     if (training->step >= training->plan.steps)
         return CODE_OK;
+    struct loop loop = {.training = training, .queued = training->step};
+    enum code code = open_queue(&loop, why);
+    if (code != CODE_OK) {
+        close_queue(&loop);
+        return code;
+    }
     int64_t now_ms = timing_monotonic_ms(), now_ns = timing_monotonic_ns();
-    struct loop loop = {.training = training,
-                        .tally = {.began_ns = now_ns},
-                        .began_step = training->step,
-                        .began_ns = now_ns,
-                        .line_ms = now_ms,
-                        .checkpoint_ms = now_ms};
+    loop.tally.began_ns = loop.began_ns = now_ns;
+    loop.began_step = training->step;
+    loop.line_ms = loop.checkpoint_ms = now_ms;
     struct batch_source source = {
         .dataset = training->dataset,
         .store = training->store,
@@ -263,14 +365,16 @@ enum code training_loop_run(struct training *training, struct failure *why)
         .seed = training->plan.seed,
         .shape = {training->plan.batch, training->plan.side, training->plan.architecture.input_channels,
                   training->plan.architecture.classes, training->plan.architecture.rays},
+        .queue = loop.queue,
+        .resident = loop.resident,
     };
-    enum code code = prefetch_create(&source, training->step + 1, training->plan.steps, &loop.prefetch, why);
-    if (code != CODE_OK)
-        return code;
-    code = look_again(&loop, why);
+    code = prefetch_create(&source, training->step + 1, training->plan.steps, &loop.prefetch, why);
+    if (code == CODE_OK)
+        code = look_again(&loop, why);
     if (code == CODE_OK)
         code = run_steps(&loop, why);
     prefetch_destroy(loop.prefetch);
+    close_queue(&loop);
     training->report->training_seconds =
         (double)(timing_monotonic_ns() - loop.began_ns - loop.looking_ns) / 1e9;
     return code;

@@ -24,12 +24,35 @@ static int close_devices(void **state)
     return 0;
 }
 
+/* Numbers of f64 in both devices' memory. */
+static struct pair doubles(int count)
+{
+    return operands_vector(&operands, 2 * count, 0, 0);
+}
+
+static void fill(struct pair *pair, const void *values)
+{
+    for (int side = 0; side < 2; side++)
+        operands_send(&operands, pair, side, values);
+}
+
 /* The tensors of one loss, on both sides. */
 struct losing {
     struct pair heat, box, rays, dheat, dbox, drays;
     struct pair heat_target, box_target, box_weight, ray_target, ray_weight;
+    struct pair terms_memory;
     double terms[2][3];
 };
+
+static void drop_negative(struct pair *pair)
+{
+    float values[1024];
+    assert_true(tensor_bytes(&pair->on[1]) <= sizeof values);
+    operands_fetch(&operands, pair, 1, values);
+    for (size_t i = 0; i < tensor_count(&pair->on[1]); i++)
+        values[i] = fmaxf(values[i], 0);
+    fill(pair, values);
+}
 
 static struct losing losing_open(enum dtype gradients, const int cells[3], int classes, int rays)
 {
@@ -45,13 +68,10 @@ static struct losing losing_open(enum dtype gradients, const int cells[3], int c
                        .box_target = operands_tensor(&operands, DTYPE_F32, box, 0, 60),
                        .box_weight = operands_tensor(&operands, DTYPE_F32, one, -1, 0.2),
                        .ray_target = operands_tensor(&operands, DTYPE_F32, ray, 0, 60),
-                       .ray_weight = operands_tensor(&operands, DTYPE_F32, one, -1, 0.2)};
-    for (int side = 0; side < 2; side++)
-        for (size_t i = 0; i < tensor_count(&l.box_weight.on[side]); i++) {
-            float *box_weight = l.box_weight.on[side].data, *ray_weight = l.ray_weight.on[side].data;
-            box_weight[i] = fmaxf(box_weight[i], 0);
-            ray_weight[i] = fmaxf(ray_weight[i], 0);
-        }
+                       .ray_weight = operands_tensor(&operands, DTYPE_F32, one, -1, 0.2),
+                       .terms_memory = doubles(3)};
+    drop_negative(&l.box_weight);
+    drop_negative(&l.ray_weight);
     return l;
 }
 
@@ -59,7 +79,7 @@ static void losing_close(struct losing *l)
 {
     struct pair *const pairs[] = {&l->heat,       &l->box,        &l->rays,        &l->dheat,
                                   &l->dbox,       &l->drays,      &l->heat_target, &l->box_target,
-                                  &l->box_weight, &l->ray_target, &l->ray_weight};
+                                  &l->box_weight, &l->ray_target, &l->ray_weight,  &l->terms_memory};
     for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++)
         operands_release(&operands, pairs[i]);
 }
@@ -75,7 +95,7 @@ static void losing_run(struct losing *l, bool rays)
                                       .heat_target = l->heat_target.on[side].data,
                                       .box_target = l->box_target.on[side].data,
                                       .box_weight = l->box_weight.on[side].data,
-                                      .terms = l->terms[side]};
+                                      .terms = l->terms_memory.on[side].data};
         if (rays) {
             loss.rays = l->rays.on[side];
             loss.drays = l->drays.on[side];
@@ -83,25 +103,22 @@ static void losing_run(struct losing *l, bool rays)
             loss.ray_weight = l->ray_weight.on[side].data;
         }
         device->operations->detection_loss(device, &loss);
+        operands_fetch(&operands, &l->terms_memory, side, l->terms[side]);
     }
 }
 
 static void assert_equal_to(const struct pair *pair, const double *expected, double tolerance,
                             const char *what)
 {
-    for (int side = 0; side < 2; side++)
-        for (size_t i = 0; i < tensor_count(&pair->on[side]); i++) {
-            double got = (double)((const float *)pair->on[side].data)[i];
-            if (!(fabs(got - expected[i]) <= tolerance))
+    for (int side = 0; side < 2; side++) {
+        float values[4096];
+        assert_true(tensor_bytes(&pair->on[side]) <= sizeof values);
+        operands_fetch(&operands, pair, side, values);
+        for (size_t i = 0; i < tensor_count(&pair->on[side]); i++)
+            if (!(fabs((double)values[i] - expected[i]) <= tolerance))
                 fail_msg("%s[%zu] on %s is %.9g, not %.9g", what, i, operands_device(&operands, side)->name,
-                         got, expected[i]);
-        }
-}
-
-static void fill(struct pair *pair, const float *values)
-{
-    for (int side = 0; side < 2; side++)
-        memcpy(pair->on[side].data, values, tensor_bytes(&pair->on[side]));
+                         (double)values[i], expected[i]);
+    }
 }
 
 static void the_loss_and_its_gradient_are_those_of_numpy(void **state)
@@ -152,11 +169,10 @@ static void a_batch_without_any_object_has_only_a_heat_loss(void **state)
 {
     (void)state;
     struct losing l = losing_open(DTYPE_F32, (const int[3]){1, 4, 4}, 2, 8);
-    for (int side = 0; side < 2; side++) {
-        memset(l.box_weight.on[side].data, 0, tensor_bytes(&l.box_weight.on[side]));
-        memset(l.ray_weight.on[side].data, 0, tensor_bytes(&l.ray_weight.on[side]));
-        memset(l.heat_target.on[side].data, 0, tensor_bytes(&l.heat_target.on[side]));
-    }
+    const float nothing[16 * 2] = {0};
+    fill(&l.box_weight, nothing);
+    fill(&l.ray_weight, nothing);
+    fill(&l.heat_target, nothing);
     losing_run(&l, true);
     assert_terms_agree(&l);
     const double zeros[16 * 8] = {0};
@@ -169,9 +185,12 @@ static void a_batch_without_any_object_has_only_a_heat_loss(void **state)
 
 /* A slab and its companions, on both sides. */
 struct stepping {
-    struct pair weights, average, moment1, moment2, gradient;
+    struct pair weights, average, moment1, moment2, gradient, rates, norm_memory;
     double norm[2];
 };
+
+#define RATES_FLOATS ((int)(sizeof(struct optimizer_rates) / sizeof(float)))
+
 
 static struct stepping stepping_open(int count)
 {
@@ -179,13 +198,16 @@ static struct stepping stepping_open(int count)
                          .average = operands_vector(&operands, count, -1, 1),
                          .moment1 = operands_vector(&operands, count, 0, 0),
                          .moment2 = operands_vector(&operands, count, 0, 0),
-                         .gradient = operands_vector(&operands, count, -1, 1)};
+                         .gradient = operands_vector(&operands, count, -1, 1),
+                         .rates = operands_vector(&operands, RATES_FLOATS, 0, 0),
+                         .norm_memory = doubles(1)};
     return s;
 }
 
 static void stepping_close(struct stepping *s)
 {
-    struct pair *const pairs[] = {&s->weights, &s->average, &s->moment1, &s->moment2, &s->gradient};
+    struct pair *const pairs[] = {&s->weights, &s->average, &s->moment1, &s->moment2,
+                                  &s->gradient, &s->rates, &s->norm_memory};
     for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++)
         operands_release(&operands, pairs[i]);
 }
@@ -193,6 +215,13 @@ static void stepping_close(struct stepping *s)
 static void stepping_run(struct stepping *s, int step, size_t trained, size_t decaying,
                          const float factors[4])
 {
+    const struct optimizer_rates rates = {.lr = factors[0],
+                                          .weight_decay = factors[1],
+                                          .clip_norm = factors[2],
+                                          .average_decay = factors[3],
+                                          .bias_correction1 = 1 - pow(ADAM_BETA1, step),
+                                          .bias_correction2 = 1 - pow(ADAM_BETA2, step)};
+    fill(&s->rates, &rates);
     for (int side = 0; side < 2; side++) {
         const struct device *device = operands_device(&operands, side);
         device->operations->optimizer_step(
@@ -204,13 +233,9 @@ static void stepping_run(struct stepping *s, int step, size_t trained, size_t de
                                              .count = tensor_count(&s->weights.on[side]),
                                              .trained = trained,
                                              .decaying = decaying,
-                                             .lr = factors[0],
-                                             .weight_decay = factors[1],
-                                             .clip_norm = factors[2],
-                                             .average_decay = factors[3],
-                                             .bias_correction1 = 1 - pow(ADAM_BETA1, step),
-                                             .bias_correction2 = 1 - pow(ADAM_BETA2, step),
-                                             .gradient_norm = &s->norm[side]});
+                                             .rates = s->rates.on[side].data,
+                                             .gradient_norm = s->norm_memory.on[side].data});
+        operands_fetch(&operands, &s->norm_memory, side, &s->norm[side]);
     }
 }
 
@@ -221,9 +246,9 @@ static void three_steps_of_the_optimiser_are_those_of_numpy(void **state)
     fill(&s.weights, vectors_start);
     fill(&s.average, vectors_start);
     for (int step = 1; step <= VECTORS_STEPS; step++) {
-        for (int side = 0; side < 2; side++)
-            memcpy(s.gradient.on[side].data, vectors_gradients + (step - 1) * VECTORS_TRAINED,
-                   VECTORS_TRAINED * sizeof(float));
+        float gradient[VECTORS_COUNT] = {0};
+        memcpy(gradient, vectors_gradients + (step - 1) * VECTORS_TRAINED, VECTORS_TRAINED * sizeof(float));
+        fill(&s.gradient, gradient);
         stepping_run(&s, step, VECTORS_TRAINED, VECTORS_DECAYING, vectors_step_factors);
         for (int side = 0; side < 2; side++)
             assert_true(fabs(s.norm[side] / vectors_norms[step - 1] - 1) < 1e-6);
@@ -255,15 +280,14 @@ static void a_gradient_that_is_not_finite_changes_nothing(void **state)
 {
     (void)state;
     struct stepping s = stepping_open(32);
-    float kept[2][32];
-    for (int side = 0; side < 2; side++) {
-        memcpy(kept[side], s.weights.on[side].data, sizeof kept[side]);
-        ((float *)s.gradient.on[side].data)[5] = NAN;
-    }
+    float kept[32], gradient[32] = {[5] = NAN}, left[32];
+    operands_fetch(&operands, &s.weights, 1, kept);
+    fill(&s.gradient, gradient);
     stepping_run(&s, 1, 32, 16, vectors_step_factors);
     for (int side = 0; side < 2; side++) {
         assert_false(isfinite(s.norm[side]));
-        assert_memory_equal(s.weights.on[side].data, kept[side], sizeof kept[side]);
+        operands_fetch(&operands, &s.weights, side, left);
+        assert_memory_equal(left, kept, sizeof kept);
     }
     stepping_close(&s);
 }

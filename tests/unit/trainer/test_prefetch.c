@@ -44,7 +44,9 @@ static struct fixture *fixture_create(uint64_t seed, size_t bytes_max)
                                             fixture->store,
                                             fixture->sampler,
                                             seed,
-                                            {BATCH, SIDE, 1, fixture->dataset->class_count, RAYS}};
+                                            {BATCH, SIDE, 1, fixture->dataset->class_count, RAYS},
+                                            NULL,
+                                            NULL};
     return fixture;
 }
 
