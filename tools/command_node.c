@@ -48,6 +48,7 @@ int command_node(const struct command *command, int argc, char **argv)
                                 .name = name,
                                 .program = program,
                                 .cpus = (int)cpus,
+                                .finds_gpus = true,
                                 .stop = &stop_requested};
     return node_run(&node, &why) == CODE_OK ? EXIT_DONE : command_fail(command, &why);
 }

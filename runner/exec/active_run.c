@@ -118,7 +118,7 @@ static enum code start_program(struct active_run *run, const struct active_run_o
         code = run_log_open(&run->log, run->folder, why);
     if (code == CODE_OK)
         code = run_environment_make(&command, run->spec, options->program, run->folder, dataset,
-                                    run->resources.cpus, why);
+                                    &(struct run_share){run->resources.cpus, options->visible_gpus}, why);
     if (code != CODE_OK)
         return code;
     command.command.hold = options->lease;

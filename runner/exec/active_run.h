@@ -21,6 +21,7 @@ struct active_run_options {
     const char *node;                /* the name under which it was claimed */
     const char *run;                 /* "experiments/e/001" */
     struct node_resources resources; /* what it may use */
+    const char *visible_gpus;        /* CUDA_VISIBLE_DEVICES of its program; NULL: as it is here */
     int lease; /* the node's, borrowed while this begins: held as long as the program lives */
 };
 

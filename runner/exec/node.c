@@ -28,6 +28,7 @@
 #include "active_run.h"
 #include "exec_local.h"
 #include "file.h"
+#include "gpu_watch.h"
 #include "job_stream.h"
 #include "logging.h"
 #include "node_lease.h"
@@ -50,6 +51,9 @@ struct node {
     struct executor executor;
     char name[NODE_NAME_MAX + 1];
     struct node_resources has;
+    struct gpu_watch *gpus;  /* NULL: none */
+    uint64_t gpus_taken;     /* bit i: the i-th is a run's */
+    char devices[256];       /* what the GPUs are and do, or why there are none */
     int lease;
     int64_t lease_due_ms, lease_check_due_ms, claim_due_ms; /* monotonic */
     struct job_stream stream;
@@ -57,6 +61,7 @@ struct node {
     struct stray_runs strays;
     struct {
         struct active_run *run;
+        uint64_t gpus;  /* its own, as in gpus_taken */
         bool confirmed; /* the stream has said that the run is ours */
     } runs[NODE_RUNS_MAX];
     size_t run_count;
@@ -87,6 +92,30 @@ static struct node_resources resources_used(const struct node *node)
         used.gpus += one.gpus;
     }
     return used;
+}
+
+static struct node_description describe_node(struct node *node)
+{
+    if (node->gpus)
+        gpu_watch_describe(node->gpus, node->devices, sizeof node->devices);
+    return (struct node_description){node->name, node->devices, node->has, resources_used(node)};
+}
+
+/* Free GPUs, which has_room has found, and their numbers as CUDA_VISIBLE_DEVICES takes them. */
+static uint64_t take_gpus(struct node *node, int count, char *visible, size_t room)
+{
+    uint64_t taken = 0;
+    size_t used = 0;
+    visible[0] = 0;
+    for (size_t i = 0; node->gpus && i < gpu_watch_count(node->gpus) && count > 0; i++) {
+        if (node->gpus_taken >> i & 1)
+            continue;
+        taken |= UINT64_C(1) << i;
+        count--;
+        used += (size_t)snprintf(visible + used, room - used, "%s%u", used ? "," : "", gpu_watch_number(node->gpus, i));
+    }
+    node->gpus_taken |= taken;
+    return taken;
 }
 
 static bool has_room(const struct node *node, const struct node_resources *needs)
@@ -188,6 +217,8 @@ static enum code claim(struct node *node, const struct queued_run *queued, enum 
 
 static void begin_run(struct node *node, const struct queued_run *queued)
 {
+    char visible[GPU_WATCH_MAX * 4];
+    uint64_t gpus = take_gpus(node, queued->needs.gpus, visible, sizeof visible);
     struct active_run_options options = {
         .executor = &node->executor,
         .lab = node->options->lab,
@@ -196,13 +227,16 @@ static void begin_run(struct node *node, const struct queued_run *queued)
         .run = queued->path,
         .resources = queued->needs,
         .lease = node->lease,
+        .visible_gpus = node->gpus ? visible : NULL,
     };
     struct active_run *run = active_run_begin(&options);
     if (run) {
         logging_info("%s: started", queued->path);
         node->runs[node->run_count].run = run;
+        node->runs[node->run_count].gpus = gpus;
         node->runs[node->run_count++].confirmed = false;
     } else {
+        node->gpus_taken &= ~gpus;
         logging_warning("%s: out of memory", queued->path); /* claimed and not run: a stray of ours */
         stray_runs_add(&node->strays, queued->path);
     }
@@ -237,8 +271,7 @@ static enum code claim_queued(struct node *node, struct failure *why)
 /* A server that has given the node up by mistake removed its file: the node signs on again. */
 static enum code keep_lease(struct node *node, struct failure *why)
 {
-    struct node_description description = {node->name, node->options->devices, node->has,
-                                           resources_used(node)};
+    struct node_description description = describe_node(node);
     int64_t now = timing_monotonic_ms();
     node->lease_check_due_ms = now + LEASE_CHECK_MS;
     if (!node_lease_is_held(node->lease)) {
@@ -262,6 +295,7 @@ static void step_runs(struct node *node)
         }
         logging_info("%s: over", active_run_path(node->runs[i].run));
         active_run_destroy(node->runs[i].run);
+        node->gpus_taken &= ~node->runs[i].gpus;
         node->runs[i] = node->runs[--node->run_count];
         node->claim_due_ms = 0;
         node->lease_due_ms = node->lease_check_due_ms = 0; /* others see the room at once */
@@ -351,7 +385,21 @@ static void end(struct node *node)
     stray_runs_free(&node->strays);
     if (node->lease >= 0)
         close(node->lease);
+    gpu_watch_close(node->gpus);
     free(node);
+}
+
+static void find_gpus(struct node *node)
+{
+    struct failure why;
+    if (!node->options->finds_gpus)
+        return;
+    if (gpu_watch_open(NULL, getenv("CUDA_VISIBLE_DEVICES"), &node->gpus, &why) == CODE_OK) {
+        node->has.gpus = (int)gpu_watch_count(node->gpus);
+        return;
+    }
+    logging_info("%s", why.text);
+    snprintf(node->devices, sizeof node->devices, "%.*s", (int)strcspn(why.text, "("), why.text);
 }
 
 enum code node_run(const struct node_options *options, struct failure *why)
@@ -365,16 +413,16 @@ enum code node_run(const struct node_options *options, struct failure *why)
     node->has = (struct node_resources){
         .cpus = options->cpus > 0 ? options->cpus : usable_cpus(),
         .memory_bytes = options->memory_bytes ? options->memory_bytes : machine_memory(),
-        .gpus = options->gpus,
     };
+    find_gpus(node);
     enum code code = choose_name(node, why);
-    struct node_description description = {node->name, options->devices, node->has, {0}};
+    struct node_description description = describe_node(node);
     if (code == CODE_OK)
         code = node_lease_take(options->lab, &description, &node->lease, why);
     if (code == CODE_OK)
         code = job_stream_open(&node->stream, options->lab, why);
     if (code == CODE_OK) {
-        logging_info("node %s: ready, %d cores", node->name, node->has.cpus);
+        logging_info("node %s: ready, %d cores, %d GPUs", node->name, node->has.cpus, node->has.gpus);
         code = live(node, why);
     }
     end(node);

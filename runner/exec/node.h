@@ -3,6 +3,7 @@
 #define CYTOFS_NODE_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "failure.h"
@@ -16,8 +17,7 @@ struct node_options {
     const char *program;             /* absolute path of the cytofs program, for `train:` specs */
     int cpus;                        /* cores that runs may use; 0: those that this process may use */
     uint64_t memory_bytes;           /* memory that runs may use; 0: the machine's */
-    int gpus;                        /* 0 .. 64 */
-    const char *devices;             /* what the GPUs are, for people; NULL: none */
+    bool finds_gpus;                 /* the machine's, as the NVIDIA driver tells; else it has none */
     const struct executor *executor; /* NULL: processes of this machine (exec_local.h) */
     const atomic_bool *
         stop; /* set from anywhere, also from a signal handler: programs are stopped, their runs given back */

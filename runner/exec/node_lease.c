@@ -25,7 +25,7 @@
 #include "scope.h"
 #include "timing.h"
 
-#define LEASE_BYTES 512
+#define LEASE_BYTES 1024 /* the line of GPUs has at most 255 */
 #define DYING_MS    6000 /* the keepers of a killed node need a moment to end its programs */
 
 static void describe(const struct node_description *description, struct buffer *out)

@@ -1,7 +1,7 @@
 /* Arguments and environment: see run_environment.h.
  *
  * A program gets a stated environment, so that a run does not depend on what the shell that mounted the lab happened to
- * export.  Passed on where set: see passed_on.  Set: CYTOFS_RUN, CYTOFS_DATASET, OMP_NUM_THREADS (and its kin for BLAS
+ * export.  Passed on where set: see passed_on.  Set: CUDA_VISIBLE_DEVICES where the node has GPUs, CYTOFS_RUN, CYTOFS_DATASET, OMP_NUM_THREADS (and its kin for BLAS
  * libraries), PYTHONUNBUFFERED (else a Python program's output would reach the log in blocks of 8 KiB).
  */
 #include "run_environment.h"
@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "spec.h"
 
@@ -58,29 +59,33 @@ static void add_arguments(struct run_command *out, const struct spec *spec, cons
     add(out, list, "%s", folder);
 }
 
-static void add_environment(struct run_command *out, const char *folder, const char *dataset, int cpus)
+static void add_environment(struct run_command *out, const char *folder, const char *dataset,
+                            const struct run_share *share)
 {
     const char **list = out->environment;
     for (size_t i = 0; i < sizeof passed_on / sizeof *passed_on; i++)
-        if (getenv(passed_on[i]))
+        if (getenv(passed_on[i]) && !(share->visible_gpus && strcmp(passed_on[i], "CUDA_VISIBLE_DEVICES") == 0))
             add(out, list, "%s=%s", passed_on[i], getenv(passed_on[i]));
+    if (share->visible_gpus)
+        add(out, list, "CUDA_VISIBLE_DEVICES=%s", share->visible_gpus);
     if (!getenv("PATH"))
         add(out, list, "PATH=/usr/local/bin:/usr/bin:/bin");
     add(out, list, "CYTOFS_RUN=%s", folder);
     if (dataset[0])
         add(out, list, "CYTOFS_DATASET=%s", dataset);
-    add(out, list, "OMP_NUM_THREADS=%d", cpus);
-    add(out, list, "OPENBLAS_NUM_THREADS=%d", cpus);
-    add(out, list, "MKL_NUM_THREADS=%d", cpus);
+    add(out, list, "OMP_NUM_THREADS=%d", share->cpus);
+    add(out, list, "OPENBLAS_NUM_THREADS=%d", share->cpus);
+    add(out, list, "MKL_NUM_THREADS=%d", share->cpus);
     add(out, list, "PYTHONUNBUFFERED=1");
 }
 
 enum code run_environment_make(struct run_command *out, const struct spec *spec, const char *program,
-                               const char *folder, const char *dataset, int cpus, struct failure *why)
+                               const char *folder, const char *dataset, const struct run_share *share,
+                               struct failure *why)
 {
     *out = (struct run_command){0};
     add_arguments(out, spec, program, folder);
-    add_environment(out, folder, dataset, cpus);
+    add_environment(out, folder, dataset, share);
     bool complete = true;
     for (size_t i = 0; i < out->text_count; i++)
         complete = complete && out->texts[i];

@@ -19,12 +19,17 @@ struct run_command {
     const char *environment[RUN_ENVIRONMENT_MAX + 1];
 };
 
+/* What a program may use of the machine. */
+struct run_share {
+    int cpus;
+    const char *visible_gpus; /* numbers of GPUs, "" for none; NULL: not restricted */
+};
+
 /* For SPEC_TRAIN: `<program> train --spec <folder>/spec.yaml --dataset <folder>/dataset --output <folder>`; for SPEC_RUN:
- * `/bin/sh -c <run>`.  folder: the run's, absolute.  dataset: what CYTOFS_DATASET is to be, "" for none.  cpus: cores that it may
- * use.  *out is the caller's to free and must not move meanwhile. */
+ * `/bin/sh -c <run>`.  folder: the run's, absolute.  dataset: what CYTOFS_DATASET is to be, "" for none.  *out is the caller's to free and must not move meanwhile. */
 MUST_CHECK enum code run_environment_make(struct run_command *out, const struct spec *spec,
                                           const char *program, const char *folder, const char *dataset,
-                                          int cpus, struct failure *why);
+                                          const struct run_share *share, struct failure *why);
 void run_environment_free(struct run_command *command);
 
 #endif
