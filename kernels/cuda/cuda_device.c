@@ -186,7 +186,9 @@ static const struct device_operations operations = {
 
 static enum code check_gpu(struct cudaDeviceProp *properties, struct failure *why)
 {
-    int count = 0;
+    int count = 0, driver = 0;
+    if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0)
+        return failure_set(why, CODE_UNSUPPORTED, "there is no GPU here that CUDA can use (no NVIDIA driver is installed)");
     cudaError_t error = cudaGetDeviceCount(&count);
     if (error != cudaSuccess || count == 0)
         return failure_set(why, CODE_UNSUPPORTED, "there is no GPU here that CUDA can use (%s)",
