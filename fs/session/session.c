@@ -47,7 +47,7 @@
 static void on_init(void *session, struct fuse_conn_info *connection)
 {
     (void)session;
-    connection->max_write = SESSION_WRITE_MAX;
+    connection->max_write = SESSION_WRITE_WANTED;
     connection->max_background = BACKGROUND_MAX;
     connection->congestion_threshold = BACKGROUND_MAX * 3 / 4;
     connection->time_gran = 1;

@@ -7,7 +7,8 @@
  * INIT as it passes (older kernels ignore what they do not know): parallel operations in one folder (since 7.25), which the
  * tree allows; that we take the set-uid and set-gid bits of a file that somebody without privilege changes (7.33), without
  * which the kernel asks for the attribute security.capability before each write; and shared maps of files that are open for
- * direct I/O, as those opened with O_APPEND are (7.39). */
+ * direct I/O, as those opened with O_APPEND are (7.39).  A kernel that offers the last one also drops the pages of what is
+ * written past its cache, so that files may be written like that which others read through it (session_files.c). */
 #include "session_channel.h"
 
 #include <errno.h>
@@ -35,23 +36,37 @@ static void trace_reply(const struct fuse_out_header *header)
                   header->error, header->len);
 }
 
+/* What the kernel says of itself in INIT that the library does not look at. */
+static void note_abilities(struct session_channel *channel, const void *message, ssize_t length)
+{
+    const struct fuse_in_header *header = message;
+    const struct fuse_init_in *init = (const void *)(header + 1);
+    if (length < (ssize_t)(sizeof *header + sizeof *init) || header->opcode != FUSE_INIT)
+        return;
+    atomic_store(&channel->drops_pages, init->flags & FUSE_INIT_EXT && init->flags2 & FLAGS2_DIRECT_IO_ALLOW_MMAP);
+}
+
 static ssize_t read_device(int fd, void *bytes, size_t size, void *session)
 {
-    (void)session;
+    struct session_channel *channel = &((struct session *)session)->channel;
     ssize_t got = read(fd, bytes, size);
     trace_request(bytes, got);
+    if (!atomic_load_explicit(&channel->greeted, memory_order_relaxed))
+        note_abilities(channel, bytes, got);
     return got;
 }
 
 static ssize_t read_socket(int fd, void *bytes, size_t size, void *session)
 {
-    (void)session;
+    struct session_channel *channel = &((struct session *)session)->channel;
     ssize_t got = recv(fd, bytes, size, MSG_TRUNC);
     if (got == 0 || (got < 0 && errno == ECONNRESET) || got > (ssize_t)size) {
         errno = ENODEV;
         return -1;
     }
     trace_request(bytes, got);
+    if (!atomic_load_explicit(&channel->greeted, memory_order_relaxed))
+        note_abilities(channel, bytes, got);
     return got;
 }
 
@@ -61,6 +76,7 @@ static void ask_for_more(struct session_channel *channel, const struct iovec *pa
         parts[1].iov_len < sizeof(struct fuse_init_out))
         return;
     struct fuse_init_out *answer = parts[1].iov_base;
+    answer->max_pages = (uint16_t)(SESSION_WRITE_MAX / (uint32_t)sysconf(_SC_PAGESIZE)); /* of what is read, too */
     answer->flags |= FUSE_PARALLEL_DIROPS | FUSE_HANDLE_KILLPRIV_V2 | FUSE_INIT_EXT;
     answer->flags2 |= FLAGS2_DIRECT_IO_ALLOW_MMAP;
 }

@@ -17,6 +17,7 @@ struct session_channel {
     struct session_peer peer; /* send NULL: not a fed session */
     atomic_bool silent;  /* a fed session repeats its greeting: the peer has the answer */
     atomic_bool greeted; /* the first message, INIT, was answered */
+    atomic_bool drops_pages; /* the kernel drops the cached pages of what is written past its cache */
 };
 
 /* Makes libfuse use the channel, whose address must not change from now on.  fuse's user data is its struct session. */

@@ -8,6 +8,9 @@
  *   opened with O_APPEND          nothing (direct I/O): the tree itself finds the end, so that each write lands whole
  *                                 behind what others appended; through the page cache the kernel would place it by the
  *                                 size that it last saw, and cut it at page borders
+ *   made to be written only       nothing: its pages would be dropped at the next open all the same, and past the page cache a
+ *                                 write is one copy less, in messages as large as may be, and the kernel asks for no
+ *                                 attribute of the file before
  *   control files, opened to write nothing: one write(2) must arrive as one command
  *   streams                       nothing, and no seeking
  * There is no write-back cache: it would make the kernel ignore the tree's sizes, and the appends of others get lost. */
@@ -48,6 +51,12 @@ static struct session_handle *handle_of(fuse_req_t request, const struct fuse_fi
     return session_handles_get(&session_of(request)->handles, file->fh, false);
 }
 
+/* A file that is being made by who only writes it: reading begins after another open, which drops the pages of another version. */
+static bool is_filled_once(struct session *session, const struct fuse_file_info *info)
+{
+    return (info->flags & (O_CREAT | O_ACCMODE)) == (O_CREAT | O_WRONLY) && atomic_load(&session->channel.drops_pages);
+}
+
 /* Puts an opened file into the table and says in *info how the kernel is to treat it. */
 static enum code add_handle(struct session *session, struct tree_file *file, unsigned flags, bool stream,
                             struct fuse_file_info *info, struct failure *why)
@@ -61,7 +70,7 @@ static enum code add_handle(struct session *session, struct tree_file *file, uns
         .file = file,
     };
     bool control = (node.value & DERIVED_NODE_BIT) && (flags & OPEN_WRITE);
-    info->direct_io = stream || control || (flags & OPEN_APPEND);
+    info->direct_io = stream || control || (flags & OPEN_APPEND) || is_filled_once(session, info);
     info->nonseekable = stream;
     info->noflush = !handle.writes;
     session_push_flush(&session->push);

@@ -6,7 +6,9 @@
  * fusermount3 is set-uid root.  It mounts for us and passes the open device back over the socket that _FUSE_COMMFD
  * names (the protocol of fusermount(1): one byte with the descriptor beside it).
  *
- * Mode bits are enforced by the kernel (default_permissions), on the mode, owner and group that the session shows. */
+ * Mode bits are enforced by the kernel (default_permissions), on the mode, owner and group that the session shows.  Where root
+ * mounts for itself alone they forbid nothing, but to run a file that nobody may run, which session_names.c answers: there the
+ * kernel need not ask for a folder's attributes anew after each file that is made in it. */
 #include "session_mount.h"
 
 #include <dirent.h>
@@ -164,8 +166,8 @@ static enum code mount_as_root(const char *mountpoint, const char *label, bool a
     if (device < 0)
         return failure_set_errno(why, errno, "opening /dev/fuse (is the kernel module fuse loaded?)");
     char options[128];
-    snprintf(options, sizeof options, "fd=%d,rootmode=40000,user_id=%u,group_id=%u,default_permissions%s",
-             device, geteuid(), getegid(), allow_other ? ",allow_other" : "");
+    snprintf(options, sizeof options, "fd=%d,rootmode=40000,user_id=%u,group_id=%u%s", device, geteuid(), getegid(),
+             allow_other ? ",allow_other,default_permissions" : "");
     if (mount(label, mountpoint, "fuse.cytofs", MS_NOSUID | MS_NODEV, options) != 0)
         return failure_set_errno(why, errno, "mounting on %s", mountpoint);
     *fd = device;

@@ -2,6 +2,7 @@
 #include "session_names.h"
 
 #include <errno.h>
+#include <unistd.h>
 
 #include "buffer.h"
 #include "session_reply.h"
@@ -47,6 +48,18 @@ static void on_getattr(fuse_req_t request, fuse_ino_t node, struct fuse_file_inf
         session_reply_attributes(request, &attributes);
     else
         session_reply_failure(request, code, &why, session_node(node), NULL);
+}
+
+/* Asked only where root mounted for itself alone: root may do everything but run what nobody may run. */
+static void on_access(fuse_req_t request, fuse_ino_t node, int mask)
+{
+    struct failure why;
+    struct node_attributes attributes;
+    enum code code = tree_attributes(session_tree_of(request), session_node(node), &attributes, &why);
+    if (code != CODE_OK)
+        session_reply_failure(request, code, &why, session_node(node), NULL);
+    else
+        fuse_reply_err(request, mask & X_OK && attributes.kind != NODE_FOLDER && !(attributes.mode & 0111) ? EACCES : 0);
 }
 
 /* Times are kept in ns since 1970, which reach from 1677 to 2262: others become the first or the last of them. */
@@ -295,6 +308,7 @@ void session_names_fill(struct fuse_lowlevel_ops *operations)
     operations->forget = on_forget;
     operations->forget_multi = on_forget_multi;
     operations->getattr = on_getattr;
+    operations->access = on_access;
     operations->setattr = on_setattr;
     operations->readlink = on_readlink;
     operations->mknod = on_mknod;

@@ -24,6 +24,9 @@
 #define SESSION_THREADS_MAX 64
 #define SESSION_GREETING_MAX 256 /* bytes of an INIT request, its header included */
 #define SESSION_WRITE_MAX   (1u << 20) /* bytes in one WRITE or READ */
+/* What the kernel is asked to send at once: whole chunks, in fewer pages than its messages may have, so that they fit also
+ * where the writer's buffer does not begin with a page. */
+#define SESSION_WRITE_WANTED (7u << 17)
 
 struct session_worker {
     struct session *session;

@@ -23,7 +23,8 @@ class File:
 
     def __init__(self, path):
         self.path = path
-        self.plain = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o644)
+        self.maker = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)  # who makes a file may write past the page cache
+        self.plain = os.open(path, os.O_RDWR)
         self.second = os.open(path, os.O_RDWR)
         self.append = os.open(path, os.O_RDWR | os.O_APPEND)
         try:
@@ -105,6 +106,7 @@ def choose():
     return chance.choice((
         lambda f: os.pwrite(f.plain, data, offset),
         lambda f: os.pwrite(f.second, data, offset),
+        lambda f: os.pwrite(f.maker, data, offset),
         lambda f: os.write(f.append, data) if os.fstat(f.plain).st_size < LIMIT else None,
         lambda f: os.pread(f.second, count, offset),
         lambda f: os.pread(f.append, count, offset),

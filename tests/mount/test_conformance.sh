@@ -17,6 +17,24 @@ it_behaves_like_the_host_where_all_is_the_mounters() {
     stop_server
 }
 
+root_alone_may_do_all_but_run_what_nobody_may_run() {
+    start_server "$lab"
+    mkdir -m 000 "$lab/datasets/closed"
+    local program=$lab/datasets/closed/program
+    printf '#!/bin/sh\necho ran\n' >"$program"
+    chmod 000 "$program"
+    [ -r "$program" ] && [ -w "$program" ] || fail "root may not read or write it"
+    [ ! -x "$program" ] || fail "access(2) says that it may be run"
+    "$program" 2>/dev/null && fail "it was run"
+    chmod 010 "$program"
+    [ -x "$program" ] || fail "access(2) says that it may not be run"
+    same ran "$("$program")"
+    cd "$lab/datasets/closed"
+    echo more >>program
+    cd /
+    stop_server
+}
+
 owners_outlive_the_server_and_show_only_where_they_are_kept() {
     store=$top/store
     owners=yes start_server "$lab"
@@ -86,7 +104,7 @@ for path in sys.argv[1:]:
 
 if [ "$(id -u)" = 0 ]; then
     run_tests it_behaves_like_the_host_where_owners_are_kept owners_outlive_the_server_and_show_only_where_they_are_kept \
-        programs_carry_everything_there_and_back
+        programs_carry_everything_there_and_back root_alone_may_do_all_but_run_what_nobody_may_run
 fi
 run_tests it_behaves_like_the_host_where_all_is_the_mounters
 finish

@@ -155,7 +155,8 @@ static bool greet(struct fuse_client *client)
         .minor = 31,
         .max_readahead = 128 * 1024,
         .flags = FUSE_ASYNC_READ | FUSE_ATOMIC_O_TRUNC | FUSE_BIG_WRITES | FUSE_AUTO_INVAL_DATA |
-                 FUSE_DO_READDIRPLUS | FUSE_READDIRPLUS_AUTO | FUSE_PARALLEL_DIROPS | FUSE_MAX_PAGES,
+                 FUSE_DO_READDIRPLUS | FUSE_READDIRPLUS_AUTO | FUSE_PARALLEL_DIROPS | FUSE_MAX_PAGES | FUSE_INIT_EXT,
+        .flags2 = 1 << 4, /* FUSE_DIRECT_IO_ALLOW_MMAP >> 32, of newer headers */
     };
     const struct fuse_client_request request = {
         .opcode = FUSE_INIT, .fixed = &greeting, .fixed_bytes = sizeof greeting};

@@ -118,6 +118,29 @@ static void two_appenders_interleave_whole_lines(void **state)
     session_fixture_expect(fixture, "datasets/log", buffer_text(&expected));
 }
 
+static void a_file_made_to_be_written_only_is_written_past_the_page_cache(void **state)
+{
+    struct session_fixture *fixture = *state;
+    struct fuse_client *client = &fixture->client;
+    uint64_t datasets = session_fixture_node(fixture, "datasets");
+    const struct {
+        const char *name;
+        uint32_t flags;
+        bool direct;
+    } cases[] = {{"a", O_CREAT | O_WRONLY, true}, {"b", O_CREAT | O_RDWR, false}, {"c", O_CREAT | O_WRONLY | O_APPEND, true}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct fuse_entry_out entry;
+        struct fuse_open_out open;
+        assert_int_equal(fuse_call_create(client, datasets, cases[i].name, cases[i].flags, &entry, &open), 0);
+        assert_int_equal(!!(open.open_flags & FOPEN_DIRECT_IO), cases[i].direct);
+        assert_int_equal(fuse_call_write(client, entry.nodeid, open.fh, 0, "text", 4), 0);
+        assert_int_equal(fuse_call_release(client, entry.nodeid, open.fh), 0);
+        assert_int_equal(fuse_call_open(client, entry.nodeid, O_WRONLY, &open), 0); /* others may have its pages */
+        assert_false(open.open_flags & FOPEN_DIRECT_IO);
+        assert_int_equal(fuse_call_release(client, entry.nodeid, open.fh), 0);
+    }
+}
+
 static void cached_pages_are_kept_until_the_contents_change(void **state)
 {
     struct session_fixture *fixture = *state;
@@ -302,6 +325,7 @@ int main(void)
         session_test(exclusive_creation_refuses_an_existing_name),
         session_test(opening_a_removed_file_makes_the_client_look_again),
         session_test(two_appenders_interleave_whole_lines),
+        session_test(a_file_made_to_be_written_only_is_written_past_the_page_cache),
         session_test(cached_pages_are_kept_until_the_contents_change),
         session_test(space_can_be_preallocated_without_changing_the_size),
         session_test(df_has_numbers),
