@@ -398,7 +398,7 @@ void server_expel(struct server *server, const char *member)
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&server->lock);
     for (struct client *client = server->clients; client; client = client->next)
         if (client->peer.uid != (uid_t)-1 && strcmp(client->viewer.name, member) == 0)
-            wire_link_close(client->link); /* the wire knows users by their numbers alone */
+            wire_server_expel_link(client->link); /* the wire knows users by their numbers alone */
 }
 
 void server_set_role(struct server *server, const char *member, enum member_role role)

@@ -65,7 +65,7 @@ enum code wire_connection_admit(struct wire_connection *connection, struct failu
 
 /* In ------------------------------------------------------------------------------------------------------------- */
 
-/* Hands over the frames that are there whole.  CODE_AGAIN: all of them. */
+/* Hands over the frames that are there whole. */
 static enum code parse(struct wire_connection *connection, wire_take_frame *take, void *context, struct failure *why)
 {
     for (;;) {
@@ -74,7 +74,7 @@ static enum code parse(struct wire_connection *connection, wire_take_frame *take
         const uint8_t *at = connection->input + connection->parsed;
         enum code code = wire_frame_take(at, connection->received - connection->parsed, &frame, &taken, why);
         if (code != CODE_OK)
-            return code;
+            return code == CODE_AGAIN ? CODE_OK : code;
         if (taken > connection->input_size)
             return failure_set(why, CODE_CORRUPT, "the other side sent too much before it said who it is");
         connection->parsed += taken;
@@ -104,7 +104,7 @@ enum code wire_connection_receive(struct wire_connection *connection, wire_take_
     connection->unread = false;
     for (;;) {
         enum code code = parse(connection, take, context, why);
-        if (code != CODE_AGAIN) {
+        if (code != CODE_OK) {
             connection->unread = code == CODE_BUSY;
             return code == CODE_BUSY ? CODE_OK : code;
         }

@@ -206,15 +206,18 @@ static void welcome_guest(struct wire_server *server, int listener, bool local)
 
 /* Links ------------------------------------------------------------------------------------------------------------- */
 
+static bool is_of(const struct served_link *link, const struct wire_peer *peer)
+{
+    return strcmp(link->peer.holder.name, peer->holder.name) == 0 &&
+           strcmp(link->peer.holder.member_fingerprint, peer->holder.member_fingerprint) == 0 && link->peer.uid == peer->uid;
+}
+
 static struct served_link *find_link(struct wire_server *server, const uint8_t session[WIRE_SESSION_BYTES],
                                      const struct wire_peer *peer)
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&server->lock);
     for (struct served_link *link = server->links; link; link = link->next)
-        if (!link->finished && memcmp(link->link.session, session, WIRE_SESSION_BYTES) == 0 &&
-            strcmp(link->peer.holder.name, peer->holder.name) == 0 &&
-            strcmp(link->peer.holder.member_fingerprint, peer->holder.member_fingerprint) == 0 &&
-            link->peer.uid == peer->uid)
+        if (!link->finished && memcmp(link->link.session, session, WIRE_SESSION_BYTES) == 0 && is_of(link, peer))
             return link;
     return NULL;
 }
@@ -279,11 +282,44 @@ static void finish_link(struct served_link *link, const struct failure *why)
     wire_end_finish(&link->link, why);
 }
 
-static enum code make_link(struct wire_server *server, struct guest *guest, struct served_link **out, struct failure *why)
+/* The peer's link that was cut longest ago; NULL: all have connections. */
+static struct served_link *find_left_behind(struct wire_server *server, const struct wire_peer *peer, int *count)
 {
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&server->lock);
+    struct served_link *found = NULL;
+    *count = 0;
+    for (struct served_link *link = server->links; link; link = link->next) {
+        if (link->finished || !is_of(link, peer))
+            continue;
+        ++*count;
+        if (!link->link.connection && (!found || link->cut_ms < found->cut_ms))
+            found = link;
+    }
+    return found;
+}
+
+/* So that no member takes all the places, whether he means to or his program dies again and again. */
+static enum code make_place(struct wire_server *server, const struct wire_peer *peer, struct failure *why)
+{
+    int count;
+    struct served_link *left = find_left_behind(server, peer, &count);
+    if (count >= WIRE_LINKS_MEMBER_MAX && !left)
+        return failure_set(why, CODE_AGAIN, "you are connected %d times already: unmount somewhere, or try later", count);
+    if (count >= WIRE_LINKS_MEMBER_MAX) {
+        struct failure replaced;
+        failure_set(&replaced, CODE_IO, "a newer connection of the same member needed its place");
+        finish_link(left, &replaced);
+    }
     if (server->link_count >= WIRE_LINKS_MAX)
         return failure_set(why, CODE_AGAIN, "%d clients are connected already: try later", WIRE_LINKS_MAX);
-    enum code code = entropy_fill(guest->peer.session, WIRE_SESSION_BYTES, why);
+    return CODE_OK;
+}
+
+static enum code make_link(struct wire_server *server, struct guest *guest, struct served_link **out, struct failure *why)
+{
+    enum code code = make_place(server, &guest->peer, why);
+    if (code == CODE_OK)
+        code = entropy_fill(guest->peer.session, WIRE_SESSION_BYTES, why);
     if (code != CODE_OK)
         return code;
     struct served_link *link = enter_link(server, &guest->peer);
@@ -686,6 +722,14 @@ void wire_server_expel(struct wire_server *server, const char *member_name)
     for (struct served_link *link = server->links; link; link = link->next)
         if (strcmp(link->peer.holder.name, member_name) == 0)
             link->expelled = true;
+    wake_server(server);
+}
+
+void wire_server_expel_link(struct wire_link *link)
+{
+    struct wire_server *server = served(link)->server;
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&server->lock);
+    served(link)->expelled = true;
     wake_server(server);
 }
 

@@ -12,6 +12,7 @@
 
 #define WIRE_ADDRESS_BYTES  64
 #define WIRE_LINKS_MAX      256
+#define WIRE_LINKS_MEMBER_MAX 32 /* of one member (or user of this machine); one more takes the place of his link that was cut longest ago */
 #define WIRE_HANDSHAKES_MAX 64 /* connections that are not links yet */
 
 struct wire_server;
@@ -65,8 +66,10 @@ void wire_server_freeze(struct wire_server *server);
 /* All links with their numbers and unacknowledged messages, after wire_server_freeze.  Holds plaintext of what was under way: seal it. */
 MUST_CHECK enum code wire_server_save(struct wire_server *server, struct buffer *out, struct failure *why);
 
-/* Cuts every connection of a member and ends the links (WIRE_ENDED follows). */
+/* Cuts every connection of a member and ends the links (WIRE_ENDED follows), whatever the other side does.  Users of this machine are known
+ * by their numbers alone: their links are expelled one by one. */
 void wire_server_expel(struct wire_server *server, const char *member_name);
+void wire_server_expel_link(struct wire_link *link);
 
 /* Ends all; no event afterwards. */
 void wire_server_destroy(struct wire_server *server);

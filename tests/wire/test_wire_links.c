@@ -258,6 +258,53 @@ static void an_expelled_member_is_cut_at_once_and_not_let_in_again(void **state)
     assert_true(fixture_await_state(&scene->server_end, &scene->server_end.ended, 1));
 }
 
+static void one_member_leaves_places_to_others(void **state)
+{
+    struct scene *scene = *state;
+    struct failure why;
+    struct wire_credentials bob;
+    struct wire_link *links[WIRE_LINKS_MEMBER_MAX];
+    fixture_credentials_make(&scene->lab, "bob", &bob);
+    for (int i = 0; i < WIRE_LINKS_MEMBER_MAX; i++) {
+        connect_ada(scene);
+        links[i] = scene->link;
+        scene->link = NULL;
+    }
+    assert_int_equal(connect_as(scene, &scene->ada, wire_server_port(scene->server), &why), CODE_AGAIN);
+    assert_non_null(strstr(why.text, "you are connected 32 times already"));
+    assert_code_ok(connect_as(scene, &bob, wire_server_port(scene->server), &why), why);
+    for (int i = 0; i < WIRE_LINKS_MEMBER_MAX; i++)
+        wire_link_destroy(links[i]);
+    fixture_credentials_free(&bob);
+}
+
+/* A link whose workstation is gone without a word. */
+static void leave_a_link_behind(struct scene *scene)
+{
+    struct failure why;
+    int lost = scene->server_end.lost;
+    struct fixture_proxy *proxy = fixture_proxy_start(wire_server_port(scene->server), 1 << 20, 1 << 20, 3);
+    assert_code_ok(connect_as(scene, &scene->ada, fixture_proxy_port(proxy), &why), why);
+    fixture_proxy_stop(proxy);
+    assert_true(fixture_await_state(&scene->server_end, &scene->server_end.lost, lost + 1));
+    wire_link_destroy(scene->link);
+    scene->link = NULL;
+}
+
+static void links_left_behind_keep_nobody_out(void **state)
+{
+    struct scene *scene = *state;
+    for (int i = 0; i < WIRE_LINKS_MEMBER_MAX; i++)
+        leave_a_link_behind(scene);
+    assert_int_equal(scene->server_end.ended, 0);
+    connect_ada(scene);
+    assert_true(fixture_await_state(&scene->server_end, &scene->server_end.ended, 1));
+    scene->server_end.messages = 0;
+    fixture_send(scene->link, 0, 100);
+    assert_true(fixture_await(&scene->server_end, &scene->server_end.messages, 1));
+    assert_int_equal(scene->server_end.ended, 1);
+}
+
 static void closing_delivers_what_was_sent_before(void **state)
 {
     struct scene *scene = *state;
@@ -271,7 +318,7 @@ static void closing_delivers_what_was_sent_before(void **state)
     assert_true(fixture_await_state(&scene->server_end, &scene->server_end.ended, 1));
 }
 
-static void a_unix_socket_says_whose_process_it_is(void **state)
+static void a_unix_socket_says_whose_process_it_is_who_can_be_expelled(void **state)
 {
     struct scene *scene = *state;
     struct failure why;
@@ -287,6 +334,9 @@ static void a_unix_socket_says_whose_process_it_is(void **state)
     fixture_send(scene->link, 0, 5000);
     assert_true(fixture_await(&scene->end, &scene->end.messages, 1));
     assert_int_equal(scene->server_end.peer.uid, getuid());
+    wire_server_expel_link(scene->server_end.link);
+    assert_true(fixture_await_state(&scene->end, &scene->end.ended, 1));
+    assert_int_equal(scene->end.why.code, CODE_DENIED);
     wire_link_destroy(scene->link);
     scene->link = NULL;
     wire_server_destroy(scene->server);
@@ -308,8 +358,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_server_that_forgot_says_so, set_up, tear_down),
         cmocka_unit_test_setup_teardown(whoever_does_not_read_makes_the_sender_wait, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_expelled_member_is_cut_at_once_and_not_let_in_again, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(one_member_leaves_places_to_others, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(links_left_behind_keep_nobody_out, set_up, tear_down),
         cmocka_unit_test_setup_teardown(closing_delivers_what_was_sent_before, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_unix_socket_says_whose_process_it_is, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_unix_socket_says_whose_process_it_is_who_can_be_expelled, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -39,7 +39,7 @@ extern const struct wire_server_events fixture_server_events;
 /* Sends message `number` of that length (at least 8), waiting where the window is full. */
 void fixture_send(struct wire_link *link, uint64_t number, size_t length);
 
-/* Waits until *counter >= value, 20 s at most; false: not. */
+/* Waits until *counter >= value, two minutes at most; false: not. */
 bool fixture_await(struct fixture_end *end, const uint64_t *messages, uint64_t value);
 bool fixture_await_state(struct fixture_end *end, const int *state, int value);
 
