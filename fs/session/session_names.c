@@ -10,6 +10,7 @@
 #include "timing.h"
 #include "tree_path.h"
 #include "tree_quota.h"
+#include "viewer.h"
 
 static void on_lookup(fuse_req_t request, fuse_ino_t folder, const char *name)
 {
@@ -258,17 +259,21 @@ static void on_rename(fuse_req_t request, fuse_ino_t from_folder, const char *fr
                       const char *to_name, unsigned flags)
 {
     struct failure why;
+    const struct tree_new left = session_new(request, NODE_CHARACTER, 0);
+    /* A workstation's cache of names does not know of what is left: for mounts of this machine alone. */
+    const unsigned known = RENAME_NO_REPLACE_FLAG | RENAME_EXCHANGE_FLAG | (viewer_current() ? 0 : RENAME_WHITEOUT_FLAG);
     const struct tree_rename rename = {
         .from_folder = session_node(from_folder),
         .to_folder = session_node(to_folder),
         .from_name = from_name,
         .to_name = to_name,
         .flags = flags,
+        .owner = left.owner,
+        .group = left.group,
     };
     enum code code;
-    if (flags & ~(unsigned)(RENAME_NO_REPLACE_FLAG | RENAME_EXCHANGE_FLAG))
-        code = failure_set(&why, CODE_INVALID,
-                           "renaming %s: only \"no replace\" and \"exchange\" can be asked for", from_name);
+    if (flags & ~known)
+        code = failure_set(&why, CODE_INVALID, "renaming %s: it was asked for in a way that is not known here", from_name);
     else
         code = tree_rename(session_tree_of(request), &rename, &why);
     session_reply_done(request, code, &why, session_node(to_folder), to_name);

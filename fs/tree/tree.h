@@ -151,11 +151,12 @@ MUST_CHECK enum code tree_unlink(struct tree *tree, struct node_id folder, const
 MUST_CHECK enum code tree_remove_folder(struct tree *tree, struct node_id folder, const char *name,
                                         struct failure *why);
 
-enum { RENAME_NO_REPLACE_FLAG = 1, RENAME_EXCHANGE_FLAG = 2 };
+enum { RENAME_NO_REPLACE_FLAG = 1, RENAME_EXCHANGE_FLAG = 2, RENAME_WHITEOUT_FLAG = 4 };
 struct tree_rename {
     struct node_id from_folder, to_folder;
     const char *from_name, *to_name;
-    unsigned flags; /* as renameat2(2) */
+    unsigned flags;       /* as renameat2(2) */
+    int64_t owner, group; /* of what RENAME_WHITEOUT_FLAG leaves behind */
 };
 MUST_CHECK enum code tree_rename(struct tree *tree, const struct tree_rename *rename, struct failure *why);
 

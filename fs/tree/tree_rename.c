@@ -84,6 +84,15 @@ static enum code exchange(struct tree *tree, const struct tree_rename *rename, c
     return code;
 }
 
+/* A device of numbers 0 and 0 where the name was: in an overlay's upper layer it says that what lies below is gone. */
+static enum code leave_whiteout(struct tree *tree, const struct tree_rename *rename, struct node *from, struct failure *why)
+{
+    const struct names_new what = {
+        .kind = CATALOG_INODE_CHARACTER, .owned = true, .owner = rename->owner, .group = rename->group};
+    struct node *node;
+    return names_make(tree, from, rename->from_name, &what, &node, why);
+}
+
 static enum code find_all(struct tree *tree, const struct tree_rename *rename, bool server, struct move *move,
                           struct failure *why)
 {
@@ -122,8 +131,9 @@ static enum code carry_out(struct tree *tree, const struct tree_rename *rename, 
         return exchange(tree, rename, move, why);
     if (move->target)
         code = replace(tree, move->to, rename->to_name, move->node, move->target, why);
-    return code == CODE_OK ? entry_move(tree, move->from, rename->from_name, move->to, rename->to_name, move->node, why)
-                           : code;
+    if (code == CODE_OK)
+        code = entry_move(tree, move->from, rename->from_name, move->to, rename->to_name, move->node, why);
+    return code == CODE_OK && rename->flags & RENAME_WHITEOUT_FLAG ? leave_whiteout(tree, rename, move->from, why) : code;
 }
 
 static enum code rename_stored(struct tree *tree, const struct tree_rename *rename, struct failure *why)
@@ -160,8 +170,8 @@ static void settle_once(struct tree *tree, struct node_id id)
 
 enum code tree_rename(struct tree *tree, const struct tree_rename *rename, struct failure *why)
 {
-    if (rename->flags & ~(unsigned)(RENAME_NO_REPLACE_FLAG | RENAME_EXCHANGE_FLAG) ||
-        rename->flags == (RENAME_NO_REPLACE_FLAG | RENAME_EXCHANGE_FLAG))
+    if (rename->flags & ~(unsigned)(RENAME_NO_REPLACE_FLAG | RENAME_EXCHANGE_FLAG | RENAME_WHITEOUT_FLAG) ||
+        (rename->flags & RENAME_EXCHANGE_FLAG && rename->flags != RENAME_EXCHANGE_FLAG))
         return failure_set(why, CODE_INVALID, "these rename flags are not known");
     struct node_attributes source, target;
     enum code code = tree_lookup(tree, rename->from_folder, rename->from_name, &source, why);

@@ -17,11 +17,14 @@
 #include "crash_step.h"
 #include "file.h"
 #include "jobs.h"
+#include "member_key.h"
 #include "mirror_fill.h"
 #include "mirror_set.h"
 #include "scope.h"
+#include "tree_homes.h"
 #include "tree_members.h"
 #include "tree_readers.h"
+#include "tree_recovery.h"
 
 static void with_dataset(struct crash_run *run)
 {
@@ -60,6 +63,30 @@ static void keys_are_rotated(struct crash_run *run)
         crash_step_save(run, "datasets/d/x1", 40000, 20 + i, false);
         seal_anew(run, spaces[i]);
     }
+}
+
+/* Rotations that overtake each other, a home that is deleted by who cannot read it, another recovery key. */
+static void people_come_and_go(struct crash_run *run)
+{
+    char path[CRASH_STEP_PATH];
+    struct member_key *bob = NULL, *paper = NULL;
+    crash_run_need(run, member_key_generate(&bob, &run->why), "a key");
+    crash_run_need(run, member_key_generate(&paper, &run->why), "a key");
+    struct member_card card = {.name = "bob", .public = *member_key_public(bob)};
+    CRASH_STEP(run, members_add(run->lab.tree, &card, ROLE_SCIENTIST, &run->why));
+    CRASH_STEP(run, homes_make(run->lab.tree, "bob", &run->why));
+    for (unsigned i = 0; i < 3; i++) {
+        CRASH_STEP(run, readers_rotate(run->lab.tree, "d", &run->why));
+        crash_step_save(run, crash_step_numbered(path, "datasets/d", "between", i), 5000, 50 + i, true);
+    }
+    CRASH_STEP(run, members_remove(run->lab.tree, "bob", &run->why));
+    CRASH_STEP(run, homes_delete(run->lab.tree, "home-bob", &run->why));
+    crash_step_save(run, "datasets/d/x2", 9000, 60, true);
+    CRASH_STEP(run, recovery_replace(run->lab.tree, member_key_public(paper), &run->why));
+    seal_anew(run, "d");
+    crash_step_sync(run);
+    member_key_destroy(bob);
+    member_key_destroy(paper);
 }
 
 /* Mirrors --------------------------------------------------------------------------------------------------------------- */
@@ -427,6 +454,7 @@ static void look_at_old_store(const struct crash_run *run, const struct crash_wi
 
 const struct crash_workload crash_lab_workloads[] = {
     {.name = "keys-rotated", .prepare = with_dataset, .run = keys_are_rotated},
+    {.name = "people-come-and-go", .prepare = with_dataset, .run = people_come_and_go},
     {.name = "written-with-a-mirror", .prepare = with_mirror, .run = written_with_a_mirror},
     {.name = "a-mirror-comes-and-goes", .prepare = with_dataset, .run = a_mirror_comes_and_goes},
     {.name = "backups", .prepare = with_dataset, .run = backups_are_made, .look = look_at_backups},

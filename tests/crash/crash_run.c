@@ -70,6 +70,10 @@ static enum code describe_node(struct tree *tree, const char *path, const struct
     buffer_printf(out, "%s %d %o %llu %u %lld", path, node->kind, node->mode, (unsigned long long)node->size, node->links,
                   (long long)node->modify_ns);
     enum code code = describe_attributes(tree, node->id, out, why);
+    if (code == CODE_DENIED) { /* somebody else's home */
+        buffer_append_text(out, " closed\n");
+        return CODE_OK;
+    }
     if (code == CODE_OK)
         code = describe_contents(tree, path, node, out, why);
     buffer_append_text(out, "\n");

@@ -118,7 +118,13 @@ static void rename_replaces_refuses_or_exchanges_as_asked(void **state)
     session_fixture_expect(fixture, "datasets/b", "B");
     struct fuse_entry_out entry;
     assert_int_equal(fuse_call_lookup(client, datasets, "a", &entry), ENOENT);
-    assert_int_equal(fuse_call_rename(client, datasets, "b", datasets, "c", 4), EINVAL); /* RENAME_WHITEOUT */
+    assert_int_equal(fuse_call_rename(client, datasets, "b", datasets, "c", 4), 0); /* RENAME_WHITEOUT */
+    session_fixture_expect(fixture, "datasets/c", "B");
+    assert_int_equal(fuse_call_lookup(client, datasets, "b", &entry), 0);
+    assert_int_equal(entry.attr.mode, S_IFCHR);
+    assert_int_equal(entry.attr.rdev, 0);
+    assert_int_equal(fuse_call_rename(client, datasets, "c", datasets, "d", 4 | 2), EINVAL);
+    assert_int_equal(fuse_call_rename(client, datasets, "c", datasets, "d", 8), EINVAL);
 }
 
 static void a_move_between_datasets_is_exdev_so_that_mv_copies(void **state)

@@ -43,6 +43,9 @@ static const struct {
     {"plain", 0},
     {"no replace", RENAME_NOREPLACE},
     {"exchange", RENAME_EXCHANGE},
+    {"whiteout", RENAME_WHITEOUT},
+    {"no replace and whiteout", RENAME_NOREPLACE | RENAME_WHITEOUT},
+    {"exchange and whiteout", RENAME_EXCHANGE | RENAME_WHITEOUT},
     {"no replace and exchange", RENAME_NOREPLACE | RENAME_EXCHANGE},
     {"unknown flag", 1u << 9},
 };
