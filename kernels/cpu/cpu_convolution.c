@@ -134,6 +134,7 @@ enum code cpu_convolution_create(const struct device *device, const struct convo
 {
     assert(spec->kernel == 1 || spec->kernel == 3);
     assert(!spec->training || (!spec->accumulate && !spec->relu));
+    assert(!spec->normalized || spec->training);
     struct convolution *plan = calloc(1, sizeof *plan);
     if (!plan)
         return failure_set(why, CODE_NO_MEMORY, "planning a convolution: out of memory");
@@ -215,6 +216,11 @@ void cpu_convolution_forward(struct convolution *plan, const void *x, void *y)
                                     {DNNL_ARG_WEIGHTS, plan->weights[PASS_FORWARD].memory},
                                     {DNNL_ARG_BIAS, plan->bias}};
     run(plan, plan->passes[PASS_FORWARD].primitive, args, plan->spec.bias ? 4 : 3);
+}
+
+const struct cpu_winograd_moments *cpu_convolution_moments(const struct convolution *plan)
+{
+    return plan->winograd ? cpu_winograd_moments(plan->winograd) : NULL;
 }
 
 void cpu_convolution_backward_data(struct convolution *plan, const void *dy, void *dx)

@@ -14,6 +14,8 @@
  * threads. */
 #define CPU_CHUNKS_MAX 64
 
+struct cpu_winograd_moments;
+
 struct cpu_device {
     struct device base; /* first: a struct device * is a struct cpu_device * */
     struct cpu_dnnl *dnnl;
@@ -46,6 +48,8 @@ void cpu_convolution_destroy(struct convolution *plan);
 void cpu_convolution_set_weights(struct convolution *plan, const float *weights, const float *scale,
                                  const float *bias);
 void cpu_convolution_forward(struct convolution *plan, const void *x, void *y);
+/* What the last forward pass of a `normalized` plan summed on its way; NULL where it did not. */
+const struct cpu_winograd_moments *cpu_convolution_moments(const struct convolution *plan);
 void cpu_convolution_backward_data(struct convolution *plan, const void *dy, void *dx);
 void cpu_convolution_backward_weights(struct convolution *plan, const void *x, const void *dy,
                                       float *dweights, float *dbias);

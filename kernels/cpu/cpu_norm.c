@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "cpu_internal.h"
+#include "cpu_winograd.h"
 
 #define CHUNK_PIXELS_MIN 64
 
@@ -40,7 +41,17 @@ static void clear_sums(struct cpu_device *device, int chunk, size_t channels)
         memset(device->partial[chunk][kind], 0, channels * sizeof(double));
 }
 
-/* Fills in mean, inverse deviation and the running statistics from the chunks' sums. */
+/* Fills in one channel's mean, inverse deviation and running statistics. */
+static void set_statistics(const struct norm_forward *norm, int c, double mean, double variance)
+{
+    double pixels = (double)tensor_pixels(&norm->x);
+    double unbiased = pixels > 1 ? variance * pixels / (pixels - 1) : variance;
+    norm->mean[c] = (float)mean;
+    norm->inverse_deviation[c] = (float)(1 / sqrt(variance + (double)NORM_EPSILON));
+    norm->running_mean[c] += NORM_MOMENTUM * ((float)mean - norm->running_mean[c]);
+    norm->running_variance[c] += NORM_MOMENTUM * ((float)unbiased - norm->running_variance[c]);
+}
+
 static void finish_moments(const struct cpu_device *device, const struct norm_forward *norm,
                            const float *shift)
 {
@@ -52,13 +63,27 @@ static void finish_moments(const struct cpu_device *device, const struct norm_fo
             square += device->partial[chunk][1][c];
         }
         double distance = sum / pixels;
-        double variance = fmax(square / pixels - distance * distance, 0);
-        double unbiased = pixels > 1 ? variance * pixels / (pixels - 1) : variance;
-        float mean = (float)((double)shift[c] + distance);
-        norm->mean[c] = mean;
-        norm->inverse_deviation[c] = (float)(1 / sqrt(variance + (double)NORM_EPSILON));
-        norm->running_mean[c] += NORM_MOMENTUM * (mean - norm->running_mean[c]);
-        norm->running_variance[c] += NORM_MOMENTUM * ((float)unbiased - norm->running_variance[c]);
+        set_statistics(norm, c, (double)shift[c] + distance, fmax(square / pixels - distance * distance, 0));
+    }
+}
+
+/* From what the convolution summed, each block about a value of its own.  Two sets of numbers become one as in Chan, Golub,
+ * LeVeque: "Updating formulae and a pairwise algorithm for computing sample variances", 1979. */
+static void merge_moments(const struct norm_forward *norm, const struct cpu_winograd_moments *moments)
+{
+    size_t channels = (size_t)norm->x.c;
+    for (size_t c = 0; c < channels; c++) {
+        double count = 0, mean = 0, squares = 0; /* squares: of distances to the mean */
+        for (size_t block = 0; block < moments->blocks; block++) {
+            const float *sums = moments->sums + block * 3 * channels + c;
+            double pixels = (double)moments->pixels[block], distance = (double)sums[channels] / pixels;
+            double apart = (double)sums[0] + distance - mean, together = count + pixels;
+            squares += fmax((double)sums[2 * channels] - distance * distance * pixels, 0) +
+                       apart * apart * count * pixels / together;
+            mean += apart * pixels / together;
+            count = together;
+        }
+        set_statistics(norm, (int)c, mean, squares / count);
     }
 }
 
@@ -89,7 +114,11 @@ void cpu_norm_forward(const struct device *base, const struct norm_forward *norm
     size_t pixels = tensor_pixels(&norm->x), channels = (size_t)norm->x.c;
     assert(channels % CPU_LANES == 0 && channels <= DEVICE_CHANNELS_MAX && norm->y.dtype == norm->x.dtype);
     assert(!norm->residual || norm->residual->dtype == norm->x.dtype);
-    compute_moments(device, norm);
+    const struct cpu_winograd_moments *moments = norm->source ? cpu_convolution_moments(norm->source) : NULL;
+    if (moments)
+        merge_moments(norm, moments);
+    else
+        compute_moments(device, norm);
     float factor[DEVICE_CHANNELS_MAX];
     for (size_t c = 0; c < channels; c++)
         factor[c] = norm->gamma[c] * norm->inverse_deviation[c];

@@ -40,6 +40,9 @@ struct cpu_winograd {
     float *forward;    /* the weights' points (36, Cin, Cout) */
     float *backward;   /* (36, Cout, Cin), turned; NULL unless dx is wanted */
     const float *bias;
+    struct cpu_winograd_moments moments; /* of a `normalized` plan; no blocks else */
+    size_t *pixels;
+    float *sums;
 };
 
 /* How many tiles a batch has. */
@@ -100,6 +103,8 @@ static bool grow_scratch(struct cpu_device *device, size_t floats)
     return true;
 }
 
+static enum code create_moments(struct cpu_winograd *plan, struct failure *why);
+
 enum code cpu_winograd_create(struct cpu_device *device, const struct convolution_spec *spec,
                               struct cpu_winograd **out, struct failure *why)
 {
@@ -121,6 +126,11 @@ enum code cpu_winograd_create(struct cpu_device *device, const struct convolutio
         cpu_winograd_destroy(plan);
         return failure_set(why, CODE_NO_MEMORY, "planning a convolution: out of memory for its weights");
     }
+    enum code code = spec->normalized ? create_moments(plan, why) : CODE_OK;
+    if (code != CODE_OK) {
+        cpu_winograd_destroy(plan);
+        return code;
+    }
     *out = plan;
     return CODE_OK;
 }
@@ -131,6 +141,8 @@ void cpu_winograd_destroy(struct cpu_winograd *plan)
         return;
     host_memory_release(&plan->device->base, plan->forward);
     host_memory_release(&plan->device->base, plan->backward);
+    free(plan->pixels);
+    free(plan->sums);
     free(plan);
 }
 
@@ -228,6 +240,36 @@ static void gather(const struct cpu_winograd *plan, size_t block, const void *te
     }
 }
 
+static size_t pixels_in(const struct cpu_winograd *plan, size_t block)
+{
+    size_t pixels = 0;
+    for (size_t k = 0; k < tiles_in(plan, block); k++) {
+        struct place place = place_of(plan, block * BLOCK + k);
+        int rows = plan->spec.height - place.row, columns = plan->spec.width - place.column;
+        pixels += (size_t)(rows < WINOGRAD_TILE ? rows : WINOGRAD_TILE) *
+                  (size_t)(columns < WINOGRAD_TILE ? columns : WINOGRAD_TILE);
+    }
+    return pixels;
+}
+
+static enum code create_moments(struct cpu_winograd *plan, struct failure *why)
+{
+    size_t blocks = block_count(plan);
+    plan->pixels = calloc(blocks, sizeof *plan->pixels);
+    plan->sums = calloc(blocks * 3 * (size_t)plan->spec.channels_out, sizeof *plan->sums);
+    if (!plan->pixels || !plan->sums)
+        return failure_set(why, CODE_NO_MEMORY, "planning a convolution: out of memory for its sums");
+    for (size_t block = 0; block < blocks; block++)
+        plan->pixels[block] = pixels_in(plan, block);
+    plan->moments = (struct cpu_winograd_moments){blocks, plan->pixels, plan->sums};
+    return CODE_OK;
+}
+
+const struct cpu_winograd_moments *cpu_winograd_moments(const struct cpu_winograd *plan)
+{
+    return plan->moments.blocks ? &plan->moments : NULL;
+}
+
 /* What comes out of a product, and how. */
 struct outlet {
     void *tensor;
@@ -235,6 +277,7 @@ struct outlet {
     enum dtype dtype;
     const float *bias;
     bool accumulate, relu;
+    float *moments; /* (blocks, 3, channels), or NULL */
 };
 
 static void scatter(const struct cpu_winograd *plan, size_t block, const float *points,
@@ -253,7 +296,9 @@ static void scatter(const struct cpu_winograd *plan, size_t block, const float *
             .distance = distance(outlet->channels),
             .bias = outlet->bias,
             .accumulate = outlet->accumulate,
-            .relu = outlet->relu});
+            .relu = outlet->relu,
+            .moments = outlet->moments ? outlet->moments + block * 3 * (size_t)outlet->channels : NULL,
+            .first = k == 0});
     }
 }
 
@@ -283,7 +328,8 @@ void cpu_winograd_forward(const struct cpu_winograd *plan, const void *x, void *
                               .dtype = spec->dtype_out,
                               .bias = plan->bias,
                               .accumulate = spec->accumulate,
-                              .relu = spec->relu});
+                              .relu = spec->relu,
+                              .moments = plan->sums});
 }
 
 void cpu_winograd_backward_data(const struct cpu_winograd *plan, const void *dy, void *dx)

@@ -21,6 +21,15 @@ void cpu_winograd_destroy(struct cpu_winograd *plan); /* NULL is fine */
 /* weights (Cout, 3, 3, Cin); bias (Cout), or NULL, is read by each forward pass, where it stands. */
 void cpu_winograd_set_weights(struct cpu_winograd *plan, const float *weights, const float *bias);
 void cpu_winograd_forward(const struct cpu_winograd *plan, const void *x, void *y);
+
+/* What the last forward pass of a `normalized` plan summed, block by block; NULL for another plan. */
+struct cpu_winograd_moments {
+    size_t blocks;
+    const size_t *pixels; /* (blocks) */
+    const float *sums;    /* (blocks, 3, channels): as cpu_winograd_result.moments */
+};
+const struct cpu_winograd_moments *cpu_winograd_moments(const struct cpu_winograd *plan);
+
 void cpu_winograd_backward_data(const struct cpu_winograd *plan, const void *dy, void *dx);
 void cpu_winograd_backward_weights(const struct cpu_winograd *plan, const void *x, const void *dy,
                                    float *dweights);

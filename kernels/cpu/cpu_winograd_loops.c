@@ -184,9 +184,14 @@ INLINE void gather_gradient(enum dtype dtype, const struct cpu_winograd_tile *t)
     gather_tile(dtype, t, WINOGRAD_TILE, true);
 }
 
+/* Sums of one strip while it is put out. */
+struct strip_moments {
+    lanes shift, sum, square;
+};
+
 /* Pixels (row, column ..) of a tile's strip on their way out. */
 INLINE void put_row(enum dtype dtype, const struct cpu_winograd_result *r, size_t channel, int row,
-                    const lanes results[WINOGRAD_TILE], bool inside)
+                    const lanes results[WINOGRAD_TILE], bool inside, struct strip_moments *moments)
 {
     size_t first = ((size_t)row * (size_t)r->width + (size_t)r->column) * r->channels + channel;
     UNROLL for (size_t j = 0; j < WINOGRAD_TILE; j++)
@@ -200,13 +205,35 @@ INLINE void put_row(enum dtype dtype, const struct cpu_winograd_result *r, size_
         if (r->accumulate)
             value += load(dtype, r->image, at);
         store(dtype, r->image, at, r->relu ? pass_positive(value, value) : value);
+        if (moments) {
+            lanes distance = value - moments->shift;
+            moments->sum += distance;
+            moments->square += distance * distance;
+        }
     }
 }
 
-INLINE void scatter_strips(enum dtype dtype, const struct cpu_winograd_result *r, bool inside)
+INLINE struct strip_moments load_moments(const struct cpu_winograd_result *r, size_t channel, lanes first)
+{
+    if (r->first)
+        return (struct strip_moments){.shift = first};
+    return (struct strip_moments){load(DTYPE_F32, r->moments, channel),
+                                  load(DTYPE_F32, r->moments, r->channels + channel),
+                                  load(DTYPE_F32, r->moments, 2 * r->channels + channel)};
+}
+
+INLINE void store_moments(const struct cpu_winograd_result *r, size_t channel, const struct strip_moments *m)
+{
+    store(DTYPE_F32, r->moments, channel, m->shift);
+    store(DTYPE_F32, r->moments, r->channels + channel, m->sum);
+    store(DTYPE_F32, r->moments, 2 * r->channels + channel, m->square);
+}
+
+INLINE void scatter_strips(enum dtype dtype, const struct cpu_winograd_result *r, bool inside, bool sums)
 {
     for (size_t channel = 0; channel < r->channels; channel += CPU_LANES) {
         lanes half[WINOGRAD_SIDE][WINOGRAD_TILE];
+        struct strip_moments moments;
         const float *points = r->points + channel;
         UNROLL for (size_t j = 0; j < WINOGRAD_SIDE; j++)
         {
@@ -220,17 +247,26 @@ INLINE void scatter_strips(enum dtype dtype, const struct cpu_winograd_result *r
             lanes m[WINOGRAD_SIDE], results[WINOGRAD_TILE];
             UNROLL for (size_t j = 0; j < WINOGRAD_SIDE; j++) m[j] = half[j][i];
             from_points(m, results);
-            put_row(dtype, r, channel, r->row + (int)i, results, inside);
+            if (sums && i == 0)
+                moments = load_moments(r, channel, results[0]);
+            put_row(dtype, r, channel, r->row + (int)i, results, inside, sums ? &moments : NULL);
         }
+        if (sums)
+            store_moments(r, channel, &moments);
     }
 }
 
 INLINE void scatter(enum dtype dtype, const struct cpu_winograd_result *r)
 {
-    if (r->row + WINOGRAD_TILE <= r->height && r->column + WINOGRAD_TILE <= r->width)
-        scatter_strips(dtype, r, true);
+    bool inside = r->row + WINOGRAD_TILE <= r->height && r->column + WINOGRAD_TILE <= r->width;
+    if (inside && r->moments)
+        scatter_strips(dtype, r, true, true);
+    else if (inside)
+        scatter_strips(dtype, r, true, false);
+    else if (r->moments)
+        scatter_strips(dtype, r, false, true);
     else
-        scatter_strips(dtype, r, false);
+        scatter_strips(dtype, r, false, false);
 }
 
 #define BOTH_TYPES(function, argument)                                                                       \

@@ -32,6 +32,10 @@ struct cpu_winograd_result {
     size_t distance;
     const float *bias; /* (channels), or NULL */
     bool accumulate, relu;
+    /* (3, channels), or NULL: a value amid the data, then the sums of what is put out less that value, and of
+     * its squares, to which this tile's are added.  The first tile of a run sets the value. */
+    float *moments;
+    bool first;
 };
 
 /* A kernel's 9 numbers stand `tap` floats apart, one input of the product after the other `depth` apart, and

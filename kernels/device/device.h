@@ -45,12 +45,15 @@ struct convolution_spec {
     bool relu;            /* last of all */
     bool training;        /* the two backward functions will be called: needs !accumulate, !relu */
     bool input_gradient;  /* convolution_backward_data will be called */
+    bool normalized;      /* y goes into norm_forward, which will name this plan; training only */
 };
 
 /* y = relu?(gamma * (x - mean) / sqrt(variance + NORM_EPSILON) + beta + residual), mean and variance those of
  * the batch. */
 struct norm_forward {
     struct tensor x, y;
+    const struct convolution *source; /* the `normalized` plan whose last forward pass made x, or NULL: the
+                                       * device may have summed x on the way */
     const struct tensor *residual; /* NULL for none */
     bool relu;
     const float *gamma, *beta;              /* (C) */

@@ -92,7 +92,8 @@ static enum code plan_convolution(struct network *network, int index, struct fai
                                     .accumulate = folded && node->residual != CELLDET_NONE,
                                     .relu = folded && node->relu,
                                     .training = training,
-                                    .input_gradient = training && node->input != network->graph.input};
+                                    .input_gradient = training && node->input != network->graph.input,
+                                    .normalized = node->norm && training};
     const struct device *device = network->device;
     enum code code = device->operations->convolution_create(device, &spec, &network->nodes[index].plan, why);
     return code == CODE_OK ? code : failure_wrap(why, code, "planning the network, %s", node->name);

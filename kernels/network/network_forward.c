@@ -36,6 +36,7 @@ static void normalize(struct network *network, int index)
         network->device,
         &(struct norm_forward){
             .x = network->nodes[index].raw,
+            .source = network->nodes[index].plan,
             .y = network->values[node->output].data,
             .residual = node->residual == CELLDET_NONE ? NULL : &network->values[node->residual].data,
             .relu = node->relu,

@@ -176,7 +176,8 @@ static const int norm_shapes[][4] = {
 struct normalizing {
     struct pair x, y, residual, gradients[GRADIENT_SUMMANDS_MAX], dx;
     struct pair gamma, beta, running_mean, running_variance, mean, inverse, dgamma, dbeta;
-    bool lone; /* the backward pass is given beta */
+    bool lone;                             /* the backward pass is given beta */
+    const struct convolution *sources[2]; /* that made x */
 };
 
 static struct normalizing normalizing_open(enum dtype dtype, const int shape[4])
@@ -216,6 +217,7 @@ static void normalizing_forward(struct normalizing *n, bool residual, bool relu)
         const struct device *device = operands_device(&operands, side);
         device->operations->norm_forward(
             device, &(struct norm_forward){.x = n->x.on[side],
+                                           .source = n->sources[side],
                                            .y = n->y.on[side],
                                            .residual = residual ? &n->residual.on[side] : NULL,
                                            .relu = relu,
@@ -264,6 +266,43 @@ static void batch_norm_agrees_with_residual_and_relu(void **state)
                 assert_close(&n.running_variance, DTYPE_F32, "running variance");
                 normalizing_close(&n);
             }
+}
+
+/* What a convolution sums on its way serves as well as what the norm sums itself. */
+static void batch_norm_agrees_behind_a_convolution(void **state)
+{
+    (void)state;
+    for (int dtype = DTYPE_F32; dtype < dtype_count(); dtype++)
+        for (size_t i = 0; i < SHAPE_COUNT; i++) {
+            struct convolution_spec spec = shapes[i];
+            if (spec.channels_out % NORM_CHANNELS_UNIT != 0)
+                continue;
+            spec.dtype = spec.dtype_out = (enum dtype)dtype;
+            spec.training = spec.normalized = true;
+            struct convolving c;
+            convolving_open(&c, &spec);
+            convolving_forward(&c, false);
+            const struct tensor *made = &c.y.on[0];
+            struct normalizing n =
+                normalizing_open((enum dtype)dtype, (const int[4]){made->n, made->h, made->w, made->c});
+            SCOPE_FREE void *values = malloc(tensor_bytes(made));
+            assert_non_null(values);
+            for (int side = 0; side < 2; side++) { /* both have what the tested device computed */
+                operands_fetch(&operands, &c.y, 0, values);
+                operands_send(&operands, &n.x, side, values);
+            }
+            n.sources[0] = c.plans[0];
+            normalizing_forward(&n, true, true);
+            char what[64];
+            snprintf(what, sizeof what, "behind shape %zu, %s", i, dtype == DTYPE_F32 ? "f32" : "bf16");
+            assert_close(&n.y, spec.dtype, what);
+            assert_close(&n.mean, spec.dtype, what);
+            if (tensor_pixels(made) > 1) /* the deviation of one pixel is that of nothing */
+                assert_close(&n.inverse, spec.dtype, what);
+            assert_close(&n.running_variance, spec.dtype, what);
+            normalizing_close(&n);
+            convolving_close(&c);
+        }
 }
 
 static void take_from_ref(const struct pair *pair)
@@ -387,6 +426,7 @@ int main(void)
         cmocka_unit_test(training_convolutions_agree_forward_and_backward),
         cmocka_unit_test(inference_convolutions_agree_with_every_epilogue),
         cmocka_unit_test(batch_norm_agrees_with_residual_and_relu),
+        cmocka_unit_test(batch_norm_agrees_behind_a_convolution),
         cmocka_unit_test(batch_norm_gradients_agree_for_any_number_of_summands),
         cmocka_unit_test(batch_norm_gradients_agree_where_the_mask_is_nobodys),
         cmocka_unit_test(folded_norms_agree),
