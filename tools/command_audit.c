@@ -7,6 +7,7 @@
 #include "audit_files.h"
 #include "commands.h"
 #include "file.h"
+#include "lab_reach.h"
 #include "lab_store.h"
 #include "scope.h"
 #include "store_folder.h"
@@ -76,8 +77,12 @@ int command_audit(const struct command *command, int argc, char **argv)
     bool verify = strcmp(arguments.positional[0], "verify") == 0;
     if (!verify && strcmp(arguments.positional[0], "show") != 0)
         return command_usage(command, "\"%s\" is neither show nor verify", arguments.positional[0]);
-    SCOPE_FREE char *file = file_join(arguments.positional[1], verify ? "lab/audit-check" : "lab/audit");
-    if (file && file_exists(file))
-        return show_file(command, file, verify);
-    return look_at_store(command, arguments.positional[1], key, verify);
+    struct failure why;
+    struct lab_reach reach;
+    if (lab_reach_open(arguments.positional[1], &reach, &why) != CODE_OK)
+        return command_fail(command, &why);
+    SCOPE_FREE char *file = file_join(reach.path, verify ? "lab/audit-check" : "lab/audit");
+    status = file && file_exists(file) ? show_file(command, file, verify) : look_at_store(command, reach.path, key, verify);
+    lab_reach_close(&reach);
+    return status;
 }

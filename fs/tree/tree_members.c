@@ -286,7 +286,7 @@ enum code members_describe(struct tree *tree, const char *name, struct buffer *o
     if (!(row.flags & CATALOG_MEMBER_RECOVERY) && space_find(tree, SPACE_LAB, &lab, NULL) == CODE_OK)
         buffer_printf(out, "%-12s %s\n", "role", member_role_name(role_of(&lab->roster, reader)));
     if (row.flags & CATALOG_MEMBER_RECOVERY)
-        buffer_printf(out, "%-12s the recovery key that was printed when the lab was made\n", "kind");
+        buffer_printf(out, "%-12s the recovery key, which lies on paper\n", "kind");
     print_time(out, "since", row.added_ms);
     print_spaces_of(tree, row.member, out);
     return buffer_check(out, name, why);

@@ -116,7 +116,7 @@ fusermount3 -uz "$work/bob/lab" 2>/dev/null
 check "his certificate is refused" expect_status 1 as bob timeout 60 "$cytofs" mount "bob@$host" "$work/bob/lab"
 check "in words" grep -q 'not a member of this lab' "$work/err"
 rotated() { ! grep -q rotation "$work/ada/lab/lab/spaces/cells"; }
-check "the dataset gets a new key" wait_for 30 rotated
+check "the dataset gets a new key" wait_for 120 rotated
 check "of the second generation" grep -q 'generation 2' "$work/ada/lab/lab/spaces/cells"
 check "carol goes on" grep -q 'seen by all' "$work/carol/lab/datasets/cells/one"
 

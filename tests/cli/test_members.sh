@@ -85,7 +85,7 @@ check "by that name" grep -q nobody "$work/err"
 check "unshares" bash -c "echo unshare bob >'$lab/lab/spaces/cells'"
 echo 'written after bob was gone' >"$lab/datasets/cells/later text"
 rotated() { ! grep -q rotation "$lab/lab/spaces/cells"; }
-check "the rotation ends" wait_for 30 rotated
+check "the rotation ends" wait_for 120 rotated
 cat "$lab/lab/spaces/cells"
 check "the generation has changed" grep -q 'generation 2' "$lab/lab/spaces/cells"
 check "bob is off the list" bash -c "! grep -q bob '$lab/lab/spaces/cells'"
@@ -103,7 +103,7 @@ for kill in 1 2 3; do
     check "mount after kill -9 in the middle" mount_as ada
 done
 large_rotated() { ! grep -q rotation "$lab/lab/spaces/large"; }
-check "the rotation goes on and ends" wait_for 60 large_rotated
+check "the rotation goes on and ends" wait_for 120 large_rotated
 check "under the key that it began with" grep -q 'generation 2' "$lab/lab/spaces/large"
 check "all is there" [ "$(sum_of "$lab/datasets/large")" = "$before" ]
 check "unmount" unmount_lab
