@@ -84,6 +84,12 @@ void relay_folder_touch(struct relay_node *folder, const char *name)
         listing->mixed = true;
 }
 
+void relay_folder_confirm(const struct relay_node *folder, struct relay_entry *entry)
+{
+    if (folder->listing)
+        entry->listed = folder->listing->stamp;
+}
+
 static bool is_touched(const struct relay_listing *listing, const char *name)
 {
     const struct touched *touched = listing->touched;
@@ -158,6 +164,10 @@ static void learn_entry(struct relay *relay, struct relay_listing *listing, cons
         return;
     }
     struct relay_entry *known = relay_entry_find(relay, folder, name);
+    if (known && known->child != node && known->listed == listing->stamp) {
+        listing->mixed = true; /* a lookup said otherwise meanwhile: which is newer is not known */
+        return;
+    }
     if (known && known->child != node)
         relay_entry_remove(relay, known), known = NULL;
     if (!known)

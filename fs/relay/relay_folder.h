@@ -4,6 +4,7 @@
 
 #include "relay_message.h"
 
+struct relay_entry;
 struct relay_node;
 struct relay_view;
 
@@ -17,6 +18,9 @@ void relay_folder_list_ahead(struct relay *relay, struct relay_output *out, stru
 
 /* A name in it was made or taken away by ourselves: a listing that is under way knows less of it than we do. */
 void relay_folder_touch(struct relay_node *folder, const char *name);
+
+/* A lookup has just found this name in it: a listing that is under way may be older, and does not take it away. */
+void relay_folder_confirm(const struct relay_node *folder, struct relay_entry *entry);
 
 void relay_folder_drop_view(struct relay_view *view); /* NULL is fine */
 

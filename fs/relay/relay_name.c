@@ -55,7 +55,7 @@ static bool keep_name(struct relay *relay, uint64_t folder_id, const char *name,
     struct relay_node *folder = relay_node_find(relay, folder_id);
     if (!folder || !node->stored || relay->options.plain || !relay_node_unchanged_since(relay, folder_id, stamp))
         return false;
-    relay_entry_set(relay, folder, name, node);
+    relay_folder_confirm(folder, relay_entry_set(relay, folder, name, node));
     return true;
 }
 

@@ -1,6 +1,7 @@
 /* Two stations at one lab: what one does, the other sees, without asking. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -57,6 +58,24 @@ static void names_come_and_go_for_both(void **state)
         await_lookup(one, folder, "new", ENOENT);
         assert_int_equal(fuse_call_remove(&one->kernel, folder, "moved", true), 0);
         await_lookup(other, folder, "moved", ENOENT);
+    }
+}
+
+static void what_was_found_once_stays_found(void **state)
+{
+    struct relay_fixture *fixture = *state;
+    struct station *one = &fixture->stations[0], *other = relay_fixture_join(fixture, NULL);
+    struct fuse_entry_out entry;
+    relay_fixture_folder(one, "datasets/found");
+    for (int i = 0; i < 60; i++) {
+        char path[64];
+        int length = snprintf(path, sizeof path, "datasets/found/%d", i);
+        relay_fixture_folder(one, path);
+        snprintf(path + length, sizeof path - (size_t)length, "/f");
+        assert_int_equal(fuse_path_put(&one->kernel, path, "x"), 0);
+        relay_fixture_expect(other, path, "x");
+        for (int again = 0; again < 20; again++)
+            assert_int_equal(fuse_path_resolve(&other->kernel, path, &entry), 0);
     }
 }
 
@@ -154,6 +173,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         relay_test(what_one_writes_and_closes_the_other_reads),
         relay_test(names_come_and_go_for_both),
+        relay_test(what_was_found_once_stays_found),
         relay_test(of_two_who_make_a_lock_file_one_gets_it),
         relay_test(appends_of_two_all_arrive_whole),
         relay_test(a_lock_of_one_keeps_the_other_out_and_shows_what_was_written),
