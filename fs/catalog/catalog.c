@@ -161,6 +161,21 @@ enum code catalog_sync(struct catalog *catalog, struct failure *why)
     return database_sync(catalog->database, why); /* touches only the log's descriptor: no mutex */
 }
 
+enum code catalog_reading_begin(struct catalog *catalog, struct failure *why)
+{
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&catalog->mutex);
+    if (database_in_transaction(catalog->database))
+        return CODE_OK;
+    return database_run(catalog->database, SQL_BEGIN_READING, DATABASE_NO_PARAMETERS, why);
+}
+
+void catalog_reading_end(struct catalog *catalog)
+{
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&catalog->mutex);
+    if (!catalog->open && database_in_transaction(catalog->database))
+        (void)!database_run(catalog->database, SQL_COMMIT, DATABASE_NO_PARAMETERS, NULL); /* there is nothing to lose */
+}
+
 bool catalog_pending(struct catalog *catalog)
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&catalog->mutex);

@@ -162,6 +162,7 @@ const char *const catalog_schema_temporary =
 
 const char *const catalog_schema_statements[SQL_COUNT] = {
     [SQL_BEGIN] = "BEGIN IMMEDIATE",
+    [SQL_BEGIN_READING] = "BEGIN",
     [SQL_SAVEPOINT] = "SAVEPOINT operation",
     [SQL_RELEASE] = "RELEASE operation",
     [SQL_ROLLBACK_TO] = "ROLLBACK TO operation",

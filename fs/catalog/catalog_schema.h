@@ -9,6 +9,7 @@ extern const char *const catalog_schema_migrations[];
 
 enum catalog_statement {
     SQL_BEGIN,
+    SQL_BEGIN_READING,
     SQL_SAVEPOINT,
     SQL_RELEASE,
     SQL_ROLLBACK_TO,

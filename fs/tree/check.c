@@ -124,10 +124,11 @@ static void check_inode(struct check *check, const struct catalog_inode *row)
         problem(check, "inode %llu: %s", (unsigned long long)row->inode, why.text);
         return;
     }
-    struct node *node;
-    if (authentic_check_row(check->tree, row, &why) != CODE_OK ||
-        (node_get(check->tree, row->inode, &node, &why) == CODE_OK &&
-         authentic_check(check->tree, node, &why) != CODE_OK)) {
+    struct node *node = node_peek(check->tree, row->inode); /* what was found in the log of recent writes is in memory only */
+    code = authentic_check_row(check->tree, row, &why);
+    if (code == CODE_OK)
+        code = node ? authentic_check(check->tree, node, &why) : authentic_check_hanging(check->tree, row, &why);
+    if (code != CODE_OK) {
         problem(check, "%s: %s", name_of(check, row->inode, &name), why.text);
         return;
     }
@@ -394,6 +395,20 @@ static void check_table(struct check *check)
     }
 }
 
+static enum code check_all(struct check *check, struct failure *why)
+{
+    enum code code = walk_inodes(check, why);
+    if (code == CODE_OK)
+        code = walk_names(check, why);
+    if (code == CODE_OK)
+        code = walk_chunks(check, why);
+    if (code == CODE_OK)
+        code = check_packs(check, why);
+    if (code == CODE_OK)
+        check_table(check);
+    return code;
+}
+
 enum code check_run(struct tree *tree, const struct check_options *options, struct buffer *report,
                     struct check_summary *out, struct failure *why)
 {
@@ -407,15 +422,10 @@ enum code check_run(struct tree *tree, const struct check_options *options, stru
     if (code == CODE_OK && !tree->read_only)
         code = commit_bring_up_to_date(tree, why);
     if (code == CODE_OK)
-        code = walk_inodes(&check, why);
+        code = catalog_reading_begin(tree->catalog, why);
     if (code == CODE_OK)
-        code = walk_names(&check, why);
-    if (code == CODE_OK)
-        code = walk_chunks(&check, why);
-    if (code == CODE_OK)
-        code = check_packs(&check, why);
-    if (code == CODE_OK)
-        check_table(&check);
+        code = check_all(&check, why);
+    catalog_reading_end(tree->catalog);
     free(check.plain);
     free(check.seen);
     free(check.packs);

@@ -38,6 +38,9 @@ MUST_CHECK enum code authentic_drop_attribute(struct tree *tree, struct node *no
 MUST_CHECK enum code authentic_renew(struct tree *tree, struct node *node, uint32_t generation, struct failure *why);
 MUST_CHECK enum code authentic_accept(struct tree *tree, struct node *node, struct failure *why);
 
+/* The same for a row that was held against its proof, of an inode that is not in memory. */
+MUST_CHECK enum code authentic_check_hanging(struct tree *tree, const struct catalog_inode *row, struct failure *why);
+
 /* A row as it came from the catalog held against its own proof: CODE_CORRUPT.  Without the space's key it is let pass. */
 MUST_CHECK enum code authentic_check_row(struct tree *tree, const struct catalog_inode *row, struct failure *why);
 
