@@ -11,10 +11,13 @@
  * Times: the folder's are ours until something else changes it, since they must not change once more when the file arrives; a file's are the
  * server's from when it is made, which who asks for them after it was closed waits for.
  *
+ * The member's quota: nothing is made here that the server could refuse for it.  What files hold has room in what the server has set aside
+ * (relay->room), which is given back when nobody makes files any more; a file that grows beyond it is sent, and what is written further is written to the server like to any file, whose close tells.
+ *
  * Everything that concerns a fresh file but cannot be answered from it is parked on node->waiting, after it was sent.  One that cannot be
  * made is lost: its name is taken back, and who uses it gets EIO; the log says why.
  *
- * Invariants: 1. a fresh node has exactly one name, and its folder cannot leave the table; 2. pending_bytes counts the bytes of all. */
+ * Invariants: 1. what all fresh files hold has been taken from relay->room, or is owed.  2. a fresh node has exactly one name, and its folder cannot leave the table; 3. pending_bytes counts the bytes of all. */
 #include "relay_fresh.h"
 
 #include <errno.h>
@@ -33,6 +36,9 @@
 
 #define FRESH_MAX    1024 /* at once */
 #define RESERVE_LOW  1024
+#define ROOM_BYTES   (64u << 20) /* that are asked for at once */
+#define ROOM_IDLE_MS 2000        /* after the last file was made what is set aside is given back */
+#define ROOM_ASK_MS  1000        /* more often nobody asks: near the end of a quota there is ever less to get */
 #define SEND_AFTER_MS 4 /* of being closed: chmod(2) and utimes(2) that follow go with it */
 #define OPEN_MS      1000 /* so long it may be open before others see it and it is written to the server like any file */
 #define NEVER_HERE   (O_APPEND | O_DIRECT | O_SYNC | O_DSYNC | O_TMPFILE)
@@ -66,8 +72,15 @@ static void on_reserved(struct relay *relay, struct relay_call *call, const stru
         return;
     }
     memcpy(&answer, reply->body, sizeof answer);
-    relay->reserved_first = answer.first;
-    relay->reserved_end = answer.first + answer.count;
+    uint64_t paid = answer.bytes < relay->room_owed ? answer.bytes : relay->room_owed;
+    relay->room_owed -= paid;
+    relay->room += answer.bytes - paid;
+    relay->room_used_ms = timing_monotonic_ms();
+    pthread_cond_signal(&relay->tick);
+    if (answer.count) {
+        relay->reserved_first = answer.first;
+        relay->reserved_end = answer.first + answer.count;
+    }
     if (relay->renumber) {
         relay->renumber = false;
         relay_fresh_renew(relay, out);
@@ -76,14 +89,47 @@ static void on_reserved(struct relay *relay, struct relay_call *call, const stru
 
 void relay_fresh_reserve(struct relay *relay, struct relay_output *out)
 {
-    if (relay->reserving || relay->no_puts || relay->options.plain || relay->reserved_end - relay->reserved_first >= RESERVE_LOW)
+    int64_t now_ms = timing_monotonic_ms();
+    bool numbers = relay->reserved_end - relay->reserved_first < RESERVE_LOW;
+    bool room = relay->room < ROOM_BYTES / 2 && (!relay->room_asked_ms || now_ms - relay->room_asked_ms >= ROOM_ASK_MS);
+    if (relay->reserving || relay->no_puts || relay->options.plain || (!numbers && !room))
         return;
     relay->reserving = true;
-    const struct extra_reserve_in body = {.count = EXTRA_RESERVE_MAX};
+    if (room)
+        relay->room_asked_ms = now_ms;
+    const struct extra_reserve_in body = {.count = numbers ? EXTRA_RESERVE_MAX : 0,
+                                          .bytes = room ? ROOM_BYTES + (uint32_t)relay->room_owed : 0};
     relay_call_begin(relay, out,
                      &(struct relay_call_message){
                          .opcode = EXTRA_RESERVE, .node = FUSE_ROOT_ID, .fixed = &body, .fixed_bytes = sizeof body},
                      on_reserved, NULL);
+}
+
+static void on_given_back(struct relay *relay, struct relay_call *call, const struct relay_reply *reply, struct relay_output *out)
+{
+    (void)call;
+    (void)reply;
+    (void)out;
+    relay->reserving = false;
+}
+
+/* When it may be given back; INT64_MAX: there is nothing.  While files are on their way the server needs it. */
+static int64_t room_due(const struct relay *relay)
+{
+    return relay->room && !relay->fresh_count && !relay->reserving && !relay->renewing ? relay->room_used_ms + ROOM_IDLE_MS : INT64_MAX;
+}
+
+/* Nothing else is asked for meanwhile, since the server may carry out the two in any order. */
+static void give_room_back(struct relay *relay, struct relay_output *out)
+{
+    const struct extra_reserve_in nothing = {.count = 0};
+    relay->reserving = true;
+    relay->room = 0;
+    relay->room_asked_ms = 0;
+    relay_call_begin(relay, out,
+                     &(struct relay_call_message){
+                         .opcode = EXTRA_RESERVE, .node = FUSE_ROOT_ID, .fixed = &nothing, .fixed_bytes = sizeof nothing},
+                     on_given_back, NULL);
 }
 
 static void join_queue(struct relay *relay, struct relay_fresh *fresh)
@@ -177,11 +223,11 @@ bool relay_fresh_create(struct relay *relay, struct relay_output *out, struct re
 
 /* Using ------------------------------------------------------------------------------------------------------------- */
 
-/* Bytes between the old end and the new one are zero. */
+/* Bytes between the old end and the new one are zero.  False where it would be too large, or there is no room at the server. */
 static bool resize(struct relay *relay, struct relay_fresh *fresh, uint64_t size)
 {
     struct fuse_attr *attr = &fresh->node->attr;
-    if (size > EXTRA_PUT_MAX)
+    if (size > EXTRA_PUT_MAX || (size > attr->size && size - attr->size > relay->room))
         return false;
     if (size > fresh->room) {
         size_t room = fresh->room ? fresh->room : 4096;
@@ -196,6 +242,7 @@ static bool resize(struct relay *relay, struct relay_fresh *fresh, uint64_t size
     if (size > attr->size)
         memset(fresh->bytes + attr->size, 0, (size_t)(size - attr->size));
     relay->pending_bytes = relay->pending_bytes - (size_t)attr->size + (size_t)size;
+    relay->room = relay->room + attr->size - size;
     attr->size = size;
     attr->blocks = (size + BLOCK_BYTES - 1) / BLOCK_BYTES;
     return true;
@@ -270,6 +317,7 @@ static void end(struct relay *relay, struct relay_output *out, struct relay_fres
     node->fresh = NULL;
     relay->pending_bytes -= (size_t)node->attr.size;
     relay->fresh_count--;
+    relay->room_used_ms = timing_monotonic_ms();
     folder->busy--;
     relay_node_changed_id(relay, folder->id);
     relay_folder_touch(folder, fresh->name);
@@ -281,7 +329,7 @@ static void end(struct relay *relay, struct relay_output *out, struct relay_fres
             relay_entry_remove(relay, entry);
         folder->complete = false;
         relay_push_name(relay, folder->id, fresh->name);
-        relay_wake_with_error(relay, &node->waiting, out, EIO);
+        relay_wake_with_error(relay, &node->waiting, out, error == EDQUOT || error == ENOSPC ? error : EIO);
     } else {
         relay_wake(relay, &node->waiting, out);
     }
@@ -297,8 +345,9 @@ static void on_put(struct relay *relay, struct relay_call *call, const struct re
     struct relay_node *node = fresh->node;
     struct fuse_entry_out entry;
     if (reply->error || reply->bytes < sizeof entry) {
+        relay->room += node->attr.size; /* the server still has it set aside */
         relay_node_path_warn(node, reply->error ? reply->error : EIO);
-        end(relay, out, fresh, EIO);
+        end(relay, out, fresh, reply->error ? reply->error : EIO);
         return;
     }
     memcpy(&entry, reply->body, sizeof entry);
@@ -359,17 +408,28 @@ void relay_fresh_send_due(struct relay *relay, struct relay_output *out, bool al
         if (all || fresh->due_ms <= now_ms)
             relay_fresh_send(relay, out, fresh->node);
     }
+    if (room_due(relay) <= now_ms)
+        give_room_back(relay, out);
 }
 
 int64_t relay_fresh_due(const struct relay *relay)
 {
-    int64_t due_ms = INT64_MAX;
+    int64_t due_ms = room_due(relay);
     for (const struct relay_fresh *fresh = relay->fresh_first; fresh; fresh = fresh->next)
         due_ms = fresh->due_ms < due_ms ? fresh->due_ms : due_ms;
     return due_ms;
 }
 
 /* Renewal ----------------------------------------------------------------------------------------------------------- */
+
+void relay_fresh_owe(struct relay *relay)
+{
+    relay->room = relay->room_owed = 0;
+    relay->room_asked_ms = 0;
+    for (size_t i = 0; i < RELAY_NODE_BUCKETS; i++)
+        for (const struct relay_node *node = relay->nodes.buckets[i]; node; node = node->next)
+            relay->room_owed += node->fresh ? node->attr.size : 0;
+}
 
 void relay_fresh_renew(struct relay *relay, struct relay_output *out)
 {

@@ -32,6 +32,9 @@ int64_t relay_fresh_due(const struct relay *relay);
 /* Asks for inode numbers where there are few. */
 void relay_fresh_reserve(struct relay *relay, struct relay_output *out);
 
+/* The server forgot what it had set aside: what files hold that it has not got is owed. */
+void relay_fresh_owe(struct relay *relay);
+
 /* The server forgot what it had reserved: what is not certain to be made is sent again. */
 void relay_fresh_renew(struct relay *relay, struct relay_output *out);
 

@@ -110,6 +110,7 @@ void relay_renew(struct relay *relay, struct relay_output *out)
     relay->forget_count = 0;
     relay->reserving = relay->lending = false;
     relay->reserved_first = relay->reserved_end = 0;
+    relay_fresh_owe(relay);
     relay->renew_phase = GREETING;
     relay->renewing = 1;
     settle_calls(relay, out);

@@ -64,6 +64,10 @@ struct relay {
     struct relay_fresh *fresh_first, *fresh_last; /* that wait to be sent, in order of when they are due */
     size_t fresh_count;
     uint64_t reserved_first, reserved_end; /* inode numbers for them */
+    uint64_t room;        /* bytes that were set aside at the server for them (of the member's quota) and no file has yet */
+    uint64_t room_owed;   /* bytes of files for which a server that has forgotten us has nothing set aside yet */
+    int64_t room_used_ms; /* monotonic: when a file was made last */
+    int64_t room_asked_ms; /* monotonic: when it was asked last for more */
     bool reserving, no_puts, renumber; /* renumber: those that there are need other numbers */
 
     struct relay_lock_record *locks;

@@ -33,7 +33,6 @@
 #include "session_names.h"
 #include "session_state.h"
 #include "session_xattrs.h"
-#include "tree_quota.h"
 #include "viewer.h"
 
 #define WORKERS_MIN        8 /* a worker that renders or checks leaves others for quick answers */
@@ -400,7 +399,7 @@ void session_destroy(struct session *session)
     session_locks_destroy(&session->locks);
     session_nodes_destroy(&session->nodes);
     session_push_destroy(&session->push);
-    tree_quota_let_go(session->tree, session->channel.peer.viewer, session_reserved_take_bytes(&session->reserved, UINT64_MAX));
+    session_extra_give_back(session);
     session_reserved_destroy(&session->reserved);
     block_pool_destroy(&session->blocks);
     if (session->fuse)

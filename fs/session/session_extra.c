@@ -159,19 +159,31 @@ static uint32_t reserve_bytes(struct session *session, uint64_t bytes)
     return (uint32_t)got;
 }
 
+void session_extra_give_back(struct session *session)
+{
+    uint64_t bytes = session_reserved_take_bytes(&session->reserved, UINT64_MAX);
+    if (bytes)
+        tree_quota_let_go(session->tree, session->channel.peer.viewer, bytes);
+}
+
 static void do_reserve(const struct extra_request *request)
 {
     struct extra_reserve_in in = {.count = 0};
     struct session *session = request->session;
     struct failure why;
-    if (request->count >= sizeof in)
-        memcpy(&in, request->body, sizeof in);
+    if (request->count < sizeof in) {
+        answer(request, EINVAL, NULL, 0);
+        return;
+    }
+    memcpy(&in, request->body, sizeof in);
     struct extra_reserve_out out = {.count = in.count};
-    enum code code = in.count || !in.bytes ? tree_reserve(session->tree, in.count, &out.first, &why) : CODE_OK;
+    enum code code = in.count ? tree_reserve(session->tree, in.count, &out.first, &why) : CODE_OK;
     if (code == CODE_OK && in.count)
         code = session_reserved_add(&session->reserved, out.first, out.count, &why);
-    if (code == CODE_OK)
+    if (code == CODE_OK && (in.count || in.bytes))
         out.bytes = reserve_bytes(session, in.bytes);
+    else if (code == CODE_OK)
+        session_extra_give_back(session);
     if (code == CODE_OK)
         answer_bytes(request, &out, sizeof out);
     else

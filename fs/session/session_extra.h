@@ -11,4 +11,7 @@ struct session;
  * a node that the client speaks of counts as known to it: it may have learnt of it before the server was started anew. */
 bool session_extra_process(struct session *session, const void *message, size_t length);
 
+/* Gives back what was set aside of the member's quota (RESERVE). */
+void session_extra_give_back(struct session *session);
+
 #endif

@@ -53,7 +53,8 @@ struct extra_put_in {
 };
 
 /* RESERVE: consecutive inode numbers for this client alone, until its session ends; and bytes of the member's quota, set aside for files that will be
- * put, beside those that are already: as long as a client has closed no more than it was given, none of its files is refused for the quota. */
+ * put, beside those that are already: as long as a client has closed no more than it was given, none of its files is refused for the quota.  Where both
+ * are 0, all bytes that are set aside are given back. */
 struct extra_reserve_in {
     uint32_t count; /* 0: none */
     uint32_t bytes;

@@ -271,6 +271,9 @@ static void what_was_set_aside_is_given_back_when_the_session_ends_and_kept_when
     SCOPE_BUFFER saved = {0};
     uint64_t before = used(talk);
     allow(talk, "storage=1M");
+    assert_true(reserve(talk, 0, 50 * KIB).bytes > 0);
+    assert_int_equal(reserve(talk, 0, 0).bytes, 0);
+    assert_int_equal(used(talk), before);
     uint32_t got = reserve(talk, 1, 100 * KIB).bytes;
     assert_true(got > 0);
     assert_int_equal(used(talk), before + got);

@@ -1,0 +1,165 @@
+/* A member's quota and files that are written behind: what close(2) said is stored is stored, and what is not stored was refused. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "relay_fixture.h"
+#include "testing.h"
+#include "tree.h"
+#include "tree_path.h"
+#include "tree_quota.h"
+
+#define DRAIN_MS 20000
+#define KIB      1024u
+#define FILES    100
+#define LARGE    (40 * KIB)
+
+static struct failure why;
+static uint8_t bytes[96 * KIB];
+
+/* So much more than there is now, nothing being set aside. */
+static void allow(struct relay_fixture *fixture, uint64_t more)
+{
+    struct quota quota = quota_unset;
+    relay_fixture_leave(&fixture->stations[0]);
+    while (tree_quota_storage(fixture->tree, NULL).bytes > sizeof bytes)
+        usleep(1000);
+    quota.most[QUOTA_STORAGE] = tree_quota_storage(fixture->tree, NULL).bytes + more;
+    assert_code_ok(tree_quota_say(fixture->tree, "alice", &quota, &why), why);
+}
+
+/* As cp does: 0, or the first errno that anybody was told. */
+static int save(struct station *station, uint64_t folder, const char *name, uint32_t count)
+{
+    struct fuse_entry_out entry;
+    struct fuse_open_out open;
+    int error = fuse_call_create(&station->kernel, folder, name, O_WRONLY | O_CREAT, &entry, &open);
+    if (error)
+        return error;
+    error = fuse_call_write(&station->kernel, entry.nodeid, open.fh, 0, bytes, count);
+    int closing = fuse_call_flush(&station->kernel, entry.nodeid, open.fh);
+    assert_int_equal(fuse_call_release(&station->kernel, entry.nodeid, open.fh), 0);
+    return error ? error : closing;
+}
+
+/* Until the folder is known whole, and numbers and bytes are set aside: new files are made here from then on. */
+static void begin_writing_behind(struct station *station, uint64_t folder)
+{
+    char name[16];
+    for (int i = 0; relay_fixture_counters(station).puts == 0; i++) {
+        snprintf(name, sizeof name, "small%d", i);
+        assert_int_equal(save(station, folder, name, 1), 0);
+        assert_true(relay_drain(station->relay, DRAIN_MS));
+        usleep(1000);
+    }
+}
+
+static bool is_whole(struct relay_fixture *fixture, const char *name, uint64_t size)
+{
+    char path[64];
+    struct node_attributes attributes;
+    snprintf(path, sizeof path, "datasets/d/%s", name);
+    return tree_path_attributes(fixture->tree, path, &attributes, &why) == CODE_OK && attributes.size == size;
+}
+
+/* Saves FILES files; what was saved without an error has to be there. */
+static void save_all_and_look(struct relay_fixture *fixture, struct station *station, uint64_t folder, int *saved, int *refused)
+{
+    int errors[FILES];
+    char name[16];
+    *saved = *refused = 0;
+    for (int i = 0; i < FILES; i++) {
+        snprintf(name, sizeof name, "f%d", i);
+        errors[i] = save(station, folder, name, LARGE);
+        if (errors[i])
+            assert_int_equal(errors[i], EDQUOT);
+    }
+    assert_true(relay_drain(station->relay, DRAIN_MS));
+    for (int i = 0; i < FILES; i++) {
+        snprintf(name, sizeof name, "f%d", i);
+        *saved += errors[i] == 0;
+        *refused += errors[i] != 0;
+        if (!errors[i] && !is_whole(fixture, name, LARGE))
+            fail_msg("%s was closed without an error and is not there", name);
+    }
+}
+
+static void what_close_said_is_stored_is_stored_and_the_rest_was_refused(void **state)
+{
+    struct relay_fixture *fixture = *state;
+    allow(fixture, FILES / 2 * LARGE); /* before the workstation has anything set aside */
+    struct station *station = relay_fixture_join(fixture, NULL);
+    uint64_t folder = relay_fixture_folder(station, "datasets/d");
+    int saved, refused;
+    begin_writing_behind(station, folder);
+    save_all_and_look(fixture, station, folder, &saved, &refused);
+    assert_true(saved <= FILES / 2 && saved > FILES / 3 && refused >= FILES / 2);
+    assert_true(relay_fixture_counters(station).puts > 1);
+}
+
+static void a_quota_that_is_lowered_breaks_no_promise(void **state)
+{
+    struct relay_fixture *fixture = *state;
+    struct station *station = &fixture->stations[0];
+    uint64_t folder = relay_fixture_folder(station, "datasets/d");
+    begin_writing_behind(station, folder); /* 64 MiB are set aside */
+    struct quota quota = quota_unset;
+    quota.most[QUOTA_STORAGE] = 0;
+    assert_code_ok(tree_quota_say(fixture->tree, "alice", &quota, &why), why);
+    int saved, refused;
+    save_all_and_look(fixture, station, folder, &saved, &refused);
+    assert_int_equal(saved, FILES);
+}
+
+static void fsync_of_what_is_too_much_says_so(void **state)
+{
+    struct relay_fixture *fixture = *state;
+    struct fuse_entry_out entry;
+    struct fuse_open_out open;
+    allow(fixture, 50 * KIB);
+    struct station *station = relay_fixture_join(fixture, NULL);
+    uint64_t folder = relay_fixture_folder(station, "datasets/d");
+    begin_writing_behind(station, folder);
+    assert_int_equal(fuse_call_create(&station->kernel, folder, "large", O_WRONLY | O_CREAT, &entry, &open), 0);
+    int error = fuse_call_write(&station->kernel, entry.nodeid, open.fh, 0, bytes, sizeof bytes);
+    assert_int_equal(error ? error : fuse_call_fsync(&station->kernel, entry.nodeid, open.fh), EDQUOT);
+    assert_int_equal(fuse_call_release(&station->kernel, entry.nodeid, open.fh), 0);
+}
+
+static void what_was_set_aside_is_given_back_when_it_is_not_needed(void **state)
+{
+    struct relay_fixture *fixture = *state;
+    relay_fixture_leave(&fixture->stations[0]);
+    uint64_t before;
+    while ((before = tree_quota_storage(fixture->tree, NULL).bytes) > sizeof bytes)
+        usleep(1000);
+    struct station *station = relay_fixture_join(fixture, NULL);
+    uint64_t folder = relay_fixture_folder(station, "datasets/d");
+    assert_int_equal(save(station, folder, "first", KIB), 0);
+    assert_true(relay_drain(station->relay, DRAIN_MS));
+    assert_true(tree_quota_storage(fixture->tree, NULL).bytes > before + KIB);
+    relay_fixture_stop_server(fixture); /* its sessions end */
+    assert_int_equal(tree_quota_storage(fixture->tree, NULL).bytes, before + KIB);
+    relay_fixture_start_server(fixture);
+    assert_int_equal(save(station, folder, "second", KIB), 0);
+    assert_true(relay_drain(station->relay, DRAIN_MS));
+    assert_true(is_whole(fixture, "second", KIB));
+    while (tree_quota_storage(fixture->tree, NULL).bytes > before + 2 * KIB) /* nobody makes files any more */
+        usleep(10000);
+    assert_int_equal(save(station, folder, "third", KIB), 0);
+    assert_true(relay_drain(station->relay, DRAIN_MS));
+    assert_true(is_whole(fixture, "third", KIB));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        relay_test(what_close_said_is_stored_is_stored_and_the_rest_was_refused),
+        relay_test(a_quota_that_is_lowered_breaks_no_promise),
+        relay_test(fsync_of_what_is_too_much_says_so),
+        relay_test(what_was_set_aside_is_given_back_when_it_is_not_needed),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
