@@ -65,6 +65,9 @@ enum code people_quota_describe(struct tree *tree, const char *name, struct buff
             char used[QUOTA_TEXT_MAX];
             quota_print_bytes(storage.bytes, used);
             buffer_printf(out, "; used: %s (%" PRIu64 " bytes)", used, storage.bytes);
+            quota_print_bytes(storage.held, used);
+            if (storage.held)
+                buffer_printf(out, ", set aside for files on their way: %s", used);
         }
         buffer_append_text(out, "\n");
     }

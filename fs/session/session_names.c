@@ -289,9 +289,9 @@ static void on_statfs(fuse_req_t request, fuse_ino_t node)
     const uint64_t block = 4096;
     uint64_t all = numbers.bytes_stored + numbers.bytes_free, free = numbers.bytes_free;
     if (quota.most != QUOTA_UNLIMITED) {
-        uint64_t left = quota.bytes < quota.most ? quota.most - quota.bytes : 0;
+        uint64_t used = quota.bytes + quota.held, left = used < quota.most ? quota.most - used : 0;
+        all = left > free ? used + free : quota.bytes < quota.most ? quota.most : quota.bytes;
         free = left < free ? left : free;
-        all = quota.bytes + free;
     }
     struct statvfs out = {
         .f_bsize = block,

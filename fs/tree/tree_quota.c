@@ -107,7 +107,7 @@ struct tree_quota_storage tree_quota_storage(struct tree *tree, const struct vie
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
     const struct usage_numbers numbers = usage_of(tree, owner_of(viewer));
-    return (struct tree_quota_storage){numbers.bytes, numbers.most};
+    return (struct tree_quota_storage){numbers.bytes, numbers.held, numbers.most};
 }
 
 enum code tree_quota_storage_of(struct tree *tree, const char *member, struct tree_quota_storage *out, struct failure *why)
@@ -118,7 +118,7 @@ enum code tree_quota_storage_of(struct tree *tree, const char *member, struct tr
         return code;
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
     const struct usage_numbers numbers = usage_of(tree, viewer_owner(&public.id));
-    *out = (struct tree_quota_storage){numbers.bytes, numbers.most};
+    *out = (struct tree_quota_storage){numbers.bytes, numbers.held, numbers.most};
     return CODE_OK;
 }
 

@@ -27,7 +27,8 @@ MUST_CHECK enum code tree_quota_say(struct tree *tree, const char *name, const s
 MUST_CHECK enum code tree_quota_forget(struct tree *tree, const char *name, struct failure *why);
 
 struct tree_quota_storage {
-    uint64_t bytes; /* of the member's files, and set aside for files on their way */
+    uint64_t bytes; /* of the member's files */
+    uint64_t held;  /* set aside for files on their way */
     uint64_t most;  /* QUOTA_UNLIMITED: any number */
 };
 /* NULL: the member who opened the lab. */

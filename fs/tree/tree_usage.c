@@ -200,7 +200,7 @@ void usage_take_back(struct tree *tree, int64_t owner, uint64_t bytes)
 struct usage_numbers usage_of(struct tree *tree, int64_t owner)
 {
     const struct usage *entry = entry_of(tree, owner);
-    return entry ? (struct usage_numbers){used(entry), entry->most} : (struct usage_numbers){0, QUOTA_UNLIMITED};
+    return entry ? (struct usage_numbers){entry->bytes, entry->held, entry->most} : (struct usage_numbers){0, 0, QUOTA_UNLIMITED};
 }
 
 void usage_renew_limits(struct tree *tree)

@@ -36,7 +36,8 @@ void usage_let_go(struct tree *tree, int64_t owner, uint64_t bytes);
 void usage_take_back(struct tree *tree, int64_t owner, uint64_t bytes);
 
 struct usage_numbers {
-    uint64_t bytes; /* of files, and set aside */
+    uint64_t bytes; /* of files */
+    uint64_t held;  /* set aside */
     uint64_t most;  /* QUOTA_UNLIMITED: any number */
 };
 struct usage_numbers usage_of(struct tree *tree, int64_t owner);

@@ -110,7 +110,8 @@ static void allow(struct talk *talk, const char *words)
 
 static uint64_t used(struct talk *talk)
 {
-    return tree_quota_storage(talk->scene.tree, &talk->scene.bob).bytes;
+    const struct tree_quota_storage storage = tree_quota_storage(talk->scene.tree, &talk->scene.bob);
+    return storage.bytes + storage.held;
 }
 
 /* As bob sees it, or, without a viewer, who opened the lab. */

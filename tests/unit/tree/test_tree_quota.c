@@ -63,7 +63,8 @@ static void allow(const char *name, const char *words)
 
 static uint64_t used(const struct viewer *viewer)
 {
-    return tree_quota_storage(lab.tree, viewer).bytes;
+    const struct tree_quota_storage storage = tree_quota_storage(lab.tree, viewer);
+    return storage.bytes + storage.held;
 }
 
 /* As the member: creates or opens, and writes that many bytes at the offset. */
