@@ -22,6 +22,7 @@
 #include "tree_share.h"
 #include "tree_snapshot.h"
 #include "tree_space.h"
+#include "tree_usage.h"
 #include "tree_watch.h"
 #include "viewer.h"
 
@@ -490,6 +491,8 @@ enum code tree_remove_folder(struct tree *tree, struct node_id folder, const cha
 
 void names_lost_user(struct tree *tree, struct node *node)
 {
+    if (node->row.links == 0)
+        usage_settle(tree, node);
     if (node->row.links || node->lookups || node->handles || node->gone || tree->parting) {
         node_settle(tree, node);
         return;

@@ -129,12 +129,16 @@ void node_settle(struct tree *tree, struct node *node)
 void node_hold(struct tree *tree, struct node *node)
 {
     node->handles++;
+    if (node->row.links == 0)
+        usage_settle(tree, node);
     node_settle(tree, node);
 }
 
 void node_let_go(struct tree *tree, struct node *node)
 {
     node->handles--;
+    if (node->row.links == 0)
+        usage_settle(tree, node);
     node_settle(tree, node);
 }
 

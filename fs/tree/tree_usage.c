@@ -90,19 +90,26 @@ static void subtract(struct tree *tree, int64_t owner, uint64_t bytes)
         entry->bytes -= bytes < entry->bytes ? bytes : entry->bytes;
 }
 
-static uint64_t weight_of(const struct catalog_inode *row)
+/* What has lost its name counts as long as it is open, and no longer: clients may remember it for a while. */
+static uint64_t weight_of(const struct catalog_inode *row, bool open)
 {
-    return row->kind == CATALOG_INODE_FILE && !(row->flags & CATALOG_INODE_FROZEN) ? row->size : 0;
+    bool counts = row->kind == CATALOG_INODE_FILE && !(row->flags & CATALOG_INODE_FROZEN) && (row->links || open);
+    return counts ? row->size : 0;
+}
+
+static uint64_t weight_of_node(const struct node *node)
+{
+    return node->gone ? 0 : weight_of(&node->row, node->handles > 0);
 }
 
 void usage_take_row(struct tree *tree, const struct catalog_inode *row)
 {
-    add(tree, row->uid, weight_of(row));
+    add(tree, row->uid, weight_of(row, false));
 }
 
 void usage_drop_row(struct tree *tree, const struct catalog_inode *row)
 {
-    subtract(tree, row->uid, weight_of(row));
+    subtract(tree, row->uid, weight_of(row, false));
 }
 
 void usage_recount(struct tree *tree)
@@ -131,7 +138,7 @@ void usage_recount(struct tree *tree)
 
 void usage_settle(struct tree *tree, struct node *node)
 {
-    uint64_t bytes = node->gone ? 0 : weight_of(&node->row);
+    uint64_t bytes = weight_of_node(node);
     if (bytes == node->counted.bytes && node->row.uid == node->counted.owner)
         return;
     subtract(tree, node->counted.owner, node->counted.bytes);
@@ -142,7 +149,7 @@ void usage_settle(struct tree *tree, struct node *node)
 void usage_note_counted(struct node *node)
 {
     node->counted.owner = node->row.uid;
-    node->counted.bytes = node->gone ? 0 : weight_of(&node->row);
+    node->counted.bytes = weight_of_node(node);
 }
 
 static uint64_t used(const struct usage *entry)

@@ -1,6 +1,6 @@
 /* How many bytes of files each member has, and whether there may be more.
  *
- * What counts is the logical size of the files that a member owns, also those that were removed and are still open; what lies in snapshots counts
+ * What counts is the logical size of the files that a member owns, also of those that were removed, as long as they are open; what lies in snapshots counts
  * for nobody.  What no member of another machine made counts for the member who opened the lab.  All calls with the tree's lock held.
  */
 #ifndef CYTOFS_TREE_USAGE_H
