@@ -109,7 +109,7 @@ static void change_names(struct scenario *scenario)
     struct node_attributes folder, node;
     if (!TRY(scenario, tree_path_attributes(tree, "datasets/d", &folder, why)))
         return;
-    const struct tree_rename rename = {folder.id, folder.id, "one", "two", 0};
+    const struct tree_rename rename = {folder.id, folder.id, "one", "two", 0, 0, 0};
     const struct attribute_change cut = {.which = CHANGE_SIZE, .size = 140000};
     TRY(scenario, tree_rename(tree, &rename, why));
     TRY(scenario, tree_make_folder(tree, folder.id, "sub", 0755, &node, why));

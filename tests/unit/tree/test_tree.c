@@ -83,7 +83,7 @@ static void the_frame_cannot_be_removed_or_renamed(void **state)
     struct lab *lab = *state;
     struct failure why;
     assert_int_equal(tree_remove_folder(lab->tree, TREE_ROOT, "jobs", &why), CODE_NOT_PERMITTED);
-    struct tree_rename rename = {TREE_ROOT, TREE_ROOT, "jobs", "works", 0};
+    struct tree_rename rename = {TREE_ROOT, TREE_ROOT, "jobs", "works", 0, 0, 0};
     assert_int_equal(tree_rename(lab->tree, &rename, &why), CODE_NOT_PERMITTED);
     assert_int_equal(lab_save(lab, "mine", "x", &why), CODE_NOT_PERMITTED);
 }
@@ -97,13 +97,13 @@ static void moving_between_key_spaces_is_refused(void **state)
     lab_write(lab, "datasets/a/x", "x");
     struct node_id a = lab_node(lab, "datasets/a"), b = lab_node(lab, "datasets/b");
     struct node_attributes attributes;
-    assert_int_equal(tree_rename(lab->tree, &(struct tree_rename){a, b, "x", "x", 0}, &why), CODE_CROSS_SPACE);
+    assert_int_equal(tree_rename(lab->tree, &(struct tree_rename){a, b, "x", "x", 0, 0, 0}, &why), CODE_CROSS_SPACE);
     assert_int_equal(tree_hard_link(lab->tree, lab_node(lab, "datasets/a/x"), b, "x", &attributes, &why),
                      CODE_CROSS_SPACE);
     struct node_id datasets = lab_node(lab, "datasets");
-    assert_int_equal(tree_rename(lab->tree, &(struct tree_rename){datasets, lab_node(lab, "jobs"), "a", "a", 0}, &why),
+    assert_int_equal(tree_rename(lab->tree, &(struct tree_rename){datasets, lab_node(lab, "jobs"), "a", "a", 0, 0, 0}, &why),
                      CODE_CROSS_SPACE);
-    assert_code_ok(tree_rename(lab->tree, &(struct tree_rename){datasets, datasets, "a", "c", 0}, &why), why);
+    assert_code_ok(tree_rename(lab->tree, &(struct tree_rename){datasets, datasets, "a", "c", 0, 0, 0}, &why), why);
     lab_expect(lab, "datasets/c/x", "x");
 }
 

@@ -76,7 +76,7 @@ static void change_for_ever(struct lab *lab, int pipe_fd, uint32_t round)
         must(
             tree_create_file(lab->tree, folder, temporary, 0644, OPEN_WRITE | OPEN_TRUNCATE, &attributes, &file, &why));
         must(tree_write(file, 0, bytes, count, &why));
-        must(tree_rename(lab->tree, &(struct tree_rename){folder, folder, temporary, name, 0}, &why));
+        must(tree_rename(lab->tree, &(struct tree_rename){folder, folder, temporary, name, 0, 0, 0}, &why));
         char line[16];
         snprintf(line, sizeof line, "%07u\n", ++lines % 10000000);
         must(tree_write(journal, 0, line, 8, &why));

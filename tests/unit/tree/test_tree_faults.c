@@ -192,13 +192,13 @@ static enum code add_name(struct lab *lab, struct failure *why)
 static enum code replace(struct lab *lab, struct failure *why)
 {
     struct node_id folder = places.folder;
-    return tree_rename(lab->tree, &(struct tree_rename){folder, folder, "a", "b", 0}, why);
+    return tree_rename(lab->tree, &(struct tree_rename){folder, folder, "a", "b", 0, 0, 0}, why);
 }
 
 static enum code exchange(struct lab *lab, struct failure *why)
 {
     struct node_id folder = places.folder;
-    return tree_rename(lab->tree, &(struct tree_rename){folder, folder, "a", "b", RENAME_EXCHANGE_FLAG}, why);
+    return tree_rename(lab->tree, &(struct tree_rename){folder, folder, "a", "b", RENAME_EXCHANGE_FLAG, 0, 0}, why);
 }
 
 static enum code cut(struct lab *lab, struct failure *why)
@@ -376,7 +376,7 @@ static void *work(void *context)
                        why);
         tree_remember(tree, attributes.id);
         assert_code_ok(tree_write(file, random_below(&random, 200000), line, (size_t)length, &why), why);
-        (void)!tree_rename(tree, &(struct tree_rename){folder, folder, name, other, 0}, &why);
+        (void)!tree_rename(tree, &(struct tree_rename){folder, folder, name, other, 0, 0, 0}, &why);
         if (i % 16 == 0)
             assert_code_ok(tree_fsync(file, &why), why);
         char bytes[256];

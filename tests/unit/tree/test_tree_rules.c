@@ -250,13 +250,13 @@ static void a_rename_into_the_pattern_settles_and_away_calls_nothing(void **stat
     lab_write(&watched->lab, "jobs/a.yaml", "old");
     lab_write(&watched->lab, "jobs/.a.yaml.swp", "new");
     buffer_clear(&watched->calls);
-    struct tree_rename away = {jobs, jobs, "a.yaml", "a.yaml~", 0};
+    struct tree_rename away = {jobs, jobs, "a.yaml", "a.yaml~", 0, 0, 0};
     assert_code_ok(tree_rename(watched->lab.tree, &away, &why), why);
     expect_calls(watched, "");
-    struct tree_rename in = {jobs, jobs, ".a.yaml.swp", "a.yaml", 0};
+    struct tree_rename in = {jobs, jobs, ".a.yaml.swp", "a.yaml", 0, 0, 0};
     assert_code_ok(tree_rename(watched->lab.tree, &in, &why), why);
     expect_calls(watched, "settled jobs/a.yaml; ");
-    struct tree_rename over = {jobs, jobs, "a.yaml~", "a.yaml", 0};
+    struct tree_rename over = {jobs, jobs, "a.yaml~", "a.yaml", 0, 0, 0};
     assert_code_ok(tree_rename(watched->lab.tree, &over, &why), why);
     expect_calls(watched, "settled jobs/a.yaml; ");
     assert_code_ok(tree_unlink(watched->lab.tree, jobs, "a.yaml", &why), why);
@@ -382,7 +382,7 @@ static void derived_names_are_listed_and_cannot_be_touched(void **state)
     assert_code_ok(tree_unlink(watched->lab.tree, jobs, "a.error", &why), why); /* for rm -r; it stays */
     assert_code_ok(tree_lookup(watched->lab.tree, jobs, "a.error", &attributes, &why), why);
     assert_int_equal(tree_make_folder(watched->lab.tree, jobs, "events", 0755, &attributes, &why), CODE_EXISTS);
-    struct tree_rename onto = {jobs, jobs, "b.yaml", "a.error", 0};
+    struct tree_rename onto = {jobs, jobs, "b.yaml", "a.error", 0, 0, 0};
     assert_int_equal(tree_rename(watched->lab.tree, &onto, &why), CODE_NOT_PERMITTED);
     assert_int_equal(lab_save(&watched->lab, "jobs/a.error", "mine", &why), CODE_NOT_PERMITTED);
     lab_write(&watched->lab, "jobs/other.error", "a file of one's own, where no rule makes one");
