@@ -66,7 +66,7 @@ size_t network_parameter_count(const struct network *network);
 const struct network_parameter *network_parameter(const struct network *network, size_t index);
 size_t network_slab_floats(const struct network *network);
 
-/* Fresh weights as PyTorch's defaults would be (Kaiming-uniform, a = sqrt 5), heat weights N(0, 0.01) and
+/* Fresh weights as PyTorch's defaults would be (Kaiming-uniform, a = sqrt 5), heat weights N(0, 0.1) and
  * bias -2.19, box and ray bias ln 4, last gamma of each block 0.  Also clears moments and starts the EMA from
  * these weights. */
 void network_initialize(struct network *network, uint64_t seed);

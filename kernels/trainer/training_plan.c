@@ -22,7 +22,7 @@ static const int batch_default = 8;
 static const int side_least = 128, side_most = 256;
 static const double lr_per_root_batch = 2e-3; /* at a batch of 8 */
 static const double weight_decay_default = 1e-2;
-static const double epochs_default = 40;
+static const double epochs_default = 60;
 static const int64_t steps_least = 500, steps_most = 3000; /* of a chosen length */
 static const int rays_default = 32;
 static const double range_floor_part = 0.25; /* of the median training range */
@@ -148,7 +148,7 @@ static void make_digest(struct training_plan *plan, const struct dataset *datase
     struct digest digest;
     uint8_t result[DIGEST_BYTES];
     digest_begin(&digest);
-    digest_add_text(&digest, "cytofs training 2");
+    digest_add_text(&digest, "cytofs training 3");
     digest_add(&digest, dataset->digest, sizeof dataset->digest);
     digest_add_text(&digest, device->name);
     const int64_t numbers[] = {device->threads,
