@@ -71,7 +71,13 @@ static int write_file(const struct lab_members_place *place, const char *folder,
 {
     SCOPE_FREE char *above = file_join(place->path, folder);
     SCOPE_FREE char *path = above ? file_join(above, name) : NULL;
-    SCOPE_CLOSE int fd = path ? open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644) : -1;
+    const bool spaces = strcmp(folder, "lab/spaces") == 0; /* which the lab alone makes */
+    SCOPE_CLOSE int fd = path ? open(path, O_WRONLY | (spaces ? 0 : O_CREAT) | O_CLOEXEC, 0644) : -1;
+    if (fd < 0 && spaces && errno == ENOENT) {
+        struct failure why;
+        failure_set(&why, CODE_NOT_FOUND, "%s: there is no such dataset or home (see: ls %s)", name, above);
+        return command_fail(place->command, &why);
+    }
     if (fd < 0 || write(fd, text, count) != (ssize_t)count)
         return refuse_mounted(place, path ? path : name, errno);
     return EXIT_DONE;

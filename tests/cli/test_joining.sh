@@ -3,7 +3,7 @@
 source "$(dirname "$0")/cli.sh"
 need_mount
 here=$(dirname "$0")
-port=$((20000 + $$ % 20000))
+port=$((20000 + $$ % 12000)) # below those that the system gives to whoever connects
 host=localhost:$port
 as() { # PERSON command...
     local person=$1
