@@ -1,7 +1,7 @@
 /* The detection loss and its gradient, formula by formula as in the README of kernels/device.
  *
  * A first kernel sums what the terms are divided by (peaks, weights of boxes and rays), a second computes terms and
- * gradients.  Both leave one partial sum a block and term, which a one-thread kernel adds up in order.
+ * gradients.  Both leave one partial sum a block and term, which a kernel of one block adds up.
  *
  *     scratch: sums of the first (3), then partial sums of either (3 a block)
  */
@@ -40,13 +40,16 @@ __global__ void sum_divisors(struct detection_loss loss, size_t cells, double *p
     leave_sums(partial, peaks, boxes, rays);
 }
 
+/* One block. */
 __global__ void add_partials(int blocks, const double *partial, double *sums)
 {
     for (int term = 0; term < TERMS; term++) {
         double sum = 0;
-        for (int b = 0; b < blocks; b++)
+        for (int b = (int)threadIdx.x; b < blocks; b += CUDA_THREADS)
             sum += partial[(size_t)b * TERMS + term];
-        sums[term] = sum;
+        sum = cuda_block_sum(sum);
+        if (threadIdx.x == 0)
+            sums[term] = sum;
     }
 }
 
@@ -140,8 +143,8 @@ void cuda_loss_detection(cudaStream_t stream, const struct detection_loss *loss,
     size_t cells = tensor_pixels(&loss->heat);
     double *divisors = scratch, *partial = scratch + TERMS;
     CUDA_LAUNCH(sum_divisors, CUDA_REDUCE_BLOCKS, CUDA_THREADS, stream, *loss, cells, partial);
-    CUDA_LAUNCH(add_partials, 1, 1, stream, CUDA_REDUCE_BLOCKS, partial, divisors);
+    CUDA_LAUNCH(add_partials, 1, CUDA_THREADS, stream, CUDA_REDUCE_BLOCKS, partial, divisors);
     CUDA_WITH_TYPE(loss->dheat.dtype, T,
                    CUDA_LAUNCH(terms<T>, CUDA_REDUCE_BLOCKS, CUDA_THREADS, stream, *loss, cells, divisors, partial));
-    CUDA_LAUNCH(add_partials, 1, 1, stream, CUDA_REDUCE_BLOCKS, partial, loss->terms);
+    CUDA_LAUNCH(add_partials, 1, CUDA_THREADS, stream, CUDA_REDUCE_BLOCKS, partial, loss->terms);
 }

@@ -1,74 +1,104 @@
 /* Batch normalisation with what surrounds it in a residual block: formulas in kernels/ref/ref_norm.c.
  *
- * Statistics: each of CUDA_REDUCE_BLOCKS blocks takes a range of pixels; a block's threads are (channel, lane) pairs, each
- * lane every n-th pixel; lanes are added up in shared memory, blocks by a second kernel, all in a fixed order and in double.
- * Forward takes two passes over x (sums of x and of (x - shift)^2 in one, where shift is x of the first pixel, so that
- * nothing cancels), then one to write y.  Backward: one pass that masks and adds the gradients and sums them, one for dx.
+ * Every pass runs at the speed of memory: a thread takes eight neighbouring channels at a time (16 bytes of bf16), the same ones
+ * for all of its pixels, whose parameters it so reads once.
+ *
+ * Statistics: each of CUDA_REDUCE_BLOCKS blocks takes a range of pixels; a block's threads are (eight channels, lane) pairs, each
+ * lane every n-th pixel; lanes are added up in shared memory, blocks by a second kernel, all in a fixed order; sums are f32 over
+ * SUM_RUN pixels, else f64.
+ * Forward takes one pass over x for sums of x and of (x - shift)^2, where shift is x of the first pixel, so that
+ * nothing cancels, then one to write y.  Backward: one pass that masks and adds the gradients and sums them, one for dx.
  */
 #include "cuda_values.cuh"
 
-#define NORM_LANES_MAX 16
+#define SUM_RUN     4  /* pixels summed in f32 */
+#define FINAL_LANES 32 /* of the kernels that add up blocks' sums */
+#define FINAL_WIDTH (CUDA_THREADS / FINAL_LANES)
 
-/* Channels of one group of a block's threads, and lanes. */
-static inline int lanes_for(int channels)
+/* Two sums a channel of a block's threads: lane by lane for (eights of channels, lanes).  Threads [0, channels) write them. */
+__device__ static void leave_sums(int channels, int lanes, const double a[CUDA_WIDTH], const double b[CUDA_WIDTH], double *partial)
 {
-    int lanes = CUDA_THREADS / channels;
-    return lanes < 1 ? 1 : lanes > NORM_LANES_MAX ? NORM_LANES_MAX : lanes;
+    __shared__ double first[CUDA_WIDTH][CUDA_THREADS], second[CUDA_WIDTH][CUDA_THREADS];
+    for (int k = 0; k < CUDA_WIDTH; k++) {
+        first[k][threadIdx.x] = a[k];
+        second[k][threadIdx.x] = b[k];
+    }
+    __syncthreads();
+    int eights = channels / CUDA_WIDTH;
+    for (int c = (int)threadIdx.x; c < channels; c += CUDA_THREADS) {
+        double sum_a = 0, sum_b = 0;
+        for (int lane = 0; lane < lanes; lane++) {
+            sum_a += first[c % CUDA_WIDTH][lane * eights + c / CUDA_WIDTH];
+            sum_b += second[c % CUDA_WIDTH][lane * eights + c / CUDA_WIDTH];
+        }
+        partial[((size_t)blockIdx.x * 2 + 0) * channels + c] = sum_a;
+        partial[((size_t)blockIdx.x * 2 + 1) * channels + c] = sum_b;
+    }
 }
 
-/* Adds up two values over the lanes of each channel; lane 0 has the sums. */
-__device__ static void add_lanes(int lanes, int width, int lane, int slot, double &a, double &b)
+/* The two sums over blocks of channel c, for the threads of lane 0; blocks of FINAL_WIDTH channels x FINAL_LANES. */
+__device__ static void add_blocks(int blocks, int channels, int c, int lane, const double *partial, double sums[2])
 {
-    __shared__ double first[CUDA_THREADS], second[CUDA_THREADS];
-    first[threadIdx.x] = a;
-    second[threadIdx.x] = b;
+    __shared__ double shared[2][CUDA_THREADS];
+    sums[0] = sums[1] = 0;
+    for (int b = lane; c < channels && b < blocks; b += FINAL_LANES) {
+        sums[0] += partial[((size_t)b * 2 + 0) * channels + c];
+        sums[1] += partial[((size_t)b * 2 + 1) * channels + c];
+    }
+    shared[0][threadIdx.x] = sums[0];
+    shared[1][threadIdx.x] = sums[1];
     __syncthreads();
     if (lane == 0)
-        for (int l = 1; l < lanes; l++) {
-            a += first[l * width + slot];
-            b += second[l * width + slot];
+        for (int l = 1; l < FINAL_LANES; l++) {
+            sums[0] += shared[0][threadIdx.x + l * FINAL_WIDTH];
+            sums[1] += shared[1][threadIdx.x + l * FINAL_WIDTH];
         }
-    __syncthreads();
+}
+
+static inline unsigned final_blocks(int channels)
+{
+    return (unsigned)((channels + FINAL_WIDTH - 1) / FINAL_WIDTH);
 }
 
 /* partial: (block, 2, channels). */
-template <typename T> __global__ void sums(size_t pixels, int channels, int lanes, const T *x, double *partial)
+template <typename T> __global__ void sums(size_t pixels, int channels, const T *x, double *partial)
 {
     size_t first = pixels * blockIdx.x / gridDim.x, end = pixels * (blockIdx.x + 1) / gridDim.x;
-    int width = (int)blockDim.x / lanes, slot = (int)threadIdx.x % width, lane = (int)threadIdx.x / width;
-    for (int begin = 0; begin < channels; begin += width) {
-        int c = begin + slot;
-        double sum = 0, squares = 0;
-        if (c < channels && lane < lanes) {
-            float shift = cuda_get(x, (size_t)c);
-            for (size_t p = first + lane; p < end; p += lanes) {
-                float distance = cuda_get(x, p * channels + c) - shift;
-                sum += (double)distance;
-                squares += (double)distance * (double)distance;
+    int eights = channels / CUDA_WIDTH, lanes = CUDA_THREADS / eights;
+    int c = (int)threadIdx.x % eights * CUDA_WIDTH, lane = (int)threadIdx.x / eights;
+    double sum[CUDA_WIDTH] = {0}, squares[CUDA_WIDTH] = {0};
+    const struct cuda_eight shift = cuda_get_eight(x, (size_t)c);
+    for (size_t p = first + lane; lane < lanes && p < end;) {
+        float run[CUDA_WIDTH] = {0}, run_squares[CUDA_WIDTH] = {0};
+#pragma unroll
+        for (int n = 0; n < SUM_RUN; n++, p += lanes)
+            if (p < end) {
+                const struct cuda_eight value = cuda_get_eight(x, p * channels + c);
+                for (int k = 0; k < CUDA_WIDTH; k++) {
+                    float distance = value.of[k] - shift.of[k];
+                    run[k] += distance;
+                    run_squares[k] += distance * distance;
+                }
             }
-        }
-        add_lanes(lanes, width, lane, slot, sum, squares);
-        if (c < channels && lane == 0) {
-            partial[((size_t)blockIdx.x * 2 + 0) * channels + c] = sum;
-            partial[((size_t)blockIdx.x * 2 + 1) * channels + c] = squares;
+        for (int k = 0; k < CUDA_WIDTH; k++) {
+            sum[k] += (double)run[k];
+            squares[k] += (double)run_squares[k];
         }
     }
+    leave_sums(channels, lanes, sum, squares, partial);
 }
 
 template <typename T>
 __global__ void statistics(size_t pixels, int channels, int blocks, const T *x, const double *partial, float *running_mean,
                            float *running_variance, float *mean_out, float *inverse_deviation)
 {
-    int c = (int)(blockIdx.x * blockDim.x + threadIdx.x);
-    if (c >= channels)
+    int c = (int)(blockIdx.x * FINAL_WIDTH + threadIdx.x % FINAL_WIDTH), lane = (int)threadIdx.x / FINAL_WIDTH;
+    double found[2];
+    add_blocks(blocks, channels, c, lane, partial, found);
+    if (lane > 0 || c >= channels)
         return;
-    double sum = 0, squares = 0;
-    for (int b = 0; b < blocks; b++) {
-        sum += partial[((size_t)b * 2 + 0) * channels + c];
-        squares += partial[((size_t)b * 2 + 1) * channels + c];
-    }
-    double offset = sum / (double)pixels, mean = (double)cuda_get(x, (size_t)c) + offset;
-    double variance = fmax(squares / (double)pixels - offset * offset, 0.0);
+    double offset = found[0] / (double)pixels, mean = (double)cuda_get(x, (size_t)c) + offset;
+    double variance = fmax(found[1] / (double)pixels - offset * offset, 0.0);
     double unbiased = pixels > 1 ? variance * (double)pixels / (double)(pixels - 1) : variance;
     running_mean[c] += NORM_MOMENTUM * ((float)mean - running_mean[c]);
     running_variance[c] += NORM_MOMENTUM * ((float)unbiased - running_variance[c]);
@@ -76,31 +106,49 @@ __global__ void statistics(size_t pixels, int channels, int blocks, const T *x, 
     inverse_deviation[c] = (float)(1 / sqrt(variance + (double)NORM_EPSILON));
 }
 
+/* A thread's first eight elements, and how far it is to its next ones, which are the same channels of a later pixel; what is
+ * left of the grid has nothing to do. */
+__device__ static inline bool loop_over_eights(int channels, size_t *first, size_t *step)
+{
+    size_t threads = (size_t)gridDim.x * blockDim.x, eights = (size_t)channels / CUDA_WIDTH;
+    size_t thread = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
+    *first = thread * CUDA_WIDTH;
+    *step = threads / eights * eights * CUDA_WIDTH;
+    return thread * CUDA_WIDTH < *step;
+}
+
 template <typename T>
 __global__ void normalize(size_t count, int channels, const T *x, const T *residual, bool relu, const float *mean,
                           const float *inverse_deviation, const float *gamma, const float *beta, T *y)
 {
-    size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
-    if (i >= count)
+    size_t first, step;
+    if (!loop_over_eights(channels, &first, &step))
         return;
-    int c = (int)(i % channels);
-    float value = (cuda_get(x, i) - mean[c]) * inverse_deviation[c] * gamma[c] + beta[c];
-    if (residual)
-        value += cuda_get(residual, i);
-    cuda_set(y, i, relu ? fmaxf(value, 0.0f) : value);
+    size_t c = first % channels;
+    const struct cuda_eight m = cuda_get_eight(mean, c), inverse = cuda_get_eight(inverse_deviation, c),
+                            g = cuda_get_eight(gamma, c), b = cuda_get_eight(beta, c);
+    for (size_t i = first; i < count; i += step) {
+        struct cuda_eight value = cuda_get_eight(x, i), more = {{0}};
+        if (residual)
+            more = cuda_get_eight(residual, i);
+        for (int k = 0; k < CUDA_WIDTH; k++) {
+            value.of[k] = (value.of[k] - m.of[k]) * inverse.of[k] * g.of[k] + b.of[k] + more.of[k];
+            value.of[k] = relu ? fmaxf(value.of[k], 0.0f) : value.of[k];
+        }
+        cuda_set_eight(y, i, value);
+    }
 }
 
 template <typename T> static void forward(cudaStream_t stream, const struct norm_forward *norm, double *scratch)
 {
     size_t pixels = tensor_pixels(&norm->x), count = tensor_count(&norm->x);
     int channels = norm->x.c;
-    const T *x = (const T *)norm->x.data;
-    CUDA_LAUNCH(sums, CUDA_REDUCE_BLOCKS, CUDA_THREADS, stream, pixels, channels, lanes_for(channels), x, scratch);
-    CUDA_LAUNCH(statistics, cuda_blocks((size_t)channels), CUDA_THREADS, stream, pixels, channels, CUDA_REDUCE_BLOCKS, x, scratch,
-                                                                         norm->running_mean, norm->running_variance,
-                                                                         norm->mean, norm->inverse_deviation);
-    CUDA_LAUNCH(normalize, cuda_blocks(count), CUDA_THREADS, stream, count, channels, x, norm->residual ? (const T *)norm->residual->data : (const T *)NULL, norm->relu, norm->mean,
-        norm->inverse_deviation, norm->gamma, norm->beta, (T *)norm->y.data);
+    const T *x = (const T *)norm->x.data, *residual = norm->residual ? (const T *)norm->residual->data : (const T *)NULL;
+    CUDA_LAUNCH(sums, CUDA_REDUCE_BLOCKS, CUDA_THREADS, stream, pixels, channels, x, scratch);
+    CUDA_LAUNCH(statistics, final_blocks(channels), CUDA_THREADS, stream, pixels, channels, CUDA_REDUCE_BLOCKS, x, scratch,
+                norm->running_mean, norm->running_variance, norm->mean, norm->inverse_deviation);
+    CUDA_LAUNCH(normalize, cuda_loop_blocks(count / CUDA_WIDTH), CUDA_THREADS, stream, count, channels, x, residual, norm->relu,
+                norm->mean, norm->inverse_deviation, norm->gamma, norm->beta, (T *)norm->y.data);
 }
 
 void cuda_norm_forward(cudaStream_t stream, const struct norm_forward *norm, double *scratch)
@@ -118,48 +166,50 @@ template <typename T> struct backward_inputs {
 
 /* The masked sum of the gradients goes into gradients[0]; its sums, alone and times the normalised x, into partial. */
 template <typename T>
-__global__ void mask_and_sum(size_t pixels, int channels, int lanes, struct backward_inputs<T> in, double *partial)
+__global__ void mask_and_sum(size_t pixels, int channels, struct backward_inputs<T> in, double *partial)
 {
     size_t first = pixels * blockIdx.x / gridDim.x, end = pixels * (blockIdx.x + 1) / gridDim.x;
-    int width = (int)blockDim.x / lanes, slot = (int)threadIdx.x % width, lane = (int)threadIdx.x / width;
-    for (int begin = 0; begin < channels; begin += width) {
-        int c = begin + slot;
-        double dbeta = 0, dgamma = 0;
-        if (c < channels && lane < lanes) {
-            float mean = in.mean[c], inverse = in.inverse_deviation[c];
-            for (size_t p = first + lane; p < end; p += lanes) {
-                size_t i = p * channels + c;
-                float g = 0;
-                for (int k = 0; k < in.gradient_count; k++)
-                    g += cuda_get(in.gradients[k], i);
-                if (in.relu && !(cuda_get(in.y, i) > 0))
-                    g = 0;
-                cuda_set(in.gradients[0], i, g);
-                g = cuda_get(in.gradients[0], i);
-                dbeta += (double)g;
-                dgamma += (double)g * (double)((cuda_get(in.x, i) - mean) * inverse);
+    int eights = channels / CUDA_WIDTH, lanes = CUDA_THREADS / eights;
+    int c = (int)threadIdx.x % eights * CUDA_WIDTH, lane = (int)threadIdx.x / eights;
+    double dbeta[CUDA_WIDTH] = {0}, dgamma[CUDA_WIDTH] = {0};
+    const struct cuda_eight mean = cuda_get_eight(in.mean, (size_t)c), inverse = cuda_get_eight(in.inverse_deviation, (size_t)c);
+    for (size_t p = first + lane; lane < lanes && p < end; p += lanes) {
+        size_t i = p * channels + c;
+        struct cuda_eight g = cuda_get_eight(in.gradients[0], i);
+        const struct cuda_eight x = cuda_get_eight(in.x, i);
+#pragma unroll
+        for (int n = 1; n < GRADIENT_SUMMANDS_MAX; n++)
+            if (n < in.gradient_count) {
+                const struct cuda_eight more = cuda_get_eight(in.gradients[n], i);
+                for (int k = 0; k < CUDA_WIDTH; k++)
+                    g.of[k] += more.of[k];
             }
+        if (in.relu) {
+            const struct cuda_eight y = cuda_get_eight(in.y, i);
+            for (int k = 0; k < CUDA_WIDTH; k++)
+                g.of[k] = y.of[k] > 0 ? g.of[k] : 0;
         }
-        add_lanes(lanes, width, lane, slot, dbeta, dgamma);
-        if (c < channels && lane == 0) {
-            partial[((size_t)blockIdx.x * 2 + 0) * channels + c] = dbeta;
-            partial[((size_t)blockIdx.x * 2 + 1) * channels + c] = dgamma;
+        if (in.relu || in.gradient_count > 1) {
+            cuda_set_eight(in.gradients[0], i, g);
+            g = cuda_get_eight(in.gradients[0], i); /* as rounded */
+        }
+        for (int k = 0; k < CUDA_WIDTH; k++) {
+            dbeta[k] += (double)g.of[k];
+            dgamma[k] += (double)(g.of[k] * ((x.of[k] - mean.of[k]) * inverse.of[k]));
         }
     }
+    leave_sums(channels, lanes, dbeta, dgamma, partial);
 }
 
 __global__ void parameter_gradients(int channels, int blocks, const double *partial, float *dgamma, float *dbeta)
 {
-    int c = (int)(blockIdx.x * blockDim.x + threadIdx.x);
-    if (c >= channels)
+    int c = (int)(blockIdx.x * FINAL_WIDTH + threadIdx.x % FINAL_WIDTH), lane = (int)threadIdx.x / FINAL_WIDTH;
+    double found[2];
+    add_blocks(blocks, channels, c, lane, partial, found);
+    if (lane > 0 || c >= channels)
         return;
-    double beta = 0, gamma = 0;
-    for (int b = 0; b < blocks; b++) {
-        beta += partial[((size_t)b * 2 + 0) * channels + c];
-        gamma += partial[((size_t)b * 2 + 1) * channels + c];
-    }
-    dbeta[c] = (float)beta;
-    dgamma[c] = (float)gamma;
+    dbeta[c] = (float)found[0];
+    dgamma[c] = (float)found[1];
 }
 
 template <typename T>
@@ -167,13 +217,21 @@ __global__ void input_gradient(size_t count, int channels, float per_pixel, cons
                                const float *inverse_deviation, const float *gamma, const float *dgamma, const float *dbeta,
                                T *dx)
 {
-    size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
-    if (i >= count)
+    size_t first, step;
+    if (!loop_over_eights(channels, &first, &step))
         return;
-    int c = (int)(i % channels);
-    float h = (cuda_get(x, i) - mean[c]) * inverse_deviation[c];
-    cuda_set(dx, i,
-             gamma[c] * inverse_deviation[c] * (cuda_get(g, i) - dbeta[c] * per_pixel - h * dgamma[c] * per_pixel));
+    size_t c = first % channels;
+    const struct cuda_eight m = cuda_get_eight(mean, c), inverse = cuda_get_eight(inverse_deviation, c),
+                            factor = cuda_get_eight(gamma, c), along = cuda_get_eight(dgamma, c), all = cuda_get_eight(dbeta, c);
+    for (size_t i = first; i < count; i += step) {
+        const struct cuda_eight value = cuda_get_eight(x, i), gradient = cuda_get_eight(g, i);
+        struct cuda_eight out;
+        for (int k = 0; k < CUDA_WIDTH; k++) {
+            float h = (value.of[k] - m.of[k]) * inverse.of[k];
+            out.of[k] = factor.of[k] * inverse.of[k] * (gradient.of[k] - all.of[k] * per_pixel - h * along.of[k] * per_pixel);
+        }
+        cuda_set_eight(dx, i, out);
+    }
 }
 
 template <typename T> static void backward(cudaStream_t stream, const struct norm_backward *norm, double *scratch)
@@ -184,11 +242,12 @@ template <typename T> static void backward(cudaStream_t stream, const struct nor
                                     norm->mean, norm->inverse_deviation};
     for (int k = 0; k < norm->gradient_count; k++)
         in.gradients[k] = (T *)norm->gradients[k].data;
-    CUDA_LAUNCH(mask_and_sum, CUDA_REDUCE_BLOCKS, CUDA_THREADS, stream, pixels, channels, lanes_for(channels), in, scratch);
-    CUDA_LAUNCH(parameter_gradients, cuda_blocks((size_t)channels), CUDA_THREADS, stream, channels, CUDA_REDUCE_BLOCKS, scratch,
-                                                                                  norm->dgamma, norm->dbeta);
-    CUDA_LAUNCH(input_gradient, cuda_blocks(count), CUDA_THREADS, stream, count, channels, 1.0f / (float)pixels, in.x, (const T *)in.gradients[0], norm->mean, norm->inverse_deviation,
-        norm->gamma, norm->dgamma, norm->dbeta, (T *)norm->dx.data);
+    CUDA_LAUNCH(mask_and_sum, CUDA_REDUCE_BLOCKS, CUDA_THREADS, stream, pixels, channels, in, scratch);
+    CUDA_LAUNCH(parameter_gradients, final_blocks(channels), CUDA_THREADS, stream, channels, CUDA_REDUCE_BLOCKS, scratch,
+                norm->dgamma, norm->dbeta);
+    CUDA_LAUNCH(input_gradient, cuda_loop_blocks(count / CUDA_WIDTH), CUDA_THREADS, stream, count, channels, 1.0f / (float)pixels,
+                in.x, (const T *)in.gradients[0], norm->mean, norm->inverse_deviation, norm->gamma, norm->dgamma, norm->dbeta,
+                (T *)norm->dx.data);
 }
 
 void cuda_norm_backward(cudaStream_t stream, const struct norm_backward *norm, double *scratch)

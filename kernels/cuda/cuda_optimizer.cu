@@ -12,12 +12,15 @@ __global__ void sum_squares(size_t count, const float *gradient, double *partial
         partial[blockIdx.x] = squares;
 }
 
+/* One block. */
 __global__ void finish_norm(int blocks, const double *partial, double *norm)
 {
     double squares = 0;
-    for (int b = 0; b < blocks; b++)
+    for (int b = (int)threadIdx.x; b < blocks; b += CUDA_THREADS)
         squares += partial[b];
-    *norm = sqrt(squares);
+    squares = cuda_block_sum(squares);
+    if (threadIdx.x == 0)
+        *norm = sqrt(squares);
 }
 
 __global__ void update(struct optimizer_step step)
@@ -46,6 +49,6 @@ __global__ void update(struct optimizer_step step)
 void cuda_optimizer_step(cudaStream_t stream, const struct optimizer_step *step, double *scratch)
 {
     CUDA_LAUNCH(sum_squares, CUDA_REDUCE_BLOCKS, CUDA_THREADS, stream, step->trained, step->gradient, scratch);
-    CUDA_LAUNCH(finish_norm, 1, 1, stream, CUDA_REDUCE_BLOCKS, scratch, step->gradient_norm);
+    CUDA_LAUNCH(finish_norm, 1, CUDA_THREADS, stream, CUDA_REDUCE_BLOCKS, scratch, step->gradient_norm);
     CUDA_LAUNCH(update, cuda_blocks(step->count), CUDA_THREADS, stream, *step);
 }

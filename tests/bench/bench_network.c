@@ -5,7 +5,8 @@
  * Without --task, --size and --precision: training and inference of N and S, in f32 and, where the device has
  * it, bf16.  One JSON object a measurement: images_per_s is from the median step, best_images_per_s from the
  * fastest, peak_mib is the process' own, in host memory.  --describe prints the device alone.
- * tests/bench/engine runs this beside PyTorch. */
+ * tests/bench/engine runs this beside PyTorch.  On a device that takes steps ahead of the host (a GPU), a training step includes
+ * its augmentation and the transfer of its targets. */
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@
 
 #include "device.h"
 #include "network.h"
+#include "network_queue.h"
 #include "random.h"
 #include "timing.h"
 
@@ -96,6 +98,65 @@ static enum code step(struct network *network, const struct data *data, bool tra
     return code;
 }
 
+/* On a device that takes steps ahead of the host, that is how training runs: crops are cut from an image that lies there,
+ * targets are sent each step, two steps are under way. */
+struct ahead {
+    struct network_queue *queue; /* NULL on other devices */
+    uint16_t *image;
+};
+
+#define IMAGE_SIDE  1024
+#define STEPS_AHEAD 2
+
+static void fill_feed(struct network_feed *feed, const struct request *request, const struct data *data, const uint16_t *image)
+{
+    size_t cells = (size_t)request->batch * (size_t)(request->side / 4) * (size_t)(request->side / 4);
+    struct random random = random_stream(1, 2);
+    for (size_t i = 0; i < (size_t)request->batch * AUGMENTATION_TABLE_FLOATS; i++)
+        feed->tables[i] = (float)(i % AUGMENTATION_TABLE_FLOATS) / AUGMENTATION_TABLE_SIZE;
+    for (int n = 0; n < request->batch; n++)
+        feed->crops[n] = (struct augmentation_crop){
+            .view = {random_between(&random, 0, IMAGE_SIDE / 4), random_between(&random, 0, IMAGE_SIDE / 4), 1.1, request->side, n & 1, 0, 0},
+            .width = IMAGE_SIDE,
+            .height = IMAGE_SIDE,
+            .channels = 3,
+            .window_width = IMAGE_SIDE,
+            .samples = image,
+            .table = feed->device_tables + (size_t)n * AUGMENTATION_TABLE_FLOATS,
+            .gain = {1, 1, 1},
+            .noise = n % 3 == 0 ? 0.02f : 0};
+    memcpy(feed->heat, data->heat, cells * CLASSES * sizeof(float));
+    memcpy(feed->box, data->box, cells * 4 * sizeof(float));
+    memcpy(feed->box_weight, data->box_weight, cells * sizeof(float));
+    memcpy(feed->rays, data->rays, cells * RAYS * sizeof(float));
+    memcpy(feed->ray_weight, data->ray_weight, cells * sizeof(float));
+}
+
+static enum code open_ahead(const struct device *device, struct network *network, const struct request *request,
+                            const struct data *data, struct ahead *out, struct failure *why)
+{
+    *out = (struct ahead){0};
+    if (!network_queue_is_supported(network))
+        return CODE_OK;
+    out->image = device->operations->allocate(device, (size_t)IMAGE_SIDE * IMAGE_SIDE * 3 * sizeof *out->image);
+    if (!out->image)
+        return failure_set(why, CODE_NO_MEMORY, "the device has no memory for an image");
+    enum code code = network_queue_create(network, 0, &out->queue, why);
+    for (int slot = 0; slot < DEVICE_SLOTS && code == CODE_OK; slot++)
+        fill_feed(network_queue_feed(out->queue, slot), request, data, out->image);
+    return code;
+}
+
+static enum code step_ahead(struct ahead *ahead, int64_t number, struct failure *why)
+{
+    struct network_loss loss;
+    float norm;
+    network_queue_step(ahead->queue, (int)(number % DEVICE_SLOTS),
+                       &(struct network_update){
+                           .lr = 1e-4f, .weight_decay = 1e-2f, .clip_norm = 10, .ema_decay = 0.998f, .step = number});
+    return network_queue_wait(ahead->queue, (int)((number + DEVICE_SLOTS - STEPS_AHEAD) % DEVICE_SLOTS), &loss, &norm, why);
+}
+
 static void report(const struct device *device, enum network_size size, const struct network_plan *plan,
                    double *times, int count, double cpu_ms)
 {
@@ -128,13 +189,17 @@ static enum code measure(const struct device *device, const struct request *requ
         return code;
     network_initialize(network, 1);
     struct data data = make_data(request);
+    struct ahead ahead = {0};
+    if (training)
+        code = open_ahead(device, network, request, &data, &ahead, why);
+    int64_t warm_up = ahead.queue ? 2 * DEVICE_SLOTS : 1; /* steps: until each slot has its recording */
     double times[STEPS_MAX];
     int count = 0;
     int64_t begin = 0, cpu_begin = 0;
     for (int64_t number = 1; code == CODE_OK && count < STEPS_MAX; number++) {
         int64_t start = timing_monotonic_ns();
-        code = step(network, &data, training, number, why);
-        if (number == 1) { /* warms up */
+        code = ahead.queue ? step_ahead(&ahead, number, why) : step(network, &data, training, number, why);
+        if (number <= warm_up) {
             begin = timing_monotonic_ns();
             cpu_begin = timing_read_ns(CLOCK_PROCESS_CPUTIME_ID);
             continue;
@@ -144,8 +209,12 @@ static enum code measure(const struct device *device, const struct request *requ
             break;
     }
     double cpu_ms = (double)(timing_read_ns(CLOCK_PROCESS_CPUTIME_ID) - cpu_begin) * 1e-6 / count;
+    if (ahead.queue)
+        fprintf(stderr, "%s\n", network_queue_manner(ahead.queue));
     if (code == CODE_OK)
         report(device, size, &plan, times, count, cpu_ms);
+    network_queue_destroy(ahead.queue);
+    device->operations->release(device, ahead.image);
     free_data(&data);
     network_destroy(network);
     return code;
