@@ -13,8 +13,9 @@ __global__ void augment(size_t pixels, int side, int channels, const struct augm
     size_t in_image = i % ((size_t)side * side);
     float value[AUGMENTATION_CHANNELS_MAX];
     augmentation_pixel(&crops[i / ((size_t)side * side)], (int)(in_image % side), (int)(in_image / side), value);
-    for (int c = 0; c < channels; c++)
-        cuda_set(x, i * channels + c, value[c]);
+    for (int c = 0; c < AUGMENTATION_CHANNELS_MAX; c++)
+        if (c < channels)
+            cuda_set(x, i * channels + c, value[c]);
 }
 
 void cuda_augment(cudaStream_t stream, const struct augmentation_crop *crops, const struct tensor *x)

@@ -70,7 +70,7 @@ AUGMENTATION_FUNCTION void augmentation_sample(const struct augmentation_crop *c
 {
     int channels = crop->channels;
     if (x < -0.5 || y < -0.5 || x > crop->width - 0.5 || y > crop->height - 0.5) {
-        for (int c = 0; c < channels; c++)
+        for (int c = 0; c < AUGMENTATION_CHANNELS_MAX; c++)
             value[c] = crop->outside[c];
         return;
     }
@@ -83,7 +83,10 @@ AUGMENTATION_FUNCTION void augmentation_sample(const struct augmentation_crop *c
     const uint16_t *upper = crop->samples + (size_t)(top - crop->window_y) * row;
     const uint16_t *lower = crop->samples + (size_t)(bottom - crop->window_y) * row;
     int from = (left - crop->window_x) * channels, to = (right - crop->window_x) * channels;
-    for (int c = 0; c < channels; c++) {
+    /* Up to a constant: so that the values stay in registers. */
+    for (int c = 0; c < AUGMENTATION_CHANNELS_MAX; c++) {
+        if (c >= channels)
+            break;
         float above = (1 - fx) * upper[from + c] + fx * upper[to + c];
         float below = (1 - fx) * lower[from + c] + fx * lower[to + c];
         value[c] = ((1 - fy) * above + fy * below) / AUGMENTATION_ONE - AUGMENTATION_ZERO;
@@ -117,7 +120,9 @@ AUGMENTATION_FUNCTION void augmentation_pixel(const struct augmentation_crop *cr
     float value[AUGMENTATION_CHANNELS_MAX];
     augmentation_axes(view, u, v, &a, &b);
     augmentation_sample(crop, view->x0 + (a + 0.5) * view->step - 0.5, view->y0 + (b + 0.5) * view->step - 0.5, value);
-    for (int c = 0; c < crop->channels; c++) {
+    for (int c = 0; c < AUGMENTATION_CHANNELS_MAX; c++) {
+        if (c >= crop->channels)
+            break;
         float changed = crop->gain[c] * augmentation_power(crop->table, value[c]) + crop->offset;
         if (crop->noise > 0) {
             uint64_t pixel = (uint64_t)v * (uint64_t)view->side + (uint64_t)u;
