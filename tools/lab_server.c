@@ -47,6 +47,7 @@
 #include "people.h"
 #include "people_view.h"
 #include "scope.h"
+#include "service_notify.h"
 #include "session.h"
 #include "session_mount.h"
 #include "store_folder.h"
@@ -366,6 +367,7 @@ enum code lab_server_run(struct lab_store *store, const struct lab_server_option
         logging_info("serving at %s", options->mountpoint ? options->mountpoint : "the door");
         lab_care_begin(&server.care);
         wait_for_end(&server);
+        service_notify("STOPPING=1");
     }
     stop(&server);
     lab_care_stop(&server.care);
