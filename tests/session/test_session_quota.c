@@ -72,6 +72,7 @@ static int create(struct talk *talk, const char *folder, const char *name, uint6
     const struct fuse_create_in in = {.flags = O_WRONLY | O_CREAT, .mode = 0644};
     const struct iovec parts[] = {{(void *)&in, sizeof in}, {(void *)name, strlen(name) + 1}};
     int error = say(talk, FUSE_CREATE, members_scene_node(&talk->scene, folder), parts, 2);
+    *handle = 0;
     if (!error)
         memcpy(handle, (const char *)body(talk) + sizeof(struct fuse_entry_out), sizeof *handle);
     return error;
