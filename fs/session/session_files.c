@@ -69,13 +69,14 @@ static enum code add_handle(struct session *session, struct tree_file *file, uns
         .writes = flags & OPEN_WRITE,
         .file = file,
     };
-    bool control = (node.value & DERIVED_NODE_BIT) && (flags & OPEN_WRITE);
-    info->direct_io = stream || control || (flags & OPEN_APPEND) || is_filled_once(session, info);
+    bool derived = node.value & DERIVED_NODE_BIT;
+    info->direct_io = stream || (derived && handle.writes) || (flags & OPEN_APPEND) || is_filled_once(session, info);
     info->nonseekable = stream;
     info->noflush = !handle.writes;
     session_push_flush(&session->push);
     enum session_pages pages = session_nodes_open(&session->nodes, node, tree_file_version(file));
-    info->keep_cache = !info->direct_io && pages == PAGES_CURRENT;
+    /* What is made as it is read may be made anew while its pages are read: they are good for this open alone. */
+    info->keep_cache = !info->direct_io && !derived && pages == PAGES_CURRENT;
     if (pages == PAGES_OUTDATED)
         session_locks_forget_attributes(session, node);
     enum code code = session_handles_add(&session->handles, &handle, &info->fh, why);

@@ -168,6 +168,19 @@ static void cached_pages_are_kept_until_the_contents_change(void **state)
     assert_int_equal(fuse_call_release(client, node, open.fh), 0);
 }
 
+static void pages_of_what_is_made_as_it_is_read_are_never_kept(void **state)
+{
+    struct session_fixture *fixture = *state;
+    struct fuse_client *client = &fixture->client;
+    struct fuse_open_out open;
+    uint64_t node = session_fixture_node(fixture, "lab/last-error");
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(fuse_call_open(client, node, O_RDONLY, &open), 0);
+        assert_false(open.open_flags & FOPEN_KEEP_CACHE);
+        assert_int_equal(fuse_call_release(client, node, open.fh), 0);
+    }
+}
+
 static void space_can_be_preallocated_without_changing_the_size(void **state)
 {
     struct session_fixture *fixture = *state;
@@ -327,6 +340,7 @@ int main(void)
         session_test(two_appenders_interleave_whole_lines),
         session_test(a_file_made_to_be_written_only_is_written_past_the_page_cache),
         session_test(cached_pages_are_kept_until_the_contents_change),
+        session_test(pages_of_what_is_made_as_it_is_read_are_never_kept),
         session_test(space_can_be_preallocated_without_changing_the_size),
         session_test(df_has_numbers),
         session_test(a_folder_of_thousands_lists_each_name_once_both_ways),
