@@ -46,6 +46,7 @@
 #include "tree_frame.h"
 #include "tree_node.h"
 #include "tree_operation.h"
+#include "tree_orphans.h"
 #include "tree_piece.h"
 #include "tree_quota.h"
 #include "tree_recent.h"
@@ -56,7 +57,6 @@
 #include "tree_usage.h"
 #include "viewer.h"
 
-#define ORPHANS_AT_ONCE 256
 
 static enum code init_locks(struct tree *tree, struct failure *why)
 {
@@ -194,22 +194,7 @@ static enum code read_numbers(struct tree *tree, struct failure *why)
 static enum code collect_orphans(struct tree *tree, struct failure *why)
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
-    for (uint64_t after = 0;;) {
-        uint64_t inodes[ORPHANS_AT_ONCE];
-        size_t count;
-        enum code code = catalog_inode_orphans(tree->catalog, after, inodes, ORPHANS_AT_ONCE, &count, why);
-        if (code != CODE_OK || count == 0)
-            return code;
-        after = inodes[count - 1];
-        code = operation_begin(tree, why);
-        if (code != CODE_OK)
-            return code;
-        for (size_t i = 0; code == CODE_OK && i < count; i++)
-            code = authentic_drop_orphan(tree, inodes[i], why);
-        code = operation_end(tree, code, why);
-        if (code != CODE_OK)
-            return code;
-    }
+    return orphans_collect(tree, ORPHANS_OF_ALL, why);
 }
 
 /* Packs that no committed row ever named: what was written last before a crash. */
@@ -274,6 +259,7 @@ static enum code open_existing(const struct tree_open_options *options, struct t
         code = first_look_take(tree, why);
     if (code == CODE_OK && !options->read_only)
         code = complete_frame(tree, why);
+    tree->keeps_nameless = options->keep_nameless;
     if (code == CODE_OK && !options->read_only && !options->keep_nameless)
         code = collect_orphans(tree, why);
     if (code == CODE_OK && !options->read_only)

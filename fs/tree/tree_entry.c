@@ -86,8 +86,11 @@ enum code entry_delete_name(struct tree *tree, struct node *folder, const char *
 
 enum code entry_collect(struct tree *tree, struct node *node, struct failure *why)
 {
+    struct space *space;
     if (node->row.links || node->lookups || node->handles || node->gone)
         return CODE_OK;
+    if (space_find(tree, node->row.space, &space, NULL) == CODE_DENIED)
+        return CODE_OK; /* tree_orphans.h */
     enum code code = catalog_inode_delete(tree->catalog, node->row.inode, why);
     if (code != CODE_OK)
         return code;

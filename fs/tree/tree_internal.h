@@ -187,6 +187,7 @@ struct tree {
 
     uint64_t rows_repaired; /* when it was opened (tree_open_options.repair) */
     bool parting;            /* tree_parting.h */
+    bool keeps_nameless;     /* files without a name are not given up yet: whoever had them may come back */
     uint64_t opened_at;      /* the number of the last commit, as it was when the tree was opened */
     unsigned pack_holds; /* while not 0, no pack is dropped (tree_hold_packs) */
 

@@ -19,6 +19,7 @@
 #include "secret.h"
 #include "tree_commit.h"
 #include "tree_node.h"
+#include "tree_orphans.h"
 #include "tree_piece.h"
 #include "tree_roster.h"
 #include "tree_space.h"
@@ -246,6 +247,14 @@ static enum code check_opened(struct tree *tree, uint64_t number, const char *na
     return was_open ? CODE_OK : space_sum_check(tree, number, why);
 }
 
+/* What was unlinked while open when the program ended, and could not be given up without the key.  Else it stays for the next time. */
+static void collect_orphans(struct tree *tree, uint64_t space)
+{
+    struct failure why;
+    if (orphans_collect(tree, space, &why) != CODE_OK)
+        logging_warning("files without a name stay: %s", why.text);
+}
+
 static enum code take(struct tree *tree, const char *name, const struct catalog_space *space, uint32_t generation,
                       const uint8_t *key, struct failure *why)
 {
@@ -265,6 +274,8 @@ static enum code take(struct tree *tree, const char *name, const struct catalog_
         code = check_opened(tree, space->space, name, was_open, why);
     else if (code == CODE_OK)
         space_forget(tree, space->space);
+    if (code == CODE_OK && newest && !was_open && !tree->keeps_nameless)
+        collect_orphans(tree, space->space);
     if (code == CODE_OK)
         return code;
     entry = find(tree, space->space, generation, name);

@@ -32,6 +32,9 @@ uint64_t tree_opened_at(const struct tree *tree)
 
 enum code tree_drop_nameless(struct tree *tree, struct failure *why)
 {
+    pthread_mutex_lock(&tree->lock);
+    tree->keeps_nameless = false;
+    pthread_mutex_unlock(&tree->lock);
     for (uint64_t after = 0;;) {
         uint64_t inodes[ROWS_AT_ONCE];
         size_t count;
