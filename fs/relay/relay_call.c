@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "relay_durable.h"
 #include "relay_lend.h"
 #include "relay_state.h"
 #include "timing.h"
@@ -32,6 +33,7 @@ static struct relay_call *enter(struct relay *relay, struct relay_bytes *message
     struct fuse_in_header *header = (struct fuse_in_header *)message->data;
     call->unique = header->unique = relay->calls.last_unique += 2;
     call->stamp = relay->stamp;
+    call->changes = relay->changes;
     call->came_ms = timing_monotonic_ms();
     call->message = message;
     call->on_answer = on_answer ? on_answer : relay_call_pass;
@@ -120,6 +122,8 @@ static void end(struct relay *relay, struct relay_call *call, const struct relay
     *link = call->next;
     if (--relay->calls.count == 0)
         pthread_cond_broadcast(&relay->changed);
+    if (!reply->error)
+        relay_durable_answered(relay, call);
     call->on_answer(relay, call, reply, out);
     if (call->handle) {
         call->handle->busy--;

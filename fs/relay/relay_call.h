@@ -25,6 +25,7 @@ struct relay_call {
     uint64_t unique;         /* as the server knows it */
     uint64_t kernel_unique;  /* who waits for it; 0: no one, or no one any more */
     uint64_t stamp;          /* relay->stamp when it was sent */
+    uint64_t changes;        /* relay->changes when it was sent */
     int64_t came_ms;
     bool interrupted;
     bool waits;                  /* the server forgot us: it is sent when we are known again (relay_renew.c) */

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 
 #include "relay_ahead.h"
+#include "relay_durable.h"
 #include "relay_folder.h"
 #include "relay_fresh.h"
 #include "relay_lock.h"
@@ -218,6 +219,7 @@ static bool tells_error(struct relay *relay, struct relay_handle *handle, struct
     if (!error)
         return false;
     handle->error = 0;
+    handle->node->doubtful = false;
     relay_finish(relay, out, request, error, NULL, 0);
     return true;
 }
@@ -279,8 +281,11 @@ void relay_file_poll(struct relay *relay, struct relay_request *request, struct 
 void relay_file_by_handle(struct relay *relay, struct relay_request *request, struct relay_output *out)
 {
     struct relay_handle *handle = handle_or_finish(relay, request, out);
-    if (!handle || relay_name_settles(relay, out, handle->node, request) || tells_error(relay, handle, request, out) ||
-        !relay_handle_ensure(relay, out, handle, request))
+    if (!handle || relay_name_settles(relay, out, handle->node, request) || tells_error(relay, handle, request, out))
+        return;
+    if (relay_request_header(request)->opcode == FUSE_FSYNC && relay_durable_tells(relay, handle->node, request, out))
+        return;
+    if (!relay_handle_ensure(relay, out, handle, request))
         return;
     if (relay_request_header(request)->opcode == FUSE_FALLOCATE)
         relay_node_changed(relay, handle->node);

@@ -18,6 +18,7 @@
 #include <sys/stat.h>
 
 #include "relay_ahead.h"
+#include "relay_durable.h"
 #include "relay_fresh.h"
 #include "relay_name.h"
 #include "relay_state.h"
@@ -459,7 +460,7 @@ void relay_folder_sync(struct relay *relay, struct relay_request *request, struc
     for (struct relay_entry *entry = handle->node->first; entry; entry = entry->behind)
         if (relay_name_settles(relay, out, entry->child, request))
             return;
-    if (!relay_handle_ensure(relay, out, handle, request))
+    if (relay_durable_tells(relay, handle->node, request, out) || !relay_handle_ensure(relay, out, handle, request))
         return;
     ((struct fuse_fsync_in *)relay_request_body(request))->fh = handle->server;
     struct relay_call *call = relay_call_forward(relay, out, request, NULL);

@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "logging.h"
+#include "relay_durable.h"
 #include "relay_state.h"
 
 #define DEPTH_MAX    256
@@ -325,7 +326,7 @@ void relay_node_tell_forgets(struct relay *relay, struct relay_output *out)
 /* Frees it where nothing needs it. */
 static void let_go(struct relay *relay, struct relay_output *out, struct relay_node *node)
 {
-    if (!may_go(node))
+    if (!may_go(node) || relay_durable_is_doubtful(node))
         return;
     take_out(relay, node);
     if (relay->forget_count == FORGETS_MAX)

@@ -29,6 +29,11 @@ struct relay_node {
     struct relay_fresh *fresh;  /* it is not on the server yet */
     struct relay_entry *names;  /* entries that lead here */
 
+    /* relay_durable.h */
+    uint64_t change;   /* the number of its last change that the server has answered and may not have made durable; 0: none */
+    int64_t change_ms; /* when that was */
+    bool doubtful;     /* some of it may be lost: to be told */
+
     /* A folder. */
     struct relay_entry *first, *last; /* in listing order */
     uint32_t entry_count;

@@ -19,6 +19,7 @@
 
 #include "extra.h"
 #include "logging.h"
+#include "relay_durable.h"
 #include "relay_fresh.h"
 #include "relay_lend.h"
 #include "relay_lock.h"
@@ -27,11 +28,16 @@
 enum phase { GREETING = 1, LENDING, REOPENING, LOCKING };
 
 /* Whether carrying it out twice does what carrying it out once does. */
-static bool may_repeat(const struct relay_call *call)
+static bool may_repeat(struct relay *relay, const struct relay_call *call)
 {
     const struct fuse_in_header *header = (const struct fuse_in_header *)call->message->data;
     const void *body = header + 1;
+    const struct relay_node *node;
     switch (header->opcode) {
+    case FUSE_FSYNC:
+    case FUSE_FSYNCDIR: /* it would make durable what is left, and say that it is all */
+        node = relay_node_find(relay, header->nodeid);
+        return !node || !relay_durable_is_doubtful(node);
     case FUSE_MKDIR:
     case FUSE_MKNOD:
     case FUSE_SYMLINK:
@@ -70,7 +76,7 @@ static struct relay_call *find_uncertain(struct relay *relay)
         for (struct relay_call *call = relay->calls.buckets[i]; call; call = call->next) {
             uint32_t opcode = ((const struct fuse_in_header *)call->message->data)->opcode;
             if (call->of_renewal || opcode == FUSE_RELEASE || opcode == FUSE_RELEASEDIR || opcode == EXTRA_PUT ||
-                opcode == EXTRA_RESERVE || (!call->waits && !may_repeat(call)))
+                opcode == EXTRA_RESERVE || (!call->waits && !may_repeat(relay, call)))
                 return call;
             call->waits = true;
             call->denied = false;
@@ -85,6 +91,8 @@ static void settle_calls(struct relay *relay, struct relay_output *out)
         uint32_t opcode = ((const struct fuse_in_header *)call->message->data)->opcode;
         if (call->of_renewal || opcode == EXTRA_PUT || opcode == EXTRA_RESERVE)
             call->on_answer = ignore; /* begun anew by whoever began it */
+        if (opcode == FUSE_FSYNC && call->handle)
+            call->handle->error = 0; /* it is told now */
         relay_call_fail(relay, call, opcode == FUSE_RELEASE || opcode == FUSE_RELEASEDIR ? 0 : EIO, out);
     }
 }
@@ -113,6 +121,7 @@ void relay_renew(struct relay *relay, struct relay_output *out)
     relay_fresh_owe(relay);
     relay->renew_phase = GREETING;
     relay->renewing = 1;
+    relay_durable_renewed(relay);
     settle_calls(relay, out);
     if (!relay->init) { /* the kernel has not said anything yet */
         relay_renew_step(relay, out);
@@ -160,9 +169,22 @@ static void reopen_all(struct relay *relay, struct relay_output *out)
     }
 }
 
+/* One that is about a file that could not be opened again; NULL: none.  Its handle's number means nothing to the server, or something else. */
+static struct relay_call *find_lost(struct relay *relay)
+{
+    for (size_t i = 0; i < RELAY_CALL_BUCKETS; i++)
+        for (struct relay_call *call = relay->calls.buckets[i]; call; call = call->next)
+            if (call->waits && call->handle && call->handle->state == HANDLE_LOST)
+                return call;
+    return NULL;
+}
+
 /* All that waits is sent, with the handles of now. */
 static void resume(struct relay *relay, struct relay_output *out)
 {
+    struct relay_call *lost;
+    while ((lost = find_lost(relay)))
+        relay_call_fail(relay, lost, EIO, out);
     for (size_t i = 0; i < RELAY_CALL_BUCKETS; i++)
         for (struct relay_call *call = relay->calls.buckets[i]; call; call = call->next) {
             struct fuse_in_header *header = (struct fuse_in_header *)call->message->data;
@@ -171,6 +193,7 @@ static void resume(struct relay *relay, struct relay_output *out)
                 continue;
             call->waits = false;
             call->stamp = relay->stamp;
+            call->changes = relay->changes;
             if (carries)
                 memcpy(header + 1, &call->handle->server, sizeof call->handle->server);
             relay_output_send(out, call->message);

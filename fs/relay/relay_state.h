@@ -43,6 +43,7 @@ struct relay {
     /* When what was last changed, by buckets of node ids: an answer that was asked for before is used once and not kept. */
     uint64_t stamp;
     uint64_t stamps[RELAY_STAMP_BUCKETS];
+    uint64_t changes; /* so many changes of ours were answered */
     uint64_t foreign[RELAY_STAMP_BUCKETS]; /* the same, of changes that others made alone */
 
     bool lending;             /* KEYS or LEND is under way (relay_lend.c) */

@@ -133,6 +133,7 @@ static void open_files_and_locks_outlive_a_server_that_was_killed(void **state)
     assert_int_equal(fuse_call_open(&station->kernel, entry.nodeid, O_RDWR, &open), 0);
     assert_int_equal(lock(station, entry.nodeid, open.fh, F_WRLCK), 0);
     assert_int_equal(fuse_call_write(&station->kernel, entry.nodeid, open.fh, 0, "11", 2), 0);
+    assert_int_equal(fuse_call_fsync(&station->kernel, entry.nodeid, open.fh), 0);
 
     relay_fixture_stop_server(fixture);
     relay_fixture_start_server(fixture);
@@ -150,6 +151,69 @@ static void open_files_and_locks_outlive_a_server_that_was_killed(void **state)
     assert_int_equal(lock(station, entry.nodeid, open.fh, F_UNLCK), 0);
     assert_int_equal(lock(other, entry.nodeid, open_other.fh, F_WRLCK), 0);
     assert_int_equal(fuse_call_release(&station->kernel, entry.nodeid, open.fh), 0);
+}
+
+static int sync_folder(struct station *station, uint64_t folder)
+{
+    struct fuse_open_out open;
+    const struct fuse_open_in how = {.flags = O_RDONLY | O_DIRECTORY};
+    const struct fuse_client_request opening = {.opcode = FUSE_OPENDIR, .node = folder, .fixed = &how, .fixed_bytes = sizeof how};
+    assert_int_equal(fuse_client_call(&station->kernel, &opening, &open, sizeof open, NULL), 0);
+    const struct fuse_fsync_in body = {.fh = open.fh};
+    const struct fuse_client_request request = {.opcode = FUSE_FSYNCDIR, .node = folder, .fixed = &body, .fixed_bytes = sizeof body};
+    int error = fuse_client_call(&station->kernel, &request, NULL, 0, NULL);
+    const struct fuse_release_in closing = {.fh = open.fh};
+    const struct fuse_client_request release = {
+        .opcode = FUSE_RELEASEDIR, .node = folder, .fixed = &closing, .fixed_bytes = sizeof closing};
+    assert_int_equal(fuse_client_call(&station->kernel, &release, NULL, 0, NULL), 0);
+    return error;
+}
+
+static void await_renewal(struct station *station)
+{
+    int64_t until_ms = timing_monotonic_ms() + SOON_MS;
+    while (relay_fixture_counters(station).renewals == 0) {
+        assert_true(timing_monotonic_ms() < until_ms);
+        usleep(1000);
+    }
+}
+
+static void fsync_calls_nothing_durable_that_a_killed_server_may_have_lost(void **state)
+{
+    struct relay_fixture *fixture = *state;
+    struct station *station = &fixture->stations[0];
+    struct fuse_client *kernel = &station->kernel;
+    struct fuse_entry_out synced, written, unlinked;
+    struct fuse_open_out open_synced, open_written;
+    uint64_t folder = relay_fixture_folder(station, "datasets/durable"), quiet = relay_fixture_folder(station, "datasets/quiet");
+    assert_int_equal(fuse_call_create(kernel, folder, "synced.lock", O_RDWR | O_EXCL, &synced, &open_synced), 0);
+    assert_int_equal(fuse_call_create(kernel, folder, "written.lock", O_RDWR | O_EXCL, &written, &open_written), 0);
+    assert_int_equal(sync_folder(station, folder), 0);
+    assert_int_equal(sync_folder(station, quiet), 0);
+    assert_int_equal(fuse_call_write(kernel, synced.nodeid, open_synced.fh, 0, "1", 1), 0);
+    assert_int_equal(fuse_call_fsync(kernel, synced.nodeid, open_synced.fh), 0);
+    assert_int_equal(fuse_call_write(kernel, written.nodeid, open_written.fh, 0, "1", 1), 0);
+    assert_int_equal(fuse_call_mkdir(kernel, folder, "new", &unlinked), 0);
+    assert_true(relay_drain(station->relay, DRAIN_MS));
+
+    relay_fixture_stop_server(fixture);
+    await_lost(station);
+    const struct fuse_fsync_in body = {.fh = open_written.fh};
+    const struct fuse_client_request early = {
+        .opcode = FUSE_FSYNC, .node = written.nodeid, .fixed = &body, .fixed_bytes = sizeof body};
+    uint64_t unique = fuse_client_send(kernel, &early); /* waits over the restart */
+    relay_fixture_start_server(fixture);
+    assert_int_equal(fuse_client_await(kernel, unique, SOON_MS, NULL, NULL), EIO);
+    await_renewal(station);
+    assert_int_equal(fuse_call_fsync(kernel, synced.nodeid, open_synced.fh), 0);
+    assert_int_equal(sync_folder(station, quiet), 0);
+    assert_int_equal(sync_folder(station, folder), EIO);
+    assert_int_equal(sync_folder(station, folder), 0); /* told once */
+    assert_int_equal(fuse_call_write(kernel, written.nodeid, open_written.fh, 0, "2", 1), 0);
+    int again = fuse_call_fsync(kernel, written.nodeid, open_written.fh);
+    assert_int_equal(again ? fuse_call_fsync(kernel, written.nodeid, open_written.fh) : 0, 0);
+    assert_int_equal(fuse_call_release(kernel, synced.nodeid, open_synced.fh), 0);
+    assert_int_equal(fuse_call_release(kernel, written.nodeid, open_written.fh), 0);
 }
 
 static void what_may_have_been_carried_out_by_a_killed_server_is_not_repeated(void **state)
@@ -173,6 +237,7 @@ int main(void)
         relay_test(a_request_waits_for_a_lost_server_only_as_long_as_was_asked),
         relay_test(a_request_that_waits_for_a_lost_server_can_be_interrupted),
         relay_test(open_files_and_locks_outlive_a_server_that_was_killed),
+        relay_test(fsync_calls_nothing_durable_that_a_killed_server_may_have_lost),
         relay_test(what_may_have_been_carried_out_by_a_killed_server_is_not_repeated),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
