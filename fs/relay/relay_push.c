@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "extra.h"
 #include "logging.h"
 #include "relay_state.h"
 
@@ -79,6 +80,40 @@ static void take_name(struct relay *relay, uint64_t parent, const uint8_t *name,
     folder->unlistable_ms = 0;
 }
 
+/* The kernel asks again before it believes the name; who is in that folder stays there. */
+static void expire_name(struct relay *relay, const struct relay_entry *entry)
+{
+    struct fuse_notify_inval_entry_out body = {.parent = entry->folder->id, .namelen = entry->length, .flags = FUSE_EXPIRE_ONLY};
+    struct fuse_out_header header = {.error = FUSE_NOTIFY_INVAL_ENTRY,
+                                     .len = (uint32_t)(sizeof header + sizeof body + entry->length + 1)};
+    const struct iovec parts[] = {{&header, sizeof header}, {&body, sizeof body}, {(void *)entry->name, entry->length + 1}};
+    enqueue(relay, parts, 3);
+}
+
+/* Attributes, and the contents where a program may be reading them; when it is opened again its contents are compared anyway. */
+static void expire_node(struct relay *relay, const struct relay_node *node)
+{
+    struct fuse_notify_inval_inode_out body = {.ino = node->id, .off = node->opens && !node->fresh && !node->writing ? 0 : -1};
+    struct fuse_out_header header = {.error = FUSE_NOTIFY_INVAL_INODE, .len = sizeof header + sizeof body};
+    const struct iovec parts[] = {{&header, sizeof header}, {&body, sizeof body}};
+    enqueue(relay, parts, 2);
+}
+
+void relay_push_everything(struct relay *relay)
+{
+    for (size_t i = 0; i < RELAY_NODE_BUCKETS; i++)
+        for (struct relay_node *node = relay->nodes.buckets[i]; node; node = node->next) {
+            relay_node_changed_by_others(relay, node->id);
+            relay_node_changed(relay, node);
+            node->complete = false;
+            node->unlistable_ms = 0;
+            if (node->kernel_lookups)
+                expire_node(relay, node);
+            for (const struct relay_entry *name = node->names; name && node->kernel_lookups; name = name->other)
+                expire_name(relay, name);
+        }
+}
+
 void relay_push_take(struct relay *relay, const void *message, size_t length, struct relay_output *out)
 {
     const struct fuse_out_header *header = message;
@@ -102,6 +137,9 @@ void relay_push_take(struct relay *relay, const void *message, size_t length, st
         struct fuse_notify_delete_out what;
         memcpy(&what, body, sizeof what);
         take_name(relay, what.parent, body + sizeof what, what.namelen, bytes - sizeof what, true);
+    } else if (header->error == EXTRA_NOTIFY_EVERYTHING) {
+        relay_push_everything(relay);
+        return;
     } else if (header->error != FUSE_NOTIFY_POLL) {
         return;
     }

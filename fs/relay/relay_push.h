@@ -10,6 +10,9 @@ void relay_push_take(struct relay *relay, const void *message, size_t length, st
 /* Makes the kernel look the name up again.  Any lock may be held. */
 void relay_push_name(struct relay *relay, uint64_t folder, const char *name);
 
+/* Nothing that was known is believed any more, here or in the kernel: changes went untold. */
+void relay_push_everything(struct relay *relay);
+
 /* The notifier's thread: writes notices to the kernel until the relay stops. */
 void *relay_push_run(void *relay);
 void relay_push_clear(struct relay *relay);

@@ -23,6 +23,7 @@
 #include "relay_fresh.h"
 #include "relay_lend.h"
 #include "relay_lock.h"
+#include "relay_push.h"
 #include "relay_state.h"
 
 enum phase { GREETING = 1, LENDING, REOPENING, LOCKING };
@@ -110,11 +111,9 @@ void relay_renew(struct relay *relay, struct relay_output *out)
     logging_warning("the server was restarted and has forgotten this mount: opening its files and taking its locks again");
     relay->counters.renewals++;
     for (size_t i = 0; i < RELAY_NODE_BUCKETS; i++)
-        for (struct relay_node *node = relay->nodes.buckets[i]; node; node = node->next) {
+        for (struct relay_node *node = relay->nodes.buckets[i]; node; node = node->next)
             node->server_lookups = 0;
-            relay_node_changed(relay, node);
-            node->complete = false;
-        }
+    relay_push_everything(relay); /* what it told nobody, and what it lost */
     relay->forget_count = 0;
     relay->reserving = relay->lending = false;
     relay->reserved_first = relay->reserved_end = 0;

@@ -57,6 +57,9 @@
 #include "tree_usage.h"
 #include "viewer.h"
 
+/* When the tree is opened: numbers that were given out and not committed before a crash stay unused, since clients may still know them.  More than
+ * one commit makes. */
+#define INODES_SKIPPED (UINT64_C(1) << 24)
 
 static enum code init_locks(struct tree *tree, struct failure *why)
 {
@@ -270,6 +273,8 @@ static enum code open_existing(const struct tree_open_options *options, struct t
         tree_quota_load(tree);
     if (code == CODE_OK && options->seen_path)
         code = seen_open(tree, options->seen_path, options->accept_older, why);
+    if (code == CODE_OK && !options->read_only)
+        tree->next_inode += INODES_SKIPPED;
     if (code != CODE_OK) {
         tree_close(tree);
         return code;
