@@ -16,6 +16,7 @@
 #include "background.h"
 #include "file.h"
 #include "kdf.h"
+#include "lab_former.h"
 #include "lab_profile.h"
 #include "logging.h"
 #include "member_key.h"
@@ -36,6 +37,7 @@ struct mount {
     struct lab_profile profile; /* of NAME@HOST */
     struct wire_link *link;
     struct relay_disk *disk;
+    struct lab_former former;
 
     pthread_mutex_t lock;
     pthread_cond_t made;
@@ -82,6 +84,8 @@ static void on_state(void *context, enum wire_state state, const struct failure 
         pthread_cond_broadcast(&mount->made);
     }
     pthread_mutex_unlock(&mount->lock);
+    if (relay && state == WIRE_RENEWED)
+        lab_former_keep(&mount->former, mount->link);
     if (relay)
         relay_take_state(relay, state, why);
 }
@@ -100,7 +104,12 @@ static enum code connect_to(struct mount *mount, struct failure *why)
         options.port = mount->profile.address.port;
         options.credentials = &mount->profile.credentials;
     }
-    return wire_connect(&options, &events, mount, &mount->link, why);
+    lab_former_open(&mount->former, mount->options->server, mount->options->directory);
+    options.former = mount->former.known ? mount->former.session : NULL;
+    enum code code = wire_connect(&options, &events, mount, &mount->link, why);
+    if (code == CODE_OK)
+        lab_former_keep(&mount->former, mount->link);
+    return code;
 }
 
 /* Who has the member's key can read what is kept, and nobody else. */
@@ -240,6 +249,7 @@ static void end(struct mount *mount)
     }
     relay_destroy(mount->relay);
     relay_disk_close(mount->disk);
+    lab_former_close(&mount->former);
     lab_profile_free(&mount->profile);
     free(mount->directory);
 }
@@ -273,6 +283,6 @@ static int run(void *context, struct background *background)
 
 int lab_relay_run(const struct command *command, const struct lab_relay_options *options)
 {
-    struct mount mount = {.options = options, .command = command};
+    struct mount mount = {.options = options, .command = command, .former.file = -1};
     return background_run(command, options->foreground, run, &mount);
 }

@@ -32,6 +32,7 @@ struct workstation {
     struct wire_context *tls; /* NULL: a UNIX socket */
     int wake;
     int give_up_ms;
+    bool has_former; /* link.session is a link of before, until it is welcomed */
     pthread_t thread;
     int64_t begun_ms, closing_ms; /* closing_ms: when the thread saw that it closes; 0: not */
 
@@ -239,10 +240,10 @@ static enum code attach(struct workstation *self, struct wire_connection *connec
     bool first = !self->welcomed;
     bool renewed = !welcome->resumed;
     enum code code = wire_end_attach(link, connection, welcome->received, renewed, why);
-    if (code == CODE_OK)
-        memcpy(link->session, welcome->session, WIRE_SESSION_BYTES);
-    else
-        memset(link->session, 0, WIRE_SESSION_BYTES); /* the two do not agree on what was said: begin anew */
+    static const uint8_t nobody[WIRE_SESSION_BYTES];
+    pthread_mutex_lock(&link->lock); /* the two do not agree on what was said: begin anew */
+    memcpy(link->session, code == CODE_OK ? welcome->session : nobody, WIRE_SESSION_BYTES);
+    pthread_mutex_unlock(&link->lock);
     *state = renewed && !first ? WIRE_RENEWED : WIRE_CONNECTED;
     return code;
 }
@@ -257,7 +258,7 @@ static enum code establish(struct workstation *self, struct failure *why)
     if (code != CODE_OK)
         return code;
     uint8_t hello[WIRE_FRAME_HEAD_BYTES + WIRE_HELLO_BYTES];
-    struct wire_greeting greeting = {.received = link->ledger.received};
+    struct wire_greeting greeting = {.received = self->has_former && !self->welcomed ? WIRE_GIVEN_UP : link->ledger.received};
     struct awaited awaited = {.kind = WIRE_WELCOME};
     enum wire_state state;
     memcpy(greeting.session, link->session, WIRE_SESSION_BYTES);
@@ -404,6 +405,9 @@ enum code wire_connect(const struct wire_connect_options *options, const struct 
     self->link.events = *events;
     self->link.context = context;
     self->give_up_ms = options->give_up_ms ? options->give_up_ms : DIAL_MS;
+    self->has_former = options->former != NULL;
+    if (options->former)
+        memcpy(self->link.session, options->former, WIRE_SESSION_BYTES);
     enum code code = CODE_OK;
     if (options->credentials)
         code = wire_context_make(options->credentials, false, &self->tls, why);

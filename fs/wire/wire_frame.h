@@ -39,12 +39,14 @@ MUST_CHECK enum code wire_frame_take(const uint8_t *bytes, size_t count, struct 
 
 void wire_frame_put_head(uint8_t head[WIRE_FRAME_HEAD_BYTES], enum wire_kind kind, size_t length);
 
+#define WIRE_GIVEN_UP UINT64_MAX
+
 /* HELLO and WELCOME. */
 struct wire_greeting {
     uint16_t version;
     bool resumed; /* WELCOME: the link is known, numbering goes on */
     uint8_t session[WIRE_SESSION_BYTES]; /* HELLO: zeros for a new link */
-    uint64_t received; /* messages, of this link */
+    uint64_t received; /* messages, of this link; WIRE_GIVEN_UP in a HELLO: its owner's memory of it is gone */
 };
 
 /* CODE_NEWER_FORMAT where the other speaks another version, with both in the text. */

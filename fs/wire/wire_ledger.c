@@ -90,9 +90,14 @@ enum code wire_ledger_acknowledge(struct wire_ledger *ledger, uint64_t count, st
     return CODE_OK;
 }
 
+bool wire_ledger_reaches(const struct wire_ledger *ledger, uint64_t count)
+{
+    return count >= ledger->acknowledged && count <= ledger->sent;
+}
+
 enum code wire_ledger_rewind(struct wire_ledger *ledger, uint64_t count, struct failure *why)
 {
-    if (count < ledger->acknowledged || count > ledger->sent)
+    if (!wire_ledger_reaches(ledger, count))
         return failure_set(why, CODE_CORRUPT, "the other side counts our messages otherwise than we do");
     ledger->written = ledger->sent;
     enum code code = wire_ledger_acknowledge(ledger, count, why);

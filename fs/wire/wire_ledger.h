@@ -35,6 +35,9 @@ MUST_CHECK enum code wire_ledger_acknowledge(struct wire_ledger *ledger, uint64_
 /* A new connection, whose other side has so many of ours: all others are to be written again.  CODE_CORRUPT where that makes no sense. */
 MUST_CHECK enum code wire_ledger_rewind(struct wire_ledger *ledger, uint64_t count, struct failure *why);
 
+/* Whether it would make sense. */
+bool wire_ledger_reaches(const struct wire_ledger *ledger, uint64_t count);
+
 /* Drops all, counts from 0. */
 void wire_ledger_clear(struct wire_ledger *ledger);
 

@@ -163,6 +163,12 @@ short wire_end_wait(struct wire_link *link, int64_t *deadline_ms)
     return wire_connection_events(link->connection, link->paused);
 }
 
+void wire_link_session(struct wire_link *link, uint8_t session[WIRE_SESSION_BYTES])
+{
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&link->lock);
+    memcpy(session, link->session, WIRE_SESSION_BYTES);
+}
+
 enum code wire_end_attach(struct wire_link *link, struct wire_connection *connection, uint64_t received, bool renewed,
                           struct failure *why)
 {

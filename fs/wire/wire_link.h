@@ -57,6 +57,7 @@ struct wire_connect_options {
                          peer's uid says who it is */
     uint16_t port;    /* 0: WIRE_PORT */
     const struct wire_credentials *credentials; /* copied; NULL for a UNIX socket */
+    const uint8_t *former; /* WIRE_SESSION_BYTES: a link that ended with the process that had it, which the server need keep no longer; NULL: none */
     int give_up_ms;   /* how long the first connection may take; later ones are tried for ever.  0: 10 s */
 };
 
@@ -68,6 +69,9 @@ MUST_CHECK enum code wire_connect(const struct wire_connect_options *options, co
 /* Queues a message of up to WIRE_MESSAGE_MAX bytes in `count` parts; copies it.  From any thread, also from within an event.  CODE_AGAIN
  * beyond the window (wire_link_backlog tells how full it is); CODE_IO where the link has ended. */
 MUST_CHECK enum code wire_link_send(struct wire_link *link, const struct iovec *parts, int count, struct failure *why);
+
+/* What names it to the server, now; it changes with WIRE_RENEWED. */
+void wire_link_session(struct wire_link *link, uint8_t session[WIRE_SESSION_BYTES]);
 
 /* Bytes that were sent or wait to be, and are not acknowledged. */
 size_t wire_link_backlog(struct wire_link *link);

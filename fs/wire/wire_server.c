@@ -356,6 +356,12 @@ static enum code attach(struct guest *guest, struct served_link *link, const str
     return CODE_OK;
 }
 
+static bool reaches(struct served_link *link, uint64_t received)
+{
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&link->link.lock);
+    return wire_ledger_reaches(&link->link.ledger, received);
+}
+
 static enum code take_hello(struct wire_server *server, struct guest *guest, const struct wire_frame *frame,
                             struct failure *why)
 {
@@ -368,10 +374,14 @@ static enum code take_hello(struct wire_server *server, struct guest *guest, con
     if (code != CODE_OK)
         return code;
     struct served_link *link = find_link(server, hello.session, &guest->peer);
-    bool resumed = link != NULL;
     if (link)
         detach(server, link);
-    else
+    if (link && !reaches(link, hello.received)) { /* its owner has lost his memory of it, and gives it up */
+        finish_link(link, NULL);
+        link = NULL;
+    }
+    bool resumed = link != NULL;
+    if (!link)
         code = make_link(server, guest, &link, why);
     if (code == CODE_OK)
         code = attach(guest, link, &hello, resumed, why);

@@ -117,22 +117,30 @@ class Lab:
 class Workstation:
     """One member's mount."""
 
-    def __init__(self, lab, person, port):
-        self.lab, self.person, self.address = lab, person, f"{person}@127.0.0.1:{port}"
-        self.mountpoint, self.process = os.path.join(lab.home(person), "lab"), None
+    def __init__(self, lab, person, port, machine=None):
+        self.lab, self.person, self.port, self.machine = lab, person, port, machine or person
+        self.address = f"{person}@127.0.0.1:{port}"
+        self.mountpoint, self.process = os.path.join(lab.home(self.machine), "lab"), None
         os.makedirs(self.mountpoint, exist_ok=True)
 
-    def mount(self):
-        log = open(os.path.join(self.lab.home(self.person), "mount.log"), "a")
-        self.process = subprocess.Popen([self.lab.program, "mount", "--foreground", self.address, self.mountpoint],
-                                        env=self.lab.environment(self.person), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    def another(self, machine):
+        """Another machine of the same person, who has copied his keys there."""
+        shutil.copytree(self.lab.home(self.person) + "/.config", self.lab.home(machine) + "/.config")
+        return Workstation(self.lab, self.person, self.port, machine)
+
+    def mount(self, *options):
+        log = open(os.path.join(self.lab.home(self.machine), "mount.log"), "a")
+        self.process = subprocess.Popen([self.lab.program, "mount", "--foreground", *options, self.address, self.mountpoint],
+                                        env=self.lab.environment(self.machine), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         log.close()
         wait_for("the mount", self.is_mounted)
 
     def is_mounted(self):
+        """Without asking the mount, which may have to wait for the server."""
         if self.process.poll() is not None:
             raise RuntimeError(f"{self.address} did not mount: see mount.log")
-        return os.path.ismount(self.mountpoint)
+        with open("/proc/self/mountinfo") as mounts:
+            return any(line.split()[4] == self.mountpoint for line in mounts)
 
     def unmount(self):
         if self.process:
@@ -152,7 +160,7 @@ class Workstation:
 
     def forget(self):
         """Without what it keeps on disk."""
-        shutil.rmtree(self.lab.home(self.person) + "/.cache", ignore_errors=True)
+        shutil.rmtree(self.lab.home(self.machine) + "/.cache", ignore_errors=True)
 
 
 @contextlib.contextmanager
