@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""One client of soak.py: works in a mount, keeps a journal of what it was promised, and holds the lab to it.
+"""One client of test_soak.py: works in a mount, keeps a journal of what it was promised, and holds the lab to it.
 
     soak_client.py work MOUNT STATE NUMBER MEMBER SEED PAUSE_MS   until told to finish; then verifies all and writes STATE/NUMBER.model
     soak_client.py verify MOUNT STATE NUMBER MEMBER               what that file says, through another mount

@@ -7,7 +7,7 @@ A name's history is a list of states, the newest last; each says what is there (
     BEHIND    only the workstation has answered (close of a small file): holds unless the workstation or the server is killed later
     UNKNOWN   the call failed, or nobody knows: it may hold
 
-What is found must be one of the states from the last one that holds on.  Disturbances (kills, cuts) are told by soak.py in a file.
+What is found must be one of the states from the last one that holds on.  Disturbances (kills, cuts) are told by test_soak.py in a file.
 """
 import hashlib
 import json
@@ -27,7 +27,7 @@ def digest(data):
 
 
 class Events:
-    """What soak.py says has happened: lines of JSON, each with a monotonic time, a word, and the client that it is about."""
+    """What test_soak.py says has happened: lines of JSON, each with a monotonic time, a word, and the client that it is about."""
 
     def __init__(self, path, client):
         self.file, self.client, self.seen = open(path, "r"), client, []

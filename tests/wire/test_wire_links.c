@@ -229,6 +229,35 @@ static void a_server_that_forgot_says_so(void **state)
     assert_int_equal(scene->server_end.out_of_order, 0);
 }
 
+static void a_link_that_is_given_up_by_name_ends_for_its_owner_alone(void **state)
+{
+    struct scene *scene = *state;
+    struct wire_credentials eve;
+    struct fixture_end after;
+    struct wire_link *of_eve, *of_ada;
+    struct failure why;
+    uint8_t former[WIRE_SESSION_BYTES];
+    connect_ada(scene);
+    wire_link_session(scene->link, former);
+    fixture_credentials_make(&scene->lab, "eve", &eve);
+    fixture_end_init(&after);
+    struct wire_connect_options options = {
+        .host = "127.0.0.1", .port = wire_server_port(scene->server), .credentials = &eve, .former = former};
+    assert_code_ok(wire_connect(&options, &fixture_events, &after, &of_eve, &why), why);
+    fixture_send(scene->link, 0, 100);
+    assert_true(fixture_await(&scene->server_end, &scene->server_end.messages, 1));
+    assert_int_equal(scene->server_end.ended, 0);
+    assert_int_equal(scene->end.lost, 0);
+    options.credentials = &scene->ada;
+    assert_code_ok(wire_connect(&options, &fixture_events, &after, &of_ada, &why), why);
+    assert_true(fixture_await_state(&scene->server_end, &scene->server_end.ended, 1));
+    wire_link_destroy(of_eve);
+    wire_link_destroy(of_ada);
+    fixture_credentials_free(&eve);
+    assert_true(fixture_await_state(&scene->end, &scene->end.renewed, 1)); /* that process was not dead after all */
+    fixture_end_free(&after);
+}
+
 static void whoever_does_not_read_makes_the_sender_wait(void **state)
 {
     struct scene *scene = *state;
@@ -356,6 +385,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(links_survive_a_restart_of_the_server, set_up, tear_down),
         cmocka_unit_test_setup_teardown(damaged_saved_links_are_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_server_that_forgot_says_so, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_link_that_is_given_up_by_name_ends_for_its_owner_alone, set_up, tear_down),
         cmocka_unit_test_setup_teardown(whoever_does_not_read_makes_the_sender_wait, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_expelled_member_is_cut_at_once_and_not_let_in_again, set_up, tear_down),
         cmocka_unit_test_setup_teardown(one_member_leaves_places_to_others, set_up, tear_down),

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Ten workstations work in one served lab at once while they are killed, the network is cut and the server is restarted.
 
-    soak.py BUILD [SECONDS [SEED [REPORT_FOLDER]]]        12 seconds unless told otherwise; 1800 by hand
+    test_soak.py BUILD [SECONDS [SEED [REPORT_FOLDER]]]        12 seconds unless told otherwise; 1800 by hand
 
 Holds (soak_client.py, soak_journal.py): nothing that was acknowledged is lost, done twice or done half; no call fails without a reason; no client
 waits for ever; the server's and the workstations' memory stays flat; the store is whole at the end.
