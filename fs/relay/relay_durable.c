@@ -1,7 +1,7 @@
 /* What may be lost with a server: see relay_durable.h.
  *
  *   clean --a change was answered--> changed --fsync was answered, or DURABLE_AFTER_MS have passed--> clean
- *                                            --the server was restarted hard--> doubtful --told by fsync: EIO--> clean
+ *                                            --the server was restarted hard--> doubtful --told by fsync: EIO; or truncated--> clean
  *
  * The server commits each second; DURABLE_AFTER_MS is far more, for one whose disk is slow.  So an error may be told about something that was not lost,
  * but nothing that was lost is called durable.
@@ -28,6 +28,14 @@ static void mark(struct relay *relay, uint64_t id)
     node->change_ms = timing_monotonic_ms();
 }
 
+/* It begins anew: what may be lost of it was thrown away. */
+static void trust_anew(struct relay *relay, uint64_t id)
+{
+    struct relay_node *node = relay_node_find(relay, id);
+    if (node)
+        node->doubtful = false;
+}
+
 static void mark_changed(struct relay *relay, const struct fuse_in_header *header)
 {
     const void *body = header + 1;
@@ -35,6 +43,11 @@ static void mark_changed(struct relay *relay, const struct fuse_in_header *heade
     case FUSE_OPEN:
         if (!(((const struct fuse_open_in *)body)->flags & O_TRUNC))
             return;
+        trust_anew(relay, header->nodeid);
+        break;
+    case FUSE_SETATTR:
+        if (((const struct fuse_setattr_in *)body)->valid & FATTR_SIZE && ((const struct fuse_setattr_in *)body)->size == 0)
+            trust_anew(relay, header->nodeid);
         break;
     case FUSE_RENAME:
         mark(relay, ((const struct fuse_rename_in *)body)->newdir);
@@ -57,7 +70,6 @@ static void mark_changed(struct relay *relay, const struct fuse_in_header *heade
     case FUSE_SYMLINK:
     case FUSE_UNLINK:
     case FUSE_RMDIR:
-    case FUSE_SETATTR:
     case FUSE_SETXATTR:
     case FUSE_REMOVEXATTR:
     case FUSE_WRITE:

@@ -4,9 +4,11 @@
  *                 --open for a second; or something else needs it: rename, fsync, locks, too large--> sent
  *
  * Only below datasets/ and home/, where no rule of the lab acts on the closing of a file, and only in folders that are known whole, so
- * that the name is known not to be there.  O_CREAT | O_EXCL is exact all the same within this mount; against another machine that makes the
- * same name within the same moment it is exact for names that look like locks (is_lock_name), which the server makes.  The inode
- * number is one that the server has reserved for us, so nothing about the file changes when it is made.
+ * that the name is known not to be there.  The inode number is one that the server has reserved for us, so nothing about the file changes when it
+ * is made.
+ *
+ * O_CREAT | O_EXCL waits until the server has made the name, empty (claimed); from then on the file is fresh like others, and its contents go for
+ * that very file or not at all.
  *
  * Times: the folder's are ours until something else changes it, since they must not change once more when the file arrives; a file's are the
  * server's from when it is made, which who asks for them after it was closed waits for.
@@ -24,7 +26,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 
 #include "extra.h"
@@ -50,15 +51,11 @@ struct relay_fresh {
     uint64_t id; /* under which it is made: the node's, unless the server forgot us */
     uint8_t *bytes;
     size_t room;
-    bool exclusive, sent;
+    bool claimed; /* the server has made it, empty */
+    bool sent;
     int64_t due_ms;
     char name[];
 };
-
-static bool is_lock_name(const char *name)
-{
-    return strcasestr(name, "lock") || strcasestr(name, "lck") || strncmp(name, ".#", 2) == 0 || strcasestr(name, ".pid");
-}
 
 /* Numbers ----------------------------------------------------------------------------------------------------------- */
 
@@ -162,11 +159,10 @@ static void set_now(uint64_t *seconds, uint32_t *nanoseconds)
     *nanoseconds = (uint32_t)(now % 1000000000);
 }
 
-static struct relay_node *make_node(struct relay *relay, struct relay_node *folder, const struct fuse_create_in *asked)
+static void fill_node(struct relay *relay, struct relay_node *node, struct relay_node *folder, uint32_t mode)
 {
-    struct relay_node *node = relay_node_get(relay, relay->reserved_first++);
     node->attr = (struct fuse_attr){.ino = node->id,
-                                    .mode = S_IFREG | (asked->mode & 07777),
+                                    .mode = S_IFREG | (mode & 07777),
                                     .nlink = 1,
                                     .uid = relay->owner,
                                     .gid = relay->group,
@@ -176,33 +172,23 @@ static struct relay_node *make_node(struct relay *relay, struct relay_node *fold
     node->attr.atimensec = node->attr.ctimensec = node->attr.mtimensec;
     folder->attr.mtime = folder->attr.ctime = node->attr.mtime;
     folder->attr.mtimensec = folder->attr.ctimensec = node->attr.mtimensec;
-    return node;
 }
 
-bool relay_fresh_create(struct relay *relay, struct relay_output *out, struct relay_node *folder, struct relay_request *request)
+/* What CREATE asked for is there; `unique` waits for it. */
+static void begin(struct relay *relay, struct relay_output *out, struct relay_node *folder, struct relay_node *node,
+                  const struct fuse_create_in *asked, uint64_t unique)
 {
-    const struct fuse_create_in *asked = relay_request_body(request);
     const char *name = (const char *)(asked + 1);
-    relay_fresh_reserve(relay, out);
-    if (!folder->complete || !(folder->attr.mode & 0200) || relay->no_puts || relay->reserved_first == relay->reserved_end ||
-        asked->flags & NEVER_HERE & ~(uint32_t)O_DIRECTORY || asked->mode & 07000 || strcmp(name, ".snap") == 0 ||
-        (asked->flags & O_EXCL && is_lock_name(name)) || !relay_node_is_plain(relay, folder))
-        return false;
-    if (relay->fresh_count >= FRESH_MAX || relay->pending_bytes >= relay->options.limits.pending) {
-        relay_fresh_send_due(relay, out, true);
-        relay_park(relay, &relay->pending_waiting, request);
-        return true;
-    }
     size_t length = strlen(name);
     struct relay_fresh *fresh = calloc(1, sizeof *fresh + length + 1);
     if (!fresh)
         abort();
     memcpy(fresh->name, name, length);
-    struct relay_node *node = make_node(relay, folder, asked);
+    fill_node(relay, node, folder, asked->mode);
     fresh->node = node;
     fresh->id = node->id;
     fresh->folder = folder;
-    fresh->exclusive = asked->flags & O_EXCL;
+    fresh->claimed = asked->flags & O_EXCL;
     node->fresh = fresh;
     node->stored = true;
     folder->busy++;
@@ -217,7 +203,74 @@ bool relay_fresh_create(struct relay *relay, struct relay_output *out, struct re
     } answer = {.open.fh = relay_handle_make(relay, node, asked->flags, false)->key};
     relay_node_fill_entry(relay, node, &answer.entry);
     relay->counters.answered_here++;
-    relay_finish(relay, out, request, 0, &answer, sizeof answer);
+    relay_answer(relay, out, unique, 0, &answer, sizeof answer);
+}
+
+/* Exclusive ------------------------------------------------------------------------------------------------------------ */
+
+static void on_claimed(struct relay *relay, struct relay_call *call, const struct relay_reply *reply, struct relay_output *out)
+{
+    struct relay_request *request = call->subject;
+    const struct fuse_create_in *asked = relay_request_body(request);
+    const struct fuse_in_header *header = (const struct fuse_in_header *)call->message->data;
+    struct relay_node *folder = relay_node_find(relay, header->nodeid);
+    struct fuse_entry_out entry = {0};
+    folder->busy--;
+    relay_node_changed_id(relay, folder->id);
+    if (!reply->error && reply->bytes >= sizeof entry)
+        memcpy(&entry, reply->body, sizeof entry);
+    struct relay_node *node = entry.nodeid ? relay_node_learn(relay, &entry, call->stamp) : NULL;
+    if (node && call->kernel_unique) {
+        begin(relay, out, folder, node, asked, call->kernel_unique);
+    } else {
+        folder->complete = false; /* somebody has it; or it is there, and nobody waits for it any more */
+        if (call->kernel_unique)
+            relay_answer(relay, out, call->kernel_unique, reply->error ? reply->error : EIO, NULL, 0);
+    }
+    relay_request_free(request);
+}
+
+/* Who makes a name that must not be there hears from the server that he is the only one.  What he writes into it then goes as one message, like
+ * that of others. */
+static void claim(struct relay *relay, struct relay_output *out, struct relay_node *folder, struct relay_request *request)
+{
+    const struct fuse_create_in *asked = relay_request_body(request);
+    const char *name = (const char *)(asked + 1);
+    struct extra_put_in body = {.node = relay->reserved_first++,
+                                .mode = asked->mode & 07777,
+                                .flags = EXTRA_PUT_EXCLUSIVE,
+                                .name_length = (uint32_t)strlen(name) + 1};
+    body.modify_ns = body.access_ns = timing_wall_ns();
+    folder->busy++;
+    struct relay_call *call = relay_call_begin(relay, out,
+                                               &(struct relay_call_message){.opcode = EXTRA_PUT,
+                                                                            .node = folder->id,
+                                                                            .fixed = &body,
+                                                                            .fixed_bytes = sizeof body,
+                                                                            .first = name,
+                                                                            .first_bytes = body.name_length},
+                                               on_claimed, request);
+    call->kernel_unique = relay_request_header(request)->unique;
+    call->came_ms = request->came_ms;
+}
+
+bool relay_fresh_create(struct relay *relay, struct relay_output *out, struct relay_node *folder, struct relay_request *request)
+{
+    const struct fuse_create_in *asked = relay_request_body(request);
+    relay_fresh_reserve(relay, out);
+    if (!folder->complete || !(folder->attr.mode & 0200) || relay->no_puts || relay->reserved_first == relay->reserved_end ||
+        asked->flags & NEVER_HERE & ~(uint32_t)O_DIRECTORY || asked->mode & 07000 || strcmp((const char *)(asked + 1), ".snap") == 0 ||
+        !relay_node_is_plain(relay, folder))
+        return false;
+    if (relay->fresh_count >= FRESH_MAX || relay->pending_bytes >= relay->options.limits.pending) {
+        relay_fresh_send_due(relay, out, true);
+        relay_park(relay, &relay->pending_waiting, request);
+    } else if (asked->flags & O_EXCL) {
+        claim(relay, out, folder, request);
+    } else {
+        begin(relay, out, folder, relay_node_get(relay, relay->reserved_first++), asked, relay_request_header(request)->unique);
+        relay_request_free(request);
+    }
     return true;
 }
 
@@ -282,7 +335,7 @@ bool relay_fresh_change(struct relay *relay, struct relay_output *out, struct re
     (void)out;
     struct relay_fresh *fresh = node->fresh;
     struct fuse_attr *attr = &node->attr;
-    if (fresh->sent || change->mode & 07000 || (change->valid & FATTR_SIZE && !resize(relay, fresh, change->size)))
+    if (fresh->sent || change->mode & 07000 || (fresh->claimed && change->valid & FATTR_MODE) || (change->valid & FATTR_SIZE && !resize(relay, fresh, change->size)))
         return false;
     set_now(&attr->ctime, &attr->ctimensec);
     if (change->valid & FATTR_MODE)
@@ -373,7 +426,7 @@ void relay_fresh_send(struct relay *relay, struct relay_output *out, struct rela
     const struct extra_put_in body = {
         .node = fresh->id,
         .mode = attr->mode & 07777,
-        .flags = fresh->exclusive ? EXTRA_PUT_EXCLUSIVE : 0,
+        .flags = fresh->claimed ? EXTRA_PUT_MADE : 0,
         .modify_ns = (int64_t)attr->mtime * 1000000000 + attr->mtimensec,
         .access_ns = (int64_t)attr->atime * 1000000000 + attr->atimensec,
         .name_length = (uint32_t)strlen(fresh->name) + 1,
@@ -443,10 +496,10 @@ void relay_fresh_renew(struct relay *relay, struct relay_output *out)
     for (size_t i = 0; i < RELAY_NODE_BUCKETS; i++)
         for (struct relay_node *node = relay->nodes.buckets[i]; node; node = node->next) {
             struct relay_fresh *fresh = node->fresh;
-            if (!fresh || relay->reserved_first == relay->reserved_end)
+            if (!fresh || (!fresh->claimed && relay->reserved_first == relay->reserved_end))
                 continue;
-            fresh->id = relay->reserved_first++;
-            fresh->exclusive = false; /* it may be our own that is there */
+            if (!fresh->claimed)
+                fresh->id = relay->reserved_first++;
             if (fresh->sent) {
                 fresh->sent = false;
                 join_queue(relay, fresh);

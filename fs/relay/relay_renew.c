@@ -90,7 +90,7 @@ static void settle_calls(struct relay *relay, struct relay_output *out)
     struct relay_call *call;
     while ((call = find_uncertain(relay))) {
         uint32_t opcode = ((const struct fuse_in_header *)call->message->data)->opcode;
-        if (call->of_renewal || opcode == EXTRA_PUT || opcode == EXTRA_RESERVE)
+        if (call->of_renewal || (opcode == EXTRA_PUT && !call->kernel_unique) || opcode == EXTRA_RESERVE)
             call->on_answer = ignore; /* begun anew by whoever began it */
         if (opcode == FUSE_FSYNC && call->handle)
             call->handle->error = 0; /* it is told now */

@@ -179,7 +179,7 @@ static bool check_lock(const struct fuse_lk_in *lock)
 static bool check_put(const struct extra_put_in *put, const struct message *out, size_t left)
 {
     return put->size == left && put->size <= EXTRA_PUT_MAX && put->name_length == strlen(out->name) + 1 &&
-           !(put->mode & ~07777u) && !(put->flags & ~(uint32_t)EXTRA_PUT_EXCLUSIVE);
+           !(put->mode & ~07777u) && (put->flags == 0 || put->flags == EXTRA_PUT_EXCLUSIVE || put->flags == EXTRA_PUT_MADE);
 }
 
 /* What the opcode says beyond lengths and names; `left` bytes follow those. */

@@ -118,6 +118,7 @@ static void put(const struct extra_request *request, const struct extra_put_in *
                  .group = owned ? (int64_t)header->gid : TREE_MOUNTER},
         .inode = in->node,
         .exclusive = in->flags & EXTRA_PUT_EXCLUSIVE,
+        .made = in->flags & EXTRA_PUT_MADE,
         .reserved = session_reserved_take(&session->reserved, in->node),
         .modify_ns = in->modify_ns,
         .access_ns = in->access_ns,

@@ -170,6 +170,8 @@ static enum code put_onto(struct tree *tree, struct node *node, const struct tre
         return CODE_OK;
     if (put->exclusive)
         return failure_set(why, CODE_EXISTS, "there is a \"%s\" already", put->name);
+    if (put->made && node->row.inode != put->inode)
+        return failure_set(why, CODE_NOT_FOUND, "somebody else has removed \"%s\", or put another in its place", put->name);
     node_hold(tree, node);
     enum code code = replace(tree, node, put, why);
     node_let_go(tree, node);
@@ -187,6 +189,8 @@ static enum code put_with_held(struct tree *tree, const struct tree_put *put, st
         code = entry_find(tree, folder, put->name, node, why);
     if (code == CODE_OK)
         code = put_onto(tree, *node, put, why);
+    else if (code == CODE_NOT_FOUND && put->made)
+        code = failure_set(why, CODE_NOT_FOUND, "somebody else has removed \"%s\"", put->name);
     else if (code == CODE_NOT_FOUND && !put->reserved)
         code = failure_set(why, CODE_INVALID, "this inode number was not set aside for you");
     else if (code == CODE_NOT_FOUND)

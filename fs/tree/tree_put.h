@@ -27,6 +27,7 @@ struct tree_put {
     struct tree_new what;  /* kind NODE_FILE */
     uint64_t inode;        /* of a new file: one that was set aside for the caller and not used yet */
     bool exclusive;        /* CODE_EXISTS where the name is taken; else the contents of a file are replaced */
+    bool made;             /* contents for the file of this very number: CODE_NOT_FOUND where the name leads elsewhere */
     bool reserved;         /* the number is the caller's; else the call only succeeds where the name has this very number */
     int64_t modify_ns, access_ns; /* since 1970 */
     const void *bytes;

@@ -42,7 +42,10 @@ struct extra_fetch_out {
 /* PUT: makes `name` in the folder with the contents, as CREATE, WRITE, FLUSH, RELEASE would; all or nothing.  Answered by struct fuse_entry_out,
  * which counts as a lookup; or, where a rule does not like the contents, as FLUSH would be, and the file is there all the same.  Where the name has that
  * node already, it is a repetition: fine, whatever the flags. */
-enum { EXTRA_PUT_EXCLUSIVE = 1 }; /* fails with EEXIST where there is such a name; else a file's contents are replaced, and its node answered */
+enum {
+    EXTRA_PUT_EXCLUSIVE = 1, /* fails with EEXIST where there is such a name; else a file's contents are replaced, and its node answered */
+    EXTRA_PUT_MADE = 2       /* contents for the file that an earlier PUT has made with this number: ENOENT where the name leads elsewhere by now */
+};
 struct extra_put_in {
     uint64_t node;  /* the inode number that it gets: one that was reserved for this client and not used yet, else EINVAL */
     uint32_t mode;  /* permission bits */

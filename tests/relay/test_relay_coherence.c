@@ -1,6 +1,7 @@
 /* Two stations at one lab: what one does, the other sees, without asking. */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,8 +12,9 @@
 #include "testing.h"
 #include "timing.h"
 
-#define SOON_MS 5000
-#define LINES   200
+#define SOON_MS   5000
+#define LINES     200
+#define CONTESTED 60
 
 static void what_one_writes_and_closes_the_other_reads(void **state)
 {
@@ -90,6 +92,70 @@ static void of_two_who_make_a_lock_file_one_gets_it(void **state)
     await_lookup(other, folder, "index.lock", ENOENT);
     assert_int_equal(fuse_call_create(&one->kernel, folder, "index.lock", O_WRONLY | O_CREAT | O_EXCL, &entry, &open), 0);
     assert_int_equal(fuse_call_create(&other->kernel, folder, "index.lock", O_WRONLY | O_CREAT | O_EXCL, &entry, &open), EEXIST);
+}
+
+struct rival {
+    struct station *station;
+    uint64_t folder;
+    int won, lost;
+};
+
+static void *make_all(void *argument)
+{
+    struct rival *rival = argument;
+    for (int i = 0; i < CONTESTED; i++) {
+        struct fuse_entry_out entry;
+        struct fuse_open_out open;
+        char name[32];
+        snprintf(name, sizeof name, "image%d", i);
+        int error = fuse_call_create(&rival->station->kernel, rival->folder, name, O_WRONLY | O_CREAT | O_EXCL, &entry, &open);
+        assert_true(error == 0 || error == EEXIST);
+        *(error ? &rival->lost : &rival->won) += 1;
+        if (error)
+            continue;
+        snprintf(name, sizeof name, "of %p", (void *)rival);
+        assert_int_equal(fuse_call_write(&rival->station->kernel, entry.nodeid, open.fh, 0, name, (uint32_t)strlen(name)), 0);
+        assert_int_equal(fuse_call_flush(&rival->station->kernel, entry.nodeid, open.fh), 0);
+        assert_int_equal(fuse_call_release(&rival->station->kernel, entry.nodeid, open.fh), 0);
+    }
+    return NULL;
+}
+
+static void of_two_who_make_a_file_exclusively_exactly_one_does_whatever_its_name(void **state)
+{
+    struct relay_fixture *fixture = *state;
+    struct rival rivals[2] = {{.station = &fixture->stations[0]}, {.station = relay_fixture_join(fixture, NULL)}};
+    pthread_t threads[2];
+    rivals[0].folder = relay_fixture_folder(rivals[0].station, "datasets/contested");
+    rivals[1].folder = relay_fixture_folder(rivals[1].station, "datasets/contested");
+    for (int i = 0; i < 2; i++) {
+        await_lookup(rivals[i].station, rivals[i].folder, "nothing", ENOENT);
+        assert_int_equal(pthread_create(&threads[i], NULL, make_all, &rivals[i]), 0);
+    }
+    for (int i = 0; i < 2; i++)
+        pthread_join(threads[i], NULL);
+    assert_int_equal(rivals[0].won + rivals[1].won, CONTESTED);
+    assert_int_equal(rivals[0].lost + rivals[1].lost, CONTESTED);
+}
+
+static void what_is_written_into_a_file_made_exclusively_never_lands_in_anothers(void **state)
+{
+    struct relay_fixture *fixture = *state;
+    struct station *one = &fixture->stations[0], *other = relay_fixture_join(fixture, NULL);
+    uint64_t folder = relay_fixture_folder(one, "datasets/taken");
+    struct fuse_entry_out entry;
+    struct fuse_open_out open;
+    await_lookup(one, folder, "name", ENOENT);
+    assert_int_equal(fuse_call_create(&one->kernel, folder, "name", O_WRONLY | O_CREAT | O_EXCL, &entry, &open), 0);
+    assert_int_equal(fuse_call_write(&one->kernel, entry.nodeid, open.fh, 0, "of one", 6), 0);
+    relay_fixture_folder(other, "datasets/taken");
+    assert_int_equal(fuse_call_remove(&other->kernel, folder, "name", false), 0);
+    assert_int_equal(fuse_path_put(&other->kernel, "datasets/taken/name", "of the other"), 0);
+    assert_true(relay_drain(other->relay, SOON_MS));
+    (void)fuse_call_fsync(&one->kernel, entry.nodeid, open.fh);
+    assert_int_equal(fuse_call_release(&one->kernel, entry.nodeid, open.fh), 0);
+    assert_true(relay_drain(one->relay, SOON_MS));
+    relay_fixture_expect(other, "datasets/taken/name", "of the other");
 }
 
 static void appends_of_two_all_arrive_whole(void **state)
@@ -175,6 +241,8 @@ int main(void)
         relay_test(names_come_and_go_for_both),
         relay_test(what_was_found_once_stays_found),
         relay_test(of_two_who_make_a_lock_file_one_gets_it),
+        relay_test(of_two_who_make_a_file_exclusively_exactly_one_does_whatever_its_name),
+        relay_test(what_is_written_into_a_file_made_exclusively_never_lands_in_anothers),
         relay_test(appends_of_two_all_arrive_whole),
         relay_test(a_lock_of_one_keeps_the_other_out_and_shows_what_was_written),
         relay_test(what_is_written_all_the_time_can_be_read),

@@ -70,6 +70,7 @@ class Client:
             self.generation = self.events.generation
             self.close_log()
             self.close_walk()
+            raise Excused(f"{text}: not asked: the mount is another")
         generation, began = self.events.generation, time.monotonic()
         self.doing(text)
         try:
@@ -224,7 +225,8 @@ class Client:
             if self.log_file is None:
                 self.recover_log(path)
                 line = b"%08d of client %d\n" % (self.log_lines, self.number)
-            self.call(f"appending to {path}", lambda: (os.write(self.log_file, line), os.fsync(self.log_file)))
+            log_file = self.log_file
+            self.call(f"appending to {path}", lambda: (os.write(log_file, line), os.fsync(log_file)))
             self.log_lines += 1
         except Excused:
             self.close_log()
@@ -338,7 +340,8 @@ class Client:
             if self.walk_file is None:
                 self.walk_file = self.call("opening image 0", lambda: os.open(self.full("datasets/images/0.bin"), os.O_RDONLY))
                 self.walked = 0
-            part = self.call("reading on in image 0", lambda: os.read(self.walk_file, 4321))
+            walk_file = self.walk_file
+            part = self.call("reading on in image 0", lambda: os.read(walk_file, 4321))
         except Excused:
             self.close_walk()
             raise
@@ -379,6 +382,7 @@ class Client:
 
     def work(self, pause_s):
         self.events.wait_up()
+        self.generation = self.events.generation
         self.prepare()
         settled = time.monotonic()
         choices = [(self.create, 20), (self.create_large, 2), (self.overwrite, 4), (self.read_back, 15), (self.append_own, 10),
@@ -425,6 +429,7 @@ class Client:
 
     def verify(self, model):
         self.events.wait_up()
+        self.generation = self.events.generation
         for path, what in model["names"].items():
             found = self.look(path)
             if found != what:

@@ -250,7 +250,7 @@ def check(holds, sentence):
     return holds
 
 
-def judge(soak, verified):
+def judge(soak, verified, flat):
     models = list(soak.models())
     counter, lines = soak.shared()
     done, perhaps = (sum(model["counted"][word] for model in models) for word in ("done", "perhaps"))
@@ -259,8 +259,6 @@ def judge(soak, verified):
     for model in models:
         for name, count in model["done"].items():
             calls[name] = calls.get(name, 0) + count
-    memory, flat = soak.memory.report()
-    print("\n".join(memory))
     print("done:", ", ".join(f"{name} {count}" for name, count in sorted(calls.items())))
     print("disturbed:", ", ".join(f"{name} {count}" for name, count in sorted(soak.counts.items())))
     return [
@@ -287,9 +285,11 @@ def main():
             soak.disturb()
             soak.tell("finish")
             worked = soak.wait_for_clients()
+            lines, flat = soak.memory.report()
+            print("\n".join(lines))
             good = [check(worked == [0] * CLIENTS, f"each of {CLIENTS} clients found what it was promised while it worked")]
             if good[0]:
-                good += judge(soak, soak.verify())
+                good += judge(soak, soak.verify(), flat)
         finally:
             soak.end()
             for number in range(CLIENTS):
