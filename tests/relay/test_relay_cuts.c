@@ -108,7 +108,10 @@ static void a_request_that_waits_for_a_lost_server_can_be_interrupted(void **sta
     uint64_t folder = relay_fixture_folder(station, "datasets");
     relay_fixture_stop_server(fixture);
     await_lost(station);
+    uint64_t before = relay_fixture_counters(station).requests;
     uint64_t unique = send_mkdir(station, folder, "late");
+    while (relay_fixture_counters(station).requests == before)
+        usleep(1000); /* whoever is interrupted waits */
     fuse_call_interrupt(&station->kernel, unique);
     assert_int_equal(fuse_client_await(&station->kernel, unique, SOON_MS, NULL, NULL), EINTR);
 }

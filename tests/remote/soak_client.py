@@ -87,6 +87,8 @@ class Client:
         if failure.errno in expected:
             return failure
         excuse = self.events.excuse(began)
+        if not excuse and failure.errno == errno.EIO and self.events.may_doubt():
+            excuse = "fsync after a kill of the server"
         if not excuse or failure.errno not in AFTER_A_CRASH:
             self.fail(f"{text}: {failure.strerror} after {time.monotonic() - began:.1f} s, {excuse or 'and nothing had happened'}; "
                       f"{self.last_error()}")

@@ -67,6 +67,10 @@ class Events:
             return "the server was killed"
         return None
 
+    def may_doubt(self):
+        """fsync fails once for each file or folder of which a kill of the server may have taken something, whenever it is called."""
+        return bool(self.server_kills)
+
     def last_disturbance(self):
         return max(self.my_kills[-1:] + self.server_kills[-1:], default=0.0)
 
