@@ -42,6 +42,7 @@ struct part { /* of the work, one thread's */
     uint64_t (*action)(struct part *part); /* gives what was done */
     pthread_t thread;
     int number;
+    bool replaces; /* makes files as most programs do, O_CREAT|O_TRUNC; else with O_EXCL, as cp and tar do */
     uint64_t done;
     uint8_t *buffer; /* BUFFER_BYTES */
 };
@@ -103,7 +104,7 @@ static void name_file(const struct work *work, uint64_t file, char path[PATH_BYT
 
 static void write_file(struct part *part, uint64_t file, const char *path)
 {
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    int fd = open(path, O_WRONLY | O_CREAT | (part->replaces ? O_TRUNC : O_EXCL) | O_CLOEXEC, 0644);
     if (fd < 0)
         fail(path);
     for (uint64_t at = 0; at < part->work->bytes;) {
@@ -346,6 +347,12 @@ static uint64_t create_in_tree(struct part *part)
     return part->work->bytes;
 }
 
+static uint64_t create_plain(struct part *part)
+{
+    part->replaces = true;
+    return create(part);
+}
+
 /* Running ---------------------------------------------------------------------------------------------------------- */
 
 static const struct action {
@@ -361,6 +368,7 @@ static const struct action {
     {"look-up", look_up, false},
     {"look-up-others", look_up_others, false},
     {"create-in", create_in_tree, false},
+    {"create-plain", create_plain, true},
 };
 
 static void *run_part(void *argument)
