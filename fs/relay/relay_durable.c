@@ -113,6 +113,12 @@ void relay_durable_renewed(struct relay *relay)
     }
 }
 
+void relay_durable_told(struct relay_handle *handle)
+{
+    handle->error = 0;
+    handle->node->doubtful = false;
+}
+
 bool relay_durable_tells(struct relay *relay, struct relay_node *node, struct relay_request *request, struct relay_output *out)
 {
     if (!node->doubtful)

@@ -5,6 +5,7 @@
 
 #include "relay_call.h"
 
+struct relay_handle;
 struct relay_node;
 
 /* The server has carried the call out. */
@@ -17,5 +18,7 @@ void relay_durable_renewed(struct relay *relay);
 /* Whether fsync of the node has to fail, for what came before the crash; and says so only once. */
 bool relay_durable_is_doubtful(const struct relay_node *node);
 bool relay_durable_tells(struct relay *relay, struct relay_node *node, struct relay_request *request, struct relay_output *out);
+/* The error of a handle is being told: its file begins anew. */
+void relay_durable_told(struct relay_handle *handle);
 
 #endif

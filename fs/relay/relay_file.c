@@ -218,8 +218,7 @@ static bool tells_error(struct relay *relay, struct relay_handle *handle, struct
     int error = handle->node->lost ? EIO : handle->error;
     if (!error)
         return false;
-    handle->error = 0;
-    handle->node->doubtful = false;
+    relay_durable_told(handle);
     relay_finish(relay, out, request, error, NULL, 0);
     return true;
 }

@@ -39,6 +39,8 @@ static bool may_repeat(struct relay *relay, const struct relay_call *call)
     case FUSE_FSYNCDIR: /* it would make durable what is left, and say that it is all */
         node = relay_node_find(relay, header->nodeid);
         return !node || !relay_durable_is_doubtful(node);
+    case FUSE_FLUSH: /* it tells what the restart has taken */
+        return !call->handle->error;
     case FUSE_MKDIR:
     case FUSE_MKNOD:
     case FUSE_SYMLINK:
@@ -92,8 +94,8 @@ static void settle_calls(struct relay *relay, struct relay_output *out)
         uint32_t opcode = ((const struct fuse_in_header *)call->message->data)->opcode;
         if (call->of_renewal || (opcode == EXTRA_PUT && !call->kernel_unique) || opcode == EXTRA_RESERVE)
             call->on_answer = ignore; /* begun anew by whoever began it */
-        if (opcode == FUSE_FSYNC && call->handle)
-            call->handle->error = 0; /* it is told now */
+        if ((opcode == FUSE_FSYNC || opcode == FUSE_FLUSH) && call->handle)
+            relay_durable_told(call->handle);
         relay_call_fail(relay, call, opcode == FUSE_RELEASE || opcode == FUSE_RELEASEDIR ? 0 : EIO, out);
     }
 }

@@ -219,6 +219,30 @@ static void fsync_calls_nothing_durable_that_a_killed_server_may_have_lost(void 
     assert_int_equal(fuse_call_release(kernel, written.nodeid, open_written.fh), 0);
 }
 
+static void closing_tells_what_a_killed_server_may_have_lost_although_it_was_under_way(void **state)
+{
+    struct relay_fixture *fixture = *state;
+    struct station *station = &fixture->stations[0];
+    struct fuse_client *kernel = &station->kernel;
+    struct fuse_entry_out entry;
+    struct fuse_open_out open;
+    uint64_t folder = relay_fixture_folder(station, "datasets/closed");
+    assert_int_equal(fuse_call_create(kernel, folder, "f.lock", O_RDWR | O_EXCL, &entry, &open), 0);
+    assert_int_equal(lock(station, entry.nodeid, open.fh, F_WRLCK), 0); /* so that the server is asked */
+    assert_int_equal(fuse_call_write(kernel, entry.nodeid, open.fh, 0, "1", 1), 0);
+    assert_true(relay_drain(station->relay, DRAIN_MS));
+
+    relay_fixture_stop_server(fixture);
+    await_lost(station);
+    const struct fuse_flush_in body = {.fh = open.fh, .lock_owner = 7};
+    const struct fuse_client_request flush = {.opcode = FUSE_FLUSH, .node = entry.nodeid, .fixed = &body, .fixed_bytes = sizeof body};
+    uint64_t unique = fuse_client_send(kernel, &flush);
+    relay_fixture_start_server(fixture);
+    assert_int_equal(fuse_client_await(kernel, unique, SOON_MS, NULL, NULL), EIO);
+    assert_int_equal(fuse_call_flush(kernel, entry.nodeid, open.fh), 0); /* told once */
+    assert_int_equal(fuse_call_release(kernel, entry.nodeid, open.fh), 0);
+}
+
 static void what_may_have_been_carried_out_by_a_killed_server_is_not_repeated(void **state)
 {
     struct relay_fixture *fixture = *state;
@@ -241,6 +265,7 @@ int main(void)
         relay_test(a_request_that_waits_for_a_lost_server_can_be_interrupted),
         relay_test(open_files_and_locks_outlive_a_server_that_was_killed),
         relay_test(fsync_calls_nothing_durable_that_a_killed_server_may_have_lost),
+        relay_test(closing_tells_what_a_killed_server_may_have_lost_although_it_was_under_way),
         relay_test(what_may_have_been_carried_out_by_a_killed_server_is_not_repeated),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
