@@ -63,8 +63,9 @@ class Client:
     def doing(self, text):
         os.pwrite(self.now, f"{time.monotonic():.3f} {text}\n".encode().ljust(200), 0)
 
-    def call(self, text, function, expected=()):
-        """The call's result; Excused where it failed and may have; an errno of `expected` is returned as the OSError."""
+    def call(self, text, function, expected=(), tells=False):
+        """The call's result; Excused where it failed and may have; an errno of `expected` is returned as the OSError.
+        tells: it is among those that tell, whenever they are called, what a kill of the server may have taken: fsync, and close after writing."""
         self.events.wait_up()
         if self.events.generation != self.generation:  # what is open is of a mount that is gone
             self.generation = self.events.generation
@@ -87,8 +88,8 @@ class Client:
         if failure.errno in expected:
             return failure
         excuse = self.events.excuse(began)
-        if not excuse and failure.errno == errno.EIO and self.events.may_doubt():
-            excuse = "fsync after a kill of the server"
+        if not excuse and tells and failure.errno == errno.EIO and self.events.server_kills:
+            excuse = "what a kill of the server may have taken is told"
         if not excuse or failure.errno not in AFTER_A_CRASH:
             self.fail(f"{text}: {failure.strerror} after {time.monotonic() - began:.1f} s, {excuse or 'and nothing had happened'}; "
                       f"{self.last_error()}")
@@ -124,7 +125,7 @@ class Client:
         sync = self.random.random() < 0.5 if sync is None else sync
         self.journal.note(path, digest(data), UNKNOWN)
         self.journal.note(path, ANYTHING, UNKNOWN)
-        self.call(f"creating {path}", lambda: self.write_file(path, data, sync))
+        self.call(f"creating {path}", lambda: self.write_file(path, data, sync), tells=True)
         self.journal.names[path].pop()
         self.journal.note(path, digest(data), KEPT if sync else self.promise_of(path))
 
@@ -139,25 +140,27 @@ class Client:
         self.serial += 1
         data = content(f"{path} {self.serial}", 20_000)
         self.journal.note(path, ANYTHING, UNKNOWN)
-        self.call(f"writing {path} anew", lambda: self.write_file(path, data, True))
+        self.call(f"writing {path} anew", lambda: self.write_file(path, data, True), tells=True)
         self.journal.note(path, digest(data), KEPT)
 
-    def look(self, path):
+    def look(self, path, sync=False):
         """What is at a path now."""
         def read():
             try:
                 with open(self.full(path), "rb", buffering=0) as file:
+                    if sync:
+                        os.fsync(file.fileno())
                     parts = []
                     while part := file.read(1 << 20):
                         parts.append(part)
                     return digest(b"".join(parts))
             except IsADirectoryError:
                 return FOLDER
-        found = self.call(f"reading {path}", read, (errno.ENOENT,))
+        found = self.call(f"reading {path}", read, (errno.ENOENT,), tells=sync)
         return GONE if isinstance(found, OSError) else found
 
-    def check(self, path):
-        found = self.look(path)
+    def check(self, path, sync=False):
+        found = self.look(path, sync)
         wrong = self.journal.check(path, found)
         if wrong:
             self.fail(wrong)
@@ -186,7 +189,7 @@ class Client:
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
-        self.call(f"fsync of {folder}", sync)
+        self.call(f"fsync of {folder}", sync, tells=True)
         for name in names:
             self.journal.keep(name)
 
@@ -228,7 +231,7 @@ class Client:
                 self.recover_log(path)
                 line = b"%08d of client %d\n" % (self.log_lines, self.number)
             log_file = self.log_file
-            self.call(f"appending to {path}", lambda: (os.write(log_file, line), os.fsync(log_file)))
+            self.call(f"appending to {path}", lambda: (os.write(log_file, line), os.fsync(log_file)), tells=True)
             self.log_lines += 1
         except Excused:
             self.close_log()
@@ -245,11 +248,11 @@ class Client:
     def recover_log(self, path):
         """Each line that was acknowledged is there once, in order; one more may be."""
         def read():
-            with open(self.full(path), "ab") as _:
+            with open(self.full(path), "ab"):
                 pass
             with open(self.full(path), "rb") as file:
                 return file.read()
-        lines = self.call(f"reading {path}", read).splitlines(keepends=True)
+        lines = self.call(f"reading {path}", read, tells=True).splitlines(keepends=True)
         wanted = [b"%08d of client %d\n" % (i, self.number) for i in range(len(lines))]
         if lines != wanted or not self.log_lines <= len(lines) <= self.log_lines + 1:
             self.fail(f"{path}: {len(lines)} lines, {self.log_lines} were acknowledged, in order: {lines == wanted}")
@@ -269,7 +272,7 @@ class Client:
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
-        self.call("appending to the shared log", append)
+        self.call("appending to the shared log", append, tells=True)
         self.shared_lines[line] = "done"
 
     # With others ---------------------------------------------------------------------------------------------------------------
@@ -287,7 +290,7 @@ class Client:
             finally:
                 os.close(descriptor)
         self.counted["perhaps"] += 1
-        self.call("counting under a lock", add)
+        self.call("counting under a lock", add, tells=True)
         self.counted["perhaps"] -= 1
         self.counted["done"] += 1
 
@@ -302,7 +305,7 @@ class Client:
                 os.fsync(file.fileno())
             os.rename(self.full(path + ".new"), self.full(path))
         self.published += 1
-        self.call(f"publishing {path}", write)
+        self.call(f"publishing {path}", write, tells=True)
         self.sync_folder(f"{SHARED}/board")
 
     def observe(self):
@@ -375,11 +378,13 @@ class Client:
                     pass
 
     def settle(self):
-        """After a kill: all names are what they may be; from now on they are what they are."""
+        """After a kill: all names are what they may be; from now on they are what they are.  fsync of the folders comes first: while the server
+        is away, the workstation shows what it knew, and what a server that is back shows it may lose in a second kill."""
+        self.events.wait_server()
+        for place in self.places:
+            self.sync_folder(place)
         for path in list(self.journal.names):
-            found = self.check(path)
-            self.journal.names[path] = []
-            self.journal.note(path, found, SERVED)
+            self.journal.note(path, self.check(path, True), KEPT)
         self.journal.forget_gone()
 
     def work(self, pause_s):
@@ -413,16 +418,12 @@ class Client:
         while len(self.failures) <= FAILURES_MAX:
             try:
                 self.settle()
-                for place in self.places:
-                    self.sync_folder(place)
                 break
             except Excused as excused:
                 self.excuse(excused)
         self.finish()
 
     def finish(self):
-        for path in self.journal.names:
-            self.journal.keep(path)
         model = {"names": {path: self.journal.newest(path) for path in self.journal.names}, "log": self.log_lines,
                  "shared": self.shared_lines, "counted": self.counted, "published": self.published, "done": self.done,
                  "places": list(self.places)}

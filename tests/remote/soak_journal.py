@@ -32,7 +32,7 @@ class Events:
     def __init__(self, path, client):
         self.file, self.client, self.seen = open(path, "r"), client, []
         self.is_up, self.generation, self.finish = False, 0, False
-        self.server_kills, self.my_kills, self.server_up = [], [], 0.0
+        self.server_kills, self.my_kills, self.server_up = [], [], 0.0  # server_up: None while a killed one is not back
 
     def read(self):
         while line := self.file.readline():
@@ -57,6 +57,13 @@ class Events:
             time.sleep(0.05)
             self.read()
 
+    def wait_server(self):
+        """Until a server that was killed is up again."""
+        self.read()
+        while self.server_up is None:
+            time.sleep(0.05)
+            self.read()
+
     def excuse(self, began):
         """Why a call that began then may have failed; None: it may not."""
         self.read()
@@ -66,10 +73,6 @@ class Events:
                 (self.server_kills and self.server_up > self.server_kills[-1] and began < self.server_up + COMMIT_SECONDS):
             return "the server was killed"
         return None
-
-    def may_doubt(self):
-        """fsync fails once for each file or folder of which a kill of the server may have taken something, whenever it is called."""
-        return bool(self.server_kills)
 
     def last_disturbance(self):
         return max(self.my_kills[-1:] + self.server_kills[-1:], default=0.0)

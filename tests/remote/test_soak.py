@@ -13,6 +13,7 @@ import contextlib
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -130,8 +131,10 @@ class Soak:
 
     def kill_station(self):
         number = self.random.randrange(CLIENTS)
+        station = self.stations[number]
         self.tell("down", number)
-        self.stations[number].kill()
+        station.kill()
+        self.proxies[station.person].say("cut")  # what it had sent and a frozen network still holds would be carried out after it is back
         time.sleep(self.random.random())
         self.stations[number].mount()
         self.tell("up", number)
@@ -223,6 +226,19 @@ class Soak:
         self.clients = [self.run_client("verify", number) for number in range(CLIENTS)]
         return self.wait_for_clients()
 
+    def explain(self, number):
+        """What a client found wrong, and all that it had done there."""
+        with contextlib.suppress(OSError), open(os.path.join(self.report, f"{number}.log")) as log:
+            lines = log.readlines()
+            print("".join(lines[:LINES_SHOWN]), end="")
+            names = set(re.findall(r"[a-z]+/\S*?/c\d+/\w+", "".join(lines[:LINES_SHOWN])))
+            if not names:
+                return
+            print("\n".join(f"  {event['time']:.3f} {event['what']}" for event in map(json.loads, open(self.events.name))
+                            if event["client"] in (None, number)))
+            with open(os.path.join(self.report, f"{number}.trace")) as trace:
+                print("".join(f"  {line}" for line in trace if any(name in line for name in names)), end="")
+
     def models(self):
         for number in range(CLIENTS):
             with open(os.path.join(self.report, f"{number}.model")) as file:
@@ -293,8 +309,7 @@ def main():
         finally:
             soak.end()
             for number in range(CLIENTS):
-                with contextlib.suppress(OSError), open(os.path.join(report, f"{number}.log")) as log:
-                    sys.stdout.writelines(log.readlines()[:LINES_SHOWN])
+                soak.explain(number)
             shutil.copy(os.path.join(folder, "server.log"), report)
             for station in soak.stations:
                 shutil.copy(os.path.join(folder, station.machine, "mount.log"), os.path.join(report, f"{station.machine}.mount.log"))
