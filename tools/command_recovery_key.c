@@ -13,32 +13,14 @@
 #include "lab_members.h"
 #include "lab_reach.h"
 #include "member_card.h"
-#include "member_key.h"
 #include "recovery_key.h"
 #include "scope.h"
-#include "secret.h"
 #include "tree_members.h"
 
 const char command_recovery_key_details[] =
     "Draws a new recovery key and prints it once: write it down and keep it elsewhere. The old one opens nothing any more: every space that\n"
     "it could open gets a new key now, and what is there is sealed anew in the background; homes and datasets that you cannot read get\n"
     "theirs when one of their readers opens the lab next. An admin's. Copies of the store that were made before still open with the old one.";
-
-static enum code draw(char text[RECOVERY_TEXT_BYTES], struct member_card *card, struct failure *why)
-{
-    SECRET_FREE uint8_t *secret = NULL;
-    struct member_key *key = NULL;
-    enum code code = recovery_key_draw(&secret, why);
-    if (code == CODE_OK)
-        code = recovery_key_open(secret, &key, why);
-    if (code != CODE_OK)
-        return code;
-    recovery_key_write(secret, text);
-    *card = (struct member_card){.public = *member_key_public(key)};
-    strcpy(card->name, MEMBERS_RECOVERY_NAME);
-    member_key_destroy(key);
-    return CODE_OK;
-}
 
 /* A new file that nobody else may read. */
 static enum code save(const char *path, const char *text, struct failure *why)
@@ -86,12 +68,13 @@ int command_recovery_key(const struct command *command, int argc, char **argv)
         return status;
     struct failure why;
     struct lab_reach reach;
-    struct member_card card;
+    struct member_card card = {.name = MEMBERS_RECOVERY_NAME};
     char text[RECOVERY_TEXT_BYTES] = "";
     if (lab_reach_open(arguments.positional[0], &reach, &why) != CODE_OK)
         return command_fail(command, &why);
-    status = draw(text, &card, &why) == CODE_OK ? replace(&(struct lab_members_place){command, reach.path, key}, file, &card, text)
-                                                : command_fail(command, &why);
+    status = recovery_key_make(text, &card.public, &why) == CODE_OK
+                 ? replace(&(struct lab_members_place){command, reach.path, key}, file, &card, text)
+                 : command_fail(command, &why);
     explicit_bzero(text, sizeof text);
     lab_reach_close(&reach);
     return status;

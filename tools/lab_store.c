@@ -17,7 +17,6 @@
 #include "member_key_file.h"
 #include "mirror_set.h"
 #include "passphrase.h"
-#include "secret.h"
 #include "store_folder.h"
 #include "timing.h"
 
@@ -74,29 +73,13 @@ static enum code create_parts(struct lab_store *store, const struct lab_store_pl
     return code;
 }
 
-/* The recovery key: its text, and its public half for the lab. */
-static enum code draw_recovery(char text[RECOVERY_TEXT_BYTES], struct member_public *public, struct failure *why)
-{
-    SECRET_FREE uint8_t *secret = NULL;
-    struct member_key *key = NULL;
-    enum code code = recovery_key_draw(&secret, why);
-    if (code == CODE_OK)
-        code = recovery_key_open(secret, &key, why);
-    if (code != CODE_OK)
-        return code;
-    recovery_key_write(secret, text);
-    *public = *member_key_public(key);
-    member_key_destroy(key);
-    return CODE_OK;
-}
-
 enum code lab_store_create(const struct lab_store_plan *plan, struct lab_store_made *made, struct failure *why)
 {
     struct lab_store store = {0};
     struct member_public recovery;
     enum code code = plan->member ? member_card_check_name(plan->member, why) : CODE_OK;
     if (code == CODE_OK)
-        code = draw_recovery(made->recovery, &recovery, why);
+        code = recovery_key_make(made->recovery, &recovery, why);
     if (code == CODE_OK)
         code = create_parts(&store, plan, why);
     if (code == CODE_OK) {

@@ -163,3 +163,18 @@ enum code recovery_key_open(const uint8_t secret[RECOVERY_SECRET_BYTES], struct 
         code = derive(secret, "cytofs recovery key 1", private_key, MEMBER_KEY_BYTES, why);
     return code == CODE_OK ? member_key_derive(&id, private_key, out, why) : code;
 }
+
+enum code recovery_key_make(char text[RECOVERY_TEXT_BYTES], struct member_public *public, struct failure *why)
+{
+    SECRET_FREE uint8_t *secret = NULL;
+    struct member_key *key = NULL;
+    enum code code = recovery_key_draw(&secret, why);
+    if (code == CODE_OK)
+        code = recovery_key_open(secret, &key, why);
+    if (code != CODE_OK)
+        return code;
+    recovery_key_write(secret, text);
+    *public = *member_key_public(key);
+    member_key_destroy(key);
+    return CODE_OK;
+}

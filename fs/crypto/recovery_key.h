@@ -27,6 +27,11 @@ struct member_key;
 /* Draws a secret into secret memory (secret.h); the caller releases it with secret_free. */
 MUST_CHECK enum code recovery_key_draw(uint8_t **secret, struct failure *why);
 
+struct member_public;
+
+/* A new key: its printed form, which is all that is left of the secret, and the public half for the lab. */
+MUST_CHECK enum code recovery_key_make(char text[RECOVERY_TEXT_BYTES], struct member_public *public, struct failure *why);
+
 /* The printed form. */
 void recovery_key_write(const uint8_t secret[RECOVERY_SECRET_BYTES], char text[RECOVERY_TEXT_BYTES]);
 
