@@ -137,7 +137,7 @@ static void on_created(struct relay *relay, struct relay_call *call, const struc
         folder->known = false;
     if (reply->error || reply->bytes < sizeof answer) {
         if (folder && reply->error == EEXIST)
-            folder->complete = false;
+            relay_folder_doubt(folder);
         relay_call_pass(relay, call, reply, out);
         return;
     }
@@ -149,7 +149,7 @@ static void on_created(struct relay *relay, struct relay_call *call, const struc
     if (kept)
         relay_entry_set(relay, folder, (const char *)(asked + 1), node);
     else if (folder)
-        folder->complete = false;
+        relay_folder_doubt(folder);
     struct relay_handle *handle = adopt(relay, node, asked->flags, &answer.open);
     node->opened_version = 0;
     if (!call->kernel_unique) {

@@ -85,6 +85,13 @@ void relay_folder_touch(struct relay_node *folder, const char *name)
         listing->mixed = true;
 }
 
+void relay_folder_doubt(struct relay_node *folder)
+{
+    folder->complete = false;
+    if (folder->listing)
+        folder->listing->mixed = true;
+}
+
 void relay_folder_confirm(const struct relay_node *folder, struct relay_entry *entry)
 {
     if (folder->listing)

@@ -19,6 +19,9 @@ void relay_folder_list_ahead(struct relay *relay, struct relay_output *out, stru
 /* A name in it was made or taken away by ourselves: a listing that is under way knows less of it than we do. */
 void relay_folder_touch(struct relay_node *folder, const char *name);
 
+/* A name may be in it that we do not know: what a listing under way finds is not all either. */
+void relay_folder_doubt(struct relay_node *folder);
+
 /* A lookup has just found this name in it: a listing that is under way may be older, and does not take it away. */
 void relay_folder_confirm(const struct relay_node *folder, struct relay_entry *entry);
 

@@ -223,7 +223,7 @@ static void on_claimed(struct relay *relay, struct relay_call *call, const struc
     if (node && call->kernel_unique) {
         begin(relay, out, folder, node, asked, call->kernel_unique);
     } else {
-        folder->complete = false; /* somebody has it; or it is there, and nobody waits for it any more */
+        relay_folder_doubt(folder); /* somebody has it; or it is there, and nobody waits for it any more */
         if (call->kernel_unique)
             relay_answer(relay, out, call->kernel_unique, reply->error ? reply->error : EIO, NULL, 0);
     }
@@ -380,7 +380,7 @@ static void end(struct relay *relay, struct relay_output *out, struct relay_fres
         struct relay_entry *entry = relay_entry_find(relay, folder, fresh->name);
         if (entry && entry->child == node)
             relay_entry_remove(relay, entry);
-        folder->complete = false;
+        relay_folder_doubt(folder);
         relay_push_name(relay, folder->id, fresh->name);
         relay_wake_with_error(relay, &node->waiting, out, error == EDQUOT || error == ENOSPC ? error : EIO);
     } else {

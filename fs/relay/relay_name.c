@@ -227,7 +227,7 @@ static void on_made(struct relay *relay, struct relay_call *call, const struct r
         folder->known = false;
     if (reply->error || reply->bytes < sizeof entry) {
         if (folder && reply->error == EEXIST)
-            folder->complete = false;
+            relay_folder_doubt(folder);
         relay_call_pass(relay, call, reply, out);
         return;
     }
@@ -237,7 +237,7 @@ static void on_made(struct relay *relay, struct relay_call *call, const struct r
     if (kept)
         relay_entry_set(relay, folder, name, node);
     else if (folder)
-        folder->complete = false;
+        relay_folder_doubt(folder);
     if (header->opcode == FUSE_MKDIR && kept && relay_node_unchanged_since(relay, node->id, call->stamp))
         node->complete = !node->entry_count && relay_node_is_plain(relay, node); /* nothing can be in it yet that we are not told of */
     if (!call->kernel_unique)
@@ -369,9 +369,9 @@ static void carry_out_rename(struct relay *relay, const struct renaming *renamin
     else if (new)
         relay_entry_remove(relay, new);
     if (!moved && renaming->to)
-        renaming->to->complete = false;
+        relay_folder_doubt(renaming->to);
     if (renaming->flags && !replaced && renaming->from)
-        renaming->from->complete = false;
+        relay_folder_doubt(renaming->from);
 }
 
 static void on_renamed(struct relay *relay, struct relay_call *call, const struct relay_reply *reply, struct relay_output *out)

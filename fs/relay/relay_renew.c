@@ -108,6 +108,12 @@ static void on_greeted(struct relay *relay, struct relay_call *call, const struc
     relay_renew_step(relay, out);
 }
 
+/* A server has answered the kernel's INIT.  Until then it is sent once more like all else that was under way, and nothing comes before it. */
+static bool is_greeted(const struct relay *relay)
+{
+    return relay->usable || relay->init_answer;
+}
+
 void relay_renew(struct relay *relay, struct relay_output *out)
 {
     logging_warning("the server was restarted and has forgotten this mount: opening its files and taking its locks again");
@@ -124,7 +130,7 @@ void relay_renew(struct relay *relay, struct relay_output *out)
     relay->renewing = 1;
     relay_durable_renewed(relay);
     settle_calls(relay, out);
-    if (!relay->init) { /* the kernel has not said anything yet */
+    if (!is_greeted(relay)) {
         relay_renew_step(relay, out);
         return;
     }
@@ -212,7 +218,7 @@ void relay_renew_step(struct relay *relay, struct relay_output *out)
 {
     while (relay->renewing && --relay->renewing == 0) {
         relay->renewing = 1; /* this step itself */
-        if (relay->renew_phase == GREETING && relay->init && relay_lend_begin(relay, out)) {
+        if (relay->renew_phase == GREETING && is_greeted(relay) && relay_lend_begin(relay, out)) {
             relay->renew_phase = LENDING;
             return; /* relay_renew_lent */
         }

@@ -90,9 +90,38 @@ static struct relay *relay_of(struct station *station)
     return station->relay;
 }
 
+static bool hold(struct station *station, const void *bytes, size_t length)
+{
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&station->lock);
+    if (!station->hold_above || length <= station->hold_above)
+        return false;
+    assert_int_equal(station->held.length, 0);
+    buffer_append(&station->held, bytes, length);
+    return true;
+}
+
 static void on_message(void *context, const void *bytes, size_t length)
 {
-    relay_take_message(relay_of(context), bytes, length);
+    if (!hold(context, bytes, length))
+        relay_take_message(relay_of(context), bytes, length);
+}
+
+bool relay_fixture_is_held(struct station *station)
+{
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&station->lock);
+    return station->held.length > 0;
+}
+
+void relay_fixture_hold(struct station *station, size_t above)
+{
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&station->lock);
+    station->hold_above = above;
+}
+
+void relay_fixture_let_held_come(struct station *station)
+{
+    relay_fixture_hold(station, 0);
+    relay_take_message(station->relay, station->held.data, station->held.length);
 }
 
 static void on_state(void *context, enum wire_state state, const struct failure *why)
@@ -141,6 +170,8 @@ struct station *relay_fixture_join(struct relay_fixture *fixture, const struct r
     station->relay = relay;
     pthread_cond_broadcast(&station->changed);
     pthread_mutex_unlock(&station->lock);
+    if (fixture->before_init)
+        fixture->before_init(fixture);
     assert_true(fuse_client_attach(&station->kernel, pair[1]));
     return station;
 }
@@ -157,6 +188,7 @@ void relay_fixture_leave(struct station *station)
     relay_destroy(station->relay);
     station->relay = NULL;
     fixture_credentials_free(&station->credentials);
+    buffer_free(&station->held);
     pthread_cond_destroy(&station->changed);
     pthread_mutex_destroy(&station->lock);
 }

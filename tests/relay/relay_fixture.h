@@ -3,6 +3,7 @@
 #ifndef CYTOFS_RELAY_FIXTURE_H
 #define CYTOFS_RELAY_FIXTURE_H
 
+#include "buffer.h"
 #include "fuse_call.h"
 #include "fuse_client.h"
 #include "fuse_path.h"
@@ -24,6 +25,8 @@ struct station {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     int lost, connected; /* times */
+    size_t hold_above;
+    struct buffer held;
 };
 
 struct relay_fixture {
@@ -38,6 +41,7 @@ struct relay_fixture {
     struct fixture_proxy *proxy; /* NULL: straight to the server */
     struct station stations[STATIONS_MAX];
     int count;
+    void (*before_init)(struct relay_fixture *fixture); /* unless NULL: while a station joins, when it has a link and its kernel has said nothing */
 };
 
 /* For cmocka_unit_test_setup_teardown: *state is the fixture, with one station. */
@@ -50,6 +54,11 @@ int relay_fixture_teardown(void **state);
 struct station *relay_fixture_join(struct relay_fixture *fixture, const struct relay_options *options);
 /* As unmounting does: what was written is sent first. */
 void relay_fixture_leave(struct station *station);
+
+/* From now on one message from the server that is longer than that is held back; others overtake it. */
+void relay_fixture_hold(struct station *station, size_t above);
+bool relay_fixture_is_held(struct station *station);
+void relay_fixture_let_held_come(struct station *station);
 
 /* Cuts all connections of stations that join from now on, after some bytes. */
 void relay_fixture_cut_often(struct relay_fixture *fixture, size_t least, size_t most, unsigned seed);

@@ -15,6 +15,7 @@
 #define SOON_MS   5000
 #define LINES     200
 #define CONTESTED 60
+#define DRAIN_MS 20000
 
 static void what_one_writes_and_closes_the_other_reads(void **state)
 {
@@ -79,6 +80,35 @@ static void what_was_found_once_stays_found(void **state)
         for (int again = 0; again < 20; again++)
             assert_int_equal(fuse_path_resolve(&other->kernel, path, &entry), 0);
     }
+}
+
+/* The listing knows the other's file of that name, is overtaken by the answer that takes our name back, and must not hide both. */
+static void a_listing_that_is_overtaken_hides_no_name(void **state)
+{
+    struct relay_fixture *fixture = *state;
+    struct station *ours = &fixture->stations[0], *theirs = relay_fixture_join(fixture, NULL);
+    uint64_t folder = relay_fixture_folder(ours, "datasets/overtaken");
+    struct fuse_entry_out entry;
+    struct fuse_open_out open;
+    await_lookup(ours, folder, "nothing", ENOENT);
+    assert_int_equal(fuse_call_create(&ours->kernel, folder, "f", O_WRONLY, &entry, &open), 0);
+    assert_int_equal(fuse_call_write(&ours->kernel, entry.nodeid, open.fh, 0, "ours", 4), 0);
+    assert_int_equal(fuse_path_put(&theirs->kernel, "datasets/overtaken/f", "theirs"), 0);
+    assert_int_equal(fuse_path_put(&theirs->kernel, "datasets/overtaken/g", "theirs"), 0);
+    assert_true(relay_drain(theirs->relay, DRAIN_MS));
+
+    relay_fixture_hold(ours, 2 * sizeof entry);
+    while (!relay_fixture_is_held(ours)) { /* until g is told of, and the folder listed anew */
+        struct fuse_entry_out none;
+        assert_int_equal(fuse_call_lookup(&ours->kernel, folder, "nothing", &none), ENOENT);
+    }
+    assert_int_equal(fuse_call_release(&ours->kernel, entry.nodeid, open.fh), 0);
+    while (relay_fixture_counters(ours).puts == 0)
+        usleep(1000);
+    relay_fixture_let_held_come(ours);
+    assert_int_equal(fuse_call_lookup(&ours->kernel, folder, "g", &entry), 0);
+    assert_int_equal(fuse_call_lookup(&ours->kernel, folder, "f", &entry), 0);
+    relay_fixture_expect(ours, "datasets/overtaken/f", "ours");
 }
 
 static void of_two_who_make_a_lock_file_one_gets_it(void **state)
@@ -240,6 +270,7 @@ int main(void)
         relay_test(what_one_writes_and_closes_the_other_reads),
         relay_test(names_come_and_go_for_both),
         relay_test(what_was_found_once_stays_found),
+        relay_test(a_listing_that_is_overtaken_hides_no_name),
         relay_test(of_two_who_make_a_lock_file_one_gets_it),
         relay_test(of_two_who_make_a_file_exclusively_exactly_one_does_whatever_its_name),
         relay_test(what_is_written_into_a_file_made_exclusively_never_lands_in_anothers),

@@ -257,6 +257,62 @@ static void what_may_have_been_carried_out_by_a_killed_server_is_not_repeated(vo
     assert_int_equal(fuse_call_mkdir(&station->kernel, folder, "surely", &entry), 0);
 }
 
+static void *start_when_init_has_come(void *argument)
+{
+    struct relay_fixture *fixture = argument;
+    while (relay_fixture_counters(&fixture->stations[fixture->count - 1]).requests == 0)
+        usleep(1000);
+    relay_fixture_start_server(fixture);
+    return NULL;
+}
+
+static pthread_t starter;
+
+static void take_the_server_away(struct relay_fixture *fixture)
+{
+    relay_fixture_stop_server(fixture);
+    await_lost(&fixture->stations[fixture->count - 1]);
+    assert_int_equal(pthread_create(&starter, NULL, start_when_init_has_come, fixture), 0);
+}
+
+static void a_server_that_is_killed_while_somebody_mounts_is_waited_for(void **state)
+{
+    struct relay_fixture *fixture = *state;
+    relay_fixture_folder(&fixture->stations[0], "datasets/there");
+    fixture->before_init = take_the_server_away;
+    struct station *late = relay_fixture_join(fixture, NULL);
+    fixture->before_init = NULL;
+    assert_int_equal(pthread_join(starter, NULL), 0);
+    struct fuse_entry_out entry;
+    assert_int_equal(fuse_path_resolve(&late->kernel, "datasets/there", &entry), 0);
+}
+
+/* A new file waits for another number after the restart, while its folder is listed anew: a race, so more than once. */
+static void what_was_made_when_a_server_was_killed_is_there_afterwards(void **state)
+{
+    struct relay_fixture *fixture = *state;
+    struct station *station = &fixture->stations[0];
+    struct fuse_client *kernel = &station->kernel;
+    uint64_t folder = relay_fixture_folder(station, "datasets/made");
+    for (unsigned round = 1; round <= 12; round++) {
+        char name[16];
+        struct fuse_entry_out entry;
+        struct fuse_open_out open;
+        snprintf(name, sizeof name, "f%u", round);
+        assert_int_equal(fuse_call_lookup(kernel, folder, "nothing", &entry), ENOENT); /* the folder is known whole again */
+        assert_int_equal(fuse_call_create(kernel, folder, name, O_WRONLY, &entry, &open), 0);
+        assert_int_equal(fuse_call_write(kernel, entry.nodeid, open.fh, 0, "1", 1), 0);
+        relay_fixture_stop_server(fixture);
+        assert_int_equal(fuse_call_release(kernel, entry.nodeid, open.fh), 0);
+        relay_fixture_start_server(fixture);
+        while (relay_fixture_counters(station).renewals < round)
+            usleep(100);
+        assert_int_equal(fuse_call_lookup(kernel, folder, "nothing", &entry), ENOENT);
+        assert_true(relay_drain(station->relay, DRAIN_MS));
+        assert_int_equal(fuse_call_lookup(kernel, folder, name, &entry), 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -266,6 +322,8 @@ int main(void)
         relay_test(open_files_and_locks_outlive_a_server_that_was_killed),
         relay_test(fsync_calls_nothing_durable_that_a_killed_server_may_have_lost),
         relay_test(closing_tells_what_a_killed_server_may_have_lost_although_it_was_under_way),
+        relay_test(a_server_that_is_killed_while_somebody_mounts_is_waited_for),
+        relay_test(what_was_made_when_a_server_was_killed_is_there_afterwards),
         relay_test(what_may_have_been_carried_out_by_a_killed_server_is_not_repeated),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
