@@ -153,6 +153,11 @@ static void on_fetched(struct relay *relay, struct relay_call *call, const struc
         fail(relay, out, piece, 0);
         return;
     }
+    const uint32_t expected = expected_bytes(node, piece->index);
+    if (head.size < expected) { /* it has grown since we asked, which nobody has told us yet; or the server does not keep its word */
+        fail(relay, out, piece, piece->count < expected ? 0 : EIO);
+        return;
+    }
     const uint32_t from = sizeof(struct fuse_out_header) + sizeof head;
     relay->counters.contents_fetched += head.size;
     const struct relay_disk_key key = {node->id, piece->index, relay_node_version(node)};
@@ -255,9 +260,6 @@ static void serve(struct relay *relay, struct relay_output *out, struct relay_re
                   struct relay_piece *second, uint64_t from, size_t count)
 {
     size_t within = (size_t)(from % RELAY_PIECE_BYTES);
-    size_t there = (size_t)first->count + (second ? second->count : 0);
-    if (within + count > there) /* a server that sent less than it said */
-        count = within < there ? there - within : 0;
     if (within + count <= first->count)
         second = NULL;
     relay->counters.contents_from_memory += count;

@@ -21,7 +21,7 @@
 #include "timing.h"
 #include "tree.h"
 
-#define SOON_MS  5000
+#define SOON_MS 30000
 #define DRAIN_MS 20000
 
 /* The server -------------------------------------------------------------------------------------------------------- */
@@ -92,18 +92,26 @@ static struct relay *relay_of(struct station *station)
 
 static bool hold(struct station *station, const void *bytes, size_t length)
 {
+    struct fuse_out_header header;
+    memcpy(&header, bytes, sizeof header);
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&station->lock);
-    if (!station->hold_above || length <= station->hold_above)
+    if (!station->holds || !station->holds(&header))
         return false;
-    assert_int_equal(station->held.length, 0);
     buffer_append(&station->held, bytes, length);
     return true;
 }
 
 static void on_message(void *context, const void *bytes, size_t length)
 {
+    struct relay *relay = relay_of(context);
     if (!hold(context, bytes, length))
-        relay_take_message(relay_of(context), bytes, length);
+        relay_take_message(relay, bytes, length);
+}
+
+void relay_fixture_hold(struct station *station, bool (*holds)(const struct fuse_out_header *message))
+{
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&station->lock);
+    station->holds = holds;
 }
 
 bool relay_fixture_is_held(struct station *station)
@@ -112,16 +120,16 @@ bool relay_fixture_is_held(struct station *station)
     return station->held.length > 0;
 }
 
-void relay_fixture_hold(struct station *station, size_t above)
-{
-    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&station->lock);
-    station->hold_above = above;
-}
-
 void relay_fixture_let_held_come(struct station *station)
 {
-    relay_fixture_hold(station, 0);
-    relay_take_message(station->relay, station->held.data, station->held.length);
+    relay_fixture_hold(station, NULL);
+    for (size_t at = 0; at < station->held.length;) {
+        struct fuse_out_header header;
+        memcpy(&header, station->held.data + at, sizeof header);
+        relay_take_message(station->relay, station->held.data + at, header.len);
+        at += header.len;
+    }
+    buffer_clear(&station->held);
 }
 
 static void on_state(void *context, enum wire_state state, const struct failure *why)

@@ -25,8 +25,8 @@ struct station {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     int lost, connected; /* times */
-    size_t hold_above;
-    struct buffer held;
+    bool (*holds)(const struct fuse_out_header *message);
+    struct buffer held; /* messages, one after the other */
 };
 
 struct relay_fixture {
@@ -55,8 +55,8 @@ struct station *relay_fixture_join(struct relay_fixture *fixture, const struct r
 /* As unmounting does: what was written is sent first. */
 void relay_fixture_leave(struct station *station);
 
-/* From now on one message from the server that is longer than that is held back; others overtake it. */
-void relay_fixture_hold(struct station *station, size_t above);
+/* From now on messages from the server of which that says so are held back, and overtaken by the others; then they come. */
+void relay_fixture_hold(struct station *station, bool (*holds)(const struct fuse_out_header *message));
 bool relay_fixture_is_held(struct station *station);
 void relay_fixture_let_held_come(struct station *station);
 

@@ -12,10 +12,10 @@
 #include "testing.h"
 #include "timing.h"
 
-#define SOON_MS   5000
+#define SOON_MS   30000
 #define LINES     200
 #define CONTESTED 60
-#define DRAIN_MS 20000
+#define DRAIN_MS  20000
 
 static void what_one_writes_and_closes_the_other_reads(void **state)
 {
@@ -82,6 +82,36 @@ static void what_was_found_once_stays_found(void **state)
     }
 }
 
+static bool is_notice(const struct fuse_out_header *message)
+{
+    return message->unique == 0;
+}
+
+static void a_file_that_has_grown_is_read_whole_although_nobody_has_told_of_it_yet(void **state)
+{
+    struct relay_fixture *fixture = *state;
+    struct station *ours = &fixture->stations[0], *theirs = relay_fixture_join(fixture, NULL);
+    uint64_t folder = relay_fixture_folder(theirs, "datasets/grown");
+    assert_int_equal(fuse_path_put(&theirs->kernel, "datasets/grown/f", "short"), 0);
+    assert_true(relay_drain(theirs->relay, DRAIN_MS));
+    relay_fixture_folder(ours, "datasets/grown");
+    await_lookup(ours, folder, "nothing", ENOENT); /* now it is known how long f is */
+
+    relay_fixture_hold(ours, is_notice);
+    assert_int_equal(fuse_path_put(&theirs->kernel, "datasets/grown/f", "longer than it was"), 0);
+    while (!relay_fixture_is_held(ours))
+        usleep(1000);
+    SCOPE_BUFFER found = {0};
+    assert_int_equal(fuse_path_get(&ours->kernel, "datasets/grown/f", &found), 0);
+    relay_fixture_let_held_come(ours);
+    relay_fixture_expect(ours, "datasets/grown/f", "longer than it was");
+}
+
+static bool is_long(const struct fuse_out_header *message)
+{
+    return message->len > 2 * sizeof(struct fuse_entry_out);
+}
+
 /* The listing knows the other's file of that name, is overtaken by the answer that takes our name back, and must not hide both. */
 static void a_listing_that_is_overtaken_hides_no_name(void **state)
 {
@@ -97,7 +127,7 @@ static void a_listing_that_is_overtaken_hides_no_name(void **state)
     assert_int_equal(fuse_path_put(&theirs->kernel, "datasets/overtaken/g", "theirs"), 0);
     assert_true(relay_drain(theirs->relay, DRAIN_MS));
 
-    relay_fixture_hold(ours, 2 * sizeof entry);
+    relay_fixture_hold(ours, is_long);
     while (!relay_fixture_is_held(ours)) { /* until g is told of, and the folder listed anew */
         struct fuse_entry_out none;
         assert_int_equal(fuse_call_lookup(&ours->kernel, folder, "nothing", &none), ENOENT);
@@ -270,6 +300,7 @@ int main(void)
         relay_test(what_one_writes_and_closes_the_other_reads),
         relay_test(names_come_and_go_for_both),
         relay_test(what_was_found_once_stays_found),
+        relay_test(a_file_that_has_grown_is_read_whole_although_nobody_has_told_of_it_yet),
         relay_test(a_listing_that_is_overtaken_hides_no_name),
         relay_test(of_two_who_make_a_lock_file_one_gets_it),
         relay_test(of_two_who_make_a_file_exclusively_exactly_one_does_whatever_its_name),
