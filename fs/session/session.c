@@ -2,9 +2,9 @@
  *
  *   starting --first message (INIT) answered--> answering --unmounted | socket closed | session_stop--> ended
  *
- * Threads: the first worker answers INIT alone, since nothing may be answered before it, and then starts the others; all
- * of them read messages from the channel and answer them.  One more thread answers parked readers (session_streams.c), and one of
- * each fed session tells its client what others changed (session_push.c).
+ * Threads: the first worker answers INIT alone, since nothing may be answered before it, and then starts the others; they
+ * read messages from the channel and answer them, a few of them at a time (session_listeners.c, with a thread that watches them).  One more
+ * thread answers parked readers (session_streams.c), and one of each fed session tells its client what others changed (session_push.c).
  *
  * Ending.  Whoever unmounts makes every worker's read fail with ENODEV.  But where files are still open after a lazy
  * unmount the kernel keeps the connection, and the workers would go on waiting in their reads; so session_destroy nudges
@@ -29,6 +29,7 @@
 #include "session_files.h"
 #include "session_folders.h"
 #include "session_lending.h"
+#include "session_listeners.h"
 #include "session_mount.h"
 #include "session_names.h"
 #include "session_state.h"
@@ -38,6 +39,7 @@
 #define WORKERS_MIN        8 /* a worker that renders or checks leaves others for quick answers */
 #define WORKERS_BY_CORES   16
 #define BACKGROUND_MAX     64 /* read-ahead requests that the kernel may have under way */
+#define LONG_WRITE_BYTES   65536 /* a message of this length holds bytes to seal */
 #define LIBRARY_LINE_BYTES 512
 #define NUDGE_SIGNAL       SIGURG /* is ignored by default, so a stray one harms nobody */
 #define NUDGE_EVERY_NS     2000000
@@ -94,6 +96,8 @@ static void end_worker(struct session_worker *worker)
     pthread_mutex_lock(&session->life);
     bool last = --session->working == 0;
     pthread_mutex_unlock(&session->life);
+    session_listeners_leave(&session->listeners);
+    session_listeners_release(&session->listeners); /* the others are to see it, too */
     if (last)
         session_locks_abandon(session); /* others need not wait until somebody destroys the session */
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&session->life);
@@ -151,22 +155,41 @@ static void accept_nudges(void)
     pthread_sigmask(SIG_UNBLOCK, &nudge, NULL);
 }
 
+/* False: there will be no more. */
+static bool receive(struct session_worker *worker)
+{
+    struct session *session = worker->session;
+    int got;
+    do
+        got = fuse_session_receive_buf(session->fuse, &worker->message);
+    while ((got == -EINTR || got == -EAGAIN) && !is_stopping(session));
+    return got > 0;
+}
+
+/* Whether carrying it out will take the disk's time, or much of the processor's. */
+static bool takes_long(const struct fuse_buf *message)
+{
+    const struct fuse_in_header *header = message->mem;
+    return message->size >= LONG_WRITE_BYTES || (message->size >= sizeof *header && header->opcode == FUSE_READ);
+}
+
 static void *run_worker(void *argument)
 {
     struct session_worker *worker = argument;
     struct session *session = worker->session;
-    bool first = worker == &session->workers[0];
+    int number = (int)(worker - session->workers);
+    bool first = number == 0, was_long = false;
     accept_nudges();
     tree_observe_as(&session->push.observer);
+    session_listeners_enter(&session->listeners);
     for (;;) {
-        int got = fuse_session_receive_buf(session->fuse, &worker->message);
-        if (got == -EINTR || got == -EAGAIN) {
-            if (is_stopping(session))
-                break;
-            continue;
-        }
-        if (got <= 0)
+        session_listeners_listen(&session->listeners, number, was_long);
+        if (!receive(worker)) {
+            session_listeners_deafen(&session->listeners);
             break;
+        }
+        was_long = takes_long(&worker->message);
+        session_listeners_work(&session->listeners, number, was_long);
         fuse_session_process_buf(session->fuse, &worker->message);
         if (first) {
             first = false;
@@ -206,6 +229,7 @@ static struct session *make_session(struct tree *tree, const struct session_opti
     session_locks_init(&session->locks);
     session_push_init(&session->push, session);
     session_reserved_init(&session->reserved);
+    session_listeners_init(&session->listeners, 0);
     return session;
 }
 
@@ -240,6 +264,9 @@ static enum code start_threads(struct session *session, struct failure *why)
     if (code == CODE_OK && session->channel.peer.send)
         code = session_push_start(&session->push, why);
     if (code != CODE_OK || session->channel.peer.send)
+        return code;
+    code = session_listeners_start(&session->listeners, session->worker_count, why);
+    if (code != CODE_OK)
         return code;
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&session->life);
     code = start_worker(session, why);
@@ -362,6 +389,7 @@ void session_stop(struct session *session)
     if (session->channel.mountpoint && !ended)
         unmount(session); /* else it is gone already, and another mount may be in its place */
     session_channel_shut(&session->channel);
+    session_listeners_release(&session->listeners);
 }
 
 /* Waits until the worker has seen that the session is stopping. */
@@ -390,6 +418,7 @@ void session_destroy(struct session *session)
     session_stop(session);
     for (int i = 0; i < session->started; i++)
         end_thread(&session->workers[i]);
+    session_listeners_stop(&session->listeners);
     session_push_stop(&session->push);
     session_streams_stop(&session->streams);
     session_locks_abandon(session);
@@ -401,6 +430,7 @@ void session_destroy(struct session *session)
     session_push_destroy(&session->push);
     session_extra_give_back(session);
     session_reserved_destroy(&session->reserved);
+    session_listeners_destroy(&session->listeners);
     block_pool_destroy(&session->blocks);
     if (session->fuse)
         fuse_session_destroy(session->fuse); /* and the channel's descriptor */

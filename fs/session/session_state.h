@@ -14,6 +14,7 @@
 #include "session.h"
 #include "session_channel.h"
 #include "session_handles.h"
+#include "session_listeners.h"
 #include "session_locks.h"
 #include "session_nodes.h"
 #include "session_push.h"
@@ -21,7 +22,6 @@
 #include "session_streams.h"
 #include "tree.h"
 
-#define SESSION_THREADS_MAX 64
 #define SESSION_GREETING_MAX 256 /* bytes of an INIT request, its header included */
 #define SESSION_WRITE_MAX   (1u << 20) /* bytes in one WRITE or READ */
 /* What the kernel is asked to send at once: whole chunks, in fewer pages than its messages may have, so that they fit also
@@ -59,6 +59,7 @@ struct session {
     struct session_locks locks;
     struct session_push push;
     struct session_reserved reserved; /* of a fed session */
+    struct session_listeners listeners;
 
     pthread_mutex_t life; /* guards the fields below; no other lock is taken under it */
     pthread_cond_t life_changed;
