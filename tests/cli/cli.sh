@@ -36,7 +36,7 @@ expect_status() {
     fi
 }
 
-# wait_for SECONDS command...: until it succeeds
+# wait_for SECONDS command...: until it succeeds; 60 or more, so that only a test that fails waits so long
 wait_for() {
     local until=$((SECONDS + $1))
     shift
@@ -57,7 +57,7 @@ is_mounted() { grep -q " $lab fuse" /proc/self/mounts; }
 mount_lab() { "$cytofs" mount "$@" "$work/store" "$lab" >/dev/null; }
 unmount_lab() {
     if is_mounted; then fusermount3 -u "$lab" 2>/dev/null || fusermount3 -uz "$lab"; fi
-    wait_for 30 store_is_free
+    wait_for 60 store_is_free
 }
 store_is_free() { ! pgrep -f "$cytofs mount.* $work/store" >/dev/null; }
 state_of() { head -n 1 "$lab/jobs/$1/status" 2>/dev/null; }

@@ -15,7 +15,7 @@ restores_to() { # WHAT THEN [--at X]
     check "  it mounts" expect_status 0 "$cytofs" mount --no-node $accept "$work/put-back" "$work/second"
     diff -r "$then" "$work/second/datasets" || status=1
     fusermount3 -u "$work/second"
-    wait_for 30 put_back_is_free
+    wait_for 60 put_back_is_free
     check "  and shows what was there" [ $status = 0 ]
 }
 accept=
@@ -26,7 +26,7 @@ mkdir -p "$lab/datasets/cells/more"
 for i in 1 2 3 4 5; do head -c 700000 /dev/urandom >"$lab/datasets/cells/image-$i"; done
 cp -r "$lab/datasets" "$work/then-1"
 
-sleep 2.5 # nothing is left to be committed then
+sync -f "$lab" && sync "$lab" # nothing is left to be committed then
 check "a backup of a lab in use" expect_status 0 "$cytofs" backup "$lab" "$backup"
 check "  tells its point" said "made point 1"
 check "lab/backup tells the same" grep -q "made point 1" "$lab/lab/backup"
@@ -61,7 +61,7 @@ for delay in 0.02 0.05 0.1 0.2; do
     sleep $delay
     pkill -KILL -f "$cytofs mount.* $work/store"
     fusermount3 -uz "$lab" 2>/dev/null
-    wait_for 10 store_is_free
+    wait_for 60 store_is_free
     check "  every point that is listed after a kill can be read" expect_status 0 "$cytofs" backup --list "$backup"
     check "  mounted again" mount_lab --no-node
 done

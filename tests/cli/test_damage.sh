@@ -16,7 +16,7 @@ refused() {
     rm -rf "$work/edited"
     cp -r "$work/store" "$work/edited"
     edit_catalog "$work/edited" "$2"
-    check "$1" expect_status 1 timeout 20 "$cytofs" fsck "$work/edited"
+    check "$1" expect_status 1 timeout 60 "$cytofs" fsck "$work/edited"
     check "  is told" grep -Eq "$3" "$work/out" "$work/err"
 }
 

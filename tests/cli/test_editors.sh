@@ -12,7 +12,7 @@ saves() {
     local job=$1 wanted=$2
     shift 2
     if ! "$@" >"$work/out" 2>&1; then cat "$work/out"; fail "$job: $*"; fi
-    wait_for 5 has_runs "$job" "$wanted" || fail "$job: $(runs_of "$job") runs, not $wanted, after: $*"
+    wait_for 60 has_runs "$job" "$wanted" || fail "$job: $(runs_of "$job") runs, not $wanted, after: $*"
     expected=$((expected + 1))
     sleep 0.3
     [ "$(all_runs)" = "$expected" ] || fail "$job: a file beside the spec made a run: $(ls "$lab/experiments")"

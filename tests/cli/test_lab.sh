@@ -44,27 +44,30 @@ check "the refusal stands in lab/last-error" grep -q bad.yaml "$lab/lab/last-err
 check "submit of the same exits 1 and prints it" expect_status 1 "$cytofs" submit --lab "$lab" "$work/bad.yaml"
 check "all three findings" [ "$(grep -c 'bad.yaml:[0-9]*:[0-9]*:' "$work/err")" = 3 ]
 check "no run was made" test ! -e "$lab/jobs/bad"
+printf 'run: "while [ ! -e go ]; do sleep 0.1; done"\n' >"$lab/jobs/first.yaml"
+check "a program that waits" wait_for 60 in_state first running
 check "a repaired spec" cp <(tiny_spec 8) "$lab/jobs/bad.yaml"
-check "is no longer refused" wait_for 5 test ! -e "$lab/jobs/bad.error"
+check "is no longer refused" wait_for 60 test ! -e "$lab/jobs/bad.error"
 
 tiny_spec 200 >"$work/second.yaml"
-check "two specs at once" cp "$work/second.yaml" "$lab/jobs/"
-check "cat shows the runs that are not over, and ends" timeout 20 cat "$lab/jobs/events"
-check "  each in a line, as soon as both are taken up" wait_for 10 bash -c "timeout 20 cat '$lab/jobs/events' | grep -c '\"state\"' | grep -qx 2"
+check "another at once" cp "$work/second.yaml" "$lab/jobs/"
+check "cat shows the runs that are not over, and ends" timeout 60 cat "$lab/jobs/events"
+check "  each in a line, as soon as all are taken up" wait_for 60 bash -c "timeout 60 cat '$lab/jobs/events' | grep -c '\"state\"' | grep -qx 3"
 tail -f "$lab/jobs/events" >"$work/followed" 2>"$work/tail-err" &
 tail=$!
-check "the queue says why the second waits" wait_for 20 grep -Eq 'second.*(waits|free)' "$lab/jobs/queue"
+check "the queue says why the second waits" wait_for 60 grep -Eq 'second.*(waits|free)' "$lab/jobs/queue"
 cat "$lab/jobs/queue"
+touch "$lab/jobs/first/go"
 check "watch ends with the first" expect_status 0 "$cytofs" watch bad --lab "$lab"
 check "the first has finished" in_state bad finished
-check "the second runs" wait_for 30 in_state second running
+check "the second runs" wait_for 60 in_state second running
 rm "$lab/jobs/second.yaml"
-check "rm of the spec cancels it" wait_for 30 grep -q cancelled "$lab/experiments/tests/002/status"
-check "tail -f has shown what was, and each change" wait_for 20 grep -q '"job":"second".*"state":"cancelled"' "$work/followed"
+check "rm of the spec cancels it" wait_for 60 grep -q cancelled "$lab/experiments/tests/002/status"
+check "tail -f has shown what was, and each change" wait_for 60 grep -q '"job":"second".*"state":"cancelled"' "$work/followed"
 check "  the first's end among them" grep -q '"job":"bad".*"state":"finished"' "$work/followed"
 check "  and complains of nothing" test ! -s "$work/tail-err"
 kill $tail
-check "its link is gone" wait_for 5 test ! -e "$lab/jobs/second"
+check "its link is gone" wait_for 60 test ! -e "$lab/jobs/second"
 
 run=$lab/jobs/bad
 check "metrics" [ -s "$run/metrics/train/loss" ]

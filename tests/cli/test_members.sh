@@ -99,7 +99,7 @@ check "mount" mount_as ada
 check "rotate" bash -c "echo rotate >'$lab/lab/spaces/large'"
 for kill in 1 2 3; do
     kill -KILL "$(grep -o '[0-9]*' "$work/store/lock")"
-    wait_for 10 bash -c "fusermount3 -uz '$lab' 2>/dev/null; ! grep -q ' $lab fuse' /proc/self/mounts"
+    wait_for 60 bash -c "fusermount3 -uz '$lab' 2>/dev/null; ! grep -q ' $lab fuse' /proc/self/mounts"
     check "mount after kill -9 in the middle" mount_as ada
 done
 large_rotated() { ! grep -q rotation "$lab/lab/spaces/large"; }
@@ -148,7 +148,7 @@ check "a member's own home is not deleted so" expect_status 1 "$cytofs" member d
 check "in words" grep -q 'home of a member' "$work/err"
 check "that of who was removed is" expect_status 0 "$cytofs" member delete-home "$lab" bob
 home_is_gone() { ! test -e "$lab/home/bob"; }
-check "it is gone" wait_for 5 home_is_gone
+check "it is gone" wait_for 60 home_is_gone
 check "and its space" test ! -e "$lab/lab/spaces/home-bob"
 check "another recovery key" expect_status 0 "$cytofs" recovery-key --recovery "$work/paper2" "$lab"
 check "that only she may read" [ "$(stat -c %a "$work/paper2")" = 600 ]

@@ -64,7 +64,7 @@ end_work() { touch "$work/stop"; wait $worker; }
 # expect_loss WORDS: of the reason, as the system says it or SQLite does
 expect_loss() {
     check "  the lab goes on" write_more
-    check "  lab/mirrors says that it is lost" wait_for 20 grep -q "LOST.*$second" "$lab/lab/mirrors"
+    check "  lab/mirrors says that it is lost" wait_for 60 grep -q "LOST.*$second" "$lab/lab/mirrors"
     check "  why" grep -q "LOST.*$second.*\($1\)" "$lab/lab/mirrors"
     check "  and what to do" grep -q "echo add $second >" "$lab/lab/mirrors"
     check "  and last-error, too" grep -q "MIRROR LOST.*$second.*cytofs mirror add" "$lab/lab/last-error"
@@ -81,7 +81,7 @@ expect_return() {
     check "  the mirror alone is mounted" "$cytofs" mount --no-node "$second" "$lab"
     check "  with everything in it" nothing_is_lost
     fusermount3 -u "$lab"
-    check "  and closed" wait_for 30 second_is_free
+    check "  and closed" wait_for 60 second_is_free
     rm -rf "$first.aside"
 }
 second_is_free() { ! pgrep -f "$cytofs mount.* $second" >/dev/null; }

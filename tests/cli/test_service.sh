@@ -16,17 +16,17 @@ is_gone() { ! kill -0 "$server" 2>/dev/null; }
 
 check "a lab is made" expect_status 0 "$cytofs" init --member ada "$work/store"
 listen
-check "the manager listens" wait_for 20 test -S "$work/notify"
+check "the manager listens" wait_for 60 test -S "$work/notify"
 NOTIFY_SOCKET=$work/notify "$cytofs" serve --foreground --no-node --socket "$work/store/serve/socket" "$work/store" >"$work/log" 2>&1 &
 server=$!
-check "it says that it is ready" wait_for 30 heard '^READY=1'
+check "it says that it is ready" wait_for 60 heard '^READY=1'
 check "and then it is: whoever connects is served" expect_status 0 "$cytofs" member list "$work/store"
 check "it has not said that it stops" bash -c "! grep -q STOPPING '$work/heard'"
 kill -TERM $server
 check "it ends when it is told to" wait_for 60 is_gone
 wait $server
 check "with status 0" [ $? = 0 ]
-check "having said so" wait_for 10 heard '^STOPPING=1'
+check "having said so" wait_for 60 heard '^STOPPING=1'
 kill $listener
 check "the store is whole" expect_status 0 "$cytofs" fsck "$work/store"
 

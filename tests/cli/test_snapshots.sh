@@ -109,7 +109,7 @@ check "  it is the next" [ "$(readlink "$snap/4")" = v4 ]
 exec 9<"$snap/v3/images/3.png"
 check "one that is being read stays" expect_status 1 "$cytofs" snapshot --drop v3 "$data"
 exec 9<&-
-check "and goes afterwards" wait_for 10 "$cytofs" snapshot --drop v3 "$data"
+check "and goes afterwards" wait_for 60 "$cytofs" snapshot --drop v3 "$data"
 check "what is not there cannot be dropped" expect_status 1 "$cytofs" snapshot --drop nothing "$data"
 check "a folder that is no dataset has none" expect_status 1 "$cytofs" snapshot "$data/images"
 check "unmount" unmount_lab

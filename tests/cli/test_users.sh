@@ -38,7 +38,7 @@ done
 mount_as() { as "$1" timeout 60 "$cytofs" mount "$work/socket" "$work/$1/lab"; }
 server() { grep -o '[0-9]*' "$work/store/lock"; }
 is_stopped() { ! pgrep -f "$cytofs serve $work/store" >/dev/null; }
-stop_server() { kill -TERM "$(server)" && wait_for 30 is_stopped; }
+stop_server() { kill -TERM "$(server)" && wait_for 60 is_stopped; }
 
 check "ada makes a lab" expect_status 0 "$cytofs" init --member ada "$work/store"
 for person in "bob $bob" "eve $eve"; do

@@ -16,8 +16,6 @@
 #include "timing.h"
 #include "tree_path.h"
 
-#define PATIENCE_MS 20000
-
 static int64_t shift_s; /* of the wall clock */
 
 int clock_gettime(clockid_t clock, struct timespec *out)
@@ -41,7 +39,7 @@ static void wait_for_commit(struct tree *tree)
 {
     struct tree_statistics before, now;
     tree_statistics(tree, &before);
-    int64_t until_ms = timing_monotonic_ms() + PATIENCE_MS;
+    int64_t until_ms = timing_monotonic_ms() + TESTING_PATIENCE_MS;
     do {
         usleep(20000);
         tree_statistics(tree, &now);

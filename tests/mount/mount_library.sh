@@ -89,7 +89,7 @@ same() { [ "$1" = "$2" ] || fail "expected \"$1\", found \"$2\""; }
 # The log holds exactly these lines, and stays so for a moment.  RELEASE comes after close(2) has returned.
 expect_events() {
     local expected=$1 tries=0
-    until [ "$(cat "$log")" = "$expected" ] || [ $((tries += 1)) -gt 100 ]; do sleep 0.05; done
+    until [ "$(cat "$log")" = "$expected" ] || [ $((tries += 1)) -gt 1200 ]; do sleep 0.05; done
     sleep 0.15
     [ "$(cat "$log")" = "$expected" ] || fail "expected events \"$expected\", found \"$(cat "$log")\""
 }

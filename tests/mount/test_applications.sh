@@ -110,7 +110,7 @@ reader = """
 import h5py, sys, time
 with h5py.File(sys.argv[1], "r", libver="latest", swmr=True) as file:
     print("ready", flush=True)
-    until, values = time.monotonic() + 30, file["values"]
+    until, values = time.monotonic() + 60, file["values"]
     while values.shape[0] < 500 and time.monotonic() < until:
         values.refresh()
     assert list(values[:500]) == list(range(500)), values.shape

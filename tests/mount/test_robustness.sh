@@ -19,7 +19,7 @@ stopping_ends_a_blocked_reader() {
     local reader=$!
     sleep 0.3
     stop_server
-    for _ in $(seq 50); do kill -0 $reader 2>/dev/null || return 0; sleep 0.1; done
+    for _ in $(seq 600); do kill -0 $reader 2>/dev/null || return 0; sleep 0.1; done
     kill -9 $reader
     fail "the reader still waits"
 }

@@ -21,9 +21,6 @@
 #include "timing.h"
 #include "tree.h"
 
-#define SOON_MS 30000
-#define DRAIN_MS 20000
-
 /* The server -------------------------------------------------------------------------------------------------------- */
 
 static enum code admit(void *context, const struct wire_peer *peer, struct viewer *viewer, struct failure *why)
@@ -60,7 +57,7 @@ void relay_fixture_start_server(struct relay_fixture *fixture)
                                            .credentials = &fixture->lab.server,
                                            .workers = 4,
                                            .door = {.admit = admit, .answer = answer, .gone = gone, .context = fixture}};
-    int64_t until_ms = timing_monotonic_ms() + SOON_MS;
+    int64_t until_ms = timing_monotonic_ms() + TESTING_PATIENCE_MS;
     enum code code;
     do
         code = server_start(fixture->tree, &options, &fixture->server, &why);
@@ -163,7 +160,7 @@ struct station *relay_fixture_join(struct relay_fixture *fixture, const struct r
         .host = "127.0.0.1",
         .port = fixture->proxy ? fixture_proxy_port(fixture->proxy) : fixture->port,
         .credentials = &station->credentials,
-        .give_up_ms = SOON_MS,
+        .give_up_ms = TESTING_PATIENCE_MS,
     };
     assert_code_ok(wire_connect(&connect, &events, station, &station->link, &why), why);
     int pair[2];
@@ -189,7 +186,7 @@ void relay_fixture_leave(struct station *station)
     if (!station->relay)
         return;
     if (station->fixture->server)
-        relay_drain(station->relay, DRAIN_MS);
+        relay_drain(station->relay, TESTING_PATIENCE_MS);
     wire_link_close(station->link);
     wire_link_destroy(station->link);
     fuse_client_stop(&station->kernel);
@@ -279,7 +276,7 @@ uint64_t relay_fixture_folder(struct station *station, const char *path)
 void relay_fixture_expect(struct station *station, const char *path, const char *text)
 {
     SCOPE_BUFFER found = {0};
-    int64_t until_ms = timing_monotonic_ms() + SOON_MS;
+    int64_t until_ms = timing_monotonic_ms() + TESTING_PATIENCE_MS;
     int error;
     do {
         buffer_clear(&found);

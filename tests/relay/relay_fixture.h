@@ -75,4 +75,7 @@ void relay_fixture_expect(struct station *station, const char *path, const char 
 
 struct relay_counters relay_fixture_counters(struct station *station);
 
+/* How often a test that counts messages tries: where its thread slept for seconds, the relay has done more meanwhile. */
+#define RELAY_FIXTURE_TRIES 10
+
 #endif

@@ -12,10 +12,8 @@
 #include "testing.h"
 #include "timing.h"
 
-#define SOON_MS   30000
 #define LINES     200
 #define CONTESTED 60
-#define DRAIN_MS  20000
 
 static void what_one_writes_and_closes_the_other_reads(void **state)
 {
@@ -38,7 +36,7 @@ static void what_one_writes_and_closes_the_other_reads(void **state)
 static void await_lookup(struct station *station, uint64_t folder, const char *name, int expected)
 {
     struct fuse_entry_out entry;
-    int64_t until_ms = timing_monotonic_ms() + SOON_MS;
+    int64_t until_ms = timing_monotonic_ms() + TESTING_PATIENCE_MS;
     int error;
     while ((error = fuse_call_lookup(&station->kernel, folder, name, &entry)) != expected && timing_monotonic_ms() < until_ms)
         usleep(1000);
@@ -93,7 +91,7 @@ static void a_file_that_has_grown_is_read_whole_although_nobody_has_told_of_it_y
     struct station *ours = &fixture->stations[0], *theirs = relay_fixture_join(fixture, NULL);
     uint64_t folder = relay_fixture_folder(theirs, "datasets/grown");
     assert_int_equal(fuse_path_put(&theirs->kernel, "datasets/grown/f", "short"), 0);
-    assert_true(relay_drain(theirs->relay, DRAIN_MS));
+    assert_true(relay_drain(theirs->relay, TESTING_PATIENCE_MS));
     relay_fixture_folder(ours, "datasets/grown");
     await_lookup(ours, folder, "nothing", ENOENT); /* now it is known how long f is */
 
@@ -125,7 +123,7 @@ static void a_listing_that_is_overtaken_hides_no_name(void **state)
     assert_int_equal(fuse_call_write(&ours->kernel, entry.nodeid, open.fh, 0, "ours", 4), 0);
     assert_int_equal(fuse_path_put(&theirs->kernel, "datasets/overtaken/f", "theirs"), 0);
     assert_int_equal(fuse_path_put(&theirs->kernel, "datasets/overtaken/g", "theirs"), 0);
-    assert_true(relay_drain(theirs->relay, DRAIN_MS));
+    assert_true(relay_drain(theirs->relay, TESTING_PATIENCE_MS));
 
     relay_fixture_hold(ours, is_long);
     while (!relay_fixture_is_held(ours)) { /* until g is told of, and the folder listed anew */
@@ -211,10 +209,10 @@ static void what_is_written_into_a_file_made_exclusively_never_lands_in_anothers
     relay_fixture_folder(other, "datasets/taken");
     assert_int_equal(fuse_call_remove(&other->kernel, folder, "name", false), 0);
     assert_int_equal(fuse_path_put(&other->kernel, "datasets/taken/name", "of the other"), 0);
-    assert_true(relay_drain(other->relay, SOON_MS));
+    assert_true(relay_drain(other->relay, TESTING_PATIENCE_MS));
     (void)fuse_call_fsync(&one->kernel, entry.nodeid, open.fh);
     assert_int_equal(fuse_call_release(&one->kernel, entry.nodeid, open.fh), 0);
-    assert_true(relay_drain(one->relay, SOON_MS));
+    assert_true(relay_drain(one->relay, TESTING_PATIENCE_MS));
     relay_fixture_expect(other, "datasets/taken/name", "of the other");
 }
 

@@ -11,8 +11,6 @@
 #include "timing.h"
 
 #define ROUNDS     100
-#define SOON_MS    10000
-#define DRAIN_MS   30000
 #define TIMEOUT_MS 300
 
 /* mkdir, rename and append, each of which must take place once: twice gives EEXIST, ENOENT or a line too many. */
@@ -46,7 +44,7 @@ static void every_operation_takes_place_once_however_often_the_link_is_cut(void 
     }
     assert_int_equal(fuse_call_flush(kernel, log, open.fh), 0);
     assert_int_equal(fuse_call_release(kernel, log, open.fh), 0);
-    assert_true(relay_drain(station->relay, DRAIN_MS));
+    assert_true(relay_drain(station->relay, TESTING_PATIENCE_MS));
     assert_true(fixture_proxy_cuts(fixture->proxy) >= 5);
 
     relay_fixture_leave(station);
@@ -65,7 +63,7 @@ static void every_operation_takes_place_once_however_often_the_link_is_cut(void 
 
 static void await_lost(struct station *station)
 {
-    int64_t until_ms = timing_monotonic_ms() + SOON_MS;
+    int64_t until_ms = timing_monotonic_ms() + TESTING_PATIENCE_MS;
     for (;;) {
         pthread_mutex_lock(&station->lock);
         int lost = station->lost;
@@ -98,7 +96,7 @@ static void a_request_waits_for_a_lost_server_only_as_long_as_was_asked(void **s
     relay_fixture_stop_server(fixture);
     await_lost(station);
     uint64_t unique = send_mkdir(station, folder, "late");
-    assert_int_equal(fuse_client_await(&station->kernel, unique, SOON_MS, NULL, NULL), ETIMEDOUT);
+    assert_int_equal(fuse_client_await(&station->kernel, unique, TESTING_PATIENCE_MS, NULL, NULL), ETIMEDOUT);
 }
 
 static void a_request_that_waits_for_a_lost_server_can_be_interrupted(void **state)
@@ -113,7 +111,7 @@ static void a_request_that_waits_for_a_lost_server_can_be_interrupted(void **sta
     while (relay_fixture_counters(station).requests == before)
         usleep(1000); /* whoever is interrupted waits */
     fuse_call_interrupt(&station->kernel, unique);
-    assert_int_equal(fuse_client_await(&station->kernel, unique, SOON_MS, NULL, NULL), EINTR);
+    assert_int_equal(fuse_client_await(&station->kernel, unique, TESTING_PATIENCE_MS, NULL, NULL), EINTR);
 }
 
 static int lock(struct station *station, uint64_t node, uint64_t handle, uint32_t type)
@@ -131,7 +129,7 @@ static void open_files_and_locks_outlive_a_server_that_was_killed(void **state)
     struct fuse_open_out open;
     relay_fixture_folder(station, "datasets/renewed");
     assert_int_equal(fuse_path_put(&station->kernel, "datasets/renewed/f", "0000"), 0);
-    assert_true(relay_drain(station->relay, DRAIN_MS));
+    assert_true(relay_drain(station->relay, TESTING_PATIENCE_MS));
     assert_int_equal(fuse_path_resolve(&station->kernel, "datasets/renewed/f", &entry), 0);
     assert_int_equal(fuse_call_open(&station->kernel, entry.nodeid, O_RDWR, &open), 0);
     assert_int_equal(lock(station, entry.nodeid, open.fh, F_WRLCK), 0);
@@ -174,7 +172,7 @@ static int sync_folder(struct station *station, uint64_t folder)
 
 static void await_renewal(struct station *station)
 {
-    int64_t until_ms = timing_monotonic_ms() + SOON_MS;
+    int64_t until_ms = timing_monotonic_ms() + TESTING_PATIENCE_MS;
     while (relay_fixture_counters(station).renewals == 0) {
         assert_true(timing_monotonic_ms() < until_ms);
         usleep(1000);
@@ -197,7 +195,7 @@ static void fsync_calls_nothing_durable_that_a_killed_server_may_have_lost(void 
     assert_int_equal(fuse_call_fsync(kernel, synced.nodeid, open_synced.fh), 0);
     assert_int_equal(fuse_call_write(kernel, written.nodeid, open_written.fh, 0, "1", 1), 0);
     assert_int_equal(fuse_call_mkdir(kernel, folder, "new", &unlinked), 0);
-    assert_true(relay_drain(station->relay, DRAIN_MS));
+    assert_true(relay_drain(station->relay, TESTING_PATIENCE_MS));
 
     relay_fixture_stop_server(fixture);
     await_lost(station);
@@ -206,7 +204,7 @@ static void fsync_calls_nothing_durable_that_a_killed_server_may_have_lost(void 
         .opcode = FUSE_FSYNC, .node = written.nodeid, .fixed = &body, .fixed_bytes = sizeof body};
     uint64_t unique = fuse_client_send(kernel, &early); /* waits over the restart */
     relay_fixture_start_server(fixture);
-    assert_int_equal(fuse_client_await(kernel, unique, SOON_MS, NULL, NULL), EIO);
+    assert_int_equal(fuse_client_await(kernel, unique, TESTING_PATIENCE_MS, NULL, NULL), EIO);
     await_renewal(station);
     assert_int_equal(fuse_call_fsync(kernel, synced.nodeid, open_synced.fh), 0);
     assert_int_equal(sync_folder(station, quiet), 0);
@@ -230,7 +228,7 @@ static void closing_tells_what_a_killed_server_may_have_lost_although_it_was_und
     assert_int_equal(fuse_call_create(kernel, folder, "f.lock", O_RDWR | O_EXCL, &entry, &open), 0);
     assert_int_equal(lock(station, entry.nodeid, open.fh, F_WRLCK), 0); /* so that the server is asked */
     assert_int_equal(fuse_call_write(kernel, entry.nodeid, open.fh, 0, "1", 1), 0);
-    assert_true(relay_drain(station->relay, DRAIN_MS));
+    assert_true(relay_drain(station->relay, TESTING_PATIENCE_MS));
 
     relay_fixture_stop_server(fixture);
     await_lost(station);
@@ -238,7 +236,7 @@ static void closing_tells_what_a_killed_server_may_have_lost_although_it_was_und
     const struct fuse_client_request flush = {.opcode = FUSE_FLUSH, .node = entry.nodeid, .fixed = &body, .fixed_bytes = sizeof body};
     uint64_t unique = fuse_client_send(kernel, &flush);
     relay_fixture_start_server(fixture);
-    assert_int_equal(fuse_client_await(kernel, unique, SOON_MS, NULL, NULL), EIO);
+    assert_int_equal(fuse_client_await(kernel, unique, TESTING_PATIENCE_MS, NULL, NULL), EIO);
     assert_int_equal(fuse_call_flush(kernel, entry.nodeid, open.fh), 0); /* told once */
     assert_int_equal(fuse_call_release(kernel, entry.nodeid, open.fh), 0);
 }
@@ -252,7 +250,7 @@ static void what_may_have_been_carried_out_by_a_killed_server_is_not_repeated(vo
     await_lost(station);
     uint64_t mkdir = send_mkdir(station, folder, "perhaps");
     relay_fixture_start_server(fixture);
-    assert_int_equal(fuse_client_await(&station->kernel, mkdir, SOON_MS, NULL, NULL), EIO);
+    assert_int_equal(fuse_client_await(&station->kernel, mkdir, TESTING_PATIENCE_MS, NULL, NULL), EIO);
     struct fuse_entry_out entry;
     assert_int_equal(fuse_call_mkdir(&station->kernel, folder, "surely", &entry), 0);
 }
@@ -308,7 +306,7 @@ static void what_was_made_when_a_server_was_killed_is_there_afterwards(void **st
         while (relay_fixture_counters(station).renewals < round)
             usleep(100);
         assert_int_equal(fuse_call_lookup(kernel, folder, "nothing", &entry), ENOENT);
-        assert_true(relay_drain(station->relay, DRAIN_MS));
+        assert_true(relay_drain(station->relay, TESTING_PATIENCE_MS));
         assert_int_equal(fuse_call_lookup(kernel, folder, name, &entry), 0);
     }
 }

@@ -181,7 +181,7 @@ static void a_member_who_is_expelled_is_out_and_his_locks_are_free(void **state)
     assert_int_equal(fuse_path_put(&ada.fuse, "datasets/cells/a", "still here"), 0);
     served_client_leave(&bob);
     served_client_leave(&ada);
-    for (int i = 0; i < 2000 && __atomic_load_n(&lab->gone, __ATOMIC_SEQ_CST) < 2; i++)
+    for (int i = 0; i < TESTING_PATIENCE_MS / 10 && __atomic_load_n(&lab->gone, __ATOMIC_SEQ_CST) < 2; i++)
         usleep(10000);
     assert_int_equal(__atomic_load_n(&lab->gone, __ATOMIC_SEQ_CST), 2);
 }

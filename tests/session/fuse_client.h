@@ -14,7 +14,7 @@
 
 #define FUSE_CLIENT_MESSAGE_MAX (256 * 1024) /* bytes, header included */
 #define FUSE_CLIENT_NO_ANSWER   (-1)         /* the timeout passed */
-#define FUSE_CLIENT_TIMEOUT_MS  20000        /* longer than any answer takes on a busy machine */
+#define FUSE_CLIENT_TIMEOUT_MS  60000        /* longer than any answer takes on a busy machine */
 
 struct session;
 struct tree;

@@ -16,7 +16,6 @@
 #include "tree.h"
 
 #define WORKERS        4
-#define GONE_WITHIN_MS 10000
 
 int session_fixture_setup(void **state)
 {
@@ -61,7 +60,7 @@ uint64_t session_fixture_node(struct session_fixture *fixture, const char *path)
 void session_fixture_expect_gone(struct session_fixture *fixture, uint64_t node)
 {
     struct fuse_attr attributes;
-    int64_t deadline = timing_monotonic_ms() + GONE_WITHIN_MS;
+    int64_t deadline = timing_monotonic_ms() + TESTING_PATIENCE_MS;
     int error;
     do
         error = fuse_call_getattr(&fixture->client, node, &attributes);

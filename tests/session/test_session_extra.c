@@ -258,7 +258,7 @@ static void who_speaks_of_a_node_hears_of_its_changes(void **state)
     assert_int_equal(fetch(remote, node, 0, 10, &out, text), 0);
     assert_int_equal(fuse_path_put(&remote->fixture->client, "datasets/d/a.txt", "other"), 0);
     do
-        assert_int_equal(fuse_client_await_notice(&remote->client, 10000, &code, &body), 0);
+        assert_int_equal(fuse_client_await_notice(&remote->client, TESTING_PATIENCE_MS, &code, &body), 0);
     while (code != FUSE_NOTIFY_INVAL_INODE || ((const struct fuse_notify_inval_inode_out *)body)->ino != node);
 }
 

@@ -80,7 +80,7 @@ static void come_to_the_end(struct fuse_client *client, uint64_t node, uint64_t 
 {
     size_t bytes = 1;
     uint64_t unique = fuse_call_send_read(client, node, handle, 100, 0);
-    assert_int_equal(fuse_client_await(client, unique, 10000, NULL, &bytes), 0);
+    assert_int_equal(fuse_client_await(client, unique, TESTING_PATIENCE_MS, NULL, &bytes), 0);
     assert_int_equal(bytes, 0);
 }
 
@@ -112,7 +112,7 @@ static void releasing_a_stream_that_is_being_read_answers_the_reader(void **stat
         come_to_the_end(client, node, open.fh);
         uint64_t unique = fuse_call_send_read(client, node, open.fh, 100, 0);
         assert_int_equal(fuse_call_release(client, node, open.fh), 0);
-        int error = fuse_client_await(client, unique, 10000, NULL, NULL);
+        int error = fuse_client_await(client, unique, TESTING_PATIENCE_MS, NULL, NULL);
         assert_true(error == EINTR || error == EBADF);
     }
 }

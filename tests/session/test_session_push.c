@@ -12,8 +12,6 @@
 #include "tree_observe.h"
 #include "tree_path.h"
 
-#define SOON_MS 10000
-
 /* Two clients on other machines, beside the fixture's own. */
 struct pair {
     struct session_fixture *fixture;
@@ -49,7 +47,7 @@ static char *next_notice(struct fuse_client *client)
     int code;
     const void *body;
     SCOPE_BUFFER words = {0};
-    if (fuse_client_await_notice(client, SOON_MS, &code, &body) != 0)
+    if (fuse_client_await_notice(client, TESTING_PATIENCE_MS, &code, &body) != 0)
         fail_msg("no notification came");
     const struct fuse_notify_inval_inode_out *inode = body;
     const struct fuse_notify_inval_entry_out *entry = body;

@@ -12,7 +12,6 @@
 #include "session_fixture.h"
 
 #define SHORTLY_MS 100   /* long enough for a wrong answer to arrive */
-#define SOON_MS    10000 /* for a right one, on a busy machine */
 
 static void expect_happened(struct session_fixture *fixture, const char *expected)
 {
@@ -155,7 +154,7 @@ static void expect_answer(struct session_fixture *fixture, uint64_t unique, cons
 {
     const void *body = NULL;
     size_t bytes = 0;
-    assert_int_equal(fuse_client_await(&fixture->client, unique, SOON_MS, &body, &bytes), 0);
+    assert_int_equal(fuse_client_await(&fixture->client, unique, TESTING_PATIENCE_MS, &body, &bytes), 0);
     assert_int_equal(bytes, strlen(text));
     assert_memory_equal(body, text, bytes);
 }
@@ -197,7 +196,7 @@ static void without_waiting_an_empty_stream_is_eagain(void **state)
     struct fuse_open_out open;
     uint64_t node = open_stream(fixture, &open);
     uint64_t unique = fuse_call_send_read(&fixture->client, node, open.fh, 100, O_NONBLOCK);
-    assert_int_equal(fuse_client_await(&fixture->client, unique, SOON_MS, NULL, NULL), EAGAIN);
+    assert_int_equal(fuse_client_await(&fixture->client, unique, TESTING_PATIENCE_MS, NULL, NULL), EAGAIN);
     test_rules_say(&fixture->rules, "here");
     unique = fuse_call_send_read(&fixture->client, node, open.fh, 100, O_NONBLOCK);
     expect_answer(fixture, unique, "here\n");
@@ -214,7 +213,7 @@ static void an_interrupted_read_is_answered_eintr_and_the_next_one_gets_the_line
     uint64_t patient = fuse_call_send_read(client, node, open.fh, 100, 0);
     assert_int_equal(fuse_client_await(client, interrupted, SHORTLY_MS, NULL, NULL), FUSE_CLIENT_NO_ANSWER);
     fuse_call_interrupt(client, interrupted);
-    assert_int_equal(fuse_client_await(client, interrupted, SOON_MS, NULL, NULL), EINTR);
+    assert_int_equal(fuse_client_await(client, interrupted, TESTING_PATIENCE_MS, NULL, NULL), EINTR);
     test_rules_say(&fixture->rules, "line");
     expect_answer(fixture, patient, "line\n");
     assert_int_equal(fuse_call_release(client, node, open.fh), 0);
@@ -229,7 +228,7 @@ static void an_interrupt_that_overtakes_its_read_still_ends_it(void **state)
     for (int i = 0; i < 200; i++) { /* workers race: either may come first */
         uint64_t unique = fuse_call_send_read(client, node, open.fh, 100, 0);
         fuse_call_interrupt(client, unique);
-        assert_int_equal(fuse_client_await(client, unique, SOON_MS, NULL, NULL), EINTR);
+        assert_int_equal(fuse_client_await(client, unique, TESTING_PATIENCE_MS, NULL, NULL), EINTR);
     }
     assert_int_equal(fuse_call_release(client, node, open.fh), 0);
 }
@@ -248,7 +247,7 @@ static void a_poller_is_notified_when_a_line_arrives(void **state)
         assert_int_equal(events & POLLIN, 0);
         assert_int_equal(fuse_client_await_notice(client, SHORTLY_MS, &code, &body), FUSE_CLIENT_NO_ANSWER);
         test_rules_say(&fixture->rules, "line");
-        assert_int_equal(fuse_client_await_notice(client, SOON_MS, &code, &body), 0);
+        assert_int_equal(fuse_client_await_notice(client, TESTING_PATIENCE_MS, &code, &body), 0);
         assert_int_equal(code, FUSE_NOTIFY_POLL);
         struct fuse_notify_poll_wakeup_out wakeup;
         memcpy(&wakeup, body, sizeof wakeup);

@@ -23,10 +23,16 @@ def need_mounts():
         skip("neither root nor fusermount3")
 
 
+PORTS = iter([20000 + (os.getpid() + i) % 12000 for i in range(12000)])
+
+
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """Another one each time, below those that the system gives to whoever connects: nobody has it while its server is started again."""
+    for port in PORTS:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise RuntimeError("no port from 20000 to 32000 is free")
 
 
 def wait_for(what, condition, seconds=60):

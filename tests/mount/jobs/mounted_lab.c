@@ -24,8 +24,6 @@
 #include "timing.h"
 #include "views.h"
 
-#define WAIT_MS 30000
-
 bool mounted_lab_possible(void)
 {
     return access("/dev/fuse", R_OK | W_OK) == 0 && geteuid() == 0;
@@ -170,7 +168,7 @@ void mounted_lab_remove(struct mounted_lab *lab)
         wait_for_end(&lab->node);
     }
     if (lab->server > 0) {
-        for (int i = 0; umount2(lab->mount, 0) != 0 && i < 500; i++)
+        for (int i = 0; umount2(lab->mount, 0) != 0 && i < TESTING_PATIENCE_MS / 20; i++)
             usleep(20000); /* programs of a killed node may be ending still */
         assert_int_equal(waitpid(lab->server, &status, 0), lab->server);
     }
@@ -212,7 +210,7 @@ struct run_summary mounted_lab_summary(const struct mounted_lab *lab, const char
 struct run_summary mounted_lab_wait_for(const struct mounted_lab *lab, const char *name, enum run_state state)
 {
     struct run_summary summary;
-    for (int64_t until = timing_monotonic_ms() + WAIT_MS; timing_monotonic_ms() < until; usleep(10000)) {
+    for (int64_t until = timing_monotonic_ms() + TESTING_PATIENCE_MS; timing_monotonic_ms() < until; usleep(10000)) {
         summary = mounted_lab_summary(lab, name);
         if (summary.state == state)
             return summary;
@@ -224,7 +222,7 @@ struct run_summary mounted_lab_wait_for(const struct mounted_lab *lab, const cha
 
 void mounted_lab_wait_for_file(const struct mounted_lab *lab, const char *path)
 {
-    for (int64_t until = timing_monotonic_ms() + WAIT_MS; timing_monotonic_ms() < until; usleep(10000))
+    for (int64_t until = timing_monotonic_ms() + TESTING_PATIENCE_MS; timing_monotonic_ms() < until; usleep(10000))
         if (file_exists(mounted_lab_path(lab, path)))
             return;
     fail_msg("%s: did not appear", path);

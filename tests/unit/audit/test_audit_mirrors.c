@@ -81,7 +81,7 @@ static bool are_equal(struct kept *kept)
 /* The writer takes a folder up at its own pace. */
 static void wait_until_equal(struct kept *kept)
 {
-    for (int i = 0; i < 1000 && !are_equal(kept); i++)
+    for (int i = 0; i < TESTING_PATIENCE_MS / 10 && !are_equal(kept); i++)
         usleep(10000);
     assert_true(are_equal(kept));
 }

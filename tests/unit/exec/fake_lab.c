@@ -17,8 +17,6 @@
 #include "node.h"
 #include "timing.h"
 
-#define WAIT_MS 20000
-
 const char *fake_lab_path(const struct fake_lab *lab, const char *path)
 {
     static char paths[8][512];
@@ -181,7 +179,7 @@ struct run_summary fake_lab_summary(const struct fake_lab *lab, const char *run)
 struct run_summary fake_lab_wait_for(const struct fake_lab *lab, const char *run, enum run_state state)
 {
     struct run_summary summary;
-    for (int64_t until = timing_monotonic_ms() + WAIT_MS; timing_monotonic_ms() < until; usleep(5000)) {
+    for (int64_t until = timing_monotonic_ms() + TESTING_PATIENCE_MS; timing_monotonic_ms() < until; usleep(5000)) {
         summary = fake_lab_summary(lab, run);
         if (summary.state == state)
             return summary;
@@ -193,7 +191,7 @@ struct run_summary fake_lab_wait_for(const struct fake_lab *lab, const char *run
 
 void fake_lab_wait_for_file(const struct fake_lab *lab, const char *path)
 {
-    for (int64_t until = timing_monotonic_ms() + WAIT_MS; timing_monotonic_ms() < until; usleep(5000))
+    for (int64_t until = timing_monotonic_ms() + TESTING_PATIENCE_MS; timing_monotonic_ms() < until; usleep(5000))
         if (file_exists(fake_lab_path(lab, path)))
             return;
     fail_msg("%s: did not appear", path);

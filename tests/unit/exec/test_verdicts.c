@@ -36,7 +36,7 @@ static struct run_summary outcome_of(struct exec_fake_plan plan, const char *mor
     fake_lab_submit(&lab, spec, run);
     fake_lab_offer(&lab, run);
     struct run_summary summary = {0};
-    for (int i = 0; i < 2000 && (summary.state != expected || summary.changed_ms == 0); i++, usleep(5000))
+    for (int i = 0; i < TESTING_PATIENCE_MS / 5 && (summary.state != expected || summary.changed_ms == 0); i++, usleep(5000))
         summary = fake_lab_summary(&lab, run);
     assert_int_equal(fake_lab_stop_node(node), CODE_OK);
     assert_int_equal(summary.state, expected);

@@ -162,6 +162,16 @@ static void the_same_options_make_the_same_model(void **state)
 }
 
 /* Killed without warning as soon as it has written a first checkpoint, in the middle of a step. */
+/* At the end at the latest it waits to be killed, however late its parent looks. */
+static void wait_at_the_end(void *context, int64_t done, int64_t total, double steps_per_second, double loss)
+{
+    (void)context;
+    (void)steps_per_second;
+    (void)loss;
+    while (done == total)
+        pause();
+}
+
 static void train_and_be_killed(const char *output)
 {
     SCOPE_FREE char *checkpoint = file_join(output, "artifacts/checkpoint.safetensors");
@@ -173,6 +183,7 @@ static void train_and_be_killed(const char *output)
         struct trainer_options options = small_options(cells, output);
         struct trainer_report report;
         options.checkpoint_interval_ms = 0;
+        options.on_progress = wait_at_the_end;
         _exit(trainer_run(&options, &report, NULL) == CODE_OK ? 0 : 1);
     }
     while (!file_exists(checkpoint) && waitpid(child, NULL, WNOHANG) == 0)

@@ -101,7 +101,7 @@ static void expect_no_problem_but_skipped(void)
 /* Until nothing is sealed with an older key any more. */
 static void wait_for_rotation(const char *space)
 {
-    for (int i = 0; i < 600; i++) {
+    for (int i = 0; i < TESTING_PATIENCE_MS / 10; i++) {
         SCOPE_BUFFER text = {0};
         assert_code_ok(readers_describe_space(people.lab.tree, space, &text, &why), why);
         if (!strstr(buffer_text(&text), "rotation"))
@@ -239,7 +239,7 @@ static void a_space_that_somebody_left_is_rotated_by_the_next_who_opens_it(void 
     assert_int_equal(read_text("datasets/cells/one.txt"), CODE_DENIED);
     open_as(people.ada);
     SCOPE_BUFFER text = {0};
-    for (int i = 0; i < 500 && !strstr(buffer_text(&text), "generation 2"); i++) {
+    for (int i = 0; i < TESTING_PATIENCE_MS / 10 && !strstr(buffer_text(&text), "generation 2"); i++) {
         buffer_clear(&text);
         assert_code_ok(readers_describe_space(people.lab.tree, "cells", &text, &why), why);
         usleep(10000);
@@ -263,7 +263,7 @@ static void spaces_that_a_remover_cannot_read_are_rotated_by_their_readers(void 
     assert_code_ok(members_remove(people.lab.tree, "eve", &why), why);
     open_as(people.bob);
     SCOPE_BUFFER text = {0};
-    for (int i = 0; i < 500 && !strstr(buffer_text(&text), "generation 3"); i++) {
+    for (int i = 0; i < TESTING_PATIENCE_MS / 10 && !strstr(buffer_text(&text), "generation 3"); i++) {
         buffer_clear(&text);
         assert_code_ok(readers_describe_space(people.lab.tree, "secret", &text, &why), why);
         usleep(10000);

@@ -46,7 +46,7 @@ static enum code try_as(struct two_members *people, struct member_key *key)
 /* Until the space has a new key and nothing is sealed with an older one. */
 static void wait_for_rotation(struct lab *lab, const char *space, const char *generation)
 {
-    for (int i = 0; i < 600; i++) {
+    for (int i = 0; i < TESTING_PATIENCE_MS / 10; i++) {
         SCOPE_BUFFER text = {0};
         assert_code_ok(readers_describe_space(lab->tree, space, &text, &why), why);
         if (!strstr(buffer_text(&text), "rotation") && strstr(buffer_text(&text), generation))

@@ -110,7 +110,7 @@ static void a_copied_range_has_the_same_chunks(void **state)
 
 static void wait_for_rotation(struct lab *lab, const char *space)
 {
-    for (int i = 0; i < 600; i++) {
+    for (int i = 0; i < TESTING_PATIENCE_MS / 10; i++) {
         SCOPE_BUFFER text = {0};
         assert_code_ok(readers_describe_space(lab->tree, space, &text, &why), why);
         if (!strstr(buffer_text(&text), "rotation"))
