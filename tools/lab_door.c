@@ -183,8 +183,10 @@ bool lab_door_part(struct lab_door *door)
     struct failure why;
     uint8_t count[4];
     SCOPE_BUFFER keys = {.max = door->kept.max};
+    SCOPE_BUFFER clients = {0};
     if (!door->server)
         return false; /* it was never opened */
+    server_describe(door->server, NULL, &clients);
     people_set_sessions(door->people, NULL);
     pthread_mutex_lock(&door->lock);
     door->parted = true;
@@ -197,7 +199,7 @@ bool lab_door_part(struct lab_door *door)
     enum code code = server_part(door->server, &door->kept, &why);
     if (code != CODE_OK)
         logging_warning("the clients will begin anew: %s", why.text);
-    if (code != CODE_OK || !door->options.state_folder)
+    if (code != CODE_OK || !door->options.state_folder || !clients.length)
         wipe(&door->kept);
     return code == CODE_OK;
 }

@@ -4,9 +4,13 @@
  *   <tmpfs>/cytofs-<id>.resume the key, 32 bytes, readable by its user alone
  *
  * The state holds plaintext of what was under way and keys that members have lent, which the store's disk must never hold: hence the key in
- * memory.  The key is there before the state is, and both are removed before the state is used, so that no state is ever taken up twice. */
+ * memory.  The key is there before the state is, and both are removed before the state is used, so that no state is ever taken up twice.
+ *
+ * A store whose server was stopped may never be served again, or be deleted: the keys of states that are too old to be taken up are removed by
+ * the next server of the same user, whichever store it has. */
 #include "server_state.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
@@ -30,6 +34,10 @@
 #define MAGIC_BYTES 8
 #define HEAD_BYTES  (MAGIC_BYTES + 16)
 #define PATH_BYTES  4096
+#define CLOCK_SLACK_S 60 /* by which a clock may have been set back */
+#define KEY_BEGIN   "cytofs-"
+#define KEY_END     ".resume"
+#define KEY_NAME    (sizeof KEY_BEGIN + 2 * IDENTITY_BYTES + sizeof KEY_END - 2) /* characters */
 
 /* The key ------------------------------------------------------------------------------------------------------------------ */
 
@@ -47,7 +55,7 @@ static enum code key_path(const struct server_state_place *place, char path[PATH
     hex_encode(place->store->bytes, sizeof place->store->bytes, id);
     for (size_t i = 0; i < sizeof folders / sizeof *folders; i++)
         if (is_in_memory(folders[i])) {
-            int length = snprintf(path, PATH_BYTES, "%s/cytofs-%s.resume", folders[i], id);
+            int length = snprintf(path, PATH_BYTES, "%s/" KEY_BEGIN "%s" KEY_END, folders[i], id);
             if (length > 0 && length < PATH_BYTES)
                 return CODE_OK;
         }
@@ -61,6 +69,31 @@ static enum code write_key(const char *path, const uint8_t *key, struct failure 
     if (fd < 0 || write(fd, key, AEAD_KEY_BYTES) != AEAD_KEY_BYTES)
         return failure_set_errno(why, errno, "%s", path);
     return CODE_OK;
+}
+
+static bool is_key_name(const char *name)
+{
+    return strlen(name) == KEY_NAME && strncmp(name, KEY_BEGIN, sizeof KEY_BEGIN - 1) == 0 &&
+           strcmp(name + KEY_NAME - (sizeof KEY_END - 1), KEY_END) == 0;
+}
+
+/* Of the folder where the key lies: what is ours and too old for any state. */
+static void remove_old_keys(const char *path)
+{
+    SCOPE_FREE char *folder = strdup(path);
+    if (!folder)
+        return;
+    *strrchr(folder, '/') = 0;
+    DIR *listing = opendir(folder);
+    const time_t oldest = (time_t)(timing_wall_ms() / 1000) - SERVER_STATE_AGE_MAX_S - CLOCK_SLACK_S;
+    for (struct dirent *entry; listing && (entry = readdir(listing));) {
+        struct stat status;
+        if (is_key_name(entry->d_name) && fstatat(dirfd(listing), entry->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+            S_ISREG(status.st_mode) && status.st_uid == geteuid() && status.st_mtime < oldest)
+            unlinkat(dirfd(listing), entry->d_name, 0);
+    }
+    if (listing)
+        closedir(listing);
 }
 
 /* Nobody else may have put it there.  It is gone afterwards. */
@@ -131,6 +164,8 @@ enum code server_state_write(const struct server_state_place *place, uint64_t nu
     if (code == CODE_OK)
         code = seal(place, key, number, state, &sealed, why);
     if (code == CODE_OK)
+        remove_old_keys(key_file);
+    if (code == CODE_OK)
         code = write_key(key_file, key, why);
     if (code == CODE_OK)
         code = file_make_folders(place->folder, why);
@@ -145,7 +180,7 @@ static enum code check_head(const uint8_t *head, uint64_t number, struct failure
     if (memcmp(head, MAGIC, MAGIC_BYTES) != 0)
         return failure_set(why, CODE_CORRUPT, "the clients' state is not of this version");
     int64_t age_s = (timing_wall_ms() - (int64_t)bytes_load64(head + MAGIC_BYTES)) / 1000;
-    if (age_s < -60 || age_s > SERVER_STATE_AGE_MAX_S)
+    if (age_s < -CLOCK_SLACK_S || age_s > SERVER_STATE_AGE_MAX_S)
         return failure_set(why, CODE_DENIED, "the clients' state is %lld s old (it is good for %d s)", (long long)age_s,
                            SERVER_STATE_AGE_MAX_S);
     if (bytes_load64(head + MAGIC_BYTES + 8) != number)
@@ -195,11 +230,12 @@ enum code server_state_read(const struct server_state_place *place, uint64_t num
     char key_file[PATH_BYTES];
     if (!key)
         return failure_set(why, CODE_NO_MEMORY, "the clients' state: no memory");
-    enum code code = take_file(place, &sealed, why);
+    struct failure no_key;
+    enum code code = take_file(place, &sealed, why), keyed = key_path(place, key_file, &no_key);
+    if (keyed == CODE_OK)
+        remove_old_keys(key_file);
     if (code == CODE_NO_DATA)
         return code;
-    struct failure no_key;
-    enum code keyed = key_path(place, key_file, &no_key);
     if (keyed == CODE_OK)
         keyed = take_key(key_file, key, &no_key);
     if (code == CODE_OK && keyed != CODE_OK) {

@@ -7,6 +7,9 @@ work=$(mktemp -d /tmp/cytofs-cli-XXXXXX)
 lab=$work/lab
 export HOME=$work/home XDG_CONFIG_HOME=$work/home/.config XDG_STATE_HOME=$work/home/.state
 export XDG_RUNTIME_DIR=$work/runtime # the node's own mount: its processes are told from those of other labs by it
+# What a server keeps in memory between two lives: a folder of our own, so that nothing stays behind.
+RUNTIME_DIRECTORY=$(mktemp -d /dev/shm/cytofs-cli-XXXXXX 2>/dev/null) || RUNTIME_DIRECTORY=$work/memory
+export RUNTIME_DIRECTORY
 unset CYTOFS_LAB CYTOFS_KEY CYTOFS_PASSPHRASE
 mkdir -p "$HOME" "$lab" "$XDG_RUNTIME_DIR"
 
@@ -66,6 +69,6 @@ clean_up() {
     unmount_lab
     pkill -KILL -f "$work/" 2>/dev/null
     grep -o " $work/[^ ]* fuse" /proc/self/mounts | cut -d' ' -f2 | while read -r left; do fusermount3 -uz "$left"; done
-    rm -rf "$work"
+    rm -rf "$work" "$RUNTIME_DIRECTORY"
 }
 trap clean_up EXIT

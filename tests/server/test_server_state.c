@@ -2,9 +2,12 @@
  * another key it is nothing, and nothing of it is believed. */
 #include "testing.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "file.h"
@@ -140,6 +143,37 @@ static void cut_or_changed_anywhere_it_is_nothing(void **state)
     }
 }
 
+static void make_old(const char *path, time_t age_s)
+{
+    assert_code_ok(file_write(path, "0123456789abcdef0123456789abcdef", 32, &why), why);
+    const struct timespec times[2] = {{.tv_sec = time(NULL) - age_s}, {.tv_sec = time(NULL) - age_s}};
+    assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+}
+
+static void the_key_of_a_store_that_is_not_served_again_goes_after_an_hour(void **state)
+{
+    const struct place *place = *state;
+    static const char *const names[] = {"cytofs-00112233445566778899aabbccddeeff.resume", "cytofs-ff112233445566778899aabbccddeeff.resume",
+                                        "cytofs-notes.resume", "other-00112233445566778899aabbccddeeff.resume"};
+    static const bool goes[] = {true, false, false, false};
+    char path[256];
+    for (int written = 0; written < 2; written++) { /* by a server that starts, and by one that stops */
+        for (int i = 0; i < 4; i++) {
+            snprintf(path, sizeof path, "%s/%s", place->memory, names[i]);
+            make_old(path, i == 1 ? SERVER_STATE_AGE_MAX_S - 60 : 2 * SERVER_STATE_AGE_MAX_S);
+        }
+        if (written)
+            keep(place, NUMBER);
+        else
+            assert_int_equal(take(place, NUMBER), CODE_NO_DATA);
+        for (int i = 0; i < 4; i++) {
+            snprintf(path, sizeof path, "%s/%s", place->memory, names[i]);
+            assert_int_equal(file_exists(path), !goes[i]);
+        }
+    }
+    assert_int_equal(take(place, NUMBER), CODE_OK);
+}
+
 static void without_its_key_it_is_nothing(void **state)
 {
     const struct place *place = *state;
@@ -157,6 +191,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_disk_gives_nothing_of_it_away, setup, teardown),
         cmocka_unit_test_setup_teardown(a_store_that_somebody_has_had_meanwhile_does_not_take_it, setup, teardown),
         cmocka_unit_test_setup_teardown(cut_or_changed_anywhere_it_is_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_key_of_a_store_that_is_not_served_again_goes_after_an_hour, setup, teardown),
         cmocka_unit_test_setup_teardown(without_its_key_it_is_nothing, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

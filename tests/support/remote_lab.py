@@ -171,9 +171,12 @@ class Workstation:
 
 @contextlib.contextmanager
 def place():
-    """A folder that is gone afterwards."""
+    """A folder that is gone afterwards, with what servers keep in memory between two lives."""
     folder = tempfile.mkdtemp(prefix="cytofs-remote-")
+    memory = tempfile.mkdtemp(prefix="cytofs-remote-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else folder)
+    os.environ["RUNTIME_DIRECTORY"] = memory
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(memory, ignore_errors=True)
