@@ -11,7 +11,9 @@
 
 #include "file.h"
 #include "lab_fixture.h"
+#include "recent_format.h"
 #include "scope.h"
+#include "tree_recent_log.h"
 
 static int set_up(void **state)
 {
@@ -347,6 +349,66 @@ static void a_closed_lab_leaves_an_empty_log(void **state)
     lab_expect(lab, "experiments/e/log", "one\ntwo\n");
 }
 
+/* The log's file beside what it should be. */
+struct piecewise {
+    char catalog[160], path[160];
+    struct recent_log *log;
+    uint8_t *expected;
+    uint64_t offset;
+};
+
+static void open_piecewise(struct piecewise *pieces)
+{
+    struct failure why;
+    assert_code_ok(recent_log_open(pieces->catalog, NULL, false, &pieces->log, &why), why);
+}
+
+/* Writes a piece and the zeros of the end, over which the next piece will go. */
+static void write_piece(struct piecewise *pieces, size_t count)
+{
+    struct failure why;
+    SCOPE_FREE uint8_t *bytes = calloc(1, count + RECENT_FORMAT_HEAD);
+    assert_non_null(bytes);
+    for (size_t i = 0; i < count; i++)
+        bytes[i] = (uint8_t)(1 + (pieces->offset + i * 7) % 255);
+    memcpy(pieces->expected + pieces->offset, bytes, count + RECENT_FORMAT_HEAD);
+    assert_code_ok(recent_log_write(pieces->log, pieces->offset, bytes, count + RECENT_FORMAT_HEAD, &why), why);
+    pieces->offset += count;
+    SCOPE_BUFFER found = {.max = RECENT_FORMAT_FILE_BYTES + 1};
+    assert_code_ok(file_read(pieces->path, RECENT_FORMAT_FILE_BYTES, &found, &why), why);
+    assert_int_equal(found.length, RECENT_FORMAT_FILE_BYTES);
+    assert_memory_equal(found.data, pieces->expected, pieces->offset + RECENT_FORMAT_HEAD);
+}
+
+static void pieces_of_any_length_lie_one_behind_the_other(void **state)
+{
+    (void)state;
+    static const size_t lengths[] = {1, 63, 3968, 64, 4096, 4095, 1, 4097, 100, 32000, 70000, 5, 8128, 192, 61440, 3, 65536, 7};
+    char folder[] = "/tmp/cytofs-recent-XXXXXX";
+    struct failure why;
+    assert_non_null(mkdtemp(folder));
+    struct piecewise pieces = {.expected = calloc(1, RECENT_FORMAT_FILE_BYTES)};
+    assert_non_null(pieces.expected);
+    snprintf(pieces.catalog, sizeof pieces.catalog, "%s/catalog", folder);
+    snprintf(pieces.path, sizeof pieces.path, "%s/" RECENT_FORMAT_FILE, folder);
+    open_piecewise(&pieces);
+    for (size_t round = 0; round < 4; round++) {
+        for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+            write_piece(&pieces, lengths[(i * 5 + round) % (sizeof lengths / sizeof *lengths)]);
+            if (round == 1 && i == 9) { /* what lies before is not known to who opens it */
+                recent_log_close(pieces.log);
+                open_piecewise(&pieces);
+            }
+        }
+        pieces.offset = 0; /* a commit has come */
+        if (round == 2)
+            recent_log_wipe(pieces.log);
+    }
+    recent_log_close(pieces.log);
+    free(pieces.expected);
+    assert_code_ok(file_remove_tree(folder, &why), why);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -361,6 +423,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_full_log_is_followed_by_a_commit, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_lab_that_is_only_looked_at_shows_them_and_stays_as_it_was, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_closed_lab_leaves_an_empty_log, set_up, tear_down),
+        cmocka_unit_test(pieces_of_any_length_lie_one_behind_the_other),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
