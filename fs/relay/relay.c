@@ -20,6 +20,7 @@
 
 #include "logging.h"
 #include "relay_fresh.h"
+#include "relay_interrupt.h"
 #include "relay_lock.h"
 #include "relay_name.h"
 #include "relay_push.h"
@@ -233,7 +234,7 @@ static void *run_ticker(void *argument)
     while (!relay->stopping) {
         struct relay_output out = {0};
         relay_fresh_send_due(relay, &out, relay->gone);
-        relay_call_give_up(relay, &out);
+        relay_interrupt_give_up(relay, &out);
         if (timing_monotonic_ms() - swept_ms >= TICK_MS) {
             relay_node_sweep(relay, &out);
             swept_ms = timing_monotonic_ms();

@@ -1,8 +1,8 @@
 /* Calls: see relay_call.h.
  *
  *   sent --answer--> on_answer, freed
- *        --interrupted, or too long without a connection--> the kernel is answered; the call stays until its answer comes, whose
- *                                                           effects (lookups, handles) are taken note of all the same
+ *        --nobody waits any more (relay_interrupt.c)--> the kernel is answered; the call stays until its answer comes, whose
+ *                                                       effects (lookups, handles) are taken note of all the same
  *
  * A message is kept until it is answered: a server that was restarted hard may have to hear it again (relay_renew.c).  The kernel's numbers
  * are not used on the link: our own requests need numbers, too, and after a renewal nothing old may be taken for something new. */
@@ -13,12 +13,12 @@
 #include <string.h>
 
 #include "relay_durable.h"
+#include "relay_interrupt.h"
 #include "relay_lend.h"
 #include "relay_state.h"
 #include "timing.h"
 
-#define SHARED_BYTES       1024 /* an answer of so much is not copied */
-#define INTERRUPT_AFTER_MS 1000 /* lost for so long: an interrupted request is not waited for */
+#define SHARED_BYTES 1024 /* an answer of so much is not copied */
 
 static struct relay_call **bucket_of(struct relay *relay, uint64_t unique)
 {
@@ -58,8 +58,10 @@ struct relay_call *relay_call_forward(struct relay *relay, struct relay_output *
     struct relay_call *call = enter(relay, relay_bytes_share(request->bytes), on_answer);
     call->kernel_unique = kernel_unique;
     call->came_ms = request->came_ms;
+    call->interrupted = request->interrupted;
     relay_request_free(request);
     send(relay, out, call);
+    relay_interrupt_tell(relay, out, call);
     return call;
 }
 
@@ -104,14 +106,27 @@ struct relay_call *relay_call_begin_now(struct relay *relay, struct relay_output
     return call;
 }
 
-void relay_call_tell(struct relay *relay, struct relay_output *out, const struct relay_call_message *message)
+void relay_call_tell_as(struct relay *relay, struct relay_output *out, uint64_t unique, const struct relay_call_message *message)
 {
     if (relay->renewing)
         return; /* what is told so is about what the server has forgotten */
     struct relay_bytes *bytes = compose(message);
-    ((struct fuse_in_header *)bytes->data)->unique = relay->calls.last_unique += 2;
+    ((struct fuse_in_header *)bytes->data)->unique = unique;
     relay_output_send(out, bytes);
     relay_bytes_drop(bytes);
+}
+
+void relay_call_tell(struct relay *relay, struct relay_output *out, const struct relay_call_message *message)
+{
+    relay_call_tell_as(relay, out, relay->calls.last_unique += 2, message);
+}
+
+struct relay_call *relay_call_find(struct relay *relay, uint64_t unique)
+{
+    struct relay_call *call = *bucket_of(relay, unique);
+    while (call && call->unique != unique)
+        call = call->next;
+    return call;
 }
 
 static void end(struct relay *relay, struct relay_call *call, const struct relay_reply *reply, struct relay_output *out)
@@ -137,11 +152,11 @@ void relay_call_answered(struct relay *relay, struct relay_bytes *message, struc
 {
     struct fuse_out_header header;
     memcpy(&header, message->data, sizeof header);
-    struct relay_call *call = *bucket_of(relay, header.unique);
-    while (call && call->unique != header.unique)
-        call = call->next;
+    struct relay_call *call = relay_call_find(relay, header.unique);
+    if (!call && header.error == -EAGAIN)
+        relay_interrupt_again(relay, header.unique, out);
     if (!call)
-        return; /* of before a renewal */
+        return; /* to that, or of before a renewal */
     const struct relay_reply reply = {.error = header.error < 0 && header.error > -4096 ? -header.error : header.error ? EIO : 0,
                                       .body = message->data + sizeof header,
                                       .bytes = message->count - sizeof header,
@@ -165,61 +180,4 @@ void relay_call_pass(struct relay *relay, struct relay_call *call, const struct 
         relay_answer_bytes(out, call->kernel_unique, reply->whole, sizeof(struct fuse_out_header), reply->bytes);
     else
         relay_answer(relay, out, call->kernel_unique, reply->error, reply->body, reply->bytes);
-}
-
-/* Nobody waits for it any more. */
-static void abandon(struct relay *relay, struct relay_call *call, int error, struct relay_output *out)
-{
-    relay_answer(relay, out, call->kernel_unique, error, NULL, 0);
-    call->kernel_unique = 0;
-}
-
-void relay_call_interrupt(struct relay *relay, uint64_t kernel_unique, struct relay_output *out)
-{
-    for (struct relay_request *request = relay->parked_oldest; request; request = request->newer)
-        if (relay_request_header(request)->unique == kernel_unique)
-            request->interrupted = true;
-    for (size_t i = 0; i < RELAY_CALL_BUCKETS; i++)
-        for (struct relay_call *call = relay->calls.buckets[i]; call; call = call->next)
-            if (call->kernel_unique == kernel_unique) {
-                const struct fuse_interrupt_in which = {call->unique};
-                call->interrupted = true;
-                relay_call_tell(relay, out,
-                                &(struct relay_call_message){
-                                    .opcode = FUSE_INTERRUPT, .fixed = &which, .fixed_bytes = sizeof which});
-            }
-}
-
-/* What a request that has waited since came_ms is to be answered with now; 0: it goes on waiting. */
-static int verdict(const struct relay *relay, int64_t came_ms, bool interrupted, int64_t now_ms)
-{
-    if (interrupted && now_ms - relay->lost_ms >= INTERRUPT_AFTER_MS)
-        return EINTR;
-    int64_t since = came_ms > relay->lost_ms ? came_ms : relay->lost_ms;
-    if (relay->options.timeout_ms > 0 && now_ms - since >= relay->options.timeout_ms)
-        return relay->options.timeout_errno ? relay->options.timeout_errno : ETIMEDOUT;
-    return 0;
-}
-
-void relay_call_give_up(struct relay *relay, struct relay_output *out)
-{
-    if (relay->connected)
-        return;
-    int64_t now_ms = timing_monotonic_ms();
-    for (size_t i = 0; i < RELAY_CALL_BUCKETS; i++)
-        for (struct relay_call *call = relay->calls.buckets[i]; call; call = call->next) {
-            int error = call->kernel_unique ? verdict(relay, call->came_ms, call->interrupted, now_ms) : 0;
-            if (error)
-                abandon(relay, call, error, out);
-        }
-    struct relay_request *newer;
-    for (struct relay_request *request = relay->parked_oldest; request; request = newer) {
-        newer = request->newer;
-        int error = verdict(relay, request->came_ms, request->interrupted, now_ms);
-        uint32_t opcode = relay_request_header(request)->opcode;
-        if (!error || opcode == FUSE_RELEASE || opcode == FUSE_RELEASEDIR)
-            continue; /* those must take place, whenever */
-        relay_unpark(relay, request);
-        relay_finish(relay, out, request, error, NULL, 0);
-    }
 }

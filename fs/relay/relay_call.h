@@ -22,7 +22,7 @@ typedef void relay_on_answer(struct relay *relay, struct relay_call *call, const
 
 struct relay_call {
     struct relay_call *next; /* in its bucket */
-    uint64_t unique;         /* as the server knows it */
+    uint64_t unique;         /* as the server knows it; even */
     uint64_t kernel_unique;  /* who waits for it; 0: no one, or no one any more */
     uint64_t stamp;          /* relay->stamp when it was sent */
     uint64_t changes;        /* relay->changes when it was sent */
@@ -63,8 +63,12 @@ struct relay_call *relay_call_begin(struct relay *relay, struct relay_output *ou
 struct relay_call *relay_call_begin_now(struct relay *relay, struct relay_output *out, const struct relay_call_message *message,
                                         relay_on_answer *on_answer, void *subject);
 
-/* One that is not answered (FORGET). */
+/* One that is not answered (FORGET); under a number that calls do not have. */
 void relay_call_tell(struct relay *relay, struct relay_output *out, const struct relay_call_message *message);
+void relay_call_tell_as(struct relay *relay, struct relay_output *out, uint64_t unique, const struct relay_call_message *message);
+
+/* The call that the server knows by this number; NULL: none. */
+struct relay_call *relay_call_find(struct relay *relay, uint64_t unique);
 
 /* An answer from the server. */
 void relay_call_answered(struct relay *relay, struct relay_bytes *message, struct relay_output *out);
@@ -74,11 +78,5 @@ void relay_call_fail(struct relay *relay, struct relay_call *call, int error, st
 
 /* Passes the answer on to the kernel, if anyone waits. */
 void relay_call_pass(struct relay *relay, struct relay_call *call, const struct relay_reply *reply, struct relay_output *out);
-
-/* The request with this number of the kernel's was interrupted. */
-void relay_call_interrupt(struct relay *relay, uint64_t kernel_unique, struct relay_output *out);
-
-/* Answers those who have waited too long for a connection that is lost. */
-void relay_call_give_up(struct relay *relay, struct relay_output *out);
 
 #endif

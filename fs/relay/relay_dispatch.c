@@ -8,6 +8,7 @@
 #include "relay_file.h"
 #include "relay_folder.h"
 #include "relay_fresh.h"
+#include "relay_interrupt.h"
 #include "relay_lend.h"
 #include "relay_name.h"
 #include "relay_state.h"
@@ -111,7 +112,7 @@ static void interrupt(struct relay *relay, struct relay_request *request, struct
 {
     const struct fuse_interrupt_in *body = relay_request_body(request);
     if (relay_request_body_bytes(request) >= sizeof *body)
-        relay_call_interrupt(relay, body->unique, out);
+        relay_interrupt_take(relay, body->unique, out);
     relay_request_free(request);
 }
 
@@ -170,10 +171,13 @@ void relay_dispatch(struct relay *relay, struct relay_request *request, struct r
 {
     uint32_t opcode = relay_request_header(request)->opcode;
     take_request *take = opcode < sizeof requests / sizeof *requests ? requests[opcode] : NULL;
+    bool interrupted = relay_interrupt_was_early(relay, request);
     if (!take)
         relay_finish(relay, out, request, ENOSYS, NULL, 0); /* the server would say so, too */
     else if (relay->link_ended && opcode != FUSE_FORGET && opcode != FUSE_BATCH_FORGET && opcode != FUSE_INTERRUPT)
         relay_finish(relay, out, request, ENOTCONN, NULL, 0);
     else
         take(relay, request, out);
+    if (interrupted || (opcode == FUSE_FLUSH && !relay->connected))
+        relay_interrupt_give_up(relay, out);
 }

@@ -216,8 +216,8 @@ static bool drains(struct relay *relay, struct relay_handle *handle, struct rela
 static bool tells_error(struct relay *relay, struct relay_handle *handle, struct relay_request *request, struct relay_output *out)
 {
     int error = handle->node->lost ? EIO : handle->error;
-    if (!error)
-        return false;
+    if (!error || !relay_request_header(request)->unique)
+        return false; /* or nobody would hear it */
     relay_durable_told(handle);
     relay_finish(relay, out, request, error, NULL, 0);
     return true;

@@ -31,6 +31,7 @@
 #include "extra.h"
 #include "logging.h"
 #include "relay_folder.h"
+#include "relay_interrupt.h"
 #include "relay_push.h"
 #include "relay_state.h"
 #include "timing.h"
@@ -252,6 +253,8 @@ static void claim(struct relay *relay, struct relay_output *out, struct relay_no
                                                on_claimed, request);
     call->kernel_unique = relay_request_header(request)->unique;
     call->came_ms = request->came_ms;
+    call->interrupted = request->interrupted;
+    relay_interrupt_tell(relay, out, call);
 }
 
 bool relay_fresh_create(struct relay *relay, struct relay_output *out, struct relay_node *folder, struct relay_request *request)

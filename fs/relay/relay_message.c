@@ -95,6 +95,8 @@ static struct relay_message *add(struct relay_output *out, size_t length)
 void relay_answer(struct relay *relay, struct relay_output *out, uint64_t unique, int error, const void *body, size_t bytes)
 {
     (void)relay;
+    if (!unique)
+        return;
     struct fuse_out_header header = {.error = -error, .unique = unique};
     if (error)
         bytes = 0;

@@ -76,7 +76,7 @@ struct relay_output {
 void relay_queue_push(struct relay_queue *queue, struct relay_request *request);
 struct relay_request *relay_queue_pop(struct relay_queue *queue);
 
-/* To the kernel: an answer.  error: 0 or a positive errno, then without a body. */
+/* To the kernel: an answer.  error: 0 or a positive errno, then without a body.  unique 0: nobody waits, nothing is sent. */
 void relay_answer(struct relay *relay, struct relay_output *out, uint64_t unique, int error, const void *body, size_t bytes);
 /* The same with a body of counted bytes. */
 void relay_answer_bytes(struct relay_output *out, uint64_t unique, struct relay_bytes *bytes, size_t from, size_t count);

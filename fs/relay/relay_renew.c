@@ -21,6 +21,7 @@
 #include "logging.h"
 #include "relay_durable.h"
 #include "relay_fresh.h"
+#include "relay_interrupt.h"
 #include "relay_lend.h"
 #include "relay_lock.h"
 #include "relay_push.h"
@@ -94,7 +95,7 @@ static void settle_calls(struct relay *relay, struct relay_output *out)
         uint32_t opcode = ((const struct fuse_in_header *)call->message->data)->opcode;
         if (call->of_renewal || (opcode == EXTRA_PUT && !call->kernel_unique) || opcode == EXTRA_RESERVE)
             call->on_answer = ignore; /* begun anew by whoever began it */
-        if ((opcode == FUSE_FSYNC || opcode == FUSE_FLUSH) && call->handle)
+        if ((opcode == FUSE_FSYNC || opcode == FUSE_FLUSH) && call->handle && call->kernel_unique)
             relay_durable_told(call->handle);
         relay_call_fail(relay, call, opcode == FUSE_RELEASE || opcode == FUSE_RELEASEDIR ? 0 : EIO, out);
     }
@@ -204,6 +205,7 @@ static void resume(struct relay *relay, struct relay_output *out)
             if (carries)
                 memcpy(header + 1, &call->handle->server, sizeof call->handle->server);
             relay_output_send(out, call->message);
+            relay_interrupt_tell(relay, out, call);
         }
     relay_fresh_renew(relay, out);
 }

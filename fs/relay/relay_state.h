@@ -17,6 +17,7 @@
 #define RELAY_PIECE_BYTES   (1u << 20)
 #define RELAY_LONG_S        3600 /* how long the kernel may keep what the server will tell us about when it changes */
 #define RELAY_STAMP_BUCKETS 4096
+#define RELAY_EARLY_MAX     256
 
 struct relay_notice; /* on its way to the kernel */
 struct relay_fresh;
@@ -39,6 +40,9 @@ struct relay {
     uint32_t listings; /* folders that are being listed */
     uint64_t scattered; /* the folder that is being fetched whole */
     struct relay_request *parked_oldest, *parked_newest;
+    uint64_t early_interrupts[RELAY_EARLY_MAX]; /* the last whose requests were not here yet; 0: nothing */
+    size_t early_interrupt_count; /* that there ever were */
+    bool has_interrupted; /* somebody waits and was interrupted */
 
     /* When what was last changed, by buckets of node ids: an answer that was asked for before is used once and not kept. */
     uint64_t stamp;

@@ -98,6 +98,7 @@ static void write_behind(struct relay *relay, struct relay_handle *handle, struc
     relay->counters.answered_here++;
     relay_answer(relay, out, relay_request_header(request)->unique, 0, &answer, sizeof answer);
     enter(relay, handle, range);
+    request->interrupted = false; /* it is answered */
     struct relay_call *call = relay_file_forward(relay, out, request, handle);
     call->kernel_unique = 0;
     call->on_answer = on_written;

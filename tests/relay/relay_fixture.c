@@ -256,6 +256,20 @@ int relay_fixture_teardown(void **state)
     return 0;
 }
 
+void relay_fixture_await_lost(struct station *station)
+{
+    int64_t until_ms = timing_monotonic_ms() + TESTING_PATIENCE_MS;
+    for (;;) {
+        pthread_mutex_lock(&station->lock);
+        int lost = station->lost;
+        pthread_mutex_unlock(&station->lock);
+        if (lost)
+            return;
+        assert_true(timing_monotonic_ms() < until_ms);
+        usleep(1000);
+    }
+}
+
 uint64_t relay_fixture_folder(struct station *station, const char *path)
 {
     struct fuse_entry_out entry = {.nodeid = FUSE_ROOT_ID};

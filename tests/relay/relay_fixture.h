@@ -67,6 +67,9 @@ void relay_fixture_cut_often(struct relay_fixture *fixture, size_t least, size_t
 void relay_fixture_stop_server(struct relay_fixture *fixture);
 void relay_fixture_start_server(struct relay_fixture *fixture);
 
+/* Waits until the station has noticed that its connection is gone. */
+void relay_fixture_await_lost(struct station *station);
+
 /* A folder below datasets/, made through the station; its node. */
 uint64_t relay_fixture_folder(struct station *station, const char *path);
 

@@ -61,20 +61,6 @@ static void every_operation_takes_place_once_however_often_the_link_is_cut(void 
     }
 }
 
-static void await_lost(struct station *station)
-{
-    int64_t until_ms = timing_monotonic_ms() + TESTING_PATIENCE_MS;
-    for (;;) {
-        pthread_mutex_lock(&station->lock);
-        int lost = station->lost;
-        pthread_mutex_unlock(&station->lock);
-        if (lost)
-            return;
-        assert_true(timing_monotonic_ms() < until_ms);
-        usleep(1000);
-    }
-}
-
 static uint64_t send_mkdir(struct station *station, uint64_t folder, const char *name)
 {
     const struct fuse_mkdir_in body = {.mode = 0755};
@@ -94,7 +80,7 @@ static void a_request_waits_for_a_lost_server_only_as_long_as_was_asked(void **s
     struct station *station = relay_fixture_join(fixture, &options);
     uint64_t folder = relay_fixture_folder(station, "datasets");
     relay_fixture_stop_server(fixture);
-    await_lost(station);
+    relay_fixture_await_lost(station);
     uint64_t unique = send_mkdir(station, folder, "late");
     assert_int_equal(fuse_client_await(&station->kernel, unique, TESTING_PATIENCE_MS, NULL, NULL), ETIMEDOUT);
 }
@@ -105,7 +91,7 @@ static void a_request_that_waits_for_a_lost_server_can_be_interrupted(void **sta
     struct station *station = &fixture->stations[0];
     uint64_t folder = relay_fixture_folder(station, "datasets");
     relay_fixture_stop_server(fixture);
-    await_lost(station);
+    relay_fixture_await_lost(station);
     uint64_t before = relay_fixture_counters(station).requests;
     uint64_t unique = send_mkdir(station, folder, "late");
     while (relay_fixture_counters(station).requests == before)
@@ -198,7 +184,7 @@ static void fsync_calls_nothing_durable_that_a_killed_server_may_have_lost(void 
     assert_true(relay_drain(station->relay, TESTING_PATIENCE_MS));
 
     relay_fixture_stop_server(fixture);
-    await_lost(station);
+    relay_fixture_await_lost(station);
     const struct fuse_fsync_in body = {.fh = open_written.fh};
     const struct fuse_client_request early = {
         .opcode = FUSE_FSYNC, .node = written.nodeid, .fixed = &body, .fixed_bytes = sizeof body};
@@ -231,7 +217,7 @@ static void closing_tells_what_a_killed_server_may_have_lost_although_it_was_und
     assert_true(relay_drain(station->relay, TESTING_PATIENCE_MS));
 
     relay_fixture_stop_server(fixture);
-    await_lost(station);
+    relay_fixture_await_lost(station);
     const struct fuse_flush_in body = {.fh = open.fh, .lock_owner = 7};
     const struct fuse_client_request flush = {.opcode = FUSE_FLUSH, .node = entry.nodeid, .fixed = &body, .fixed_bytes = sizeof body};
     uint64_t unique = fuse_client_send(kernel, &flush);
@@ -247,7 +233,7 @@ static void what_may_have_been_carried_out_by_a_killed_server_is_not_repeated(vo
     struct station *station = &fixture->stations[0];
     uint64_t folder = relay_fixture_folder(station, "datasets");
     relay_fixture_stop_server(fixture);
-    await_lost(station);
+    relay_fixture_await_lost(station);
     uint64_t mkdir = send_mkdir(station, folder, "perhaps");
     relay_fixture_start_server(fixture);
     assert_int_equal(fuse_client_await(&station->kernel, mkdir, TESTING_PATIENCE_MS, NULL, NULL), EIO);
@@ -269,7 +255,7 @@ static pthread_t starter;
 static void take_the_server_away(struct relay_fixture *fixture)
 {
     relay_fixture_stop_server(fixture);
-    await_lost(&fixture->stations[fixture->count - 1]);
+    relay_fixture_await_lost(&fixture->stations[fixture->count - 1]);
     assert_int_equal(pthread_create(&starter, NULL, start_when_init_has_come, fixture), 0);
 }
 

@@ -34,7 +34,7 @@ uint64_t fuse_client_send(struct fuse_client *client, const struct fuse_client_r
         .nodeid = request->node,
         .uid = client->user,
         .gid = client->group,
-        .pid = (uint32_t)getpid(),
+        .pid = client->process ? client->process : (uint32_t)getpid(),
     };
     struct iovec parts[] = {
         {&header, sizeof header},

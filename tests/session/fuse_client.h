@@ -25,6 +25,7 @@ struct fuse_client {
     int socket;
     uint64_t last_unique;
     uint32_t user, group; /* who asks; at first this process's */
+    uint32_t process;     /* that asks; 0: this one */
     struct fuse_init_out greeting; /* what INIT was answered with */
     char *message;                 /* the last one received */
     size_t message_bytes;
