@@ -1,7 +1,9 @@
 /* The lab's issuing key: see authority.h.
  *
  * The record of keys is written first, then that of the certificate: who finds a certificate finds keys.  Keys without a certificate are what
- * a crash has left of an attempt, and are made anew. */
+ * a crash has left of an attempt, and are made anew.
+ *
+ * The keys go with the home that they lie in.  Another home may have its name afterwards, so the certificate's record says which node it was. */
 #include "authority.h"
 
 #include <stdio.h>
@@ -12,6 +14,7 @@
 #include "logging.h"
 #include "secret.h"
 #include "tree.h"
+#include "tree_path.h"
 #include "tree_record.h"
 
 #define KEYS_MAGIC        "cytofs authority keys 1"
@@ -84,17 +87,39 @@ enum code authority_parse(const void *text, size_t count, struct authority *out,
     return failure_set(why, CODE_CORRUPT, "the lab's issuing keys are damaged in line %u", lines.line);
 }
 
-/* "cytofs authority 1", "holder NAME", and the certificate. */
-static enum code parse_certificate(const struct buffer *text, char holder[MEMBER_NAME_MAX + 1], struct buffer *certificate,
-                                   struct failure *why)
+/* Where the issuing key lies. */
+struct seat {
+    char holder[MEMBER_NAME_MAX + 1];
+    uint64_t home; /* the node of home/<holder>; 0: it was not noted */
+};
+
+/* A number to the line's end, of up to 19 digits. */
+static bool take_number(const struct key_text *line, uint64_t *out)
+{
+    *out = 0;
+    for (size_t i = 0; i < line->count; i++) {
+        if (line->bytes[i] < '0' || line->bytes[i] > '9' || i == 18)
+            return false;
+        *out = *out * 10 + (uint64_t)(line->bytes[i] - '0');
+    }
+    return line->count > 0;
+}
+
+/* "cytofs authority 1", "holder NAME", "home NODE" (older ones have none), and the certificate. */
+static enum code parse_certificate(const struct buffer *text, struct seat *seat, struct buffer *certificate, struct failure *why)
 {
     struct key_lines lines = {.at = buffer_text(text), .end = buffer_text(text) + text->length};
     struct key_text line;
     if (!key_lines_take(&lines, &line) || !key_lines_skip(&line, CERTIFICATE_MAGIC) || line.count ||
         !key_lines_take(&lines, &line) || !key_lines_skip(&line, "holder ") || line.count > MEMBER_NAME_MAX)
         return failure_set(why, CODE_CORRUPT, "the lab's certificate is damaged in line %u", lines.line);
-    memcpy(holder, line.bytes, line.count);
-    holder[line.count] = 0;
+    memcpy(seat->holder, line.bytes, line.count);
+    seat->holder[line.count] = 0;
+    const struct key_lines before = lines;
+    if (!key_lines_take(&lines, &line) || !key_lines_skip(&line, "home "))
+        lines = before;
+    else if (!take_number(&line, &seat->home))
+        return failure_set(why, CODE_CORRUPT, "the lab's certificate is damaged in line %u", lines.line);
     buffer_append(certificate, lines.at, (size_t)(lines.end - lines.at));
     return buffer_check(certificate, "the lab's certificate", why);
 }
@@ -129,9 +154,17 @@ static enum code put_keys(struct tree *tree, const struct authority *authority, 
     return code;
 }
 
+static enum code find_home(struct tree *tree, const char *member, struct node_attributes *out, struct failure *why)
+{
+    SCOPE_BUFFER path = {0};
+    buffer_printf(&path, "home/%s", member);
+    return tree_path_attributes(tree, buffer_text(&path), out, why);
+}
+
 static enum code make(struct tree *tree, struct authority *out, struct failure *why)
 {
     SCOPE_BUFFER text = {0};
+    struct node_attributes home;
     enum code code = certificate_make_key(&out->lab_key, why);
     if (code == CODE_OK)
         code = certificate_make_lab(&out->lab_key, LAB_NAME, &out->server.lab_certificate, why);
@@ -139,21 +172,32 @@ static enum code make(struct tree *tree, struct authority *out, struct failure *
         code = issue_server(out, why);
     if (code == CODE_OK)
         code = put_keys(tree, out, why);
+    if (code == CODE_OK)
+        code = find_home(tree, tree_member_name(tree), &home, why);
     if (code != CODE_OK)
         return code;
-    buffer_printf(&text, CERTIFICATE_MAGIC "\nholder %s\n", tree_member_name(tree));
+    buffer_printf(&text, CERTIFICATE_MAGIC "\nholder %s\nhome %llu\n", tree_member_name(tree), (unsigned long long)home.id.value);
     buffer_append(&text, buffer_text(&out->server.lab_certificate), out->server.lab_certificate.length);
     return record_put(tree, &certificate_place, buffer_text(&text), text.length, why);
 }
 
 /* Opening ---------------------------------------------------------------------------------------------------------- */
 
-static enum code read_certificate(struct tree *tree, char holder[MEMBER_NAME_MAX + 1], struct buffer *certificate,
-                                  struct failure *why)
+static enum code read_certificate(struct tree *tree, struct seat *seat, struct buffer *certificate, struct failure *why)
 {
     SCOPE_BUFFER text = {0};
     enum code code = record_get(tree, &certificate_place, &text, why);
-    return code == CODE_OK ? parse_certificate(&text, holder, certificate, why) : code;
+    return code == CODE_OK ? parse_certificate(&text, seat, certificate, why) : code;
+}
+
+/* CODE_NOT_FOUND: the home that held the keys was deleted. */
+static enum code check_seat(struct tree *tree, const struct seat *seat, struct failure *why)
+{
+    struct node_attributes home;
+    enum code code = find_home(tree, seat->holder, &home, why);
+    if (code == CODE_OK && seat->home && home.id.value != seat->home)
+        return failure_set(why, CODE_NOT_FOUND, "home/%s is another one than that which held the keys", seat->holder);
+    return code;
 }
 
 static enum code read_keys(struct tree *tree, const char *holder, struct authority *out, struct failure *why)
@@ -167,6 +211,8 @@ static enum code read_keys(struct tree *tree, const char *holder, struct authori
     if (code == CODE_OK)
         code = authority_parse(buffer_text(&text), text.length, out, why);
     wipe(&text);
+    if (code == CODE_NO_DATA)
+        return failure_set(why, CODE_NOT_FOUND, "home/%s does not hold the keys", holder);
     if (code == CODE_DENIED)
         return failure_set(why, CODE_DENIED,
                            "%s has served this lab so far, and the key that issues certificates lies in home/%s: serve it with "
@@ -177,16 +223,18 @@ static enum code read_keys(struct tree *tree, const char *holder, struct authori
 
 enum code authority_open(struct tree *tree, struct authority *out, struct failure *why)
 {
-    char holder[MEMBER_NAME_MAX + 1];
+    struct seat seat = {0};
     *out = (struct authority){0};
-    enum code code = read_certificate(tree, holder, &out->server.lab_certificate, why);
-    if (code == CODE_OK)
-        code = read_keys(tree, holder, out, why);
-    else if (code == CODE_NO_DATA)
+    enum code code = read_certificate(tree, &seat, &out->server.lab_certificate, why);
+    if (code == CODE_OK) {
+        code = check_seat(tree, &seat, why);
+        if (code == CODE_OK)
+            code = read_keys(tree, seat.holder, out, why);
+    } else if (code == CODE_NO_DATA)
         code = make(tree, out, why);
     if (code == CODE_NOT_FOUND) { /* the holder was removed, and his home deleted */
         logging_warning("the key that issued this lab's certificates went with home/%s: a new one is made, and members on other machines have to "
-                        "join anew (cytofs member add, cytofs join)", holder);
+                        "join anew (cytofs member add, cytofs join)", seat.holder);
         authority_free(out);
         *out = (struct authority){0};
         code = make(tree, out, why);
@@ -200,10 +248,13 @@ enum code authority_open(struct tree *tree, struct authority *out, struct failur
 
 enum code authority_certificate(struct tree *tree, struct buffer *lab_certificate, struct failure *why)
 {
-    char holder[MEMBER_NAME_MAX + 1];
-    enum code code = read_certificate(tree, holder, lab_certificate, why);
-    if (code != CODE_NO_DATA)
+    struct seat seat = {0};
+    enum code code = read_certificate(tree, &seat, lab_certificate, why);
+    if (code == CODE_OK)
+        code = check_seat(tree, &seat, why);
+    if (code != CODE_NO_DATA && code != CODE_NOT_FOUND)
         return code;
+    buffer_clear(lab_certificate);
     struct authority made;
     code = authority_open(tree, &made, why);
     if (code != CODE_OK)

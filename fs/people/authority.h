@@ -2,7 +2,8 @@
  *
  * The lab's certificate is a record that every member may know.  The two private keys are a record in the home of the member who first served
  * the lab: sealed with a key that this member alone holds (and, in the first member's home, the recovery key), so neither a stolen disk nor
- * another member with a copy of the store can issue a certificate.  FORMAT.md.
+ * another member with a copy of the store can issue a certificate.  They go with that home when it is deleted: then new ones are made, and members on
+ * other machines join anew.  FORMAT.md.
  */
 #ifndef CYTOFS_AUTHORITY_H
 #define CYTOFS_AUTHORITY_H

@@ -1,37 +1,30 @@
 /* The number of the last commit that this member has seen: see tree_seen.h.
  *
- * The file is one line of fixed length, "cytofs seen 1 <commit, 20 digits>\n", overwritten after each commit and never
+ * The file is one line of fixed length (seen_text.h), overwritten after each commit and never
  * synced: the catalog is synced before, so whatever survives a crash is no newer than the store.
  */
 #include "tree_seen.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
-#define SEEN_HEAD  "cytofs seen 1 "
-#define SEEN_BYTES (sizeof SEEN_HEAD - 1 + 20 + 1)
+#include "seen_text.h"
 
 /* 0 where the file is new or no such file: then nothing is known. */
 static uint64_t read_number(int fd)
 {
-    char text[SEEN_BYTES + 1] = "";
-    if (pread(fd, text, SEEN_BYTES, 0) != (ssize_t)SEEN_BYTES || strncmp(text, SEEN_HEAD, sizeof SEEN_HEAD - 1) != 0)
-        return 0;
-    const char *digits = text + sizeof SEEN_HEAD - 1;
-    return strspn(digits, "0123456789") == 20 ? strtoull(digits, NULL, 10) : 0;
+    char text[SEEN_TEXT_BYTES];
+    return pread(fd, text, sizeof text, 0) == (ssize_t)sizeof text ? seen_text_read(text) : 0;
 }
 
 void seen_note(struct tree *tree, uint64_t commit)
 {
-    char text[SEEN_BYTES + 1];
+    char text[SEEN_TEXT_BYTES + 1];
     if (tree->seen_fd < 0)
         return;
-    snprintf(text, sizeof text, SEEN_HEAD "%020llu\n", (unsigned long long)commit);
-    (void)!pwrite(tree->seen_fd, text, SEEN_BYTES, 0);
+    seen_text_write(commit, text);
+    (void)!pwrite(tree->seen_fd, text, SEEN_TEXT_BYTES, 0);
 }
 
 enum code seen_open(struct tree *tree, const char *path, bool accept_older, struct failure *why)
