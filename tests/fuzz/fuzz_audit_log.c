@@ -12,6 +12,7 @@
 #include "aead.h"
 #include "audit_files.h"
 #include "audit_log.h"
+#include "file.h"
 
 #define LINES 3
 
@@ -22,8 +23,8 @@ static char path[sizeof folder + 32];
 
 static void remove_folder(void)
 {
-    unlink(path);
-    rmdir(folder);
+    struct failure why;
+    (void)!file_remove_tree(folder, &why);
 }
 
 static void prepare(void)
