@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 """A stream of mkdir, rename and append, beside copies at first, while the link to the server is cut again and again at random.
 
-    test_cuts.py BUILD [MEGABYTES [CUTS]]          32 MB and 50 cuts unless told otherwise
+    test_cuts.py BUILD [MEGABYTES [CUTS [BETWEEN_MS [SEED]]]]
+        32 MB and 50 cuts, at most 200 ms from one to the next, seed 1, unless told otherwise; by hand: 1024 50 1000
 
 Holds: the copy has the same SHA-256 at the server as at its source; each operation was done exactly once, which mkdir (a second one fails), rename
 (a second one fails) and append (a second one doubles a line) would show; no call fails.  The oracle is the server's own mount.
@@ -10,6 +11,7 @@ import hashlib
 import os
 import sys
 import threading
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from remote_lab import Lab, Proxy, need_mounts, place, wait_for  # noqa: E402
@@ -67,29 +69,33 @@ def check(holds, sentence):
 
 
 def main():
-    build, megabytes, cuts = sys.argv[1], int((sys.argv[2:] or ["32"])[0]), int((sys.argv[3:] or ["50"])[0])
+    build, told = sys.argv[1], [int(word) for word in sys.argv[2:]]
+    megabytes, cuts, between_ms, seed = told + [32, 50, 200, 1][len(told):]
     need_mounts()
+    print(f"seed {seed}", flush=True)
+    began = time.monotonic()
     with place() as folder:
         lab = Lab(build, folder)
         lab.serve()
-        proxy = Proxy(build, lab.port, "--delay-ms", 1)
+        proxy = Proxy(build, lab.port, "--delay-ms", 1, "--seed", seed)
         station = None
         try:
             station = lab.invite("bob", proxy.port)
             station.mount()
             here = os.path.join(station.mountpoint, "datasets", "cuts")
             os.mkdir(here)
-            proxy.say(f"cuts {cuts} 20 200 20")
+            proxy.say(f"cuts {cuts} 20 {between_ms} 20")
             stream = Stream(here)
             stream.start()
             wanted, copies = [], 0
             while copies == 0 or proxy.count()[2] < cuts // 2:
                 wanted.append(copy(os.path.join(here, f"copy{copies}"), megabytes))
                 copies += 1
-            wait_for("the other half of the cuts, without a copy", lambda: proxy.count()[2] >= cuts, 120)
+            during = proxy.count()[2]
+            wait_for("the other half of the cuts, without a copy", lambda: proxy.count()[2] >= cuts, 120 + cuts * between_ms // 1000)
             stream.stopping = True
             stream.join(300)
-            cut = proxy.count()[2]
+            up, down, cut = proxy.count()
             same_here = [sum_of(os.path.join(here, f"copy{i}")) for i in range(copies)] == wanted
             station.unmount()
             other = lab.invite("carol", proxy.port)
@@ -99,7 +105,7 @@ def main():
             names = set(os.listdir(there))
             lines = open(os.path.join(there, "log"), "rb").read()
             good = [
-                check(cut >= cuts, f"the link was cut {cut} times"),
+                check(cut >= cuts, f"the link was cut {cut} times, {during} of them during the copies"),
                 check(stream.failure is None and not stream.is_alive(), f"no call failed ({stream.failure or stream.done})"),
                 check(same_here, f"{copies} copies of {megabytes} MB are read back"),
                 check([sum_of(os.path.join(there, f"copy{i}")) for i in range(copies)] == wanted, "another member reads the same"),
@@ -107,6 +113,7 @@ def main():
                       f"{stream.done} folders were made and renamed once each"),
                 check(lines == b"".join(b"line %d\n" % i for i in range(stream.done)), "and as many lines appended, in order"),
             ]
+            print(f"{time.monotonic() - began:.0f} s, {up} bytes to the server and {down} back by the end of the stream")
         finally:
             if station:
                 station.unmount()
