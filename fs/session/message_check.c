@@ -182,18 +182,36 @@ static bool check_put(const struct extra_put_in *put, const struct message *out,
            !(put->mode & ~07777u) && (put->flags == 0 || put->flags == EXTRA_PUT_EXCLUSIVE || put->flags == EXTRA_PUT_MADE);
 }
 
-/* What the opcode says beyond lengths and names; `left` bytes follow those. */
-static bool check_fields(struct message *out, size_t left)
+/* Those of which nothing but the open file is of interest. */
+static void note_handle(struct message *out)
 {
     const void *body = out->body;
     switch (out->opcode) {
     case FUSE_GETATTR:
         out->handle = ((const struct fuse_getattr_in *)body)->fh;
-        return true;
-    case FUSE_SETATTR:
-        out->flags = ((const struct fuse_setattr_in *)body)->valid;
-        out->handle = ((const struct fuse_setattr_in *)body)->fh;
-        return check_setattr(body);
+        break;
+    case FUSE_RELEASE:
+    case FUSE_RELEASEDIR:
+        out->handle = ((const struct fuse_release_in *)body)->fh;
+        break;
+    case FUSE_FLUSH:
+        out->handle = ((const struct fuse_flush_in *)body)->fh;
+        break;
+    case FUSE_FSYNC:
+    case FUSE_FSYNCDIR:
+        out->handle = ((const struct fuse_fsync_in *)body)->fh;
+        break;
+    case FUSE_POLL:
+        out->handle = ((const struct fuse_poll_in *)body)->fh;
+        break;
+    }
+}
+
+/* What names and opens; true for all others. */
+static bool check_naming(struct message *out)
+{
+    const void *body = out->body;
+    switch (out->opcode) {
     case FUSE_RENAME:
         out->second_node = ((const struct fuse_rename_in *)body)->newdir;
         return out->second_node != 0;
@@ -213,30 +231,63 @@ static bool check_fields(struct message *out, size_t left)
     case EXTRA_REOPEN:
         out->flags = ((const struct extra_reopen_in *)body)->flags;
         return check_open(out->flags) && !(out->flags & O_TRUNC) && ((const struct extra_reopen_in *)body)->folder <= 1;
+    default:
+        return true;
+    }
+}
+
+/* What reads and writes a range of bytes; true for all others. */
+static bool check_range(struct message *out, size_t left)
+{
+    switch (out->opcode) {
     case FUSE_READ:
     case FUSE_READDIR:
     case FUSE_READDIRPLUS: {
-        const struct fuse_read_in *read = body;
+        const struct fuse_read_in *read = out->body;
         out->handle = read->fh;
         /* The place in a listing is a number of the listing's own. */
         return out->opcode == FUSE_READ ? check_io(read->offset, read->size) : read->size <= MESSAGE_IO_MAX;
     }
     case FUSE_WRITE: {
-        const struct fuse_write_in *write = body;
+        const struct fuse_write_in *write = out->body;
         out->handle = write->fh;
         return write->size == left && check_io(write->offset, write->size);
     }
-    case FUSE_RELEASE:
-    case FUSE_RELEASEDIR:
-        out->handle = ((const struct fuse_release_in *)body)->fh;
+    case FUSE_FALLOCATE: {
+        const struct fuse_fallocate_in *allocate = out->body;
+        out->handle = allocate->fh;
+        return is_range(allocate->offset, allocate->length) && allocate->mode <= INT32_MAX;
+    }
+    case FUSE_LSEEK: {
+        const struct fuse_lseek_in *seek = out->body;
+        out->handle = seek->fh;
+        return seek->offset <= INT64_MAX;
+    }
+    case FUSE_COPY_FILE_RANGE: {
+        const struct fuse_copy_file_range_in *copy = out->body;
+        out->handle = copy->fh_in;
+        out->second_node = copy->nodeid_out;
+        return out->second_node != 0 && is_range(copy->off_in, copy->len) && is_range(copy->off_out, copy->len) &&
+               copy->flags == 0;
+    }
+    case EXTRA_FETCH: {
+        const struct extra_fetch_in *fetch = out->body;
+        return fetch->size <= EXTRA_FETCH_MAX && is_range(fetch->offset, fetch->size);
+    }
+    default:
         return true;
-    case FUSE_FLUSH:
-        out->handle = ((const struct fuse_flush_in *)body)->fh;
-        return true;
-    case FUSE_FSYNC:
-    case FUSE_FSYNCDIR:
-        out->handle = ((const struct fuse_fsync_in *)body)->fh;
-        return true;
+    }
+}
+
+/* Attributes, locks, and what only relays send; true for all others. */
+static bool check_rest(struct message *out, size_t left)
+{
+    const void *body = out->body;
+    switch (out->opcode) {
+    case FUSE_SETATTR:
+        out->flags = ((const struct fuse_setattr_in *)body)->valid;
+        out->handle = ((const struct fuse_setattr_in *)body)->fh;
+        return check_setattr(body);
     case FUSE_SETXATTR:
         return ((const struct fuse_setxattr_in *)body)->size == left && left <= XATTR_SIZE_MAX;
     case FUSE_GETXATTR:
@@ -247,33 +298,9 @@ static bool check_fields(struct message *out, size_t left)
     case FUSE_SETLKW:
         out->handle = ((const struct fuse_lk_in *)body)->fh;
         return check_lock(body);
-    case FUSE_POLL:
-        out->handle = ((const struct fuse_poll_in *)body)->fh;
-        return true;
     case FUSE_BATCH_FORGET: {
         const struct fuse_batch_forget_in *forget = body;
         return forget->count <= FORGETS_MAX && forget->count * sizeof(struct fuse_forget_one) == left;
-    }
-    case FUSE_FALLOCATE: {
-        const struct fuse_fallocate_in *allocate = body;
-        out->handle = allocate->fh;
-        return is_range(allocate->offset, allocate->length) && allocate->mode <= INT32_MAX;
-    }
-    case FUSE_LSEEK: {
-        const struct fuse_lseek_in *seek = body;
-        out->handle = seek->fh;
-        return seek->offset <= INT64_MAX;
-    }
-    case FUSE_COPY_FILE_RANGE: {
-        const struct fuse_copy_file_range_in *copy = body;
-        out->handle = copy->fh_in;
-        out->second_node = copy->nodeid_out;
-        return out->second_node != 0 && is_range(copy->off_in, copy->len) && is_range(copy->off_out, copy->len) &&
-               copy->flags == 0;
-    }
-    case EXTRA_FETCH: {
-        const struct extra_fetch_in *fetch = body;
-        return fetch->size <= EXTRA_FETCH_MAX && is_range(fetch->offset, fetch->size);
     }
     case EXTRA_PUT:
         return check_put(body, out, left);
@@ -284,6 +311,13 @@ static bool check_fields(struct message *out, size_t left)
     default:
         return true;
     }
+}
+
+/* What the opcode says beyond lengths and names; `left` bytes follow those. */
+static bool check_fields(struct message *out, size_t left)
+{
+    note_handle(out);
+    return check_naming(out) && check_range(out, left) && check_rest(out, left);
 }
 
 /* These are about the whole, or name nodes of their own. */
