@@ -2,24 +2,28 @@
  *
  *     bench_tree FOLDER [images] [small files]
  *
- *     bench_tree FOLDER sequential [threads] [megabytes of each]
+ *     bench_tree FOLDER sequential [threads] [megabytes of each] [from-disk]
  *
  * FOLDER is made, and removed at the end.  `sequential`: one large file a thread, written, and read after opening the lab
- * anew; prints seconds, bytes and CPU seconds of the reading.  Otherwise one line a figure: images of 400 KB written and synced, read after
+ * anew; prints seconds, bytes and CPU seconds of the reading.  The packs are in the page cache then as they were written there; with
+ * `from-disk`, as they come into it when they are read: in larger folios.  Otherwise one line a figure: images of 400 KB written and synced, read after
  * opening the lab anew, read again; small files of 1 KB created, looked up after opening anew, removed;
  * appends of 100 bytes with fsync.
  */
 #include <pthread.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "chunk_store.h"
 #include "chunk_store_packs.h"
 #include "file.h"
 #include "member_key.h"
 #include "random.h"
+#include "scope.h"
 #include "store_folder.h"
 #include "timing.h"
 #include "tree.h"
@@ -29,6 +33,7 @@
 #define SMALL_BYTES 1000
 #define READ_BYTES  131072
 #define APPENDS     500
+#define PACKS_MAX   65536
 #define THREADS_MAX 16
 
 #define SEQUENTIAL_BYTES ((size_t)1 << 20) /* in one call, as a session does */
@@ -41,6 +46,7 @@ struct bench {
     struct tree *tree;
     char *bytes; /* IMAGE_BYTES */
     size_t images, small;
+    bool from_disk; /* packs are read from the disk before they are measured */
 };
 
 /* Opening and closing the lab ------------------------------------------------------------------ */
@@ -292,6 +298,33 @@ static enum code read_at_once(struct reader *readers, size_t threads, struct fai
     return code;
 }
 
+static enum code read_pack_from_disk(const char *path, char *bytes, struct failure *why)
+{
+    SCOPE_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t got = 0;
+    if (fd < 0 || fsync(fd) != 0 || posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED) != 0)
+        return failure_set(why, CODE_IO, "%s cannot be taken out of the page cache", path);
+    while ((got = read(fd, bytes, IMAGE_BYTES)) > 0)
+        ;
+    return got == 0 ? CODE_OK : failure_set(why, CODE_IO, "%s cannot be read", path);
+}
+
+/* Takes the packs out of the page cache and reads them into it again.  No lab is open. */
+static enum code read_packs_from_disk(struct bench *bench, struct failure *why)
+{
+    struct file_names packs;
+    const char *folder = store_folder_packs_path(bench->folder);
+    enum code code = file_list(folder, PACKS_MAX, &packs, why);
+    if (code != CODE_OK)
+        return code;
+    for (size_t i = 0; code == CODE_OK && i < packs.count; i++) {
+        SCOPE_FREE char *path = file_join(folder, packs.names[i]);
+        code = path ? read_pack_from_disk(path, bench->bytes, why) : failure_set(why, CODE_NO_MEMORY, "out of memory");
+    }
+    file_names_free(&packs);
+    return code;
+}
+
 static enum code measure_sequential(struct bench *bench, size_t threads, size_t megabytes, struct failure *why)
 {
     static struct reader readers[THREADS_MAX];
@@ -304,8 +337,11 @@ static enum code measure_sequential(struct bench *bench, size_t threads, size_t 
         snprintf(readers[i].name, sizeof readers[i].name, "large%zu", i);
         code = write_large(bench, folder, &readers[i], why);
     }
+    close_tree(bench);
+    if (code == CODE_OK && bench->from_disk)
+        code = read_packs_from_disk(bench, why);
     if (code == CODE_OK)
-        code = reopen(bench, why);
+        code = open_tree(bench, false, why);
     return code == CODE_OK ? read_at_once(readers, threads, why) : code;
 }
 
@@ -344,7 +380,8 @@ int main(int argc, char **argv)
     struct bench bench = {.path = argv[1],
                           .images = argc > 2 ? (size_t)atol(argv[2]) : 500,
                           .small = argc > 3 ? (size_t)atol(argv[3]) : 5000,
-                          .bytes = calloc(1, IMAGE_BYTES)};
+                          .bytes = calloc(1, IMAGE_BYTES),
+                          .from_disk = sequential && argc > 5 && strcmp(argv[5], "from-disk") == 0};
     enum code code = bench.bytes ? store_folder_create(bench.path, &bench.folder, &why)
                                  : failure_set(&why, CODE_NO_MEMORY, "out of memory");
     if (code == CODE_OK) {
