@@ -62,7 +62,7 @@ uint64_t backup_point_bytes(const struct backup_point *point)
     return bytes;
 }
 
-static void seal(struct buffer *text)
+void backup_point_seal(struct buffer *text)
 {
     struct digest digest;
     uint8_t result[DIGEST_BYTES];
@@ -93,7 +93,7 @@ enum code backup_point_write(const struct backup_point *point, struct buffer *te
         buffer_printf(text, "damaged %" PRIu32 " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", damage->number,
                       damage->offset, damage->bytes, damage->chunks);
     }
-    seal(text);
+    backup_point_seal(text);
     return buffer_check(text, "a point of a backup", why);
 }
 

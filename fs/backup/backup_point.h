@@ -59,6 +59,9 @@ MUST_CHECK enum code backup_point_write(const struct backup_point *point, struct
 /* CODE_CORRUPT: not what was written; CODE_NEWER_FORMAT.  *out is to be freed in either case. */
 MUST_CHECK enum code backup_point_read(const char *text, size_t count, struct backup_point *out, struct failure *why);
 
+/* Appends the last line, the checksum of all in front of it. */
+void backup_point_seal(struct buffer *text);
+
 void backup_point_free(struct backup_point *point);
 
 #endif

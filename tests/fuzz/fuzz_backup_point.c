@@ -10,18 +10,6 @@
 #include "backup_point.h"
 #include "summed_text.h"
 
-static void seal(struct buffer *text)
-{
-    struct digest digest;
-    uint8_t result[DIGEST_BYTES];
-    char hex[DIGEST_TEXT_BYTES];
-    digest_begin(&digest);
-    digest_add(&digest, buffer_text(text), text->length);
-    digest_end(&digest, result);
-    digest_to_text(result, hex);
-    buffer_printf(text, "end %s\n", hex);
-}
-
 static void take_list(struct buffer *text, bool finish)
 {
     struct failure why;
@@ -54,7 +42,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
         return 0;
     }
     if (bytes[0] & 1)
-        seal(&text);
+        backup_point_seal(&text);
     enum code code = backup_point_read(buffer_text(&text), text.length, &point, &why);
     assert(code == CODE_OK || code == CODE_CORRUPT || code == CODE_NEWER_FORMAT);
     if (code == CODE_OK) {

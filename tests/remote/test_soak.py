@@ -3,7 +3,7 @@
 
     test_soak.py BUILD [SECONDS [SEED [REPORT_FOLDER]]]        12 seconds unless told otherwise; 1800 by hand
 
-Holds (soak_client.py, soak_journal.py): nothing that was acknowledged is lost, done twice or done half; no call fails without a reason; no client
+Holds (soak_client.py and what it imports): nothing that was acknowledged is lost, done twice or done half; no call fails without a reason; no client
 waits for ever; the server's and the workstations' memory stays flat; the store is whole at the end.
 
 Each client is a process of its own; this one never opens anything in a mount.  It kills and restarts what they depend on: whoever has a file open in
@@ -24,7 +24,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "support"))
 sys.path.insert(0, HERE)
 from remote_lab import Lab, Proxy, need_mounts, place, wait_for  # noqa: E402
-from soak_client import IMAGES, image  # noqa: E402
+from soak_logs import IMAGES, image  # noqa: E402
 
 MEMBERS = ["ann", "bob", "carol", "dave"]
 CLIENTS = 10
@@ -108,7 +108,7 @@ class Soak:
 
     def furnish(self, mountpoint):
         """By a process of its own, like all that is done in a mount."""
-        lines = ["import os, sys", f"sys.path.insert(0, {HERE!r})", "from soak_client import image",
+        lines = ["import os, sys", f"sys.path.insert(0, {HERE!r})", "from soak_logs import image",
                  f"os.chdir({mountpoint!r})", "os.makedirs('datasets/images')", "os.makedirs('datasets/shared/board')",
                  "os.makedirs('experiments/soak')", "open('datasets/shared/log', 'w').close()",
                  "open('datasets/shared/counter', 'wb').write(bytes(8))",
