@@ -8,7 +8,8 @@
  * is made.
  *
  * O_CREAT | O_EXCL waits until the server has made the name, empty (claimed); from then on the file is fresh like others, and its contents go for
- * that very file or not at all.
+ * that very file or not at all.  O_CREAT | O_TRUNC: should another make the name meanwhile, our contents replace his, whole, as they would on a disk.
+ * O_CREAT alone (touch, SQLite) may take away nothing that another has written, so the server makes it.
  *
  * Times: the folder's are ours until something else changes it, since they must not change once more when the file arrives; a file's are the
  * server's from when it is made, which who asks for them after it was closed waits for.
@@ -261,7 +262,7 @@ bool relay_fresh_create(struct relay *relay, struct relay_output *out, struct re
 {
     const struct fuse_create_in *asked = relay_request_body(request);
     relay_fresh_reserve(relay, out);
-    if (!folder->complete || !(folder->attr.mode & 0200) || relay->no_puts || relay->reserved_first == relay->reserved_end ||
+    if (!(asked->flags & (O_TRUNC | O_EXCL)) || !folder->complete || !(folder->attr.mode & 0200) || relay->no_puts || relay->reserved_first == relay->reserved_end ||
         asked->flags & NEVER_HERE & ~(uint32_t)O_DIRECTORY || asked->mode & 07000 || strcmp((const char *)(asked + 1), ".snap") == 0 ||
         !relay_node_is_plain(relay, folder))
         return false;

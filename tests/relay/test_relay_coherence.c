@@ -119,7 +119,7 @@ static void a_listing_that_is_overtaken_hides_no_name(void **state)
     struct fuse_entry_out entry;
     struct fuse_open_out open;
     await_lookup(ours, folder, "nothing", ENOENT);
-    assert_int_equal(fuse_call_create(&ours->kernel, folder, "f", O_WRONLY, &entry, &open), 0);
+    assert_int_equal(fuse_call_create(&ours->kernel, folder, "f", O_WRONLY | O_TRUNC, &entry, &open), 0);
     assert_int_equal(fuse_call_write(&ours->kernel, entry.nodeid, open.fh, 0, "ours", 4), 0);
     assert_int_equal(fuse_path_put(&theirs->kernel, "datasets/overtaken/f", "theirs"), 0);
     assert_int_equal(fuse_path_put(&theirs->kernel, "datasets/overtaken/g", "theirs"), 0);
@@ -216,6 +216,27 @@ static void what_is_written_into_a_file_made_exclusively_never_lands_in_anothers
     relay_fixture_expect(other, "datasets/taken/name", "of the other");
 }
 
+/* Like touch(1), or a database that opens its file: neither O_EXCL nor O_TRUNC. */
+static void who_opens_a_name_that_another_makes_meanwhile_takes_nothing_of_it_away(void **state)
+{
+    struct relay_fixture *fixture = *state;
+    struct station *one = &fixture->stations[0], *other = relay_fixture_join(fixture, NULL);
+    uint64_t folder = relay_fixture_folder(one, "datasets/opened");
+    struct fuse_entry_out entry;
+    struct fuse_open_out open;
+    assert_int_equal(fuse_path_put(&one->kernel, "datasets/opened/first", "new files are made behind from now on"), 0);
+    await_lookup(one, folder, "name", ENOENT);
+    relay_fixture_folder(other, "datasets/opened");
+    assert_int_equal(fuse_call_create(&one->kernel, folder, "name", O_RDWR | O_CREAT, &entry, &open), 0);
+    assert_int_equal(fuse_path_put(&other->kernel, "datasets/opened/name", "of the other"), 0);
+    assert_true(relay_drain(other->relay, TESTING_PATIENCE_MS));
+    assert_int_equal(fuse_call_flush(&one->kernel, entry.nodeid, open.fh), 0);
+    assert_int_equal(fuse_call_release(&one->kernel, entry.nodeid, open.fh), 0);
+    assert_true(relay_drain(one->relay, TESTING_PATIENCE_MS));
+    relay_fixture_expect(other, "datasets/opened/name", "of the other");
+    relay_fixture_expect(one, "datasets/opened/name", "of the other");
+}
+
 static void appends_of_two_all_arrive_whole(void **state)
 {
     struct relay_fixture *fixture = *state;
@@ -303,6 +324,7 @@ int main(void)
         relay_test(of_two_who_make_a_lock_file_one_gets_it),
         relay_test(of_two_who_make_a_file_exclusively_exactly_one_does_whatever_its_name),
         relay_test(what_is_written_into_a_file_made_exclusively_never_lands_in_anothers),
+        relay_test(who_opens_a_name_that_another_makes_meanwhile_takes_nothing_of_it_away),
         relay_test(appends_of_two_all_arrive_whole),
         relay_test(a_lock_of_one_keeps_the_other_out_and_shows_what_was_written),
         relay_test(what_is_written_all_the_time_can_be_read),

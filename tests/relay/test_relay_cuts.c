@@ -284,7 +284,7 @@ static void what_was_made_when_a_server_was_killed_is_there_afterwards(void **st
         struct fuse_open_out open;
         snprintf(name, sizeof name, "f%u", round);
         assert_int_equal(fuse_call_lookup(kernel, folder, "nothing", &entry), ENOENT); /* the folder is known whole again */
-        assert_int_equal(fuse_call_create(kernel, folder, name, O_WRONLY, &entry, &open), 0);
+        assert_int_equal(fuse_call_create(kernel, folder, name, O_WRONLY | O_TRUNC, &entry, &open), 0);
         assert_int_equal(fuse_call_write(kernel, entry.nodeid, open.fh, 0, "1", 1), 0);
         relay_fixture_stop_server(fixture);
         assert_int_equal(fuse_call_release(kernel, entry.nodeid, open.fh), 0);

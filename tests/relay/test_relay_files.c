@@ -39,7 +39,7 @@ static uint64_t make_file(struct station *station, uint64_t folder, const char *
 {
     struct fuse_entry_out entry;
     struct fuse_open_out open;
-    assert_int_equal(fuse_call_create(&station->kernel, folder, name, O_WRONLY | O_CREAT, &entry, &open), 0);
+    assert_int_equal(fuse_call_create(&station->kernel, folder, name, O_WRONLY | O_CREAT | O_TRUNC, &entry, &open), 0);
     write_all(station, entry.nodeid, open.fh, bytes, count);
     assert_int_equal(fuse_call_flush(&station->kernel, entry.nodeid, open.fh), 0);
     assert_int_equal(fuse_call_release(&station->kernel, entry.nodeid, open.fh), 0);
@@ -125,7 +125,7 @@ static void what_is_done_to_a_new_file_before_it_is_sent_goes_with_it(void **sta
     struct fuse_open_out open;
     struct fuse_attr attr;
     uint64_t folder = relay_fixture_folder(station, "datasets/with");
-    assert_int_equal(fuse_call_create(&station->kernel, folder, "f", O_RDWR | O_CREAT, &entry, &open), 0);
+    assert_int_equal(fuse_call_create(&station->kernel, folder, "f", O_RDWR | O_CREAT | O_TRUNC, &entry, &open), 0);
     assert_int_equal(fuse_call_write(&station->kernel, entry.nodeid, open.fh, 10, "text", 4), 0);
     const struct fuse_setattr_in change = {.valid = FATTR_MODE | FATTR_MTIME | FATTR_SIZE,
                                            .mode = 0100640, .mtime = 1000000000, .mtimensec = 5, .size = 12};

@@ -41,7 +41,7 @@ static int save(struct station *station, uint64_t folder, const char *name, uint
 {
     struct fuse_entry_out entry;
     struct fuse_open_out open;
-    int error = fuse_call_create(&station->kernel, folder, name, O_WRONLY | O_CREAT, &entry, &open);
+    int error = fuse_call_create(&station->kernel, folder, name, O_WRONLY | O_CREAT | O_TRUNC, &entry, &open);
     if (error)
         return error;
     error = fuse_call_write(&station->kernel, entry.nodeid, open.fh, 0, bytes, count);
@@ -133,7 +133,7 @@ static void fsync_of_what_is_too_much_says_so(void **state)
     struct station *station = relay_fixture_join(fixture, NULL);
     uint64_t folder = relay_fixture_folder(station, "datasets/d");
     begin_writing_behind(station, folder);
-    assert_int_equal(fuse_call_create(&station->kernel, folder, "large", O_WRONLY | O_CREAT, &entry, &open), 0);
+    assert_int_equal(fuse_call_create(&station->kernel, folder, "large", O_WRONLY | O_CREAT | O_TRUNC, &entry, &open), 0);
     int error = fuse_call_write(&station->kernel, entry.nodeid, open.fh, 0, bytes, sizeof bytes);
     assert_int_equal(error ? error : fuse_call_fsync(&station->kernel, entry.nodeid, open.fh), EDQUOT);
     assert_int_equal(fuse_call_release(&station->kernel, entry.nodeid, open.fh), 0);

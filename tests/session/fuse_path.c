@@ -48,7 +48,7 @@ static int open_to_write(struct fuse_client *client, const char *path, uint64_t 
         return error;
     error = fuse_call_lookup(client, folder, name, &entry);
     if (error == ENOENT)
-        error = fuse_call_create(client, folder, name, O_WRONLY | O_CREAT, &entry, open);
+        error = fuse_call_create(client, folder, name, O_WRONLY | O_CREAT | O_TRUNC, &entry, open);
     else if (error == 0)
         error = fuse_call_open(client, entry.nodeid, O_WRONLY | O_TRUNC, open);
     *node = entry.nodeid;
