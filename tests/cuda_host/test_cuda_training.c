@@ -11,8 +11,8 @@
 #include "cuda_runtime_api.h"
 #include "file.h"
 #include "scope.h"
+#include "small_training.h"
 #include "synth.h"
-#include "trainer.h"
 
 static char folder[] = "/tmp/cytofs-cuda-XXXXXX";
 
@@ -60,16 +60,7 @@ static enum code train(const char *name, const struct cuda_host_manner *manner, 
                        struct trainer_report *report)
 {
     SCOPE_FREE char *cells = file_join(folder, "cells"), *output = file_join(folder, name);
-    struct trainer_options options = trainer_defaults();
-    options.dataset_folder = cells;
-    options.output_folder = output;
-    options.steps = 7;
-    options.batch = 2;
-    options.image_size = 64;
-    options.seed = 3;
-    options.threads = 1;
-    options.rays = 8;
-    options.validations = 1;
+    struct trainer_options options = small_training(cells, output, 7);
     options.device = "cuda";
     options.precision = TRAINER_PRECISION_F32;
     options.context = listener;

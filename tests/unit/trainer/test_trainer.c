@@ -13,8 +13,8 @@
 #include "file.h"
 #include "model_file.h"
 #include "scope.h"
+#include "small_training.h"
 #include "synth.h"
-#include "trainer.h"
 
 static char folder[] = "/tmp/cytofs-trainer-XXXXXX";
 
@@ -47,16 +47,7 @@ static void say_nothing(void *context, const char *line)
 
 static struct trainer_options small_options(const char *cells, const char *output)
 {
-    struct trainer_options options = trainer_defaults();
-    options.dataset_folder = cells;
-    options.output_folder = output;
-    options.steps = 12;
-    options.batch = 2;
-    options.image_size = 64;
-    options.seed = 3;
-    options.threads = 1;
-    options.rays = 8;
-    options.validations = 1;
+    struct trainer_options options = small_training(cells, output, 12);
     options.code_version = "0.1.0";
     options.dataset_name = "datasets/cells";
     options.on_line = say_nothing;
