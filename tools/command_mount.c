@@ -19,6 +19,7 @@ int command_mount(const struct command *command, int argc, char **argv)
 {
     bool no_node = false, memory = false;
     int64_t cpus = 0;
+    const char *timeout_error = NULL;
     struct lab_relay_options relay = {0};
     struct lab_launch launch = {0};
     const struct command_option options[] = {
@@ -30,6 +31,7 @@ int command_mount(const struct command *command, int argc, char **argv)
         {"memory", 'M', OPTION_FLAG, &memory, NULL, "a lab in memory, gone after unmounting (no STORE)", 0, 0},
         {"allow-other", 'o', OPTION_FLAG, &launch.server.allow_other, NULL, "let other users of this machine in", 0, 0},
         {"timeout", 't', OPTION_INTEGER, &relay.timeout_s, "SECONDS", "remote: what waits longer for a lost connection fails (default: never)", 1, 1000000},
+        {"timeout-error", 0, OPTION_TEXT, &timeout_error, "ERRNO", "remote: how it fails: ETIMEDOUT (the default), EIO, EAGAIN, EHOSTDOWN or ENOTCONN", 0, 0},
         {"cache", 0, OPTION_TEXT, &relay.disk_folder, "FOLDER", "remote: where contents are kept (default: ~/.cache/cytofs)", 0, 0},
         {"cache-size", 0, OPTION_INTEGER, &relay.disk_gib, "GIB", "remote: how much of it (default: 8)", 1, 1000000},
         {"no-cache", 0, OPTION_FLAG, &relay.no_disk, NULL, "remote: keep nothing on disk", 0, 0},
@@ -42,6 +44,10 @@ int command_mount(const struct command *command, int argc, char **argv)
         return status;
     if (arguments.count != (memory ? 1 : 2))
         return command_usage(command, memory ? "with --memory it needs: DIR" : "it needs: STORE DIR, or NAME@HOST DIR");
+    if (timeout_error && !relay.timeout_s)
+        return command_usage(command, "--timeout-error says how --timeout SECONDS ends: give both");
+    if (timeout_error && !lab_relay_find_errno(timeout_error, &relay.timeout_errno))
+        return command_usage(command, "--timeout-error takes ETIMEDOUT, EIO, EAGAIN, EHOSTDOWN or ENOTCONN, not \"%s\"", timeout_error);
     /* The server's working directory is / later on. */
     SCOPE_FREE char *store = memory ? NULL : file_absolute(arguments.positional[0]);
     SCOPE_FREE char *directory = file_absolute(arguments.positional[arguments.count - 1]);

@@ -6,8 +6,11 @@
 #include <unistd.h>
 
 #include "background.h"
+#include "lab_reach.h"
 #include "lab_store.h"
+#include "scope.h"
 #include "service_notify.h"
+#include "store_folder.h"
 
 struct launch {
     const struct command *command;
@@ -28,6 +31,24 @@ static void on_ready(void *context, const struct failure *why)
         service_notify("READY=1");
 }
 
+/* Another process has the store: what there is to do for somebody who wants to mount or serve it. */
+static enum code explain_busy(const struct lab_launch *asked, struct failure *why)
+{
+    long holder = store_folder_holder(asked->store);
+    SCOPE_FREE char *served = lab_reach_server(asked->store);
+    if (holder <= 0 || holder == getpid())
+        return CODE_BUSY; /* it is a mirror that somebody has */
+    if (served)
+        return failure_set(why, CODE_BUSY,
+                           "%s is served already, by process %ld: to see it on this machine: cytofs mount %s DIR; to serve it in another way, "
+                           "end that process first: kill -TERM %ld",
+                           asked->store, holder, asked->store, holder);
+    return failure_set(why, CODE_BUSY,
+                       "%s is in use by process %ld: if that has mounted it, unmount it first (fusermount3 -u DIR), or go on there; if that serves "
+                       "it with --socket PATH, see it with: cytofs mount PATH DIR",
+                       asked->store, holder);
+}
+
 static enum code open_store(const struct lab_launch *asked, struct lab_store *store, struct failure *why)
 {
     if (!asked->store)
@@ -36,7 +57,8 @@ static enum code open_store(const struct lab_launch *asked, struct lab_store *st
                                               .accept_older = asked->accept_older,
                                               .look_first = true,
                                               .keep_nameless = asked->server.serves};
-    return lab_store_open(asked->store, &options, store, why);
+    enum code code = lab_store_open(asked->store, &options, store, why);
+    return code == CODE_BUSY ? explain_busy(asked, why) : code;
 }
 
 static int serve(void *context, struct background *background)

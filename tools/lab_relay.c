@@ -6,6 +6,7 @@
  * SIGUSR1 writes the relay's counters into the log; `getfattr -n user.cytofs.relay DIR` shows them, too. */
 #include "lab_relay.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -24,6 +25,7 @@
 #include "relay_disk.h"
 #include "scope.h"
 #include "secret.h"
+#include "service_notify.h"
 #include "session_mount.h"
 
 #define DISK_KEY_BYTES 32
@@ -53,6 +55,20 @@ bool lab_relay_is_server(const char *name)
     if (at && at > name && at[1] && !strchr(name, '/'))
         return true;
     return stat(name, &status) == 0 && S_ISSOCK(status.st_mode);
+}
+
+bool lab_relay_find_errno(const char *name, int *out)
+{
+    static const struct {
+        const char *name;
+        int number;
+    } known[] = {{"ETIMEDOUT", ETIMEDOUT}, {"EIO", EIO}, {"EAGAIN", EAGAIN}, {"EHOSTDOWN", EHOSTDOWN}, {"ENOTCONN", ENOTCONN}};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (strcmp(name, known[i].name) == 0) {
+            *out = known[i].number;
+            return true;
+        }
+    return false;
 }
 
 /* The link's events ------------------------------------------------------------------------------------------------- */
@@ -160,6 +176,7 @@ static enum code start_relay(struct mount *mount, struct failure *why)
     const struct relay_options options = {
         .device = device,
         .timeout_ms = (int)(mount->options->timeout_s * 1000),
+        .timeout_errno = mount->options->timeout_errno,
         .plain = mount->options->plain,
         .disk = mount->disk,
         .member = mount->profile.member,
@@ -273,7 +290,9 @@ static int run(void *context, struct background *background)
         return background_fail(background, mount->command, &why);
     }
     background_ready(background, mount->options->ready);
+    service_notify("READY=1");
     relay_wait(mount->relay);
+    service_notify("STOPPING=1");
     pthread_kill(waiter, SIGTERM);
     pthread_join(waiter, NULL);
     log_counters(mount->relay);

@@ -71,6 +71,13 @@ static long read_holder(int fd)
     return strtol(text, NULL, 10);
 }
 
+long store_folder_holder(const char *path)
+{
+    SCOPE_FREE char *lock = file_join(path, LOCK_FILE);
+    SCOPE_CLOSE int fd = lock ? open(lock, O_RDONLY | O_CLOEXEC | O_NOFOLLOW) : -1;
+    return fd >= 0 ? read_holder(fd) : 0;
+}
+
 /* Best effort: the number is for a message, the lock itself is the kernel's. */
 static void write_holder(int fd)
 {

@@ -45,6 +45,9 @@ MUST_CHECK enum code store_folder_rewrite_format(const char *path, const struct 
 MUST_CHECK enum code store_folder_open(const char *path, bool read_only, struct store_folder **out,
                                        struct failure *why);
 
+/* The number of the process that has it open to write, or had it last; 0: not known. */
+long store_folder_holder(const char *path);
+
 /* Gives the lock back, and no more: what the folder tells stays valid. */
 void store_folder_unlock(struct store_folder *folder);
 
