@@ -76,8 +76,11 @@ static enum code run_helper(const char *const *arguments, int peer, struct failu
     int error = posix_spawnp(&child, HELPER, &actions, NULL, (char *const *)arguments, environment);
     posix_spawn_file_actions_destroy(&actions);
     close(ends[1]);
+    if (error == ENOENT)
+        return failure_set(why, CODE_UNSUPPORTED, "%s, by which users mount, is not in PATH: install it (apt install fuse3), or mount as root",
+                           HELPER);
     if (error)
-        return failure_set_errno(why, error, "running %s (is the package fuse3 installed?)", HELPER);
+        return failure_set_errno(why, error, "running %s", HELPER);
     return await_helper(child, words, why);
 }
 

@@ -291,6 +291,24 @@ enum code certificate_holder_of(const X509 *from, struct certificate_holder *out
     return CODE_OK;
 }
 
+enum code certificate_refuse(long reason, const char *whose, struct failure *why)
+{
+    switch (reason) {
+    case X509_V_ERR_CERT_NOT_YET_VALID:
+        return failure_set(why, CODE_IO,
+                           "%s certificate is not valid yet: this computer's clock is behind, or that of who issued it was ahead: set the clock "
+                           "(timedatectl set-ntp true) and try again",
+                           whose);
+    case X509_V_ERR_CERT_HAS_EXPIRED:
+        return failure_set(why, CODE_IO,
+                           "%s certificate has expired: if this computer's clock is right (timedatectl tells), a member joins again with a new "
+                           "invitation, and for the server's ask who runs the lab",
+                           whose);
+    default:
+        return failure_set(why, CODE_DENIED, "%s certificate is not one of this lab: %s", whose, X509_verify_cert_error_string(reason));
+    }
+}
+
 enum code certificate_verify(X509 *checked, X509 *issuer, struct failure *why)
 {
     X509_STORE *trusted = X509_STORE_new();
@@ -300,8 +318,7 @@ enum code certificate_verify(X509 *checked, X509 *issuer, struct failure *why)
         X509_STORE_CTX_init(context, trusted, checked, NULL) != 1)
         code = openssl_failure_set(why, "checking a certificate");
     else if (X509_verify_cert(context) != 1)
-        code = failure_set(why, CODE_DENIED, "the certificate is not one of this lab: %s",
-                           X509_verify_cert_error_string(X509_STORE_CTX_get_error(context)));
+        code = certificate_refuse(X509_STORE_CTX_get_error(context), "the", why);
     openssl_failure_forget();
     X509_STORE_CTX_free(context);
     X509_STORE_free(trusted);

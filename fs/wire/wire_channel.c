@@ -150,8 +150,13 @@ static enum code translate(SSL *tls, int result, enum wire_want *want, const cha
         openssl_failure_forget();
         return failure_set_errno(why, saved ? saved : ECONNRESET, "%s", doing);
     default: {
-        bool ended = ERR_GET_REASON(ERR_peek_error()) == SSL_R_UNEXPECTED_EOF_WHILE_READING;
-        if (!ended)
+        int reason = ERR_GET_REASON(ERR_peek_error());
+        if (reason == SSL_R_SSLV3_ALERT_CERTIFICATE_EXPIRED) {
+            openssl_failure_forget();
+            return failure_set(why, CODE_IO,
+                               "this computer's certificate has expired by the other side's clock: if that is right, join again with a new invitation");
+        }
+        if (reason != SSL_R_UNEXPECTED_EOF_WHILE_READING)
             return openssl_failure_set(why, doing);
         openssl_failure_forget();
         return failure_set(why, CODE_NO_DATA, "%s: the other side has closed the connection", doing);
@@ -187,8 +192,7 @@ enum code wire_channel_greet(struct wire_channel *channel, enum wire_want *want,
     long refused = SSL_get_verify_result(channel->tls);
     enum code code = translate(channel->tls, result, want, "greeting the other side", why);
     if (code != CODE_AGAIN && refused != X509_V_OK)
-        return failure_set(why, CODE_DENIED, "the other side's certificate is not one of this lab: %s",
-                           X509_verify_cert_error_string(refused));
+        return certificate_refuse(refused, "the other side's", why);
     return code;
 }
 

@@ -38,6 +38,15 @@ check "the server starts" expect_status 0 serve
 
 check "a mistyped invitation is refused at once" expect_status 1 join_as bob "${invitation/1./1.1}"
 check "in words" grep -q 'not a whole invitation' "$work/err"
+old=$(python3 - "$word" <<'END'
+import hashlib, struct, sys
+version, expires, secret, lab, check, name = sys.argv[1].split(".")
+raw = hashlib.sha256(b"cytofs invite 1 check\0" + name.encode() + b"\0" + struct.pack("<Q", 1000) + bytes.fromhex(secret + lab)).hexdigest()
+print(version, 1000, secret, lab, raw[: len(check)], name, sep=".")
+END
+)
+check "an invitation of long ago is refused" expect_status 1 as bob "$cytofs" join "$host" "$old"
+check "and says what to do" grep -q "the invitation has expired: ask for a new one (or is this computer's clock wrong?)" "$work/err"
 check "a wrong port is told" expect_status 3 as bob "$cytofs" join localhost:1 "$word"
 check "in words" grep -q 'nobody listens at port 1 ' "$work/err"
 check "and is no lab that was joined" expect_status 1 as bob "$cytofs" mount bob@localhost:1 "$work/bob/lab"

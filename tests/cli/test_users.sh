@@ -53,6 +53,9 @@ check "she lists them, by number and by login" bash -c "printf '%s\n' '$bob bob'
 check "so it says" grep -qx 'nobody eve' "$lab/lab/users"
 check "a member who is none is refused" bash -c "! echo '$mallory mallory' 2>/dev/null >'$lab/lab/users'"
 
+mkdir "$work/nothing"
+check "without fusermount3 bob cannot mount" expect_status 1 as $bob PATH="$work/nothing" "$cytofs" mount "$work/socket" "$work/$bob/lab"
+check "and is told what to install" grep -q 'fusermount3, by which users mount, is not in PATH: install it (apt install fuse3)' "$work/err"
 check "bob mounts" expect_status 0 mount_as $bob
 check "eve mounts" expect_status 0 mount_as $eve
 check "bob is bob" as $bob grep -q '^Welcome to the lab, bob' "$work/$bob/lab/README"
