@@ -19,6 +19,7 @@
 #include "lab_server.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -57,6 +58,7 @@
 #define NODE_RESTART_PAUSE_MS 1000
 #define NODE_STOP_PATIENCE_MS 15000 /* its program gets 10 s to write a checkpoint */
 #define FOLDER_ENTRIES_MAX    100000
+#define TRIM_S                30
 
 extern char **environ;
 
@@ -80,6 +82,18 @@ struct lab_server {
     int stopping; /* an eventfd: readable once the server stops */
 };
 
+/* Until one comes, what messages of a megabyte have left free between what is in use is given back to the system, which the allocator by itself
+ * does only at the end of its heaps. */
+static int await_signal(const sigset_t *signals)
+{
+    const struct timespec pause = {.tv_sec = TRIM_S};
+    int number;
+    while ((number = sigtimedwait(signals, NULL, &pause)) < 0)
+        if (errno == EAGAIN)
+            malloc_trim(0);
+    return number;
+}
+
 static void *wait_for_signals(void *argument)
 {
     struct lab_server *server = argument;
@@ -88,9 +102,7 @@ static void *wait_for_signals(void *argument)
     sigaddset(&ending, SIGTERM);
     sigaddset(&ending, SIGINT);
     sigaddset(&ending, SIGUSR1); /* from ourselves: the session has ended already */
-    int signal_number = 0;
-    while (sigwait(&ending, &signal_number) != 0)
-        ;
+    int signal_number = await_signal(&ending);
     if (signal_number != SIGUSR1) {
         logging_info("signal %d: ending", signal_number);
         if (server->user_session)
