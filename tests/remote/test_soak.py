@@ -31,7 +31,7 @@ CLIENTS = 10
 WEDGED_SECONDS = 120  # no call takes so long, also on a machine with more to do than it can
 SAMPLE_SECONDS = 2
 LINES_SHOWN = 10  # of what each client says
-GROWTH_MAX_KIB_PER_MINUTE = 1024  # over the second half of a process that lived for ten minutes
+GROWTH_MAX = 0.15  # of its memory, over the second half of a process that lived for ten minutes: what an allocator goes up and down by is 0.1
 
 
 class Memory:
@@ -61,6 +61,11 @@ class Memory:
         spread = sum((at - middle_at) ** 2 for at, _ in samples)
         return 60 * sum((at - middle_at) * (kib - middle) for at, kib in samples) / spread if spread else 0.0
 
+    def save(self, path):
+        with open(path, "w") as file:
+            file.write("time,process,pid,kib\n")
+            file.writelines(f"{at:.1f},{name},{pid},{kib}\n" for (name, pid), samples in self.samples.items() for at, kib in samples)
+
     def report(self):
         """The lines, and whether all is flat."""
         flat, lines = True, []
@@ -70,9 +75,10 @@ class Memory:
                 continue
             late = samples[len(samples) // 2:]
             slope = self.slope(late)
+            growth = slope * (late[-1][0] - late[0][0]) / 60 / samples[-1][1]
             lines.append(f"{name} ({pid}): {minutes:.1f} min, {samples[0][1]} KiB at first, {max(kib for _, kib in samples)} at most, "
-                         f"{samples[-1][1]} at last, {slope:+.0f} KiB a minute in the second half")
-            flat = flat and (minutes < 10 or slope < GROWTH_MAX_KIB_PER_MINUTE)
+                         f"{samples[-1][1]} at last, {slope:+.0f} KiB a minute in the second half, {100 * growth:+.0f} % in it")
+            flat = flat and (minutes < 9.9 or growth < GROWTH_MAX)
         return lines, flat
 
 
@@ -302,6 +308,7 @@ def main():
             soak.tell("finish")
             worked = soak.wait_for_clients()
             lines, flat = soak.memory.report()
+            soak.memory.save(os.path.join(report, "memory.csv"))
             print("\n".join(lines))
             good = [check(worked == [0] * CLIENTS, f"each of {CLIENTS} clients found what it was promised while it worked")]
             if good[0]:
