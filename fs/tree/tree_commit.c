@@ -143,6 +143,11 @@ static bool is_growing(const struct chunk_pack_list *list, uint32_t pack)
     return false;
 }
 
+void commit_leave_pack(struct tree *tree, uint32_t pack)
+{
+    tree->commit.left_pack = pack;
+}
+
 /* The packs that nothing names now.  One that still grows is left alone: it may be named again at any moment. */
 static void find_dead_packs(struct tree *tree, struct dead_packs *dead)
 {
@@ -151,12 +156,17 @@ static void find_dead_packs(struct tree *tree, struct dead_packs *dead)
     bool listed = false;
     uint32_t floor = storing_floor(tree);
     dead->count = 0;
+    tree->commit.left_pack = 0;
     while (dead->count < DEAD_PACKS_MAX && catalog_chunk_dead_pack(tree->catalog, pack, &pack, NULL) == CODE_OK) {
         if (!listed && chunk_store_list_packs(tree->chunks, &list, NULL) != CODE_OK)
             return;
         listed = true;
-        if (!is_growing(&list, pack) && pack < floor)
+        if (is_growing(&list, pack))
+            continue;
+        if (pack < floor)
             dead->numbers[dead->count++] = pack;
+        else
+            commit_leave_pack(tree, pack);
     }
     chunk_store_list_free(&list);
 }
@@ -173,15 +183,18 @@ void tree_release_packs(struct tree *tree)
     tree->pack_holds--;
 }
 
-static bool packs_are_held(struct tree *tree)
+/* Whether packs are held; then the pack is left for later. */
+static bool must_leave(struct tree *tree, uint32_t pack)
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
+    if (tree->pack_holds > 0)
+        commit_leave_pack(tree, pack);
     return tree->pack_holds > 0;
 }
 
 static void drop_packs(struct tree *tree, const struct dead_packs *dead)
 {
-    for (size_t i = 0; i < dead->count && !packs_are_held(tree); i++) {
+    for (size_t i = 0; i < dead->count && !must_leave(tree, dead->numbers[i]); i++) {
         struct failure why;
         pthread_rwlock_wrlock(&tree->packs_lock);
         enum code code = chunk_store_drop_pack(tree->chunks, dead->numbers[i], &why);
@@ -208,9 +221,15 @@ static void break_tree(struct tree *tree, const struct failure *why)
     }
 }
 
+static bool may_drop_left_pack(const struct tree *tree)
+{
+    return tree->commit.left_pack && tree->pack_holds == 0 && tree->commit.left_pack < storing_floor(tree);
+}
+
 static bool has_changes(struct tree *tree)
 {
-    return tree->dirty_pieces.first || tree->stored_pieces.first || tree->dirty_nodes || catalog_pending(tree->catalog);
+    return tree->dirty_pieces.first || tree->stored_pieces.first || tree->dirty_nodes || catalog_pending(tree->catalog) ||
+           may_drop_left_pack(tree);
 }
 
 /* A COMMIT that meets a full disk loses its transaction, so it is not tried where it might. */

@@ -183,6 +183,7 @@ struct tree {
         struct failure last;     /* of the round that ended last; CODE_OK where it went well */
         struct failure broken;   /* not CODE_OK: nobody can say what the disk holds, so nothing may change any more */
         uint64_t count;          /* commits that wrote something */
+        uint32_t left_pack;      /* a pack that nothing names, which was held or in use when a round would have dropped it; 0: none */
     } commit;
 
     uint64_t rows_repaired; /* when it was opened (tree_open_options.repair) */
@@ -244,6 +245,7 @@ struct tree {
         bool emptying, found;        /* the pack at hand; the pass has found something */
         bool counts;                 /* the pass began with nothing in flight: if it finds nothing, it is the last */
         unsigned passes;
+        bool waits;                  /* for others, at its last step: to go on at once would be in vain */
     } reseal; /* tree_reseal.c: the committer's own, changed with the lock */
 
     pthread_rwlock_t packs_lock;

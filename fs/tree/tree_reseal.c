@@ -13,7 +13,8 @@
  * what is left.  What is written meanwhile is sealed with the newest key, except for chunks that were being stored at the
  * moment of the rotation: the pass that may end it begins only after those have rows.
  *
- * Each step is a few operations; between two the committer makes them durable.
+ * Each step is a few operations; between two the committer makes them durable.  One that can do nothing but wait (for packs that
+ * are held, for chunks that are being stored) is followed by the next at the committer's interval.
  */
 #include "tree_reseal.h"
 
@@ -37,6 +38,12 @@
 void reseal_look(struct tree *tree)
 {
     tree->reseal.next_look_ns = 0;
+}
+
+void reseal_wait(struct tree *tree)
+{
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
+    tree->reseal.waits = true;
 }
 
 void reseal_describe(struct tree *tree, uint64_t space, struct buffer *out)
@@ -129,8 +136,10 @@ static enum code step(struct tree *tree, struct failure *why)
         return choose_space(tree, why);
     if (tree->reseal.phase == RESEAL_NODES)
         return reseal_nodes_step(tree, why);
-    if (!compact_try_enter(tree))
+    if (!compact_try_enter(tree)) {
+        reseal_wait(tree);
         return CODE_OK;
+    }
     enum code code = reseal_chunks_step(tree, why);
     compact_leave(tree);
     return code;
@@ -143,6 +152,7 @@ void reseal_some(struct tree *tree)
     bool wanted = tree->reseal.space || now_ns >= tree->reseal.next_look_ns;
     if (wanted && !tree->reseal.space)
         tree->reseal.next_look_ns = now_ns + LOOK_NS;
+    tree->reseal.waits = false;
     pthread_mutex_unlock(&tree->lock);
     if (!wanted)
         return;
@@ -154,6 +164,6 @@ void reseal_some(struct tree *tree)
         tree->reseal.space = 0;
         tree->reseal.next_look_ns = now_ns + PAUSE_NS;
     }
-    if (tree->reseal.space)
+    if (tree->reseal.space && !tree->reseal.waits)
         commit_ask(tree);
 }

@@ -20,6 +20,7 @@
 #include "tree_node.h"
 #include "tree_operation.h"
 #include "tree_piece.h"
+#include "tree_reseal.h"
 #include "tree_seal.h"
 #include "tree_sharing.h"
 #include "tree_space.h"
@@ -204,11 +205,16 @@ static void begin_pass(struct tree *tree)
     tree->reseal.passes++;
 }
 
-/* Whether packs wait to be dropped: the old bytes are still there. */
+/* Whether packs wait to be dropped: the old bytes are still there.  The committer is told, which may have no other reason for
+ * a round. */
 static bool packs_wait(struct tree *tree)
 {
     uint32_t dead;
-    return catalog_chunk_dead_pack(tree->catalog, 0, &dead, NULL) == CODE_OK && dead <= tree->reseal.last_emptied;
+    if (catalog_chunk_dead_pack(tree->catalog, 0, &dead, NULL) != CODE_OK || dead > tree->reseal.last_emptied)
+        return false;
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
+    commit_leave_pack(tree, dead);
+    return true;
 }
 
 /* With the lock. */
@@ -235,11 +241,15 @@ static enum code end_pass(struct tree *tree, struct failure *why)
         return failure_set(why, CODE_CORRUPT, "%u chunks are damaged, and their old key is kept (run: cytofs fsck)",
                            tree->reseal.damaged);
     if (tree->reseal.found || !tree->reseal.counts) {
+        if (!tree->reseal.found)
+            reseal_wait(tree);
         begin_pass(tree);
         return CODE_OK;
     }
-    if (packs_wait(tree))
-        return CODE_OK; /* the committer drops them */
+    if (packs_wait(tree)) {
+        reseal_wait(tree);
+        return CODE_OK;
+    }
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
     enum code code = end_rotation(tree, why);
     tree->reseal.space = 0;

@@ -210,6 +210,17 @@ static enum code reseal_node(struct tree *tree, uint64_t inode, bool *left, stru
     return operation_end(tree, code, why);
 }
 
+/* Moves reseal.inode to just before the next node that there is: numbers are handed out in blocks, far apart. */
+static enum code skip_gap(struct tree *tree, struct failure *why)
+{
+    struct catalog_inode next;
+    size_t count;
+    enum code code = catalog_inode_walk(tree->catalog, tree->reseal.inode, &next, 1, &count, why);
+    if (code == CODE_OK)
+        tree->reseal.inode = count ? next.inode - 1 : tree->next_inode;
+    return code;
+}
+
 enum code reseal_nodes_step(struct tree *tree, struct failure *why)
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
@@ -217,6 +228,8 @@ enum code reseal_nodes_step(struct tree *tree, struct failure *why)
     size_t count;
     struct space *space;
     enum code code = space_find(tree, tree->reseal.space, &space, why);
+    if (code == CODE_OK)
+        code = skip_gap(tree, why);
     if (code != CODE_OK)
         return code;
     const struct catalog_older older = {.space = space->number,

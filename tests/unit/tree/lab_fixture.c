@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "check.h"
 #include "chunk_store_fault.h"
@@ -12,6 +13,7 @@
 #include "file.h"
 #include "lab_fixture.h"
 #include "scope.h"
+#include "tree_readers.h"
 
 #define PACK_BYTES ((uint64_t)16 << 20)
 
@@ -177,4 +179,18 @@ void lab_list(struct lab *lab, const char *path, struct buffer *out)
     for (uint64_t cursor = 0; tree_folder_entry(folder, cursor, &name, &attributes); cursor++)
         buffer_printf(out, "%s%s", cursor ? " " : "", name);
     tree_close_folder(folder);
+}
+
+void lab_wait_for_rotation(struct lab *lab, const char *space, const char *generation)
+{
+    struct failure why;
+    for (int i = 0; i < TESTING_PATIENCE_MS / 10; i++) {
+        SCOPE_BUFFER text = {0};
+        assert_code_ok(readers_describe_space(lab->tree, space, &text, &why), why);
+        if (!strstr(buffer_text(&text), "rotation") && (!generation || strstr(buffer_text(&text), generation)))
+            return;
+        assert_code_ok(tree_sync(lab->tree, &why), why);
+        usleep(10000);
+    }
+    fail_msg("the rotation of %s does not end", space);
 }

@@ -239,14 +239,7 @@ static void a_rotation_goes_on_under_a_lent_key(void **state)
     lend_all(people.bob, "bob");
     lab_expect(&people.lab, "home/bob/old", "sealed with the first key");
     lab_expect(&people.lab, "home/bob/new", "sealed with the second key");
-    for (int i = 0; i < TESTING_PATIENCE_MS / 10; i++) {
-        SCOPE_BUFFER text = {0};
-        assert_code_ok(readers_describe_space(people.lab.tree, "home/bob", &text, &why), why);
-        if (!strstr(buffer_text(&text), "rotation"))
-            break;
-        assert_code_ok(tree_sync(people.lab.tree, &why), why);
-        usleep(10000);
-    }
+    lab_wait_for_rotation(&people.lab, "home/bob", NULL);
     check_lab();
     open_as(people.bob);
     lab_expect(&people.lab, "home/bob/old", "sealed with the first key");

@@ -98,20 +98,6 @@ static void expect_no_problem_but_skipped(void)
         fail_msg("%s", buffer_text(&report));
 }
 
-/* Until nothing is sealed with an older key any more. */
-static void wait_for_rotation(const char *space)
-{
-    for (int i = 0; i < TESTING_PATIENCE_MS / 10; i++) {
-        SCOPE_BUFFER text = {0};
-        assert_code_ok(readers_describe_space(people.lab.tree, space, &text, &why), why);
-        if (!strstr(buffer_text(&text), "rotation"))
-            return;
-        assert_code_ok(tree_sync(people.lab.tree, &why), why);
-        usleep(10000);
-    }
-    fail_msg("the rotation of %s does not end", space);
-}
-
 static void a_second_member_reads_what_is_shared_and_nothing_else(void **state)
 {
     (void)state;
@@ -180,7 +166,7 @@ static void after_a_rotation_everything_reads_as_before(void **state)
     assert_code_ok(readers_rotate(people.lab.tree, "cells", &why), why);
     lab_expect(&people.lab, "datasets/cells/one.txt", "changed since"); /* while it is under way */
     lab_write(&people.lab, "datasets/cells/three.txt", "under the new key");
-    wait_for_rotation("cells");
+    lab_wait_for_rotation(&people.lab, "cells", NULL);
     lab_expect(&people.lab, "datasets/cells/one.txt", "changed since");
     lab_expect(&people.lab, "datasets/cells/link", "changed since");
     lab_expect(&people.lab, "datasets/cells/three.txt", "under the new key");
@@ -205,7 +191,7 @@ static void a_rotation_that_another_one_overtakes_leaves_nothing_behind_under_a_
         assert_code_ok(readers_rotate(people.lab.tree, "cells", &why), why);
         usleep((unsigned)i * 3000); /* so that the one before is at another point each time */
     }
-    wait_for_rotation("cells");
+    lab_wait_for_rotation(&people.lab, "cells", NULL);
     lab_reopen(&people.lab);
     lab_expect(&people.lab, "datasets/cells/0", "datasets/cells/0");
     lab_expect(&people.lab, "datasets/cells/599", "datasets/cells/599");
@@ -219,8 +205,8 @@ static void who_was_removed_opens_nothing_and_the_name_is_free(void **state)
     open_as(people.ada);
     assert_code_ok(members_remove(people.lab.tree, "bob", &why), why);
     lab_expect(&people.lab, "datasets/cells/one.txt", "a shared text");
-    wait_for_rotation("cells");
-    wait_for_rotation("lab");
+    lab_wait_for_rotation(&people.lab, "cells", NULL);
+    lab_wait_for_rotation(&people.lab, "lab", NULL);
     assert_int_equal(try_as(people.bob), CODE_DENIED);
     assert_non_null(strstr(why.text, "removed"));
     expect_no_problem_but_skipped();
@@ -245,7 +231,7 @@ static void a_space_that_somebody_left_is_rotated_by_the_next_who_opens_it(void 
         usleep(10000);
     }
     assert_non_null(strstr(buffer_text(&text), "generation 2"));
-    wait_for_rotation("cells");
+    lab_wait_for_rotation(&people.lab, "cells", NULL);
     lab_expect(&people.lab, "datasets/cells/one.txt", "a shared text");
 }
 

@@ -43,20 +43,6 @@ static enum code try_as(struct two_members *people, struct member_key *key)
     return code;
 }
 
-/* Until the space has a new key and nothing is sealed with an older one. */
-static void wait_for_rotation(struct lab *lab, const char *space, const char *generation)
-{
-    for (int i = 0; i < TESTING_PATIENCE_MS / 10; i++) {
-        SCOPE_BUFFER text = {0};
-        assert_code_ok(readers_describe_space(lab->tree, space, &text, &why), why);
-        if (!strstr(buffer_text(&text), "rotation") && strstr(buffer_text(&text), generation))
-            return;
-        assert_code_ok(tree_sync(lab->tree, &why), why);
-        usleep(10000);
-    }
-    fail_msg("the rotation of %s does not end", space);
-}
-
 static void expect_readers(struct lab *lab, const char *space, const char *readers)
 {
     SCOPE_BUFFER text = {0};
@@ -88,9 +74,9 @@ static void a_new_recovery_key_opens_what_the_old_one_did_and_the_old_one_nothin
     assert_int_equal(recovery_replace(lab->tree, member_key_public(first), &why), CODE_EXISTS);
     assert_int_equal(recovery_replace(lab->tree, member_key_public(second), &why), CODE_EXISTS);
     expect_readers(lab, "cells", "these members: ada recovery\n");
-    wait_for_rotation(lab, "cells", "generation 3");
-    wait_for_rotation(lab, "lab", "generation 2");
-    wait_for_rotation(lab, "models", "generation 2");
+    lab_wait_for_rotation(lab, "cells", "generation 3");
+    lab_wait_for_rotation(lab, "lab", "generation 2");
+    lab_wait_for_rotation(lab, "models", "generation 2");
     assert_int_equal(try_as(people, first), CODE_DENIED);
     two_members_open_as(people, second);
     lab_expect(lab, "datasets/cells/one.txt", "a shared text");
@@ -120,7 +106,7 @@ static void spaces_that_the_admin_cannot_read_take_the_new_key_from_their_reader
     two_members_open_as(people, second);
     assert_int_equal(two_members_read(people, "datasets/secret/x", &why), CODE_DENIED); /* not yet */
     two_members_open_as(people, people->bob);
-    wait_for_rotation(lab, "secret", "generation 3");
+    lab_wait_for_rotation(lab, "secret", "generation 3");
     expect_readers(lab, "secret", "these members: bob recovery\n");
     two_members_open_as(people, second);
     lab_expect(lab, "datasets/secret/x", "bob and the paper");

@@ -108,19 +108,6 @@ static void a_copied_range_has_the_same_chunks(void **state)
     lab_destroy(&lab);
 }
 
-static void wait_for_rotation(struct lab *lab, const char *space)
-{
-    for (int i = 0; i < TESTING_PATIENCE_MS / 10; i++) {
-        SCOPE_BUFFER text = {0};
-        assert_code_ok(readers_describe_space(lab->tree, space, &text, &why), why);
-        if (!strstr(buffer_text(&text), "rotation"))
-            return;
-        assert_code_ok(tree_sync(lab->tree, &why), why);
-        usleep(10000);
-    }
-    fail_msg("the rotation of %s does not end", space);
-}
-
 static void what_a_rotation_sealed_anew_is_still_shared_with_what_comes_later(void **state)
 {
     (void)state;
@@ -132,7 +119,7 @@ static void what_a_rotation_sealed_anew_is_still_shared_with_what_comes_later(vo
     assert_code_ok(tree_path_write(lab.tree, "datasets/cells/a", 0644, bytes, SIZE, &why), why);
     assert_code_ok(tree_path_write(lab.tree, "datasets/cells/b", 0644, bytes, SIZE, &why), why);
     assert_code_ok(readers_rotate(lab.tree, "cells", &why), why);
-    wait_for_rotation(&lab, "cells");
+    lab_wait_for_rotation(&lab, "cells", NULL);
     uint64_t once = stored(&lab);
     assert_code_ok(tree_path_write(lab.tree, "datasets/cells/c", 0644, bytes, SIZE, &why), why);
     assert_true(stored(&lab) < once + 4096);
