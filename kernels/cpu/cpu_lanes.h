@@ -6,7 +6,7 @@
 
 #include <stdint.h>
 #include <string.h>
-#ifdef __AVX512BF16__
+#ifdef __AVX512F__
 #include <immintrin.h>
 #endif
 
@@ -27,7 +27,11 @@ INLINE lanes load(enum dtype dtype, const void *data, size_t index)
     }
     halves upper;
     memcpy(&upper, (const uint16_t *)data + index, sizeof upper);
+#ifdef __AVX512F__ /* one instruction, where GCC 12 makes five of the line below */
+    return (lanes)((words)_mm512_cvtepu16_epi32((__m256i)upper) << 16);
+#else
     return (lanes)(__builtin_convertvector(upper, words) << 16);
+#endif
 }
 
 INLINE void store(enum dtype dtype, void *data, size_t index, lanes values)
@@ -48,7 +52,12 @@ INLINE void store(enum dtype dtype, void *data, size_t index, lanes values)
 /* values where gate > 0, else 0 */
 INLINE lanes pass_positive(lanes values, lanes gate)
 {
+#ifdef __AVX512F__
+    __mmask16 passes = _mm512_cmp_ps_mask((__m512)gate, _mm512_setzero_ps(), _CMP_GT_OQ);
+    return (lanes)_mm512_maskz_mov_ps(passes, (__m512)values);
+#else
     return (lanes)((words)values & (words)(gate > 0.0f));
+#endif
 }
 
 #endif

@@ -1,181 +1,237 @@
 /* The inner loops, over strips of 16 channels in one vector.  See cpu_loops.h; built once per instruction
  * set, with CPU_LOOPS as the name of the table that this build exports.
  *
- * Each loop body is INLINE with the element type, and where it sums the number of strips, as constants.  Sums
- * run in f32 registers over SPAN_PIXELS pixels, then in double. */
+ * A norm's loops go over rows of a whole number of pixels, up to STRIPS_MAX strips of each at a time, so that what they
+ * know of the channels (mean, factor, ...) and their sums stay in registers.  Where a pixel is shorter than that, a row
+ * is several pixels.  Sums run in f32 registers over SPAN_ROWS rows, then in double.
+ *
+ * Each loop body is INLINE with the element type and the number of strips as constants, and works on a copy of its
+ * argument: through the pointer, every number would be read again after each store. */
 #include "cpu_loops.h"
 
 #include <math.h>
 
 #include "cpu_lanes.h"
 
-#define SPAN_PIXELS      128
-#define STRIPS_AT_A_TIME 4 /* sums of so many strips stay in registers */
+#define SPAN_ROWS  128
+#define STRIPS_MAX 4
 
-/* Adds the strips' sums to doubles. */
-INLINE void spill(const lanes *sums, int strips, double *to)
+/* What one call of a loop body takes: so many strips from `first` on, of rows [begin, end), each `width` elements. */
+struct part {
+    size_t width, first, begin, end;
+};
+
+INLINE size_t element(const struct part *part, size_t row, int strip)
+{
+    return row * part->width + part->first + (size_t)strip * CPU_LANES;
+}
+
+/* Of a row's strips, which channels these are. */
+INLINE size_t channel(const struct part *part, size_t channels, int strip)
+{
+    return (part->first + (size_t)strip * CPU_LANES) % channels;
+}
+
+INLINE void load_channels(const float *values, const struct part *part, size_t channels, int strips, lanes *out)
 {
     for (int s = 0; s < strips; s++)
-        for (int k = 0; k < CPU_LANES; k++)
-            to[s * CPU_LANES + k] += (double)sums[s][k];
+        out[s] = load(DTYPE_F32, values, channel(part, channels, s));
 }
+
+/* Adds the strips' sums to doubles. */
+INLINE void spill(const lanes *sums, const struct part *part, size_t channels, int strips, double *to)
+{
+    for (int s = 0; s < strips; s++)
+        for (size_t k = 0, c = channel(part, channels, s); k < CPU_LANES; k++)
+            to[c + k] += (double)sums[s][k];
+}
+
+/* How many pixels make a row: whole strips, and no more of them than fit. */
+INLINE size_t pixels_in_row(size_t channels)
+{
+    size_t room = STRIPS_MAX * CPU_LANES;
+    return channels < room ? room / channels : 1;
+}
+
+/* function_all(dtype, range): calls function_strips over all of a range of pixels. */
+#define OVER_STRIPS(function, argument)                                                                      \
+    INLINE void function##_rows(enum dtype dtype, const struct argument *range, size_t width, size_t from, size_t to) \
+    {                                                                                                        \
+        for (size_t begin = from; begin < to; begin += SPAN_ROWS) {                                          \
+            struct part part = {width, 0, begin, begin + SPAN_ROWS < to ? begin + SPAN_ROWS : to};           \
+            for (; part.first + STRIPS_MAX * CPU_LANES <= width; part.first += STRIPS_MAX * CPU_LANES)       \
+                function##_strips(dtype, range, STRIPS_MAX, &part);                                          \
+            switch ((width - part.first) / CPU_LANES) {                                                      \
+            case 3:                                                                                          \
+                function##_strips(dtype, range, 3, &part);                                                   \
+                break;                                                                                       \
+            case 2:                                                                                          \
+                function##_strips(dtype, range, 2, &part);                                                   \
+                break;                                                                                       \
+            case 1:                                                                                          \
+                function##_strips(dtype, range, 1, &part);                                                   \
+                break;                                                                                       \
+            }                                                                                                \
+        }                                                                                                    \
+    }                                                                                                        \
+    INLINE void function##_all(enum dtype dtype, const struct argument *range)                               \
+    {                                                                                                        \
+        size_t together = pixels_in_row(range->channels), rows = range->pixels / together;                   \
+        function##_rows(dtype, range, together * range->channels, 0, rows);                                  \
+        if (rows * together < range->pixels)                                                                 \
+            function##_rows(dtype, range, range->channels, rows * together, range->pixels);                  \
+    }
 
 /* ---- batch norm ---- */
 
-INLINE void moments_strips(enum dtype dtype, const struct cpu_moments *m, size_t channel, int strips,
-                           size_t begin, size_t end)
+INLINE void moments_strips(enum dtype dtype, const struct cpu_moments *range, int strips, const struct part *part)
 {
-    lanes sum[STRIPS_AT_A_TIME] = {0}, square[STRIPS_AT_A_TIME] = {0}, shift[STRIPS_AT_A_TIME];
-    for (int s = 0; s < strips; s++)
-        shift[s] = load(DTYPE_F32, m->shift, channel + (size_t)s * CPU_LANES);
-    for (size_t p = begin; p < end; p++)
+    const struct cpu_moments m = *range;
+    const struct part at = *part;
+    lanes sum[STRIPS_MAX] = {0}, square[STRIPS_MAX] = {0}, shift[STRIPS_MAX];
+    load_channels(m.shift, &at, m.channels, strips, shift);
+    for (size_t row = at.begin; row < at.end; row++)
         for (int s = 0; s < strips; s++) {
-            lanes distance = load(dtype, m->x, p * m->channels + channel + (size_t)s * CPU_LANES) - shift[s];
+            lanes distance = load(dtype, m.x, element(&at, row, s)) - shift[s];
             sum[s] += distance;
             square[s] += distance * distance;
         }
-    spill(sum, strips, m->sums + channel);
-    spill(square, strips, m->squares + channel);
+    spill(sum, &at, m.channels, strips, m.sums);
+    spill(square, &at, m.channels, strips, m.squares);
 }
 
-INLINE void moments(enum dtype dtype, const struct cpu_moments *m)
-{
-    for (size_t begin = 0; begin < m->pixels; begin += SPAN_PIXELS) {
-        size_t end = begin + SPAN_PIXELS < m->pixels ? begin + SPAN_PIXELS : m->pixels;
-        size_t channel = 0;
-        for (; channel + STRIPS_AT_A_TIME * CPU_LANES <= m->channels; channel += STRIPS_AT_A_TIME * CPU_LANES)
-            moments_strips(dtype, m, channel, STRIPS_AT_A_TIME, begin, end);
-        switch ((m->channels - channel) / CPU_LANES) {
-        case 3:
-            moments_strips(dtype, m, channel, 3, begin, end);
-            break;
-        case 2:
-            moments_strips(dtype, m, channel, 2, begin, end);
-            break;
-        case 1:
-            moments_strips(dtype, m, channel, 1, begin, end);
-            break;
-        }
-    }
-}
+OVER_STRIPS(moments, cpu_moments)
 
-INLINE void map(enum dtype dtype, const struct cpu_map *m, bool residual, bool relu)
+INLINE void map_known(enum dtype dtype, const struct cpu_map *range, int strips, const struct part *part, bool residual,
+                      bool relu)
 {
-    for (size_t p = 0; p < m->pixels; p++)
-        for (size_t c = 0; c < m->channels; c += CPU_LANES) {
-            size_t i = p * m->channels + c;
-            lanes value =
-                (load(dtype, m->x, i) - load(DTYPE_F32, m->mean, c)) * load(DTYPE_F32, m->factor, c) +
-                load(DTYPE_F32, m->beta, c);
-            if (residual)
-                value += load(dtype, m->residual, i);
-            store(dtype, m->y, i, relu ? pass_positive(value, value) : value);
-        }
-}
-
-INLINE void map_kind(enum dtype dtype, const struct cpu_map *m)
-{
-    if (m->residual)
-        map(dtype, m, true, m->relu);
-    else
-        map(dtype, m, false, m->relu);
-}
-
-INLINE void reduce_strips(enum dtype dtype, const struct cpu_reduction *r, size_t channel, int strips,
-                          size_t begin, size_t end)
-{
-    lanes sum[STRIPS_AT_A_TIME] = {0}, product[STRIPS_AT_A_TIME] = {0}, mean[STRIPS_AT_A_TIME];
-    const bool changes = r->relu || r->gradient_count > 1;
-    for (int s = 0; s < strips; s++)
-        mean[s] = load(DTYPE_F32, r->mean, channel + (size_t)s * CPU_LANES);
-    for (size_t p = begin; p < end; p++)
+    const struct cpu_map m = *range;
+    const struct part at = *part;
+    lanes mean[STRIPS_MAX], factor[STRIPS_MAX], beta[STRIPS_MAX];
+    load_channels(m.mean, &at, m.channels, strips, mean);
+    load_channels(m.factor, &at, m.channels, strips, factor);
+    load_channels(m.beta, &at, m.channels, strips, beta);
+    for (size_t row = at.begin; row < at.end; row++)
         for (int s = 0; s < strips; s++) {
-            size_t i = p * r->channels + channel + (size_t)s * CPU_LANES;
-            lanes g = load(dtype, r->gradients[0], i);
-            if (r->gradient_count > 1)
-                g += load(dtype, r->gradients[1], i);
-            if (r->gradient_count > 2)
-                g += load(dtype, r->gradients[2], i);
-            if (r->relu)
-                g = pass_positive(g, load(dtype, r->y, i));
-            if (changes)
-                store(dtype, r->masked, i, g);
-            sum[s] += g;
-            product[s] += g * (load(dtype, r->x, i) - mean[s]);
+            size_t i = element(&at, row, s);
+            lanes value = (load(dtype, m.x, i) - mean[s]) * factor[s] + beta[s];
+            if (residual)
+                value += load(dtype, m.residual, i);
+            store(dtype, m.y, i, relu ? pass_positive(value, value) : value);
         }
-    spill(sum, strips, r->sums + channel);
-    spill(product, strips, r->products + channel);
+}
+
+INLINE void map_strips(enum dtype dtype, const struct cpu_map *m, int strips, const struct part *part)
+{
+    if (m->residual && m->relu)
+        map_known(dtype, m, strips, part, true, true);
+    else if (m->residual)
+        map_known(dtype, m, strips, part, true, false);
+    else if (m->relu)
+        map_known(dtype, m, strips, part, false, true);
+    else
+        map_known(dtype, m, strips, part, false, false);
+}
+
+OVER_STRIPS(map, cpu_map)
+
+INLINE void reduce_known(enum dtype dtype, const struct cpu_reduction *range, int strips, const struct part *part,
+                         int gradient_count, bool relu)
+{
+    const struct cpu_reduction r = *range;
+    const struct part at = *part;
+    lanes sum[STRIPS_MAX] = {0}, product[STRIPS_MAX] = {0}, mean[STRIPS_MAX];
+    load_channels(r.mean, &at, r.channels, strips, mean);
+    for (size_t row = at.begin; row < at.end; row++)
+        for (int s = 0; s < strips; s++) {
+            size_t i = element(&at, row, s);
+            lanes g = load(dtype, r.gradients[0], i);
+            if (gradient_count > 1)
+                g += load(dtype, r.gradients[1], i);
+            if (gradient_count > 2)
+                g += load(dtype, r.gradients[2], i);
+            if (relu)
+                g = pass_positive(g, load(dtype, r.y, i));
+            if (relu || gradient_count > 1)
+                store(dtype, r.masked, i, g);
+            sum[s] += g;
+            product[s] += g * (load(dtype, r.x, i) - mean[s]);
+        }
+    spill(sum, &at, r.channels, strips, r.sums);
+    spill(product, &at, r.channels, strips, r.products);
 }
 
 /* One gradient, gated by what the norm's result was. */
-INLINE void reduce_gated_strips(enum dtype dtype, const struct cpu_reduction *r, size_t channel, int strips,
-                                size_t begin, size_t end)
+INLINE void reduce_gated(enum dtype dtype, const struct cpu_reduction *range, int strips, const struct part *part)
 {
-    lanes sum[STRIPS_AT_A_TIME] = {0}, product[STRIPS_AT_A_TIME] = {0};
-    for (size_t p = begin; p < end; p++)
+    const struct cpu_reduction r = *range;
+    const struct part at = *part;
+    lanes sum[STRIPS_MAX] = {0}, product[STRIPS_MAX] = {0};
+    lanes mean[STRIPS_MAX], factor[STRIPS_MAX], beta[STRIPS_MAX];
+    load_channels(r.mean, &at, r.channels, strips, mean);
+    load_channels(r.factor, &at, r.channels, strips, factor);
+    load_channels(r.beta, &at, r.channels, strips, beta);
+    for (size_t row = at.begin; row < at.end; row++)
         for (int s = 0; s < strips; s++) {
-            size_t c = channel + (size_t)s * CPU_LANES, i = p * r->channels + c;
-            lanes distance = load(dtype, r->x, i) - load(DTYPE_F32, r->mean, c);
-            lanes value = distance * load(DTYPE_F32, r->factor, c) + load(DTYPE_F32, r->beta, c);
-            lanes g = pass_positive(load(dtype, r->gradients[0], i), value);
+            size_t i = element(&at, row, s);
+            lanes distance = load(dtype, r.x, i) - mean[s];
+            lanes g = pass_positive(load(dtype, r.gradients[0], i), distance * factor[s] + beta[s]);
             sum[s] += g;
             product[s] += g * distance;
         }
-    spill(sum, strips, r->sums + channel);
-    spill(product, strips, r->products + channel);
+    spill(sum, &at, r.channels, strips, r.sums);
+    spill(product, &at, r.channels, strips, r.products);
 }
 
-INLINE void reduce_any_strips(enum dtype dtype, const struct cpu_reduction *r, size_t channel, int strips,
-                              size_t begin, size_t end)
+INLINE void reduce_strips(enum dtype dtype, const struct cpu_reduction *r, int strips, const struct part *part)
 {
     if (r->beta)
-        reduce_gated_strips(dtype, r, channel, strips, begin, end);
+        reduce_gated(dtype, r, strips, part);
+    else if (!r->relu && r->gradient_count == 1)
+        reduce_known(dtype, r, strips, part, 1, false);
+    else if (!r->relu)
+        reduce_known(dtype, r, strips, part, r->gradient_count, false);
+    else if (r->gradient_count == 1)
+        reduce_known(dtype, r, strips, part, 1, true);
+    else if (r->gradient_count == 2)
+        reduce_known(dtype, r, strips, part, 2, true);
     else
-        reduce_strips(dtype, r, channel, strips, begin, end);
+        reduce_known(dtype, r, strips, part, 3, true);
 }
 
-INLINE void reduce(enum dtype dtype, const struct cpu_reduction *r)
-{
-    for (size_t begin = 0; begin < r->pixels; begin += SPAN_PIXELS) {
-        size_t end = begin + SPAN_PIXELS < r->pixels ? begin + SPAN_PIXELS : r->pixels;
-        size_t channel = 0;
-        for (; channel + STRIPS_AT_A_TIME * CPU_LANES <= r->channels; channel += STRIPS_AT_A_TIME * CPU_LANES)
-            reduce_any_strips(dtype, r, channel, STRIPS_AT_A_TIME, begin, end);
-        switch ((r->channels - channel) / CPU_LANES) {
-        case 3:
-            reduce_any_strips(dtype, r, channel, 3, begin, end);
-            break;
-        case 2:
-            reduce_any_strips(dtype, r, channel, 2, begin, end);
-            break;
-        case 1:
-            reduce_any_strips(dtype, r, channel, 1, begin, end);
-            break;
-        }
-    }
-}
+OVER_STRIPS(reduce, cpu_reduction)
 
-INLINE void spread(enum dtype dtype, const struct cpu_spread *s, bool gated)
+INLINE void spread_known(enum dtype dtype, const struct cpu_spread *range, int strips, const struct part *part,
+                         bool gated)
 {
-    for (size_t p = 0; p < s->pixels; p++)
-        for (size_t c = 0; c < s->channels; c += CPU_LANES) {
-            size_t i = p * s->channels + c;
-            lanes distance = load(dtype, s->x, i) - load(DTYPE_F32, s->mean, c);
-            lanes factor = load(DTYPE_F32, s->factor, c), g = load(dtype, s->masked, i);
+    const struct cpu_spread d = *range;
+    const struct part at = *part;
+    lanes mean[STRIPS_MAX], factor[STRIPS_MAX], offset[STRIPS_MAX], slope[STRIPS_MAX], beta[STRIPS_MAX];
+    load_channels(d.mean, &at, d.channels, strips, mean);
+    load_channels(d.factor, &at, d.channels, strips, factor);
+    load_channels(d.offset, &at, d.channels, strips, offset);
+    load_channels(d.slope, &at, d.channels, strips, slope);
+    if (gated)
+        load_channels(d.beta, &at, d.channels, strips, beta);
+    for (size_t row = at.begin; row < at.end; row++)
+        for (int s = 0; s < strips; s++) {
+            size_t i = element(&at, row, s);
+            lanes distance = load(dtype, d.x, i) - mean[s], g = load(dtype, d.masked, i);
             if (gated)
-                g = pass_positive(g, distance * factor + load(DTYPE_F32, s->beta, c));
-            store(dtype, s->dx, i,
-                  factor * g - load(DTYPE_F32, s->offset, c) - distance * load(DTYPE_F32, s->slope, c));
+                g = pass_positive(g, distance * factor[s] + beta[s]);
+            store(dtype, d.dx, i, factor[s] * g - offset[s] - distance * slope[s]);
         }
 }
 
-INLINE void spread_kind(enum dtype dtype, const struct cpu_spread *s)
+INLINE void spread_strips(enum dtype dtype, const struct cpu_spread *s, int strips, const struct part *part)
 {
     if (s->beta)
-        spread(dtype, s, true);
+        spread_known(dtype, s, strips, part, true);
     else
-        spread(dtype, s, false);
+        spread_known(dtype, s, strips, part, false);
 }
+
+OVER_STRIPS(spread, cpu_spread)
 
 /* ---- upsampling ---- */
 
@@ -215,33 +271,56 @@ INLINE void upsample_backward(enum dtype dtype, const struct cpu_rows *r)
         body(DTYPE_BF16, range);                                                                             \
     }
 
-BOTH_TYPES(moments, moments, cpu_moments)
-BOTH_TYPES(map, map_kind, cpu_map)
-BOTH_TYPES(reduce, reduce, cpu_reduction)
-BOTH_TYPES(spread, spread_kind, cpu_spread)
+BOTH_TYPES(moments, moments_all, cpu_moments)
+BOTH_TYPES(map, map_all, cpu_map)
+BOTH_TYPES(reduce, reduce_all, cpu_reduction)
+BOTH_TYPES(spread, spread_all, cpu_spread)
 BOTH_TYPES(upsample_add, upsample_add, cpu_rows)
 BOTH_TYPES(upsample_backward, upsample_backward, cpu_rows)
 
-/* ---- the slab, and conversion: plain loops that the compiler turns into vectors ---- */
+/* ---- the slab, and conversion ---- */
 
-static void train(const struct cpu_training *t)
+INLINE lanes square_root(lanes values)
 {
-    const float beta1 = (float)ADAM_BETA1, beta2 = (float)ADAM_BETA2, epsilon = (float)ADAM_EPSILON;
-    const float rest1 = (float)(1 - ADAM_BETA1), rest2 = (float)(1 - ADAM_BETA2);
-    const float clip = t->clip, decay = t->decay, lr = t->lr, keep = t->keep, correction2 = t->correction2;
-    float *restrict weights = t->weights, *restrict average = t->average;
-    float *restrict moment1 = t->moment1, *restrict moment2 = t->moment2;
-    const float *restrict gradient = t->gradient;
-    for (size_t i = 0; i < t->count; i++) {
-        float g = gradient[i] * clip;
-        float m = beta1 * moment1[i] + rest1 * g;
-        float v = beta2 * moment2[i] + rest2 * g * g;
-        float weight = weights[i] - decay * weights[i] - lr * m / (sqrtf(v) * correction2 + epsilon);
-        moment1[i] = m;
-        moment2[i] = v;
-        weights[i] = weight;
-        average[i] = keep * average[i] + (1 - keep) * weight;
-    }
+#ifdef __AVX512F__
+    return (lanes)_mm512_sqrt_ps((__m512)values);
+#else
+    for (size_t k = 0; k < CPU_LANES; k++)
+        values[k] = sqrtf(values[k]);
+    return values;
+#endif
+}
+
+/* 16 floats of each slab. */
+INLINE void train_lanes(const struct cpu_training *t, const float *gradient, float *weights, float *average, float *moment1,
+                        float *moment2)
+{
+    lanes g = load(DTYPE_F32, gradient, 0) * t->clip, weight = load(DTYPE_F32, weights, 0);
+    lanes m = (float)ADAM_BETA1 * load(DTYPE_F32, moment1, 0) + (float)(1 - ADAM_BETA1) * g;
+    lanes v = (float)ADAM_BETA2 * load(DTYPE_F32, moment2, 0) + (float)(1 - ADAM_BETA2) * g * g;
+    weight = weight - t->decay * weight - t->lr * m / (square_root(v) * t->correction2 + (float)ADAM_EPSILON);
+    store(DTYPE_F32, moment1, 0, m);
+    store(DTYPE_F32, moment2, 0, v);
+    store(DTYPE_F32, weights, 0, weight);
+    store(DTYPE_F32, average, 0, t->keep * load(DTYPE_F32, average, 0) + (1 - t->keep) * weight);
+}
+
+static void train(const struct cpu_training *training)
+{
+    const struct cpu_training t = *training; /* as in the norms' loops */
+    size_t whole = t.count / CPU_LANES * CPU_LANES, bytes = (t.count - whole) * sizeof(float);
+    for (size_t i = 0; i < whole; i += CPU_LANES)
+        train_lanes(&t, t.gradient + i, t.weights + i, t.average + i, t.moment1 + i, t.moment2 + i);
+    if (!bytes)
+        return;
+    float *const ends[] = {t.weights + whole, t.average + whole, t.moment1 + whole, t.moment2 + whole};
+    float gradient[CPU_LANES] = {0}, copies[4][CPU_LANES] = {{0}};
+    memcpy(gradient, t.gradient + whole, bytes);
+    for (int k = 0; k < 4; k++)
+        memcpy(copies[k], ends[k], bytes);
+    train_lanes(&t, gradient, copies[0], copies[1], copies[2], copies[3]);
+    for (int k = 0; k < 4; k++)
+        memcpy(ends[k], copies[k], bytes);
 }
 
 static double sum_squares(const float *values, size_t count)
