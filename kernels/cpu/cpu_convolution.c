@@ -174,28 +174,44 @@ static void point(dnnl_memory_t memory, const void *bytes)
     dnnl_memory_set_data_handle(memory, (void *)bytes);
 }
 
-void cpu_convolution_set_weights(struct convolution *plan, const float *weights, const float *scale,
-                                 const float *bias)
+/* Whether a pass reads the weights where they were handed in, each time it runs. */
+static bool reads_plain_weights(const struct convolution *plan)
+{
+    for (int pass = PASS_FORWARD; pass <= PASS_BACKWARD_DATA; pass++)
+        if (plan->weights[pass].memory && !plan->weights[pass].reorder)
+            return true;
+    return false;
+}
+
+static void copy_weights(struct convolution *plan, const float *weights, const float *scale)
 {
     size_t outputs = (size_t)plan->spec.channels_out, per_output = weight_count(&plan->spec) / outputs;
-    cpu_internal_use_threads(&plan->device->base);
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) num_threads(plan->device->base.threads)
     for (size_t o = 0; o < outputs; o++)
         for (size_t k = 0; k < per_output; k++)
             plan->plain_copy[o * per_output + k] = weights[o * per_output + k] * (scale ? scale[o] : 1.0f);
+}
+
+void cpu_convolution_set_weights(struct convolution *plan, const float *weights, const float *scale,
+                                 const float *bias)
+{
+    if (scale || reads_plain_weights(plan)) {
+        copy_weights(plan, weights, scale);
+        weights = plan->plain_copy;
+    }
     if (plan->spec.bias)
-        memcpy(plan->bias_copy, bias, outputs * sizeof *bias);
+        memcpy(plan->bias_copy, bias, (size_t)plan->spec.channels_out * sizeof *bias);
     if (plan->winograd) {
-        cpu_winograd_set_weights(plan->winograd, plan->plain_copy, plan->spec.bias ? plan->bias_copy : NULL);
+        cpu_winograd_set_weights(plan->winograd, weights, plan->spec.bias ? plan->bias_copy : NULL);
         return;
     }
-    point(plan->plain, plan->plain_copy);
+    point(plan->plain, weights);
     for (int pass = PASS_FORWARD; pass <= PASS_BACKWARD_DATA; pass++) {
         struct crossing *crossing = &plan->weights[pass];
         if (!crossing->memory)
             continue;
         if (!crossing->reorder) {
-            point(crossing->memory, plan->plain_copy);
+            point(crossing->memory, weights);
             continue;
         }
         const dnnl_exec_arg_t args[] = {{DNNL_ARG_FROM, plan->plain}, {DNNL_ARG_TO, crossing->memory}};

@@ -71,13 +71,22 @@ INLINE lanes logarithm(lanes x)
     return f + low + LN2_HIGH * e;
 }
 
-/* Adds the first `count` lanes, in order. */
-INLINE float sum_of(lanes values, size_t count)
+/* The first `count` lanes; the others are 0. */
+INLINE lanes first_of(lanes values, size_t count)
 {
-    float sum = 0;
-    for (size_t k = 0; k < CPU_LANES && k < count; k++)
-        sum += values[k];
-    return sum;
+    const integers number = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    return count >= CPU_LANES ? values : choose(number < (int32_t)count, values, all(0));
+}
+
+/* Adds the lanes, halves upon halves: in order, each addition would wait for the one before. */
+INLINE float sum_of(lanes values)
+{
+    float half[CPU_LANES];
+    memcpy(half, &values, sizeof half);
+    for (size_t width = CPU_LANES / 2; width > 0; width /= 2)
+        for (size_t k = 0; k < width; k++)
+            half[k] += half[k + width];
+    return half[0];
 }
 
 /* The first `count` of 16 numbers; the others are 0. */
@@ -126,13 +135,10 @@ INLINE double heat(enum dtype dtype, const struct cpu_heat *h)
         for (size_t i = begin; i < end; i += CPU_LANES) {
             lanes gradients, logits = load_some(h->logits + i, end - i);
             lanes found = heat_terms(logits, load_some(h->targets + i, end - i), &gradients);
-            if (end - i < CPU_LANES)
-                sum += (double)sum_of(found, end - i);
-            else
-                terms += found;
+            terms += first_of(found, end - i);
             store_some(dtype, h->gradients, i, gradients * h->unit, end - i);
         }
-        sum += (double)sum_of(terms, CPU_LANES);
+        sum += (double)sum_of(terms);
     }
     return sum;
 }
@@ -140,18 +146,19 @@ INLINE double heat(enum dtype dtype, const struct cpu_heat *h)
 INLINE float rays(enum dtype dtype, const struct cpu_rays *r)
 {
     lanes distance[DEVICE_CHANNELS_MAX / CPU_LANES], target[DEVICE_CHANNELS_MAX / CPU_LANES];
-    float largest = 0, smallest = 0, logs = 0;
+    lanes larger_ones = {0}, smaller_ones = {0}, distances = {0};
     for (size_t i = 0; i < r->count; i += CPU_LANES) {
         lanes z = smaller(larger(load_some(r->logits + i, r->count - i), all(CPU_LOSS_EXPONENT_MIN)),
                           all(CPU_LOSS_EXPONENT_MAX));
         lanes t = larger(load_some(r->targets + i, r->count - i), all(RAY_TARGET_FLOOR));
         lanes d = CPU_LOSS_UNIT * exponential(z), log = z + LOG_OF_UNIT - logarithm(t);
-        largest += sum_of(larger(d, t), r->count - i);
-        smallest += sum_of(smaller(d, t), r->count - i);
-        logs += sum_of(larger(log, -log), r->count - i);
+        larger_ones += first_of(larger(d, t), r->count - i);
+        smaller_ones += first_of(smaller(d, t), r->count - i);
+        distances += first_of(larger(log, -log), r->count - i);
         distance[i / CPU_LANES] = d;
         target[i / CPU_LANES] = t;
     }
+    const float largest = sum_of(larger_ones), smallest = sum_of(smaller_ones);
     const float slope = RAY_LOG_FACTOR / (float)r->count;
     for (size_t i = 0; i < r->count; i += CPU_LANES) {
         lanes d = distance[i / CPU_LANES], t = target[i / CPU_LANES];
@@ -160,7 +167,7 @@ INLINE float rays(enum dtype dtype, const struct cpu_rays *r)
         store_some(dtype, r->gradients, i, r->share * gradient, r->count - i);
     }
     lanes ratio = logarithm(all(largest / smallest));
-    return ratio[0] + slope * logs;
+    return ratio[0] + slope * sum_of(distances);
 }
 
 /* ---- the two element types of each ---- */

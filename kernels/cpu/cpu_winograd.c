@@ -13,7 +13,7 @@
  *
  * Tiles are taken BLOCK at a time, so that their points stay in the processor's cache; one thread does all of
  * a block.  Points are laid out (36, BLOCK, channels), with SPACING floats after each of the 36: powers of
- * two between them would all fall into the same cache lines' places.
+ * two between them would all fall into the same cache lines' places.  So with the weights' points (36, Cin, Cout).
  *
  * Forward results do not depend on the number of threads.  The gradient of the weights does, since each
  * thread sums its own blocks (a run of neighbours) before those sums are added in order. */
@@ -37,8 +37,8 @@ struct cpu_winograd {
     struct cpu_device *device;
     struct convolution_spec spec;
     int rows, columns; /* of tiles in an image */
-    float *forward;    /* the weights' points (36, Cin, Cout) */
-    float *backward;   /* (36, Cout, Cin), turned; NULL unless dx is wanted */
+    float *forward;    /* the weights' points (36, Cin, Cout), SPACING after each of the 36 */
+    float *backward;   /* (36, Cout, Cin), turned, as spaced; NULL unless dx is wanted */
     const float *bias;
     struct cpu_winograd_moments moments; /* of a `normalized` plan; no blocks else */
     size_t *pixels;
@@ -73,9 +73,15 @@ static size_t block_floats(int channels)
     return WINOGRAD_POINTS * distance(channels);
 }
 
+/* Floats from one point of the weights to the next, and of all of them. */
+static size_t weights_distance(const struct convolution_spec *spec)
+{
+    return (size_t)spec->channels_in * (size_t)spec->channels_out + SPACING;
+}
+
 static size_t weight_points(const struct convolution_spec *spec)
 {
-    return WINOGRAD_POINTS * (size_t)spec->channels_in * (size_t)spec->channels_out;
+    return WINOGRAD_POINTS * weights_distance(spec);
 }
 
 /* Scratch of one thread: a block's points on both sides, and in training the gradient of the weights'. */
@@ -148,38 +154,37 @@ void cpu_winograd_destroy(struct cpu_winograd *plan)
 
 /* ---- weights ---- */
 
-static void transform(const struct cpu_winograd *plan, struct cpu_winograd_weights weights)
+static void transform(const struct cpu_winograd *plan, const struct cpu_winograd_weights *weights)
 {
-    size_t depths = weights.depths;
+    size_t across = weights->outputs / CPU_LANES, squares = weights->depths / CPU_LANES * across;
 #pragma omp parallel for schedule(static) num_threads(plan->device->base.threads)
-    for (size_t depth = 0; depth < depths; depth++) {
-        struct cpu_winograd_weights one = weights;
-        one.first = depth;
-        one.end = depth + 1;
-        plan->device->winograd->transform_weights(&one);
-    }
+    for (size_t k = 0; k < squares; k++)
+        plan->device->winograd->transform_weights(weights, k / across * CPU_LANES, k % across * CPU_LANES);
 }
 
 void cpu_winograd_set_weights(struct cpu_winograd *plan, const float *weights, const float *bias)
 {
     size_t in = (size_t)plan->spec.channels_in, out = (size_t)plan->spec.channels_out;
     plan->bias = bias;
-    transform(plan, (struct cpu_winograd_weights){.weights = weights,
-                                                  .points = plan->forward,
-                                                  .depths = in,
-                                                  .outputs = out,
-                                                  .tap = in,
-                                                  .depth = 1,
-                                                  .output = 9 * in});
-    if (plan->backward)
-        transform(plan, (struct cpu_winograd_weights){.weights = weights,
-                                                      .points = plan->backward,
-                                                      .depths = out,
-                                                      .outputs = in,
-                                                      .tap = in,
-                                                      .depth = 9 * in,
-                                                      .output = 1,
-                                                      .reversed = true});
+    const struct cpu_winograd_weights forward = {.weights = weights,
+                                                 .points = plan->forward,
+                                                 .depths = in,
+                                                 .outputs = out,
+                                                 .distance = weights_distance(&plan->spec),
+                                                 .tap = in,
+                                                 .depth = 1,
+                                                 .output = 9 * in};
+    transform(plan, &forward);
+    if (!plan->backward)
+        return;
+    struct cpu_winograd_weights backward = forward;
+    backward.points = plan->backward;
+    backward.depths = out;
+    backward.outputs = in;
+    backward.depth = 9 * in;
+    backward.output = 1;
+    backward.reversed = true;
+    transform(plan, &backward);
 }
 
 /* ---- tiles ---- */
@@ -312,7 +317,7 @@ static void convolve(const struct cpu_winograd *plan, const void *from, int dept
         float *points = thread_scratch(plan, omp_get_thread_num()), *products = points + block_floats(depths);
         gather(plan, block, from, depths, 1, points);
         for (size_t p = 0; p < WINOGRAD_POINTS; p++)
-            plan->device->winograd->multiply(points + p * distance(depths), weights + p * in * out,
+            plan->device->winograd->multiply(points + p * distance(depths), weights + p * weights_distance(&plan->spec),
                                              products + p * distance(outlet->channels), tiles_in(plan, block),
                                              in, out);
         scatter(plan, block, products, outlet);
@@ -349,16 +354,19 @@ static void accumulate_block(const struct cpu_winograd *plan, size_t block, cons
     gather(plan, block, dy, out, 0, gradients);
     for (size_t p = 0; p < WINOGRAD_POINTS; p++)
         plan->device->winograd->accumulate(inputs + p * distance(in), gradients + p * distance(out),
-                                           scratch + p * (size_t)in * (size_t)out, tiles_in(plan, block),
+                                           scratch + p * weights_distance(&plan->spec), tiles_in(plan, block),
                                            (size_t)in, (size_t)out);
 }
 
 void cpu_winograd_backward_weights(const struct cpu_winograd *plan, const void *x, const void *dy,
                                    float *dweights)
 {
-    size_t in = (size_t)plan->spec.channels_in, out = (size_t)plan->spec.channels_out;
-    size_t sums = weight_points(&plan->spec), matrix = in * out, blocks = block_count(plan);
+    const struct convolution_spec *spec = &plan->spec;
+    size_t in = (size_t)spec->channels_in, out = (size_t)spec->channels_out, across = in / CPU_LANES;
+    size_t sums = weight_points(spec), matrix = weights_distance(spec), blocks = block_count(plan);
     float *total = thread_scratch(plan, 0);
+    const struct cpu_winograd_weights_gradient gradient = {
+        .points = total, .weights = dweights, .depths = in, .outputs = out, .distance = matrix};
 #pragma omp parallel num_threads(plan->device->base.threads)
     {
         float *scratch = thread_scratch(plan, omp_get_thread_num());
@@ -375,7 +383,7 @@ void cpu_winograd_backward_weights(const struct cpu_winograd *plan, const void *
                     total[i] += other[i];
             }
 #pragma omp for schedule(static)
-        for (size_t output = 0; output < out; output += CPU_LANES)
-            plan->device->winograd->weights_gradient(total, dweights, in, out, output, output + CPU_LANES);
+        for (size_t k = 0; k < out / CPU_LANES * across; k++)
+            plan->device->winograd->weights_gradient(&gradient, k % across * CPU_LANES, k / across * CPU_LANES);
     }
 }

@@ -26,9 +26,11 @@
 
 /* Loops over a tile's rows and columns, whose arrays then live in registers. */
 #ifdef __clang__
-#define UNROLL _Pragma("unroll")
+#define UNROLL   _Pragma("unroll")
+#define UNROLL16 _Pragma("unroll")
 #else
-#define UNROLL _Pragma("GCC unroll 6")
+#define UNROLL   _Pragma("GCC unroll 6")
+#define UNROLL16 _Pragma("GCC unroll 16")
 #endif
 
 /* I: 6 pixels to 6 points */
@@ -285,55 +287,88 @@ BOTH_TYPES(scatter, cpu_winograd_result)
 
 /* ---- weights ---- */
 
-static void transform_weights(const struct cpu_winograd_weights *w)
+typedef int32_t lane_numbers __attribute__((vector_size(64)));
+
+/* Turns 16 x 16 numbers: in four rounds, each of which puts every number's place in the upper half of the rows into the
+ * lowest bit of its place in a row. */
+INLINE void transpose(lanes rows[CPU_LANES])
 {
-    for (size_t depth = w->first; depth < w->end; depth++)
-        for (size_t output = 0; output < w->outputs; output += CPU_LANES) {
-            lanes half[3][WINOGRAD_SIDE];
-            for (int j = 0; j < 3; j++) {
-                lanes column[3];
-                for (int i = 0; i < 3; i++) {
-                    size_t tap = (size_t)(w->reversed ? 8 - 3 * i - j : 3 * i + j);
-                    const float *from = w->weights + depth * w->depth + output * w->output + tap * w->tap;
-                    for (size_t k = 0; k < CPU_LANES; k++)
-                        column[i][k] = from[k * w->output];
-                }
-                weights_to_points(column, half[j]);
-            }
-            for (int i = 0; i < WINOGRAD_SIDE; i++) {
-                lanes row[3] = {half[0][i], half[1][i], half[2][i]}, points[WINOGRAD_SIDE];
-                weights_to_points(row, points);
-                for (int j = 0; j < WINOGRAD_SIDE; j++)
-                    store(DTYPE_F32, w->points,
-                          ((size_t)(i * WINOGRAD_SIDE + j) * w->depths + depth) * w->outputs + output,
-                          points[j]);
-            }
+    const lane_numbers low = {0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23};
+    const lane_numbers high = {8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
+    for (int round = 0; round < 4; round++) {
+        lanes next[CPU_LANES];
+        UNROLL16 for (int k = 0; k < CPU_LANES / 2; k++)
+        {
+            lanes a = rows[k], b = rows[k + CPU_LANES / 2];
+            next[2 * k] = (lanes)_mm512_permutex2var_ps((__m512)a, (__m512i)low, (__m512)b);
+            next[2 * k + 1] = (lanes)_mm512_permutex2var_ps((__m512)a, (__m512i)high, (__m512)b);
         }
+        memcpy(rows, next, sizeof next);
+    }
 }
 
-static void weights_gradient(const float *points, float *weights, size_t depths, size_t outputs, size_t first,
-                             size_t end)
+/* One tap's weights, a vector of 16 outputs for each of 16 depths. */
+INLINE void load_tap(const struct cpu_winograd_weights *w, const float *from, lanes taps[CPU_LANES])
 {
-    for (size_t depth = 0; depth < depths; depth++)
-        for (size_t output = first; output < end; output += CPU_LANES) {
-            lanes half[WINOGRAD_SIDE][3];
-            for (int j = 0; j < WINOGRAD_SIDE; j++) {
-                lanes column[WINOGRAD_SIDE];
-                for (int i = 0; i < WINOGRAD_SIDE; i++)
-                    column[i] = load(DTYPE_F32, points,
-                                     ((size_t)(i * WINOGRAD_SIDE + j) * depths + depth) * outputs + output);
-                weights_from_points(column, half[j]);
-            }
-            for (int i = 0; i < 3; i++) {
-                lanes row[WINOGRAD_SIDE], taps[3];
-                for (int j = 0; j < WINOGRAD_SIDE; j++)
-                    row[j] = half[j][i];
-                weights_from_points(row, taps);
-                for (int j = 0; j < 3; j++)
-                    for (size_t k = 0; k < CPU_LANES; k++)
-                        weights[((output + k) * 9 + (size_t)(3 * i + j)) * depths + depth] = taps[j][k];
-            }
+    size_t step = w->output == 1 ? w->depth : w->output;
+    for (size_t k = 0; k < CPU_LANES; k++)
+        taps[k] = load(DTYPE_F32, from, k * step);
+    if (w->output != 1)
+        transpose(taps);
+}
+
+static void transform_weights(const struct cpu_winograd_weights *weights, size_t depth, size_t output)
+{
+    const struct cpu_winograd_weights w = *weights;
+    const float *from = w.weights + depth * w.depth + output * w.output;
+    lanes taps[9][CPU_LANES];
+    for (size_t tap = 0; tap < 9; tap++)
+        load_tap(&w, from + (w.reversed ? 8 - tap : tap) * w.tap, taps[tap]);
+    for (size_t k = 0; k < CPU_LANES; k++) {
+        float *to = w.points + (depth + k) * w.outputs + output;
+        lanes half[3][WINOGRAD_SIDE];
+        UNROLL for (int j = 0; j < 3; j++)
+        {
+            lanes column[3] = {taps[j][k], taps[3 + j][k], taps[6 + j][k]};
+            weights_to_points(column, half[j]);
         }
+        UNROLL for (size_t i = 0; i < WINOGRAD_SIDE; i++)
+        {
+            lanes row[3] = {half[0][i], half[1][i], half[2][i]}, points[WINOGRAD_SIDE];
+            weights_to_points(row, points);
+            UNROLL for (size_t j = 0; j < WINOGRAD_SIDE; j++)
+                store(DTYPE_F32, to, (i * WINOGRAD_SIDE + j) * w.distance, points[j]);
+        }
+    }
+}
+
+static void weights_gradient(const struct cpu_winograd_weights_gradient *gradient, size_t depth, size_t output)
+{
+    const struct cpu_winograd_weights_gradient g = *gradient;
+    lanes taps[9][CPU_LANES];
+    for (size_t k = 0; k < CPU_LANES; k++) {
+        const float *from = g.points + (depth + k) * g.outputs + output;
+        lanes half[WINOGRAD_SIDE][3];
+        UNROLL for (size_t j = 0; j < WINOGRAD_SIDE; j++)
+        {
+            lanes column[WINOGRAD_SIDE];
+            UNROLL for (size_t i = 0; i < WINOGRAD_SIDE; i++) column[i] =
+                load(DTYPE_F32, from, (i * WINOGRAD_SIDE + j) * g.distance);
+            weights_from_points(column, half[j]);
+        }
+        UNROLL for (int i = 0; i < 3; i++)
+        {
+            lanes row[WINOGRAD_SIDE], three[3];
+            UNROLL for (size_t j = 0; j < WINOGRAD_SIDE; j++) row[j] = half[j][i];
+            weights_from_points(row, three);
+            UNROLL for (int j = 0; j < 3; j++) taps[3 * i + j][k] = three[j];
+        }
+    }
+    for (size_t tap = 0; tap < 9; tap++) {
+        transpose(taps[tap]);
+        for (size_t k = 0; k < CPU_LANES; k++)
+            store(DTYPE_F32, g.weights, ((output + k) * 9 + tap) * g.depths + depth, taps[tap][k]);
+    }
 }
 
 /* ---- products ---- */

@@ -39,14 +39,19 @@ struct cpu_winograd_result {
 };
 
 /* A kernel's 9 numbers stand `tap` floats apart, one input of the product after the other `depth` apart, and
- * one output after the other `output` apart; reversed turns the kernel by half a turn. */
+ * one output after the other `output` apart, of which one is 1; reversed turns the kernel by half a turn. */
 struct cpu_winograd_weights {
     const float *weights;
-    float *points; /* (WINOGRAD_POINTS, depths, outputs) */
-    size_t depths, outputs;
+    float *points; /* (WINOGRAD_POINTS, depths, outputs), `distance` floats from a point to the next */
+    size_t depths, outputs, distance;
     size_t tap, depth, output;
-    size_t first, end; /* depths [first, end) are transformed */
     bool reversed;
+};
+
+struct cpu_winograd_weights_gradient {
+    const float *points; /* (WINOGRAD_POINTS, depths, outputs), `distance` floats from a point to the next */
+    float *weights;      /* (outputs, 3, 3, depths) */
+    size_t depths, outputs, distance;
 };
 
 struct cpu_winograd_loops {
@@ -54,16 +59,15 @@ struct cpu_winograd_loops {
     void (*gather_gradient[2])(
         const struct cpu_winograd_tile *tile); /* 4 x 4 pixels, zero outside the image */
     void (*scatter[2])(const struct cpu_winograd_result *result);
-    void (*transform_weights)(const struct cpu_winograd_weights *weights);
+    /* Of 16 depths and 16 outputs, from these on. */
+    void (*transform_weights)(const struct cpu_winograd_weights *weights, size_t depth, size_t output);
     /* out (rows, outputs) = a (rows, depths) * b (depths, outputs); `rows` is rounded up to
      * CPU_WINOGRAD_ROWS, and that many are read and written. */
     void (*multiply)(const float *a, const float *b, float *out, size_t rows, size_t depths, size_t outputs);
     /* out (as, bs) += transposed a (rows, as) * b (rows, bs) */
     void (*accumulate)(const float *a, const float *b, float *out, size_t rows, size_t as, size_t bs);
-    /* The gradient of a kernel (outputs, 3, 3, depths) from that of its points (WINOGRAD_POINTS, depths,
-     * outputs), for outputs [first, end). */
-    void (*weights_gradient)(const float *points, float *weights, size_t depths, size_t outputs, size_t first,
-                             size_t end);
+    /* The gradient of kernels from that of their points; of 16 depths and 16 outputs, from these on. */
+    void (*weights_gradient)(const struct cpu_winograd_weights_gradient *gradient, size_t depth, size_t output);
 };
 
 #define CPU_WINOGRAD_ROWS 24 /* a multiple of the rows that are taken at a time */

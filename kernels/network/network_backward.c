@@ -96,8 +96,13 @@ enum code network_backward(struct network *network, const struct network_targets
 {
     assert(network->plan.training);
     const struct device *device = network->device;
-    upload_targets(network, targets);
-    network_internal_backward(network, &network->targets, network->results);
+    struct network_target_memory memory = network->targets;
+    if (network_internal_reads_host(device))
+        memory = (struct network_target_memory){(float *)targets->heat, (float *)targets->box, (float *)targets->box_weight,
+                                                (float *)targets->rays, (float *)targets->ray_weight}; /* only read */
+    else
+        upload_targets(network, targets);
+    network_internal_backward(network, &memory, network->results);
     enum code code = device->operations->synchronize(device, why);
     if (code != CODE_OK)
         return code;

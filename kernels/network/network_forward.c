@@ -71,9 +71,13 @@ enum code network_forward(struct network *network, const float *input, struct fa
 {
     const struct device *device = network->device;
     const struct tensor *x = &network->values[network->graph.input].data;
-    device->operations->upload(device, network->upload.data, input, tensor_bytes(&network->upload));
-    if (network->upload.data != x->data)
-        device->operations->convert(device, &network->upload, x);
+    struct tensor from = network->upload;
+    if (network_internal_reads_host(device) && from.data != x->data)
+        from.data = (void *)input; /* only read */
+    else
+        device->operations->upload(device, from.data, input, tensor_bytes(&from));
+    if (from.data != x->data)
+        device->operations->convert(device, &from, x);
     network_internal_forward(network);
     return device->operations->synchronize(device, why);
 }

@@ -66,6 +66,12 @@ static inline struct network_loss network_internal_loss(const double results[RES
                                  .total = results[RESULT_HEAT] + 2 * results[RESULT_BOX] + results[RESULT_RAYS]};
 }
 
+/* Whether operations can read what lies in the host's memory. */
+static inline bool network_internal_reads_host(const struct device *device)
+{
+    return !device->operations->queue;
+}
+
 /* A parameter's place in a slab; NULL for CELLDET_NONE. */
 static inline float *network_internal_place(const struct network *network, enum network_slab slab,
                                             int parameter)

@@ -22,9 +22,11 @@ enum {
     DISTANCE_MAX = CPU_WINOGRAD_ROWS * OUTPUTS_MAX
 };
 
+#define WEIGHTS_DISTANCE(outputs) (DEPTHS * (outputs) + 3) /* any that is large enough */
+
 static float x[HEIGHT * WIDTH * DEPTHS], y[HEIGHT * WIDTH * OUTPUTS_MAX], bias[OUTPUTS_MAX];
 static float weights[OUTPUTS_MAX * 9 * DEPTHS], dweights[OUTPUTS_MAX * 9 * DEPTHS];
-static float weight_points[WINOGRAD_POINTS * DEPTHS * OUTPUTS_MAX];
+static float weight_points[WINOGRAD_POINTS * WEIGHTS_DISTANCE(OUTPUTS_MAX)];
 static float points[WINOGRAD_POINTS * DISTANCE_MAX], products[WINOGRAD_POINTS * DISTANCE_MAX];
 
 static void fill(float *values, size_t count, uint64_t seed)
@@ -56,20 +58,23 @@ static struct cpu_winograd_tile tile_of(int tile, const float *image, size_t cha
 static void convolve(size_t outputs)
 {
     memset(points, 0, sizeof points);
-    loops->transform_weights(&(struct cpu_winograd_weights){.weights = weights,
-                                                            .points = weight_points,
-                                                            .depths = DEPTHS,
-                                                            .outputs = outputs,
-                                                            .tap = DEPTHS,
-                                                            .depth = 1,
-                                                            .output = 9 * DEPTHS,
-                                                            .end = DEPTHS});
+    const struct cpu_winograd_weights forward = {.weights = weights,
+                                                 .points = weight_points,
+                                                 .depths = DEPTHS,
+                                                 .outputs = outputs,
+                                                 .distance = WEIGHTS_DISTANCE(outputs),
+                                                 .tap = DEPTHS,
+                                                 .depth = 1,
+                                                 .output = 9 * DEPTHS};
+    for (size_t depth = 0; depth < DEPTHS; depth += CPU_LANES)
+        for (size_t output = 0; output < outputs; output += CPU_LANES)
+            loops->transform_weights(&forward, depth, output);
     for (int tile = 0; tile < TILES; tile++) {
         const struct cpu_winograd_tile from = tile_of(tile, x, DEPTHS, 1, points);
         loops->gather[DTYPE_F32](&from);
     }
     for (size_t p = 0; p < WINOGRAD_POINTS; p++)
-        loops->multiply(points + p * CPU_WINOGRAD_ROWS * DEPTHS, weight_points + p * DEPTHS * outputs,
+        loops->multiply(points + p * CPU_WINOGRAD_ROWS * DEPTHS, weight_points + p * WEIGHTS_DISTANCE(outputs),
                         products + p * CPU_WINOGRAD_ROWS * outputs, TILES, DEPTHS, outputs);
     for (int tile = 0; tile < TILES; tile++)
         loops->scatter[DTYPE_F32](&(struct cpu_winograd_result){.image = y,
@@ -142,8 +147,12 @@ static void tiles_give_the_gradient_of_weights(void **state)
         for (size_t p = 0; p < WINOGRAD_POINTS; p++)
             loops->accumulate(points + p * CPU_WINOGRAD_ROWS * DEPTHS,
                               products + p * CPU_WINOGRAD_ROWS * outputs,
-                              weight_points + p * DEPTHS * outputs, TILES, DEPTHS, outputs);
-        loops->weights_gradient(weight_points, dweights, DEPTHS, outputs, 0, outputs);
+                              weight_points + p * WEIGHTS_DISTANCE(outputs), TILES, DEPTHS, outputs);
+        const struct cpu_winograd_weights_gradient gradient = {weight_points, dweights, DEPTHS, outputs,
+                                                               WEIGHTS_DISTANCE(outputs)};
+        for (size_t depth = 0; depth < DEPTHS; depth += CPU_LANES)
+            for (size_t output = 0; output < outputs; output += CPU_LANES)
+                loops->weights_gradient(&gradient, depth, output);
         for (size_t output = 0; output < outputs; output += 3)
             for (int tap = 0; tap < 9; tap++)
                 for (size_t depth = 0; depth < DEPTHS; depth += 7) {
