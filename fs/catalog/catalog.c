@@ -99,8 +99,11 @@ void catalog_close(struct catalog *catalog)
     free(catalog);
 }
 
+#define OPERATION_BYTES ((uint64_t)8 << 20) /* of the log, that one may write where much is changed already */
+
 /* SQLite takes a whole transaction back when a disk is full at the wrong moment.  What it held cannot be made up for
- * here: callers have long been told that it happened. */
+ * here: callers have long been told that it happened.  So room for it is taken before (database_reserve), and this is met only
+ * on disks that cannot set blocks aside, or by operations that change more than OPERATION_BYTES. */
 static enum code check_kept(const struct catalog *catalog, struct failure *why)
 {
     if (catalog->open && !database_in_transaction(catalog->database))
@@ -114,6 +117,8 @@ enum code catalog_operation_begin(struct catalog *catalog, struct failure *why)
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&catalog->mutex);
     enum code code = check_kept(catalog, why);
+    if (code == CODE_OK && database_is_crowded(catalog->database))
+        code = database_reserve(catalog->database, OPERATION_BYTES, why);
     if (code == CODE_OK && !catalog->open)
         code = database_run(catalog->database, SQL_BEGIN, DATABASE_NO_PARAMETERS, why);
     if (code != CODE_OK)
@@ -140,6 +145,15 @@ enum code catalog_operation_end(struct catalog *catalog, bool keep, struct failu
     return code;
 }
 
+enum code catalog_has_room(struct catalog *catalog, struct failure *why)
+{
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&catalog->mutex);
+    enum code code = database_is_tight(catalog->database) ? database_reserve(catalog->database, 0, why) : CODE_OK;
+    if (code == CODE_OK && database_is_tight(catalog->database))
+        code = failure_set(why, CODE_NO_SPACE, "the disk that holds the lab is full: make room on it, or remove something");
+    return code;
+}
+
 enum code catalog_commit(struct catalog *catalog, bool *lost, struct failure *why)
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&catalog->mutex);
@@ -147,6 +161,8 @@ enum code catalog_commit(struct catalog *catalog, bool *lost, struct failure *wh
     if (!catalog->open)
         return CODE_OK;
     enum code code = check_kept(catalog, why);
+    if (code == CODE_OK)
+        code = database_reserve(catalog->database, 0, why);
     if (code == CODE_OK)
         code = database_run(catalog->database, SQL_COMMIT, DATABASE_NO_PARAMETERS, why);
     if (code == CODE_OK)

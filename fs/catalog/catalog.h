@@ -42,8 +42,12 @@ void catalog_close(struct catalog *catalog);
 MUST_CHECK enum code catalog_operation_begin(struct catalog *catalog, struct failure *why);
 MUST_CHECK enum code catalog_operation_end(struct catalog *catalog, bool keep, struct failure *why);
 
+/* CODE_NO_SPACE where the disk has hardly room for the catalog's log: what is left is kept for changes that make room.  Ask before
+ * making something new. */
+MUST_CHECK enum code catalog_has_room(struct catalog *catalog, struct failure *why);
+
 /* Ends the open transaction (if there is one): all changes so far become one step.  On failure they are still pending
- * and a later commit may succeed, unless *lost tells that the database has dropped them. */
+ * and a later commit may succeed (CODE_NO_SPACE: when there is room on the disk), unless *lost tells that the database has dropped them. */
 MUST_CHECK enum code catalog_commit(struct catalog *catalog, bool *lost, struct failure *why);
 MUST_CHECK enum code catalog_sync(struct catalog *catalog, struct failure *why);
 

@@ -23,12 +23,15 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "catalog_pages.h"
 #include "log_format.h"
 #include "logging.h"
 #include "page_sum.h"
 #include "page_vfs.h"
 #include "scope.h"
 
+#define CACHE_BYTES       ((uint64_t)16384 << 10) /* of pages; as CACHE_KIB says it in SQL */
+#define CACHE_KIB         "16384"
 #define CHECKPOINT_FRAMES 4000 /* in the log; then it is brought into the file */
 #define SUMMED_SUFFIX     ".summed" /* an older file's copy that has checksums, until it takes its place */
 
@@ -99,12 +102,18 @@ static int after_commit(void *context, sqlite3 *connection, const char *name, in
     return SQLITE_OK;
 }
 
-/* What a crash left in the log goes into the file, so that log_frames is known. */
+/* What a crash left in the log goes into the file, so that log_frames is known; on a full disk it stays where it is, and is counted. */
 static enum code empty_log(struct database *database, struct failure *why)
 {
     int result = sqlite3_wal_checkpoint_v2(database->connection, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
     sqlite3_wal_hook(database->connection, after_commit, database);
-    return result == SQLITE_OK ? CODE_OK : describe(database, result, why);
+    if ((result & 0xFF) != SQLITE_FULL || !database->vfs)
+        return result == SQLITE_OK ? CODE_OK : describe(database, result, why);
+    struct catalog_pages_log log;
+    enum code code = catalog_pages_check_log(page_vfs_log_path(database->vfs), &log, why);
+    if (code == CODE_OK)
+        database->log_frames = log.committed;
+    return code;
 }
 
 static enum code connect(struct database *database, const struct database_options *options, struct failure *why)
@@ -123,7 +132,7 @@ static enum code connect(struct database *database, const struct database_option
         database,
         "PRAGMA locking_mode=EXCLUSIVE; PRAGMA page_size=4096; PRAGMA journal_mode=WAL;"
         "PRAGMA synchronous=NORMAL; PRAGMA mmap_size=0; PRAGMA temp_store=MEMORY;"
-        "PRAGMA cache_size=-16384; PRAGMA wal_autocheckpoint=0; PRAGMA trusted_schema=OFF;"
+        "PRAGMA cache_size=-" CACHE_KIB "; PRAGMA wal_autocheckpoint=0; PRAGMA trusted_schema=OFF;"
         "PRAGMA cell_size_check=ON; BEGIN IMMEDIATE; COMMIT;",
         why);
     return code == CODE_OK ? empty_log(database, why) : code;
@@ -334,6 +343,32 @@ bool database_in_transaction(struct database *database)
 enum code database_sync(struct database *database, struct failure *why)
 {
     return database->vfs ? page_vfs_sync_log(database->vfs, why) : CODE_OK;
+}
+
+/* All pages that it has in memory, changed or not: at most CACHE_BYTES and those that one statement needs. */
+static uint64_t cached_bytes(const struct database *database)
+{
+    int bytes = 0, most = 0;
+    sqlite3_db_status(database->connection, SQLITE_DBSTATUS_CACHE_USED, &bytes, &most, 0);
+    return bytes > 0 ? (uint64_t)bytes : 0;
+}
+
+bool database_is_crowded(const struct database *database)
+{
+    return cached_bytes(database) >= CACHE_BYTES / 4 * 3;
+}
+
+enum code database_reserve(struct database *database, uint64_t bytes, struct failure *why)
+{
+    if (!database->vfs)
+        return CODE_OK;
+    uint64_t pages = cached_bytes(database) / DATABASE_PAGE_BYTES + 16;
+    return page_vfs_reserve_log(database->vfs, pages * LOG_FRAME_BYTES + bytes, why);
+}
+
+bool database_is_tight(const struct database *database)
+{
+    return database->vfs && page_vfs_log_is_tight(database->vfs);
 }
 
 void database_freeze(struct database *database, uint64_t *log_bytes)

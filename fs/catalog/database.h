@@ -80,6 +80,15 @@ bool database_in_transaction(struct database *database);
 /* Makes what was committed durable.  May run beside other calls: it touches only the log file's descriptor. */
 MUST_CHECK enum code database_sync(struct database *database, struct failure *why);
 
+/* Whether so much is changed in memory that SQLite may write to the log before the COMMIT. */
+bool database_is_crowded(const struct database *database);
+
+/* Takes room on the disk for whatever a COMMIT now could write, and `bytes` more.  CODE_NO_SPACE: there is none; nothing has happened. */
+MUST_CHECK enum code database_reserve(struct database *database, uint64_t bytes, struct failure *why);
+
+/* Whether the disk has hardly room for the log, as database_reserve found it last. */
+bool database_is_tight(const struct database *database);
+
 /* The state of the last commit as bytes: the database file as it is and the first log_bytes of its log (0: none of it).
  * Neither changes until database_thaw, while everything else goes on; the log grows.  They count. */
 void database_freeze(struct database *database, uint64_t *log_bytes);

@@ -27,6 +27,7 @@
 
 #include "log_format.h"
 #include "logging.h"
+#include "page_log.h"
 #include "page_side.h"
 
 #define SQLITE_HEADER_BYTES 100
@@ -415,6 +416,16 @@ static void open_others(struct page_file *file, size_t named)
     }
 }
 
+/* The log on every side once more, for ourselves. */
+static int open_logs(struct page_file *log)
+{
+    struct page_vfs *self = log->vfs;
+    for (size_t side = 0; side < self->side_count; side++)
+        if (log->files[side] && !page_log_open(self, side) && !page_side_lose(self, side, "opening", SQLITE_CANTOPEN))
+            return SQLITE_CANTOPEN;
+    return SQLITE_OK;
+}
+
 /* A second database under this VFS is the copy that brings an older one over: it has one side. */
 int page_file_open(struct page_vfs *self, sqlite3_filename path, struct page_file *file, int flags)
 {
@@ -432,7 +443,9 @@ int page_file_open(struct page_vfs *self, sqlite3_filename path, struct page_fil
         *(log ? &self->log : &self->database) = file;
         if (log)
             frame_sums_forget(&self->frames);
+        if (log)
+            result = open_logs(file);
     }
-    file->base.pMethods = &page_methods;
-    return SQLITE_OK;
+    file->base.pMethods = &page_methods; /* also after a failure: SQLite closes it then */
+    return result;
 }

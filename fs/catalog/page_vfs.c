@@ -6,15 +6,13 @@
  */
 #include "page_vfs.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "file.h"
 #include "page_file.h"
+#include "page_log.h"
 #include "page_side.h"
 #include "scope.h"
 
@@ -144,8 +142,7 @@ void page_vfs_destroy(struct page_vfs *self)
         return;
     sqlite3_vfs_unregister(&self->vfs);
     for (size_t side = 0; side < MIRROR_SIDES_MAX; side++) {
-        if (self->log_fds[side] >= 0)
-            close(self->log_fds[side]);
+        page_log_close(self, side);
         sqlite3_free_filename(self->paths[side]);
     }
     frame_sums_free(&self->frames);
@@ -170,55 +167,6 @@ const char *page_vfs_damage(const struct page_vfs *self)
 const char *page_vfs_log_path(const struct page_vfs *self)
 {
     return page_side_path(self, page_side_first(self), FILE_LOG);
-}
-
-/* The log, from outside of SQLite
- * ---------------------------------------------------------------------------------------- */
-
-/* The first sync of a side's log makes its name durable too. */
-static enum code open_log(struct page_vfs *self, size_t side, struct failure *why)
-{
-    const char *path = page_side_path(self, side, FILE_LOG);
-    const char *slash = strrchr(path, '/');
-    SCOPE_FREE char *folder_path =
-        slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
-    if (!folder_path)
-        return failure_set(why, CODE_NO_MEMORY, "syncing the catalog: no memory");
-    self->log_fds[side] = open(path, O_RDWR | O_CLOEXEC);
-    if (self->log_fds[side] < 0)
-        return failure_set_errno(why, errno, "opening %s", path);
-    SCOPE_CLOSE int folder = open(folder_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (folder < 0 || fsync(folder) != 0)
-        return failure_set_errno(why, errno, "syncing %s", folder_path);
-    return CODE_OK;
-}
-
-static enum code sync_side_log(struct page_vfs *self, size_t side, struct failure *why)
-{
-    enum code code = CODE_OK;
-    if (self->log_fds[side] < 0)
-        code = open_log(self, side, why);
-    if (code == CODE_OK && fdatasync(self->log_fds[side]) != 0)
-        code = failure_set_errno(why, errno, "syncing %s", page_side_path(self, side, FILE_LOG));
-    return code;
-}
-
-enum code page_vfs_sync_log(struct page_vfs *self, struct failure *why)
-{
-    if (self->mirrors)
-        mirror_set_look(self->mirrors);
-    for (size_t side = 0; side < self->side_count; side++) {
-        struct failure here;
-        if (!page_side_in_use(self, side))
-            continue;
-        enum code code = sync_side_log(self, side, &here);
-        if (code == CODE_OK || (self->mirrors && mirror_set_lose(self->mirrors, side, here.text)))
-            continue;
-        if (why)
-            *why = here;
-        return code;
-    }
-    return self->mirrors ? mirror_set_settle(self->mirrors, why) : CODE_OK;
 }
 
 /* Raw pages
@@ -270,9 +218,7 @@ enum code page_vfs_attach(struct page_vfs *self, size_t side, struct failure *wh
     enum code code = self->paths[side] ? CODE_OK : page_side_name(self, side, path, why);
     if (code != CODE_OK)
         return code;
-    if (self->log_fds[side] >= 0)
-        close(self->log_fds[side]);
-    self->log_fds[side] = -1;
+    page_log_close(self, side);
     struct page_file *const open_files[] = {self->database, self->log};
     for (size_t i = 0; i < sizeof open_files / sizeof *open_files; i++) {
         struct page_file *file = open_files[i];
@@ -280,6 +226,8 @@ enum code page_vfs_attach(struct page_vfs *self, size_t side, struct failure *wh
             continue;
         page_file_close_side(file, side);
         int result = page_file_open_side(file, side, page_side_path(self, side, file->kind));
+        if (result == SQLITE_OK && file->kind == FILE_LOG && !page_log_open(self, side))
+            result = SQLITE_CANTOPEN;
         for (int level = SQLITE_LOCK_SHARED; result == SQLITE_OK && level <= SQLITE_LOCK_EXCLUSIVE;
              level += level)
             result = file->files[side]->pMethods->xLock(file->files[side], level);

@@ -36,6 +36,13 @@ const char *page_vfs_damage(const struct page_vfs *vfs);
 /* Makes the log durable on all sides in use.  Beside everything else, but not beside itself. */
 MUST_CHECK enum code page_vfs_sync_log(struct page_vfs *vfs, struct failure *why);
 
+/* Takes blocks of the disk for so many bytes behind the log's end, so that writing them meets no full disk.  CODE_NO_SPACE: there
+ * are not as many; nothing has happened. */
+MUST_CHECK enum code page_vfs_reserve_log(struct page_vfs *vfs, uint64_t bytes, struct failure *why);
+
+/* Whether there was hardly room when blocks were taken last: what is left should be kept for changes that make room. */
+bool page_vfs_log_is_tight(const struct page_vfs *vfs);
+
 /* The log's path on the first side in use. */
 const char *page_vfs_log_path(const struct page_vfs *vfs);
 

@@ -2,7 +2,7 @@
  *
  * Sides.  files[i] of a page_file is the file on side i of the mirror set, NULL where it is not in use.
  *
- * Threads: everything under the catalog's mutex, but page_side_sync_logs, which touches log_fds and the
+ * Threads: everything under the catalog's mutex, but page_vfs_sync_log, which reads log_fds and touches log_named and the
  * sides' states only.
  */
 #ifndef CYTOFS_PAGE_VFS_INTERNAL_H
@@ -41,7 +41,10 @@ struct page_vfs {
     sqlite3_filename paths[MIRROR_SIDES_MAX]; /* of the database file */
     atomic_bool attached[MIRROR_SIDES_MAX];
     struct page_file *database, *log; /* while open */
-    int log_fds[MIRROR_SIDES_MAX];    /* of our own, for page_side_sync_logs; -1 */
+    int log_fds[MIRROR_SIDES_MAX];    /* of our own (page_log.c); -1 */
+    bool log_named[MIRROR_SIDES_MAX];    /* the log's name is durable */
+    uint64_t log_room[MIRROR_SIDES_MAX]; /* the log's blocks are taken up to here */
+    bool log_tight[MIRROR_SIDES_MAX];    /* and the disk had no more of them */
     struct frame_sums frames;
     char damage[PAGE_VFS_DAMAGE_MAX];
 };

@@ -41,8 +41,7 @@
 #define DEAD_PACKS_MAX      64                  /* dropped in one round */
 #define PIECES_AT_ONCE      64                  /* named in one operation of the catalog */
 #define SYNC_AHEAD_BYTES    ((uint64_t)1 << 20) /* of chunks that are synced before the gate is closed */
-#define ROOM_BYTES          ((uint64_t)1 << 20) /* left free for the catalog's log */
-#define ROOM_BYTES_PER_NODE 512                 /* rows and their indices */
+#define ROOM_BYTES          ((uint64_t)1 << 20) /* left free beside the chunks */
 
 struct dead_packs {
     uint32_t numbers[DEAD_PACKS_MAX];
@@ -232,11 +231,10 @@ static bool has_changes(struct tree *tree)
            may_drop_left_pack(tree);
 }
 
-/* A COMMIT that meets a full disk loses its transaction, so it is not tried where it might. */
+/* Chunks are sealed and put only where there is room for them; the catalog takes care of its own (database_reserve). */
 static enum code check_room(const struct tree *tree, struct failure *why)
 {
-    uint64_t needed = ROOM_BYTES + tree->dirty_pieces.bytes + tree->dirty_node_count * ROOM_BYTES_PER_NODE;
-    if (statistics_free_bytes(tree) >= needed)
+    if (!tree->dirty_pieces.first || statistics_free_bytes(tree) >= ROOM_BYTES + tree->dirty_pieces.bytes)
         return CODE_OK;
     return failure_set(why, CODE_NO_SPACE,
                        "the disk that holds the lab is full: make room on it, or remove what was "
@@ -450,10 +448,17 @@ void commit_hint(struct tree *tree)
 
 enum code commit_make_room(struct tree *tree, struct failure *why)
 {
-    while (tree->dirty_pieces.bytes + tree->stored_pieces.bytes >= TREE_DIRTY_BYTES_MAX) {
+    while (tree->dirty_pieces.bytes + tree->stored_pieces.bytes >= TREE_DIRTY_BYTES_MAX ||
+           tree->dirty_node_count >= 2 * TREE_DIRTY_NODES_MAX) {
         enum code code = wait_for_round(tree, why);
         if (code != CODE_OK)
             return code;
     }
     return CODE_OK;
+}
+
+enum code commit_make_room_for_name(struct tree *tree, struct failure *why)
+{
+    enum code code = commit_make_room(tree, why);
+    return code == CODE_OK ? catalog_has_room(tree->catalog, why) : code;
 }

@@ -30,8 +30,11 @@ void commit_hint(struct tree *tree);
 /* A round is made for the pack, which nothing names, as soon as it may be dropped, even where nothing else has changed.  With the lock. */
 void commit_leave_pack(struct tree *tree, uint32_t pack);
 
-/* Waits until there is room for more unwritten contents.  With the lock, which is released meanwhile. */
+/* Waits until there is room for more unwritten contents and nodes.  With the lock, which is released meanwhile. */
 MUST_CHECK enum code commit_make_room(struct tree *tree, struct failure *why);
+
+/* The same before a name is made; CODE_NO_SPACE where the disk is so full that names should only go. */
+MUST_CHECK enum code commit_make_room_for_name(struct tree *tree, struct failure *why);
 
 /* Waits at the gate, then seals all contents in memory into the chunk store and brings all rows into the catalog's
  * transaction, without making either durable: the catalog then describes the tree as it is.  With the lock, outside of

@@ -227,7 +227,9 @@ static enum code create_stored(struct tree *tree, struct node_id folder, const c
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
     struct node *parent, *node = NULL;
-    enum code code = operation_begin(tree, why);
+    enum code code = commit_make_room_for_name(tree, why);
+    if (code == CODE_OK)
+        code = operation_begin(tree, why);
     if (code != CODE_OK)
         return code;
     code = names_folder(tree, folder, &parent, why);

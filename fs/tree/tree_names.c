@@ -208,7 +208,9 @@ static enum code make_node(struct tree *tree, struct node_id folder, const char 
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
     struct node *parent, *node = NULL;
-    enum code code = operation_begin(tree, why);
+    enum code code = commit_make_room_for_name(tree, why);
+    if (code == CODE_OK)
+        code = operation_begin(tree, why);
     if (code != CODE_OK)
         return code;
     code = names_folder(tree, folder, &parent, why);
@@ -370,7 +372,9 @@ enum code tree_hard_link(struct tree *tree, struct node_id id, struct node_id fo
         return code;
     pthread_mutex_lock(&tree->lock);
     struct node *node = NULL;
-    code = operation_begin(tree, why);
+    code = commit_make_room_for_name(tree, why);
+    if (code == CODE_OK)
+        code = operation_begin(tree, why);
     if (code == CODE_OK)
         code = operation_end(tree, add_name(tree, id, folder, name, &node, why), why);
     if (code == CODE_OK) {

@@ -205,7 +205,7 @@ static enum code put_stored(struct tree *tree, const struct tree_put *put, struc
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
     struct node *node = NULL;
-    enum code code = commit_make_room(tree, why);
+    enum code code = commit_make_room_for_name(tree, why);
     if (code == CODE_OK)
         code = operation_begin(tree, why); /* waits at the gate, so that nothing below has to */
     if (code == CODE_OK)

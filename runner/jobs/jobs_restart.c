@@ -222,6 +222,16 @@ static enum code settle_spec(struct jobs *jobs, const char *path, struct failure
     return CODE_OK;
 }
 
+/* On a full disk what was settled stays in memory, for the next start to settle again: a lab must open, so that something can be removed. */
+static enum code keep_settled(struct jobs *jobs, struct failure *why)
+{
+    enum code code = tree_sync(jobs->tree, why);
+    if (code != CODE_NO_SPACE)
+        return code;
+    logging_warning("the lab is opened, though %s", why->text);
+    return CODE_OK;
+}
+
 enum code jobs_restart_run(struct jobs *jobs, struct failure *why)
 {
     enum code code = tree_path_make_folders(jobs->tree, "lab/nodes", why);
@@ -233,5 +243,5 @@ enum code jobs_restart_run(struct jobs *jobs, struct failure *why)
         code = fill_table(jobs, why);
     if (code == CODE_OK)
         code = for_each(jobs, "jobs", settle_spec, why);
-    return code == CODE_OK ? tree_sync(jobs->tree, why) : code;
+    return code == CODE_OK ? keep_settled(jobs, why) : code;
 }
