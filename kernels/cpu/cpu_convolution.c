@@ -1,4 +1,5 @@
-/* Convolutions: by Winograd's algorithm where that is faster (cpu_winograd.c), all others by oneDNN.
+/* Convolutions: by Winograd's algorithm where that is faster (cpu_winograd.c), all others by oneDNN, but for one gradient
+ * (cpu_pointwise.c).
  *
  * A plan of oneDNN's has up to three passes.  Activations are NHWC, used where they lie.  oneDNN chooses how
  * weights lie; where that is not the table's (Cout, Kh, Kw, Cin) f32, they are converted: once per
@@ -11,6 +12,7 @@
 #include <string.h>
 
 #include "cpu_internal.h"
+#include "cpu_pointwise.h"
 #include "cpu_winograd.h"
 
 /* Weights on their way into a pass, or a gradient on its way out.  Where the layouts are equal there is no
@@ -23,7 +25,8 @@ struct crossing {
 struct convolution {
     struct cpu_device *device;
     struct convolution_spec spec;
-    struct cpu_winograd *winograd; /* NULL: oneDNN computes this one */
+    struct cpu_winograd *winograd;   /* NULL: oneDNN computes this one, */
+    struct cpu_pointwise *pointwise; /* but not the gradient of its weights where this is given */
     struct cpu_dnnl_plan passes[PASS_COUNT];
     dnnl_memory_t x[PASS_COUNT], y[PASS_COUNT]; /* bytes are set at each run */
     struct crossing weights[PASS_COUNT];
@@ -50,6 +53,7 @@ void cpu_convolution_destroy(struct convolution *plan)
     if (!plan)
         return;
     cpu_winograd_destroy(plan->winograd);
+    cpu_pointwise_destroy(plan->pointwise);
     for (int pass = 0; pass < PASS_COUNT; pass++) {
         cpu_dnnl_plan_free(&plan->passes[pass]);
         destroy_memory(plan->x[pass]);
@@ -105,10 +109,11 @@ static enum code create_biases(struct convolution *plan, struct failure *why)
     plan->bias = cpu_dnnl_memory(dnnl, &plan->passes[PASS_FORWARD], PASS_FORWARD, ROLE_BIAS, false);
     if (plan->bias)
         dnnl_memory_set_data_handle(plan->bias, plan->bias_copy);
-    if (plan->spec.training)
+    bool gradient = plan->spec.training && !plan->pointwise;
+    if (gradient)
         plan->dbias = cpu_dnnl_memory(dnnl, &plan->passes[PASS_BACKWARD_WEIGHTS], PASS_BACKWARD_WEIGHTS,
                                       ROLE_BIAS, false);
-    if (!plan->bias || (plan->spec.training && !plan->dbias))
+    if (!plan->bias || (gradient && !plan->dbias))
         return failure_set(why, CODE_NO_MEMORY, "planning a convolution: out of memory for its bias");
     return CODE_OK;
 }
@@ -120,7 +125,9 @@ static enum code create_passes(struct convolution *plan, struct failure *why)
     if (!plan->plain)
         return failure_set(why, CODE_NO_MEMORY, "planning a convolution: out of memory for its weights");
     enum code code = create_pass(plan, PASS_FORWARD, why);
-    if (code == CODE_OK && spec->training)
+    if (code == CODE_OK && cpu_pointwise_suits(spec))
+        code = cpu_pointwise_create(plan->device, spec, &plan->pointwise, why);
+    else if (code == CODE_OK && spec->training)
         code = create_pass(plan, PASS_BACKWARD_WEIGHTS, why);
     if (code == CODE_OK && spec->training && spec->input_gradient)
         code = create_pass(plan, PASS_BACKWARD_DATA, why);
@@ -258,6 +265,10 @@ void cpu_convolution_backward_weights(struct convolution *plan, const void *x, c
 {
     if (plan->winograd) {
         cpu_winograd_backward_weights(plan->winograd, x, dy, dweights);
+        return;
+    }
+    if (plan->pointwise) {
+        cpu_pointwise_backward_weights(plan->pointwise, x, dy, dweights, plan->spec.bias ? dbias : NULL);
         return;
     }
     struct crossing *crossing = &plan->weights[PASS_BACKWARD_WEIGHTS];

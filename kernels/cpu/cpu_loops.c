@@ -53,8 +53,8 @@ INLINE size_t pixels_in_row(size_t channels)
     return channels < room ? room / channels : 1;
 }
 
-/* function_all(dtype, range): calls function_strips over all of a range of pixels. */
-#define OVER_STRIPS(function, argument)                                                                      \
+/* function_rows(dtype, range, width, from, to): calls function_strips over all of rows [from, to). */
+#define OVER_STRIPS_OF_ROWS(function, argument)                                                                      \
     INLINE void function##_rows(enum dtype dtype, const struct argument *range, size_t width, size_t from, size_t to) \
     {                                                                                                        \
         for (size_t begin = from; begin < to; begin += SPAN_ROWS) {                                          \
@@ -73,7 +73,11 @@ INLINE size_t pixels_in_row(size_t channels)
                 break;                                                                                       \
             }                                                                                                \
         }                                                                                                    \
-    }                                                                                                        \
+    }
+
+/* function_all(dtype, range): over all of a range of pixels. */
+#define OVER_STRIPS(function, argument)                                                                      \
+    OVER_STRIPS_OF_ROWS(function, argument)                                                                  \
     INLINE void function##_all(enum dtype dtype, const struct argument *range)                               \
     {                                                                                                        \
         size_t together = pixels_in_row(range->channels), rows = range->pixels / together;                   \
@@ -233,6 +237,64 @@ INLINE void spread_strips(enum dtype dtype, const struct cpu_spread *s, int stri
 
 OVER_STRIPS(spread, cpu_spread)
 
+/* ---- products of a few channels ---- */
+
+#define OUTPUTS_MAX 4 /* so many rows of STRIPS_MAX sums stay in registers */
+
+/* `count` of the outputs, from `output` on, and `strips` of the channels, from `first` on; of pixels [begin, end). */
+INLINE void product_known(enum dtype dtype, const struct cpu_product *range, const struct part *part, int strips,
+                          size_t output, int count)
+{
+    const struct cpu_product p = *range;
+    const struct part at = *part;
+    lanes products[OUTPUTS_MAX][STRIPS_MAX] = {{{0}}};
+    float sums[OUTPUTS_MAX] = {0};
+    for (size_t pixel = at.begin; pixel < at.end; pixel++) {
+        lanes x[STRIPS_MAX];
+        for (int s = 0; s < strips; s++)
+            x[s] = load(dtype, p.x, element(&at, pixel, s));
+        for (int k = 0; k < count; k++) {
+            size_t i = pixel * p.outputs + output + (size_t)k;
+            float dy = dtype == DTYPE_F32 ? ((const float *)p.dy)[i] : bf16_to_f32(((const uint16_t *)p.dy)[i]);
+            sums[k] += dy;
+            for (int s = 0; s < strips; s++)
+                products[k][s] += dy * x[s];
+        }
+    }
+    for (int k = 0; k < count; k++) {
+        size_t row = output + (size_t)k;
+        spill(products[k], &at, p.channels, strips, p.products + row * p.channels);
+        if (at.first == 0)
+            p.sums[row] += (double)sums[k];
+    }
+}
+
+INLINE void product_strips(enum dtype dtype, const struct cpu_product *p, int strips, const struct part *part)
+{
+    size_t output = 0;
+    for (; output + OUTPUTS_MAX <= p->outputs; output += OUTPUTS_MAX)
+        product_known(dtype, p, part, strips, output, OUTPUTS_MAX);
+    switch (p->outputs - output) {
+    case 3:
+        product_known(dtype, p, part, strips, output, 3);
+        break;
+    case 2:
+        product_known(dtype, p, part, strips, output, 2);
+        break;
+    case 1:
+        product_known(dtype, p, part, strips, output, 1);
+        break;
+    }
+}
+
+OVER_STRIPS_OF_ROWS(product, cpu_product)
+
+/* A row is one pixel, however short: dy belong to it. */
+INLINE void product(enum dtype dtype, const struct cpu_product *p)
+{
+    product_rows(dtype, p, p->channels, 0, p->pixels);
+}
+
 /* ---- upsampling ---- */
 
 INLINE void upsample_add(enum dtype dtype, const struct cpu_rows *r)
@@ -275,6 +337,7 @@ BOTH_TYPES(moments, moments_all, cpu_moments)
 BOTH_TYPES(map, map_all, cpu_map)
 BOTH_TYPES(reduce, reduce_all, cpu_reduction)
 BOTH_TYPES(spread, spread_all, cpu_spread)
+BOTH_TYPES(product, product, cpu_product)
 BOTH_TYPES(upsample_add, upsample_add, cpu_rows)
 BOTH_TYPES(upsample_backward, upsample_backward, cpu_rows)
 
@@ -358,6 +421,7 @@ const struct cpu_loops CPU_LOOPS = {
     .map = {map_f32, map_bf16},
     .reduce = {reduce_f32, reduce_bf16},
     .spread = {spread_f32, spread_bf16},
+    .product = {product_f32, product_bf16},
     .upsample_add = {upsample_add_f32, upsample_add_bf16},
     .upsample_backward = {upsample_backward_f32, upsample_backward_bf16},
     .train = train,

@@ -52,6 +52,14 @@ struct cpu_spread {
     const float *mean, *factor, *offset, *slope, *beta; /* beta may be NULL */
 };
 
+/* Adds to products (outputs, C) the products of each dy with each x of its pixel, to sums (outputs) the dy. */
+struct cpu_product {
+    const void *x;  /* (pixels, C) */
+    const void *dy; /* (pixels, outputs), of the same type */
+    size_t pixels, channels, outputs;
+    double *products, *sums;
+};
+
 /* Two fine rows (2 * width pixels each) and the coarse row (width pixels) between them. */
 struct cpu_rows {
     void *coarse, *upper, *lower;
@@ -72,6 +80,7 @@ struct cpu_loops {
     void (*map[2])(const struct cpu_map *map);
     void (*reduce[2])(const struct cpu_reduction *reduction);
     void (*spread[2])(const struct cpu_spread *spread);
+    void (*product[2])(const struct cpu_product *product);
     void (*upsample_add[2])(const struct cpu_rows *rows);
     void (*upsample_backward[2])(const struct cpu_rows *rows);
     void (*train)(const struct cpu_training *training);

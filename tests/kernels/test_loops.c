@@ -151,6 +151,45 @@ static void norms_are_the_same_for_every_instruction_set(void **state)
                 }
 }
 
+/* The product of one dy and one x, summed over the pixels. */
+static double product_of(struct outcome *o, enum dtype dtype, size_t channels, size_t outputs, size_t i)
+{
+    double sum = 0;
+    for (size_t pixel = 0; pixel < PIXELS; pixel++)
+        sum += value(&o->y, dtype, pixel * outputs + i / channels) * value(&o->x, dtype, pixel * channels + i % channels);
+    return sum;
+}
+
+static void products_are_those_of_double_precision_for_every_instruction_set(void **state)
+{
+    (void)state;
+    enum { OUTPUTS_MAX = 7 };
+    const struct cpu_loops *tables[4];
+    size_t count = runnable(tables);
+    prepare(&plain);
+    for (size_t t = 0; t < count; t++)
+        for (int dtype = DTYPE_F32; dtype <= DTYPE_BF16; dtype++)
+            for (size_t channels = 16; channels <= CHANNELS_MAX; channels += 32)
+                for (size_t outputs = 1; outputs <= OUTPUTS_MAX; outputs++) {
+                    double products[OUTPUTS_MAX * CHANNELS_MAX] = {0}, sums[OUTPUTS_MAX] = {0};
+                    tables[t]->product[dtype](&(struct cpu_product){.x = bytes(&plain.x, (enum dtype)dtype),
+                                                                    .dy = bytes(&plain.y, (enum dtype)dtype),
+                                                                    .pixels = PIXELS,
+                                                                    .channels = channels,
+                                                                    .outputs = outputs,
+                                                                    .products = products,
+                                                                    .sums = sums});
+                    for (size_t i = 0; i < outputs * channels; i++)
+                        assert_true(fabs(products[i] - product_of(&plain, (enum dtype)dtype, channels, outputs, i)) < 1e-4);
+                    for (size_t k = 0; k < outputs; k++) {
+                        double sum = 0;
+                        for (size_t pixel = 0; pixel < PIXELS; pixel++)
+                            sum += value(&plain.y, (enum dtype)dtype, pixel * outputs + k);
+                        assert_true(fabs(sums[k] - sum) < 1e-4);
+                    }
+                }
+}
+
 static void conversions_are_the_same_bits_for_every_instruction_set(void **state)
 {
     (void)state;
@@ -268,6 +307,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(norms_are_the_same_for_every_instruction_set),
+        cmocka_unit_test(products_are_those_of_double_precision_for_every_instruction_set),
         cmocka_unit_test(conversions_are_the_same_bits_for_every_instruction_set),
         cmocka_unit_test(heat_is_that_of_double_precision_for_every_instruction_set),
         cmocka_unit_test(rays_are_those_of_double_precision_for_every_instruction_set),

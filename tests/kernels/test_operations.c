@@ -46,6 +46,7 @@ static const struct convolution_spec shapes[] = {
     {.batch = 2, .height = 6, .width = 6, .channels_in = 32, .channels_out = 64, .kernel = 1, .stride = 2},
     {.batch = 1, .height = 9, .width = 7, .channels_in = 48, .channels_out = 4, .kernel = 1, .stride = 1},
     {.batch = 1, .height = 5, .width = 5, .channels_in = 48, .channels_out = 1, .kernel = 1, .stride = 1},
+    {.batch = 2, .height = 20, .width = 9, .channels_in = 112, .channels_out = 7, .kernel = 1, .stride = 1},
     /* enough tiles of 4 x 4 that the CPU takes Winograd's algorithm, most images cut within one */
     {.batch = 2, .height = 30, .width = 21, .channels_in = 16, .channels_out = 16, .kernel = 3, .stride = 1},
     {.batch = 1, .height = 46, .width = 43, .channels_in = 16, .channels_out = 32, .kernel = 3, .stride = 1},
