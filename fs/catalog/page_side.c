@@ -1,8 +1,10 @@
 /* Sides: see page_side.h. */
 #include "page_side.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "file.h"
 #include "scope.h"
@@ -21,10 +23,14 @@ size_t page_side_first(const struct page_vfs *self)
     return 0;
 }
 
+/* SQLite has one word for whatever became of a disk; the call that failed a moment ago has left the system's in errno. */
 bool page_side_lose(struct page_vfs *self, size_t side, const char *doing, int result)
 {
-    char reason[160];
-    snprintf(reason, sizeof reason, "%s the catalog: %s", doing, sqlite3_errstr(result));
+    int error = errno, kind = result & 0xFF;
+    bool by_system = error && (kind == SQLITE_IOERR || kind == SQLITE_CANTOPEN || kind == SQLITE_READONLY);
+    char reason[240];
+    snprintf(reason, sizeof reason, "%s the catalog: %s%s%s%s", doing, sqlite3_errstr(result), by_system ? " (" : "",
+             by_system ? strerror(error) : "", by_system ? ")" : "");
     return self->mirrors && mirror_set_lose(self->mirrors, side, reason);
 }
 

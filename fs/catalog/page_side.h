@@ -9,8 +9,8 @@ bool page_side_in_use(const struct page_vfs *self, size_t side);
 /* The first one in use, else 0. */
 size_t page_side_first(const struct page_vfs *self);
 
-/* A side failed, with that result of SQLite's, while `doing` ("writing") it.  Whether the others can go on
- * without it. */
+/* A side failed a moment ago, with that result of SQLite's and, in errno, the system's, while `doing` ("writing") it.
+ * Whether the others can go on without it. */
 bool page_side_lose(struct page_vfs *self, size_t side, const char *doing, int result);
 
 /* Makes the names of one side's files, of which `path` is the database's. */
