@@ -43,7 +43,7 @@ static void show_progress(void *context, int64_t done, int64_t total, double ste
 struct train_arguments {
     const char *dataset, *output, *spec, *reproduce, *network, *precision, *device, *on_bad_image;
     int64_t checkpoint_seconds; /* -1 not given */
-    int64_t steps, batch, image_size, rays, seed, threads, validations, patience;
+    int64_t steps, batch, image_size, rays, views, seed, threads, validations, patience;
     double epochs, lr, weight_decay, scale;
 };
 
@@ -106,6 +106,8 @@ static enum code take_spec(struct train_arguments *arguments, struct spec **out,
         arguments->batch = train->batch;
     if (arguments->image_size == 0)
         arguments->image_size = train->image_size;
+    if (arguments->views == 0)
+        arguments->views = train->views;
     if (arguments->lr == 0)
         arguments->lr = train->lr;
     if (arguments->weight_decay < 0)
@@ -157,7 +159,8 @@ static enum code take_lineage(struct train_arguments *arguments, struct lineage 
         return code;
     if (lineage->batch > TRAINER_BATCH_MAX || lineage->image_size > TRAINER_IMAGE_SIDE_MAX ||
         lineage->steps > TRAINER_STEPS_MAX || lineage->rays > NETWORK_RAYS_MAX || lineage->threads > 4096 || lineage->seed < 0 ||
-        lineage->validations > TRAINER_LOOKS_MAX || lineage->patience > TRAINER_LOOKS_MAX)
+        lineage->validations > TRAINER_LOOKS_MAX || lineage->patience > TRAINER_LOOKS_MAX || lineage->views < 1 ||
+        lineage->views > TRAINER_VIEWS_MAX)
         return failure_set(why, CODE_INVALID, "%s: holds numbers that no training has", path);
     arguments->network = lineage->network;
     arguments->precision = lineage->precision;
@@ -166,6 +169,7 @@ static enum code take_lineage(struct train_arguments *arguments, struct lineage 
     arguments->batch = lineage->batch;
     arguments->image_size = lineage->image_size;
     arguments->rays = lineage->rays;
+    arguments->views = lineage->views;
     arguments->scale = lineage->scale;
     arguments->lr = lineage->lr;
     arguments->weight_decay = lineage->weight_decay;
@@ -218,6 +222,7 @@ static enum code train(const struct train_arguments *arguments, const struct spe
     options.epochs = arguments->epochs;
     options.batch = (int)arguments->batch;
     options.rays = (int)arguments->rays;
+    options.views = (int)arguments->views;
     options.image_size = (int)arguments->image_size;
     options.lr = arguments->lr;
     options.weight_decay = arguments->weight_decay;
@@ -273,6 +278,8 @@ int command_train(const struct command *command, int argc, char **argv)
         {"checkpoint-seconds", 'k', OPTION_INTEGER, &a->checkpoint_seconds, "N", "between checkpoints (default: 20)", 0, 86400},
         {"scale", 'x', OPTION_NUMBER, &a->scale, "X", "working pixels per image pixel (default: by the objects' size)",
          PREPROCESSING_SCALE_MIN, PREPROCESSING_SCALE_MAX},
+        {"views", 'V', OPTION_INTEGER, &a->views, "N", "mirrored views the model averages, 1 or 4 (default: 4 with outlines)", 1,
+         TRAINER_VIEWS_MAX},
         {"seed", 's', OPTION_INTEGER, &a->seed, "N", "of everything random", 0, 9e15},
         {"precision", 'p', OPTION_TEXT, &a->precision, "P", "f32, bf16 or auto (default)", 0, 0},
         {"device", 'D', OPTION_TEXT, &a->device, "NAME", "auto (default), cuda, cpu or ref; see cytofs version", 0, 0},

@@ -76,6 +76,11 @@ void model_card_append(const struct training *training, const struct model_card_
         (long long)plan->steps, plan->batch, plan->side, plan->side, plan->preprocessing.scale, plan->lr,
         plan->weight_decay, (unsigned long long)plan->seed, training->report->precision,
         training->device->description, or_unknown(training->options->code_version));
+    if (plan->views > 1)
+        buffer_printf(out,
+                      "- Looks at every window in %d views, as it lies and mirrored, and averages them: %d times the work of"
+                      " one. model.onnx is the network of one view\n",
+                      plan->views, plan->views);
     buffer_append_text(
         out, "\n## Limits\n\n"
              "Scores hold for images like those of the dataset: same stain, microscope, magnification."
@@ -136,8 +141,8 @@ void model_card_append_lineage(const struct training *training, const struct mod
     append_yaml_text(out, "  snapshot", options->dataset_snapshot);
     append_yaml_text(out, "  digest", training->info.dataset_digest);
     buffer_append_text(out, "training:\n");
-    buffer_printf(out, "  network: celldet-%s\n  rays: %d\n  input_channels: %d\n",
-                  model_file_size_name(plan->architecture.size), plan->architecture.rays,
+    buffer_printf(out, "  network: celldet-%s\n  rays: %d\n  views: %d\n  input_channels: %d\n",
+                  model_file_size_name(plan->architecture.size), plan->architecture.rays, plan->views,
                   plan->architecture.input_channels);
     buffer_printf(out, "  steps: %lld\n  batch: %d\n  image_size: %d\n  scale: %.17g\n",
                   (long long)plan->steps, plan->batch, plan->side, plan->preprocessing.scale);

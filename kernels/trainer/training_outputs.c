@@ -3,7 +3,8 @@
  *     averaged weights -> validation images -> thresholds, calibration -> model/model.safetensors, model.onnx
  *                         that file, opened -> test images -> scores -> card, lineage, CSV files, overlays
  *
- * The test images are scored by the model file itself, as any later user will open it.
+ * The test images are scored by the model file itself, as any later user will open it.  Looks on the way take
+ * one view of an image, whatever the model will take: they only compare weights, and that is the faster way.
  */
 #include "training.h"
 
@@ -54,15 +55,15 @@ static enum code read_averaged(const struct training *training, float **weights,
     return CODE_OK;
 }
 
-static enum code averaged_detector(const struct training *training, struct detector **out,
-                                   struct failure *why)
+static enum code averaged_detector(const struct training *training, const struct model_info *info,
+                                   struct detector **out, struct failure *why)
 {
     SCOPE_FREE float *weights = NULL;
     enum code code = read_averaged(training, &weights, why);
     if (code != CODE_OK)
         return code;
     struct detector_options options = detector_options_of(training);
-    return detector_create(&training->info, weights, network_slab_floats(training->network), &options, out,
+    return detector_create(info, weights, network_slab_floats(training->network), &options, out,
                            why);
 }
 
@@ -144,9 +145,11 @@ enum code training_outputs_look(struct training *training, double *ap50, struct 
         return CODE_OK;
     struct detector *detector = NULL;
     struct scoring scoring = {0};
+    struct model_info info = training->info;
+    info.views = 1;
     struct scoring_options options = {
         .split = SPLIT_VAL, .images_max = LOOK_IMAGES_MAX, .stop = training->options->stop};
-    enum code code = averaged_detector(training, &detector, why);
+    enum code code = averaged_detector(training, &info, &detector, why);
     if (code == CODE_OK)
         code = scoring_run(detector, training->dataset, &options, &scoring, why);
     detector_destroy(detector);
@@ -247,7 +250,7 @@ static enum code choose_thresholds(struct training *training, struct scoring *va
     struct detector *detector = NULL;
     bool has_val = training->survey.images[SPLIT_VAL] > 0;
     int classes = training->plan.architecture.classes;
-    enum code code = averaged_detector(training, &detector, why);
+    enum code code = averaged_detector(training, &training->info, &detector, why);
     if (code == CODE_OK)
         code = score_split(training, detector, has_val ? SPLIT_VAL : SPLIT_TRAIN, val, why);
     detector_destroy(detector);

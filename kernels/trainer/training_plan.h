@@ -17,6 +17,7 @@ struct training_plan {
     int batch, side; /* images a step; px of the square crops */
     int64_t steps;
     double lr, weight_decay;
+    int views; /* of a window, by the trained model; decides nothing about the weights (training_outputs.c) */
     int validations, patience; /* looks at validation images before the last step; so many without progress end it */
     uint64_t seed;
     char digest[DIGEST_TEXT_BYTES]; /* of all that decides the weights: data, options, device, threads */

@@ -1,5 +1,5 @@
 /* Reading lineage.yaml: see lineage.h.  One table says which entry goes where; everything in it must be there but for the
- * snapshot, which not every training has. */
+ * snapshot, which not every training has, and the views, which older ones do not tell. */
 #include "lineage.h"
 
 #include <stdio.h>
@@ -10,7 +10,7 @@
 
 #define LINEAGE_VERSION 1
 
-enum kind { TEXT, OPTIONAL_TEXT, INTEGER, NUMBER };
+enum kind { TEXT, OPTIONAL_TEXT, INTEGER, OPTIONAL_INTEGER, NUMBER };
 
 static const struct {
     const char *section; /* NULL: at the top */
@@ -25,6 +25,7 @@ static const struct {
     {"dataset", "digest", TEXT, offsetof(struct lineage, dataset_digest)},
     {"training", "network", TEXT, offsetof(struct lineage, network)},
     {"training", "rays", INTEGER, offsetof(struct lineage, rays)},
+    {"training", "views", OPTIONAL_INTEGER, offsetof(struct lineage, views)},
     {"training", "steps", INTEGER, offsetof(struct lineage, steps)},
     {"training", "batch", INTEGER, offsetof(struct lineage, batch)},
     {"training", "image_size", INTEGER, offsetof(struct lineage, image_size)},
@@ -53,9 +54,9 @@ static enum code take_entry(const struct spec_node *root, size_t index, const ch
     const struct spec_node *node = map && map->kind == SPEC_NODE_MAP ? spec_tree_entry(map, key) : NULL;
     void *to = (char *)out + entries[index].offset;
     bool good = node && node->kind == SPEC_NODE_TEXT;
-    if (!node && entries[index].kind == OPTIONAL_TEXT)
+    if (!node && (entries[index].kind == OPTIONAL_TEXT || entries[index].kind == OPTIONAL_INTEGER))
         return CODE_OK;
-    if (good && entries[index].kind == INTEGER)
+    if (good && (entries[index].kind == INTEGER || entries[index].kind == OPTIONAL_INTEGER))
         good = spec_value_integer(node->text, to);
     else if (good && entries[index].kind == NUMBER)
         good = spec_value_number(node->text, to);
@@ -88,6 +89,7 @@ enum code lineage_parse(const char *text, size_t count, const char *name, struct
     static _Thread_local struct spec_findings findings; /* large */
     struct spec_tree *tree;
     memset(out, 0, sizeof *out);
+    out->views = 1;
     memset(&findings, 0, sizeof findings);
     enum code code = spec_tree_read(text, count, &tree, &findings, why);
     if (code != CODE_OK)

@@ -19,6 +19,7 @@ struct lineage {
     char dataset_digest[LINEAGE_TEXT_MAX]; /* hexadecimal */
     char network[LINEAGE_TEXT_MAX], precision[LINEAGE_TEXT_MAX], device[LINEAGE_TEXT_MAX],
         device_description[LINEAGE_TEXT_MAX];
+    int64_t views; /* 1 where the training was before there were more */
     int64_t rays, steps, batch, image_size, seed, threads, validations, patience;
     double scale, lr, weight_decay;
 };

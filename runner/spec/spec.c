@@ -1,8 +1,8 @@
 /* A spec: from the tree of its text to a struct, with every finding.
  *
  * The keys are declared in tables (one per map): kind, place in struct spec, limits, words for what to write
- * instead.  Values are read by kind; what tables cannot say (train or run, epochs or steps, the dataset's
- * path) follows below. Where the text is broken in the middle (spec_tree_complete is false), what was read
+ * instead.  Values are read by kind; what tables cannot say (train or run, epochs or steps, 1 or 4 views, the
+ * dataset's path) follows below. Where the text is broken in the middle (spec_tree_complete is false), what was read
  * before is still checked, but nothing is called missing.  Pure; any thread.
  */
 #include "spec.h"
@@ -20,6 +20,7 @@
 
 #define RUN_BYTES_MAX   16384
 #define FIELDS_MAX      16
+#define VIEWS_ADVICE    "1 or 4 views of an image"
 #define SHOWN_VALUE_MAX 40 /* bytes of a wrong value that a finding repeats */
 
 enum field_kind {
@@ -63,6 +64,7 @@ static const struct field train_fields[] = {
      .advice = "a number above 0, up to 1, as in 2e-3"},
     {"weight_decay", FIELD_NUMBER, AT(train.weight_decay), .low_number = 0, .high_number = 1,
      .advice = "0 to 1"},
+    {"views", FIELD_INT, AT(train.views), .low = 1, .high = 4, .advice = VIEWS_ADVICE},
     {"validations", FIELD_INT, AT(train.validations), .low = 1, .high = 1000, .advice = "1 to 1000 looks on the way"},
     {"patience", FIELD_INT, AT(train.patience), .low = 1, .high = 1000,
      .advice = "1 to 1000 looks without progress that end the training"},
@@ -288,11 +290,20 @@ static bool is_map(struct checking *checking, const struct spec_node *node, cons
     return false;
 }
 
+/* The model looks once, or as the image lies and mirrored in each of three ways. */
+static void check_views(struct checking *checking, const struct spec_node *train)
+{
+    int views = checking->spec->train.views;
+    if (views > 1 && views != 4)
+        refuse_value(checking, spec_tree_entry(train, "views"), "is neither", VIEWS_ADVICE);
+}
+
 static void read_train(struct checking *checking, const struct spec_node *node)
 {
     if (!is_map(checking, node, "train: {network: celldet-n, epochs: 30}"))
         return;
     read_fields(checking, train_fields, node);
+    check_views(checking, node);
     const struct spec_node *epochs = spec_tree_entry(node, "epochs"), *steps = spec_tree_entry(node, "steps");
     if (epochs && steps) {
         const struct spec_node *later =

@@ -4,12 +4,12 @@ source "$(dirname "$0")/cli.sh"
 check "synth" expect_status 0 "$cytofs" synth fluo16 "$work/cells" --images 12 --width 128 --height 128 --seed 5
 check "the same seed gives the same bytes" expect_status 0 "$cytofs" synth fluo16 "$work/again" --images 12 --width 128 --height 128 --seed 5
 check "indeed" diff -r "$work/cells" "$work/again"
-check "train" expect_status 0 "$cytofs" train "$work/cells" --output "$work/run" --steps 6 --batch 2 --image-size 64 --seed 1
+check "train" expect_status 0 "$cytofs" train "$work/cells" --output "$work/run" --steps 6 --batch 2 --image-size 64 --seed 1 --views 1
 check "a model" [ -s "$work/run/model/model.safetensors" ]
 check "its card" [ -s "$work/run/model/card.md" ]
 check "its lineage names the dataset" grep -q "$work/cells" "$work/run/model/lineage.yaml"
 check "metrics have value and step" grep -Eq '^[0-9]{13} [0-9.e+-]+ [0-9]+$' "$work/run/metrics/train/loss"
-check "the same training again" expect_status 0 "$cytofs" train "$work/cells" --output "$work/run2" --steps 6 --batch 2 --image-size 64 --seed 1
+check "the same training again" expect_status 0 "$cytofs" train "$work/cells" --output "$work/run2" --steps 6 --batch 2 --image-size 64 --seed 1 --views 1
 check "gives the same weights, bit for bit" cmp "$work/run/model/model.safetensors" "$work/run2/model/model.safetensors"
 
 image=$(ls "$work"/cells/images/*.tif | tail -n 1)
@@ -27,6 +27,12 @@ printf 'not a model' >"$work/bad.safetensors"
 check "a bad model is refused" expect_status 1 "$cytofs" detect "$work/bad.safetensors" "$image" --output "$work/found3"
 check "import" expect_status 0 "$cytofs" import "$work/cells" "$work/imported"
 check "an imported dataset trains" expect_status 0 "$cytofs" train "$work/imported" --output "$work/run3" --steps 2 --batch 2 --image-size 64
+
+check "a model of outlines looks in four views" grep -q '^  views: 4$' "$work/run3/model/lineage.yaml"
+check "and says so" grep -q 'in 4 views' "$work/run3/model/card.md"
+check "its description for others is of one view" grep -q 'One view:' "$work/run3/model/rdf.yaml"
+check "two views are none" expect_status 1 "$cytofs" train "$work/cells" --output "$work/run4" --steps 2 --views 2
+check "said with what to write" grep -q 'views is 2 (write 1 or 4)' "$work/err"
 
 check "the training can be repeated from the model alone" expect_status 0 "$cytofs" train --reproduce "$work/run/model" --output "$work/run5"
 check "and gives the same weights" grep -q 'made again, the same bit for bit' "$work/out"

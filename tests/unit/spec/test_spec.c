@@ -28,7 +28,7 @@ static void a_full_spec_gives_each_value(void **state)
         parse_good("experiment: nuclei   # default: the file's name\n"
                    "dataset: datasets/nuclei/.snap/v1\n"
                    "train: {network: celldet-s, epochs: 30, batch: 16, image_size: 256, lr: 2e-3,\n"
-                   "        weight_decay: 0, seed: 0, precision: bf16}\n"
+                   "        weight_decay: 0, seed: 0, precision: bf16, views: 4}\n"
                    "resources: {gpus: 1, cpus: 2, memory: 8G, time: 1h30m}\n"
                    "register: nuclei-detector\n");
     assert_string_equal(spec->experiment, "nuclei");
@@ -43,6 +43,7 @@ static void a_full_spec_gives_each_value(void **state)
     assert_true(spec->train.weight_decay == 0);
     assert_int_equal(spec->train.seed, 0);
     assert_string_equal(spec->train.precision, "bf16");
+    assert_int_equal(spec->train.views, 4);
     assert_int_equal(spec->gpus, 1);
     assert_int_equal(spec->cpus, 2);
     assert_true(spec->memory_bytes == UINT64_C(8) << 30);
@@ -60,6 +61,7 @@ static void what_is_not_given_has_its_stated_default(void **state)
     assert_string_equal(spec->train.network, "");
     assert_int_equal(spec->train.epochs, 0);
     assert_int_equal(spec->train.seed, -1);
+    assert_int_equal(spec->train.views, 0);
     assert_true(spec->train.weight_decay == -1);
     assert_int_equal(spec->gpus, -1);
     assert_int_equal(spec->cpus, 0);
@@ -114,6 +116,8 @@ static const struct bad_spec bad_specs[] = {
      {"2:13 \"lr: 0\" is out of range (write a number above 0, up to 1, as in 2e-3)"}},
     {GOOD_DATASET "train: {epochs: 1, steps: 1}\n",
      {"2:20 \"epochs\" and \"steps\" both say how long to train: give one of them"}},
+    {GOOD_DATASET "train: {views: 3}\n", {"2:16 \"views: 3\" is neither (write 1 or 4 views of an image)"}},
+    {GOOD_DATASET "train: {views: 8}\n", {"2:16 \"views: 8\" is out of range (write 1 or 4 views of an image)"}},
     {GOOD_DATASET "train: {network: celldet-x}\n",
      {"2:18 \"network: celldet-x\" is none of the choices, did you mean celldet-n? (write celldet-n, "
       "celldet-s or "

@@ -88,8 +88,8 @@ static void small_objects_are_enlarged_within_reason(void **state)
     assert_true(training_plan_scale(30, false) == 1);
     assert_true(fabs(training_plan_scale(84, false) - 0.5) < 1e-9);
     assert_true(training_plan_scale(60000, false) >= PREPROCESSING_SCALE_MIN);
-    assert_true(training_plan_scale(3, true) == 3);
-    assert_true(fabs(training_plan_scale(14.5, true) - 42 / 14.5) < 1e-9);
+    assert_true(training_plan_scale(3, true) == 2);
+    assert_true(training_plan_scale(14.5, true) == 2);
     assert_true(training_plan_scale(30, true) == 1);
 }
 
@@ -113,6 +113,32 @@ static void options_win_over_choices(void **state)
     plan = make(&options, &nuclei, &fast, 1);
     assert_int_equal(plan.steps, 7);
     assert_true(plan.lr == 0.5);
+}
+
+static void outlines_are_looked_at_in_four_views_unless_told_otherwise(void **state)
+{
+    (void)state;
+    struct trainer_options options = trainer_defaults();
+    assert_int_equal(make(&options, &nuclei, &plain, 1).views, 4);
+    assert_int_equal(make(&options, &smear, &plain, 0).views, 1);
+    options.rays = 7; /* a mirrored ray would be none */
+    assert_int_equal(make(&options, &nuclei, &plain, 1).views, 1);
+    options.rays = -1;
+    options.views = 1;
+    assert_int_equal(make(&options, &nuclei, &plain, 1).views, 1);
+    options.views = 4;
+    assert_int_equal(make(&options, &smear, &plain, 0).views, 4);
+}
+
+/* So that a training can go on, from its checkpoint, to a model with other views. */
+static void views_decide_nothing_about_the_weights(void **state)
+{
+    (void)state;
+    struct trainer_options options = trainer_defaults();
+    struct training_plan four = make(&options, &nuclei, &plain, 1);
+    options.views = 1;
+    struct training_plan one = make(&options, &nuclei, &plain, 1);
+    assert_string_equal(four.digest, one.digest);
 }
 
 static void whatever_decides_the_weights_changes_the_digest(void **state)
@@ -145,18 +171,21 @@ static void what_cannot_be_is_refused_with_what_to_write(void **state)
     struct {
         struct trainer_options options;
         const char *text;
-    } cases[5];
-    for (int i = 0; i < 5; i++)
+        size_t masks;
+    } cases[7] = {0};
+    for (int i = 0; i < 7; i++)
         cases[i].options = trainer_defaults();
     cases[0].options.batch = 1000, cases[0].text = "batch is 1000 (write 0 to 256)";
     cases[1].options.image_size = 32, cases[1].text = "multiple of 32, at least 64";
     cases[2].options.rays = 32, cases[2].text = "boxes only";
     cases[3].options.precision = TRAINER_PRECISION_BF16, cases[3].text = "plain loops cannot compute in bf16";
     cases[4].options.lr = NAN, cases[4].text = "lr is nan";
-    for (int i = 0; i < 5; i++) {
+    cases[5].options.views = 2, cases[5].text = "views is 2 (write 1 or 4)";
+    cases[6].options.views = 4, cases[6].options.rays = 7, cases[6].masks = 1, cases[6].text = "an even number of rays";
+    for (int i = 0; i < 7; i++) {
         struct training_plan plan;
         struct failure why = {0};
-        struct training_facts facts = {make_dataset(0), &smear, &plain, 10};
+        struct training_facts facts = {make_dataset(cases[i].masks), &smear, &plain, 10};
         enum code code = training_plan_make(&cases[i].options, &facts, &plan, &why);
         assert_int_not_equal(code, CODE_OK);
         if (!strstr(why.text, cases[i].text))
@@ -185,6 +214,8 @@ int main(void)
         cmocka_unit_test(open_choices_suit_fluorescent_nuclei),
         cmocka_unit_test(small_objects_are_enlarged_within_reason),
         cmocka_unit_test(options_win_over_choices),
+        cmocka_unit_test(outlines_are_looked_at_in_four_views_unless_told_otherwise),
+        cmocka_unit_test(views_decide_nothing_about_the_weights),
         cmocka_unit_test(whatever_decides_the_weights_changes_the_digest),
         cmocka_unit_test(what_cannot_be_is_refused_with_what_to_write),
         cmocka_unit_test(a_class_name_that_no_model_could_hold_is_refused),
