@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "background.h"
 #include "file.h"
@@ -29,7 +30,9 @@
 #include "session_mount.h"
 
 #define DISK_KEY_BYTES 32
-#define DRAIN_MS 600000 /* a server that is away may come back: what was written is worth waiting for */
+#define DISK_WAIT_MS   1000 /* for a mount that was left a moment ago to let go of what is kept on disk */
+#define DISK_RETRY_MS  20
+#define DRAIN_MS       600000 /* a server that is away may come back: what was written is worth waiting for */
 
 struct mount {
     const struct lab_relay_options *options;
@@ -160,6 +163,10 @@ static enum code open_disk(struct mount *mount, struct failure *why)
         .folder = folder, .bytes_max = (uint64_t)mount->options->disk_gib << 30, .key = key};
     if (code == CODE_OK)
         code = relay_disk_open(&options, &mount->disk, why);
+    for (int waited_ms = 0; code == CODE_BUSY && waited_ms < DISK_WAIT_MS; waited_ms += DISK_RETRY_MS) {
+        nanosleep(&(struct timespec){.tv_nsec = DISK_RETRY_MS * 1000000}, NULL);
+        code = relay_disk_open(&options, &mount->disk, why);
+    }
     if (code == CODE_OK || mount->options->disk_folder)
         return code;
     logging_warning("going on without keeping contents on disk: %s", why->text);
@@ -230,6 +237,8 @@ static void log_counters(struct relay *relay)
 static void remove_mount(const struct mount *mount)
 {
     struct failure why;
+    if (mount->relay && relay_is_unmounted(mount->relay))
+        return; /* what is mounted there by now is another's */
     if (session_mount_remove(mount->directory, &why) != CODE_OK)
         logging_warning("%s", why.text);
 }

@@ -333,6 +333,12 @@ void relay_wait(struct relay *relay)
         pthread_cond_wait(&relay->changed, &relay->lock);
 }
 
+bool relay_is_unmounted(struct relay *relay)
+{
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&relay->lock);
+    return relay->gone;
+}
+
 bool relay_drain(struct relay *relay, int limit_ms)
 {
     int64_t until_ms = timing_monotonic_ms() + limit_ms;

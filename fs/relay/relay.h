@@ -66,6 +66,9 @@ bool relay_wait_usable(struct relay *relay);
 /* Until the device is gone (unmounted) or the link has ended for ever. */
 void relay_wait(struct relay *relay);
 
+/* Whether the device is gone: nothing of ours is mounted any more, and another mount may be in its place. */
+bool relay_is_unmounted(struct relay *relay);
+
 /* Waits until all that was written has been answered by the server; false after `limit_ms` or where the link has ended. */
 bool relay_drain(struct relay *relay, int limit_ms);
 

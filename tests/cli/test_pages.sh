@@ -63,10 +63,10 @@ while read -r line <&3; do # what bob does every day; a last look before the las
 done 3< <(lines_of member "EVERY DAY")
 check "bob: mounts again" as bob "cytofs mount bob@gpu.lab.example ~/lab"
 walk ada admin "ROLES"
-check "the role holds at once" as bob "grep -q steward ~/lab/lab/members/bob"
+check "the role is seen" wait_for 60 as bob "grep -q steward ~/lab/lab/members/bob"
 walk ada admin "QUOTAS"
 check "the quotas are told" said bob
-check "also where the page says" as bob "grep -q storage ~/lab/lab/quotas/bob"
+check "also where the page says" wait_for 60 as bob "grep -q storage ~/lab/lab/quotas/bob"
 walk ada admin "A LOST LAPTOP"
 ended() { ! setpriv --reuid "${number[bob]}" --clear-groups timeout 10 ls "$work/bob/lab/datasets" >/dev/null 2>&1; }
 check "his mount ends" wait_for 60 ended

@@ -65,6 +65,15 @@ check "and twice, to wait for ever" mount_bob "$at/patient"
 check "at two places" mount_bob "$at/other"
 check "he makes a folder" mkdir "$at/patient/datasets/cells"
 
+# Mounted anew where a mount was left whose process has not ended yet
+former=$(pgrep -f "bob@$host $at/other\$")
+kill -STOP "$former"
+check "bob leaves one of them" fusermount3 -uz "$at/other"
+check "and mounts there again at once" mount_bob "$at/other"
+kill -CONT "$former"
+check "the former mount's process ends" wait_for 60 is_gone "$former"
+check "and leaves the new mount alone" [ -d "$at/other/datasets/cells" ]
+
 # Serving and mounting what is served
 check "serving twice is refused" expect_status 1 serve
 check "and says what shows it on this machine" grep -q "is served already, by process $(server): to see it on this machine: cytofs mount $work/store DIR" "$work/err"
