@@ -162,7 +162,7 @@ static enum code write_description(const struct bioimage_request *request, const
 {
     const struct model_info *info = request->info;
     SCOPE_BUFFER out = {0};
-    char input[128];
+    char input[128], rays[160];
     append_head(&out, info);
     snprintf(input, sizeof input, "0 .. 1, %s, %.3g working pixels per image pixel",
              info->preprocessing.intensity == INTENSITY_PERCENTILE ? "percentiles 1 and 99.8 of the image"
@@ -175,10 +175,11 @@ static enum code write_description(const struct bioimage_request *request, const
                   "logits, one map a class; an object is a maximum of 3 x 3 above the threshold in card.md",
                   info);
     append_tensor(&out, &outputs[1], "ln of the distance to the box's sides / 4 working pixels", info);
+    snprintf(rays, sizeof rays,
+             "ln of the distance to the outline / %.4g working pixels, directions from the x axis on",
+             4 * (info->outline_factor > 0 ? info->outline_factor : 1));
     if (outputs[2].channels)
-        append_tensor(&out, &outputs[2],
-                      "ln of the distance to the outline / 4 working pixels, directions from the x axis on",
-                      info);
+        append_tensor(&out, &outputs[2], rays, info);
     buffer_printf(&out, "weights:\n  onnx:\n    source: model.onnx\n    sha256: %s\n    opset_version: 13\n",
                   request->onnx_sha256);
     return write_in(request->folder, "rdf.yaml", &out, why);

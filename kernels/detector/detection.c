@@ -98,6 +98,13 @@ void detection_list_keep_above(struct detection_list *list, const float *thresho
     list->count = kept;
 }
 
+void detection_list_enlarge(struct detection_list *list, double factor)
+{
+    for (size_t i = 0; i < list->count; i++)
+        for (int k = 0; k < list->ray_count; k++)
+            list->items[i].rays[k] *= (float)factor;
+}
+
 void detection_outline(const struct detection *item, int ray_count, const int size[2], float (*points)[2])
 {
     for (int k = 0; k < ray_count; k++) {

@@ -54,6 +54,9 @@ void detection_list_suppress(struct detection_list *list, float iou);
 /* Keeps the detections whose score reaches their class's threshold. */
 void detection_list_keep_above(struct detection_list *list, const float *threshold_by_class);
 
+/* Makes every outline `factor` times as large, about its origin; boxes stay. */
+void detection_list_enlarge(struct detection_list *list, double factor);
+
 /* Intersection over union, 0 where the boxes do not meet or are empty. */
 float detection_iou(const struct box *a, const struct box *b);
 

@@ -1,8 +1,8 @@
 /* Detection in one image: see detector.h.
  *
  * image -> working plane (preprocessing.h) -> windows (tiling.h) -> network, in as many views as the model
- * wants (mirrored.h), averaged -> peaks (decode.h) -> those in the window's core -> image pixels ->
- * suppression -> probabilities.  With one view nothing is copied.
+ * wants (mirrored.h), averaged -> peaks (decode.h) -> those in the window's core -> image pixels -> outlines
+ * as large as fits best (model_file.h) -> suppression -> probabilities.  With one view nothing is copied.
  *
  * A network plan serves one input size.  The detector keeps the plans_max last used ones, so a folder of
  * images of a few sizes builds each plan once.  Invariant: every kept plan holds the same weights.
@@ -90,6 +90,8 @@ static enum code detector_new(const struct model_info *info, const struct detect
     detector->info = *info;
     if (detector->info.views < 1)
         detector->info.views = 1;
+    if (!(detector->info.outline_factor > 0))
+        detector->info.outline_factor = 1;
     detector->options = *options;
     *out = detector;
     return plan_for(detector, 64, 64, network, why);
@@ -366,6 +368,7 @@ enum code detector_detect(struct detector *detector, const struct image *image, 
     if (code != CODE_OK)
         return code;
     place_in_image(list, &plane, image);
+    detection_list_enlarge(list, detector->info.outline_factor);
     detection_list_suppress(list, DECODE_IOU);
     for (size_t i = 0; i < list->count; i++) {
         struct detection *item = &list->items[i];

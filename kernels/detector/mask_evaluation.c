@@ -2,6 +2,7 @@
  * pair; runs of one pair then stand together, and so do, sorted by either label, all pixels of an object. */
 #include "mask_evaluation.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #include "scope.h"
@@ -93,20 +94,20 @@ static size_t pixels_of(const struct object *objects, size_t count, uint32_t lab
     return low < count && objects[low].label == label ? objects[low].pixels : 0;
 }
 
-/* runs[0 .. count-1] are all of one annotated object. */
-static int has_partner(const struct run *runs, size_t count, const struct object *found, size_t found_count, double iou)
+/* The IoU with what overlaps most; runs[0 .. count-1] are all of one annotated object. */
+static double best_overlap(const struct run *runs, size_t count, const struct object *found, size_t found_count)
 {
     size_t own = 0;
+    double best = 0;
     for (size_t i = 0; i < count; i++)
         own += runs[i].pixels;
     for (size_t i = 0; i < count; i++) {
         if (runs[i].found == 0)
             continue;
         size_t joined = own + pixels_of(found, found_count, runs[i].found) - runs[i].pixels;
-        if ((double)runs[i].pixels > iou * (double)joined)
-            return 1;
+        best = fmax(best, (double)runs[i].pixels / (double)joined);
     }
-    return 0;
+    return best;
 }
 
 enum code mask_evaluation_add(struct mask_tally *tally, const uint32_t *truth, const uint32_t *found, size_t pixels,
@@ -128,7 +129,9 @@ enum code mask_evaluation_add(struct mask_tally *tally, const uint32_t *truth, c
         if (runs[i].truth == 0)
             continue;
         tally->objects++;
-        tally->matched += (size_t)has_partner(&runs[i], end - i, objects, found_count, iou);
+        double overlap = best_overlap(&runs[i], end - i, objects, found_count);
+        tally->matched += overlap > iou;
+        tally->matched_mean += fmin(fmax((overlap - 0.5) / 0.25, 0), 1);
     }
     return CODE_OK;
 }
@@ -143,4 +146,10 @@ double mask_evaluation_f1(const struct mask_tally *tally)
 {
     size_t all = tally->found + tally->objects;
     return all ? 2 * (double)tally->matched / (double)all : 1;
+}
+
+double mask_evaluation_fit(const struct mask_tally *tally)
+{
+    size_t all = tally->found + tally->objects;
+    return all ? 2 * tally->matched_mean / (double)all : 1;
 }

@@ -17,6 +17,7 @@ struct model_info {
     struct preprocessing preprocessing;
     struct thresholds thresholds;
     int views;              /* of each window, averaged (mirrored.h); 0 is 1 */
+    double outline_factor;  /* rays are drawn so many times as long as the network says; 0 is 1 */
     int image_bits;         /* of the training images: 8 or 16 */
     double pixel_um;        /* micrometres a pixel of the training images, median; 0 unknown */
     double object_side_px;  /* median of sqrt(width * height) over training objects, image pixels */

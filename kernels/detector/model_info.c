@@ -98,10 +98,12 @@ static void read_preprocessing(struct reader *reader, json_t *root, struct prepr
     recipe->scale = read_number(reader, object, "scale", PREPROCESSING_SCALE_MIN, PREPROCESSING_SCALE_MAX);
 }
 
-/* A model without the member was made before there were views. */
-static void read_views(struct reader *reader, json_t *root, struct model_info *info)
+/* What younger models tell; the older ones are without. */
+static void read_drawing(struct reader *reader, json_t *root, struct model_info *info)
 {
     info->views = json_object_get(root, "views") ? (int)read_number(reader, root, "views", 1, MIRRORED_VIEWS) : 1;
+    info->outline_factor =
+        json_object_get(root, "outline_factor") ? read_number(reader, root, "outline_factor", 0.5, 2) : 1;
     if (!mirrored_is_possible(info->views, info->architecture.rays))
         reader->wrong = "views";
 }
@@ -132,7 +134,7 @@ enum code model_info_parse(const char *json, const char *name, struct model_info
     read_preprocessing(&reader, root, &out->preprocessing);
     out->preprocessing.channels = out->architecture.input_channels;
     out->thresholds.best_f1_all = (float)read_number(&reader, root, "threshold_all", 0, 1);
-    read_views(&reader, root, out);
+    read_drawing(&reader, root, out);
     read_training(&reader, root, out);
     json_decref(root);
     if (reader.wrong)
@@ -159,9 +161,10 @@ void model_info_format(const struct model_info *info, struct buffer *out)
                   info->architecture.rays);
     format_classes(info, out);
     buffer_printf(out,
-                  "],\"threshold_all\":%.9g,\"views\":%d,"
+                  "],\"threshold_all\":%.9g,\"views\":%d,\"outline_factor\":%.17g,"
                   "\"preprocessing\":{\"intensity\":\"%s\",\"range_floor\":%.17g,\"scale\":%.17g},",
                   info->thresholds.best_f1_all, info->views > 1 ? info->views : 1,
+                  info->outline_factor > 0 ? info->outline_factor : 1,
                   info->preprocessing.intensity == INTENSITY_PERCENTILE ? "percentile" : "full",
                   info->preprocessing.range_floor, info->preprocessing.scale);
     buffer_printf(

@@ -76,6 +76,9 @@ void model_card_append(const struct training *training, const struct model_card_
         (long long)plan->steps, plan->batch, plan->side, plan->side, plan->preprocessing.scale, plan->lr,
         plan->weight_decay, (unsigned long long)plan->seed, training->report->precision,
         training->device->description, or_unknown(training->options->code_version));
+    if (training->info.outline_factor != 1)
+        buffer_printf(out, "- Outlines are drawn %.3f times as large as the network says, as fits the validation images best\n",
+                      training->info.outline_factor);
     if (plan->views > 1)
         buffer_printf(out,
                       "- Looks at every window in %d views, as it lies and mirrored, and averages them: %d times the work of"

@@ -5,8 +5,7 @@
 #include <string.h>
 
 #include "file.h"
-#include "mask_evaluation.h"
-#include "outline.h"
+#include "mask_scoring.h"
 #include "scope.h"
 
 /* The model's index of each of the dataset's classes, -1 where it does not know it. */
@@ -147,42 +146,15 @@ enum code scoring_run(struct detector *detector, const struct dataset *dataset,
     return code;
 }
 
-static enum code compare_masks_of(const struct dataset *dataset, const struct dataset_image *entry,
-                                  const struct detection_list *found, const float *threshold_by_class,
-                                  struct mask_tally *tally, struct failure *why)
+static enum code evaluate_masks(const struct scoring *scoring, const struct dataset *dataset,
+                                const float *threshold_by_class, struct evaluation *evaluation, struct failure *why)
 {
-    SCOPE_FREE uint32_t *truth = NULL;
-    size_t pixels = (size_t)entry->width * (size_t)entry->height;
-    SCOPE_FREE uint32_t *labels = calloc(pixels, sizeof *labels);
-    SCOPE_DETECTIONS list = {.ray_count = found->ray_count};
-    enum code code = labels ? dataset_read_labels(dataset, entry, &truth, why)
-                            : failure_set(why, CODE_NO_MEMORY, "%s: out of memory", entry->path);
-    for (size_t i = 0; code == CODE_OK && i < found->count; i++)
-        code = detection_list_add(&list, &found->items[i], why);
-    if (code != CODE_OK)
-        return code;
-    detection_list_keep_above(&list, threshold_by_class);
-    code = outline_paint(&list, entry->width, entry->height, labels, why);
-    return code == CODE_OK ? mask_evaluation_add(tally, truth, labels, pixels, 0.5, why) : code;
-}
-
-/* Paints what was found at the thresholds as outlines and compares with the annotated label maps. */
-static enum code compare_masks(const struct scoring *scoring, const struct dataset *dataset,
-                               const float *threshold_by_class, struct evaluation *evaluation, struct failure *why)
-{
-    struct mask_tally tally = {0};
-    evaluation->mask_images = 0;
-    for (size_t i = 0; i < scoring->count; i++) {
-        if (!scoring->entries[i]->mask_paths || scoring->lists[i].ray_count < 3)
-            continue;
-        enum code code = compare_masks_of(dataset, scoring->entries[i], &scoring->lists[i], threshold_by_class, &tally, why);
-        if (code != CODE_OK)
-            return code;
-        evaluation->mask_images++;
-    }
+    struct mask_tally tally;
+    enum code code =
+        mask_scoring_compare(scoring, dataset, threshold_by_class, &tally, &evaluation->mask_images, why);
     evaluation->mask_ap50 = mask_evaluation_ap(&tally);
     evaluation->mask_f1 = mask_evaluation_f1(&tally);
-    return CODE_OK;
+    return code;
 }
 
 enum code scoring_evaluate(const struct scoring *scoring, const struct dataset *dataset,
@@ -192,5 +164,5 @@ enum code scoring_evaluate(const struct scoring *scoring, const struct dataset *
     enum code code = evaluation_compute(scoring->images, scoring->count, classes, info->thresholds.best_f1, out, why);
     if (code == CODE_OK)
         code = reliability_compute(scoring->images, scoring->count, classes, &info->thresholds, &out->reliability, why);
-    return code == CODE_OK ? compare_masks(scoring, dataset, info->thresholds.best_f1, out, why) : code;
+    return code == CODE_OK ? evaluate_masks(scoring, dataset, info->thresholds.best_f1, out, why) : code;
 }

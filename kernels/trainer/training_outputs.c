@@ -1,6 +1,6 @@
 /* What a finished training leaves: see training.h.
  *
- *     averaged weights -> validation images -> thresholds, calibration -> model/model.safetensors, model.onnx
+ *     averaged weights -> validation images -> thresholds, calibration, outlines -> model/model.safetensors, model.onnx
  *                         that file, opened -> test images -> scores -> card, lineage, CSV files, overlays
  *
  * The test images are scored by the model file itself, as any later user will open it.  Looks on the way take
@@ -17,6 +17,7 @@
 #include "digest.h"
 #include "evaluation_report.h"
 #include "file.h"
+#include "mask_scoring.h"
 #include "model_card.h"
 #include "onnx_model.h"
 #include "overlay.h"
@@ -244,6 +245,16 @@ static enum code write_overlays(const struct training *training, const struct sc
 }
 
 /* Chooses thresholds by the validation images; by the training images where there are none. */
+/* Validation images only: on those that it learnt from the network is surer than it will be. */
+static enum code fit_outlines(struct training *training, struct scoring *val, struct failure *why)
+{
+    struct model_info *info = &training->info;
+    enum code code = mask_scoring_fit(val, training->dataset, info->thresholds.best_f1, &info->outline_factor, why);
+    for (size_t i = 0; code == CODE_OK && i < val->count; i++)
+        detection_list_enlarge(&val->lists[i], info->outline_factor);
+    return code;
+}
+
 static enum code choose_thresholds(struct training *training, struct scoring *val, struct evaluation *scores,
                                    struct failure *why)
 {
@@ -256,6 +267,8 @@ static enum code choose_thresholds(struct training *training, struct scoring *va
     detector_destroy(detector);
     if (code == CODE_OK)
         code = thresholds_choose(val->images, val->count, classes, &training->info.thresholds, why);
+    if (code == CODE_OK && has_val)
+        code = fit_outlines(training, val, why);
     if (code == CODE_OK && has_val)
         code = scoring_evaluate(val, training->dataset, &training->info, scores, why);
     return code;

@@ -278,6 +278,7 @@ struct model_info training_plan_model(const struct training_plan *plan, const st
         .architecture = plan->architecture,
         .preprocessing = plan->preprocessing,
         .views = plan->views,
+        .outline_factor = 1,
         .image_bits = survey->bits,
         .pixel_um = survey->pixel_um,
         .object_side_px = survey->side_median,

@@ -1,4 +1,5 @@
-/* kernels/detector: an image and its mirror image are seen alike by a model that looks in four views. */
+/* kernels/detector: an image and its mirror image are seen alike by a model that looks in four views; outlines are drawn as
+ * large as the model says. */
 #include "testing.h"
 
 #include <math.h>
@@ -11,13 +12,14 @@
 
 enum { WIDTH = 96, HEIGHT = 64, RAYS = 8 }; /* sides that the network takes as they are */
 
-static struct model_info model_of(int views)
+static struct model_info model_of(int views, double outline_factor)
 {
     return (struct model_info){
         .architecture = {NETWORK_N, 1, 1, RAYS},
         .class_names = {"cell"},
         .preprocessing = {INTENSITY_PERCENTILE, 0.01, 1, 1},
         .views = views,
+        .outline_factor = outline_factor,
         .image_bits = 8,
         .object_side_px = 20,
         .object_side_p99 = 30,
@@ -47,10 +49,10 @@ static struct device *open_device(void)
     return device;
 }
 
-static struct detector *open_detector(const struct device *device, int views)
+static struct detector *open_detector(const struct device *device, int views, double outline_factor)
 {
     const struct network_plan plan = {.batch = 1, .height = 64, .width = 64};
-    struct model_info info = model_of(views);
+    struct model_info info = model_of(views, outline_factor);
     struct network *network;
     struct detector *detector;
     struct failure why;
@@ -109,7 +111,7 @@ static void mirror_images_are_seen_alike_in_four_views_and_not_in_one(void **sta
     (void)state;
     struct device *device = open_device();
     for (int views = 1; views <= 4; views += 3) {
-        struct detector *detector = open_detector(device, views);
+        struct detector *detector = open_detector(device, views, 1);
         SCOPE_DETECTIONS found = {0};
         detect(detector, 0, &found);
         for (int view = 1; view < 4; view++) {
@@ -126,20 +128,36 @@ static void mirror_images_are_seen_alike_in_four_views_and_not_in_one(void **sta
     device_close(device);
 }
 
-/* A description in memory that says nothing of views is that of an older model. */
-static void no_views_are_one(void **state)
+/* The same objects, with rays so many times as long. */
+static void assert_found_alike(struct detector *one, struct detector *other, float factor)
+{
+    SCOPE_DETECTIONS found = {0}, again = {0};
+    detect(one, 0, &found);
+    detect(other, 0, &again);
+    assert_int_equal(found.count, again.count);
+    for (size_t i = 0; i < found.count; i++) {
+        assert_true(found.items[i].score == again.items[i].score);
+        for (int k = 0; k < RAYS; k++)
+            assert_true(found.items[i].rays[k] * factor == again.items[i].rays[k]);
+    }
+    detector_destroy(one);
+    detector_destroy(other);
+}
+
+/* A description in memory that says nothing of views and factors is that of an older model. */
+static void no_views_and_no_factor_are_one(void **state)
 {
     (void)state;
     struct device *device = open_device();
-    struct detector *one = open_detector(device, 1), *none = open_detector(device, 0);
-    SCOPE_DETECTIONS found = {0}, again = {0};
-    detect(one, 0, &found);
-    detect(none, 0, &again);
-    assert_int_equal(found.count, again.count);
-    for (size_t i = 0; i < found.count; i++)
-        assert_true(found.items[i].score == again.items[i].score);
-    detector_destroy(one);
-    detector_destroy(none);
+    assert_found_alike(open_detector(device, 1, 1), open_detector(device, 0, 0), 1);
+    device_close(device);
+}
+
+static void outlines_are_drawn_as_large_as_the_model_says(void **state)
+{
+    (void)state;
+    struct device *device = open_device();
+    assert_found_alike(open_detector(device, 1, 1), open_detector(device, 1, 1.125), 1.125f);
     device_close(device);
 }
 
@@ -147,7 +165,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(mirror_images_are_seen_alike_in_four_views_and_not_in_one),
-        cmocka_unit_test(no_views_are_one),
+        cmocka_unit_test(no_views_and_no_factor_are_one),
+        cmocka_unit_test(outlines_are_drawn_as_large_as_the_model_says),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -163,6 +163,7 @@ static struct model_info sample_info(void)
         .class_names = {"RBC", "a \"b\""},
         .preprocessing = {INTENSITY_PERCENTILE, 0.0123, 0.731, 1},
         .views = 4,
+        .outline_factor = 1.0625,
         .image_bits = 16,
         .pixel_um = 0.325,
         .object_side_px = 28.5,
@@ -196,6 +197,7 @@ static void a_description_survives_as_json(void **state)
     assert_near(back.preprocessing.scale, 0.731, 0);
     assert_int_equal(back.preprocessing.channels, 1);
     assert_int_equal(back.views, 4);
+    assert_near(back.outline_factor, 1.0625, 0);
 }
 
 /* Each member of the description is taken away or spoilt in turn; its name stands in the refusal. */
@@ -224,31 +226,44 @@ static void a_description_without_a_member_is_refused_by_name(void **state)
     }
 }
 
-/* Models that were made before there were views do not say how many they want. */
-static void a_description_without_views_means_one_and_no_odd_number_is_taken(void **state)
+/* Models that were made before there were views, or factors, do not tell. */
+static void what_younger_descriptions_tell_is_one_in_older_ones_and_checked(void **state)
 {
     (void)state;
+    static const char views[] = "\"views\":4", factor[] = "\"outline_factor\":1.0625";
     const struct {
-        const char *text;
-        int views; /* 0: refused */
-    } cases[] = {{"\"views\":4", 4}, {"\"views\":1", 1}, {"\"seen\":4", 1}, {"\"views\":2", 0}, {"\"views\":5", 0}, {"\"views\":0", 0}};
+        const char *original, *text;
+        double value; /* 0: refused */
+    } cases[] = {{views, views, 4},
+                 {views, "\"views\":1", 1},
+                 {views, "\"seen\":4", 1},
+                 {views, "\"views\":2", 0},
+                 {views, "\"views\":5", 0},
+                 {views, "\"views\":0", 0},
+                 {factor, factor, 1.0625},
+                 {factor, "\"drawn\":1.1", 1},
+                 {factor, "\"outline_factor\":0.5", 0.5},
+                 {factor, "\"outline_factor\":0.4", 0},
+                 {factor, "\"outline_factor\":1e9", 0},
+                 {factor, "\"outline_factor\":\"1\"", 0}};
     struct model_info info = sample_info();
     SCOPE_BUFFER json = {0};
     model_info_format(&info, &json);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         SCOPE_BUFFER changed = {0};
-        const char *at = strstr(buffer_text(&json), cases[0].text);
+        bool is_factor = cases[i].original == factor;
+        const char *at = strstr(buffer_text(&json), cases[i].original);
         assert_non_null(at);
         buffer_printf(&changed, "%.*s%s%s", (int)(at - buffer_text(&json)), buffer_text(&json), cases[i].text,
-                      at + strlen(cases[0].text));
+                      at + strlen(cases[i].original));
         static struct model_info back;
         struct failure why;
         enum code code = model_info_parse(buffer_text(&changed), "x", &back, &why);
-        assert_int_equal(code, cases[i].views ? CODE_OK : CODE_CORRUPT);
-        if (cases[i].views)
-            assert_int_equal(back.views, cases[i].views);
+        assert_int_equal(code, cases[i].value ? CODE_OK : CODE_CORRUPT);
+        if (cases[i].value)
+            assert_near(is_factor ? back.outline_factor : back.views, cases[i].value, 0);
         else
-            assert_non_null(strstr(why.text, "\"views\""));
+            assert_non_null(strstr(why.text, is_factor ? "\"outline_factor\"" : "\"views\""));
     }
 }
 
@@ -389,7 +404,7 @@ int main(void)
         cmocka_unit_test(a_cut_file_is_refused_at_every_length),
         cmocka_unit_test(a_description_survives_as_json),
         cmocka_unit_test(a_description_without_a_member_is_refused_by_name),
-        cmocka_unit_test(a_description_without_views_means_one_and_no_odd_number_is_taken),
+        cmocka_unit_test(what_younger_descriptions_tell_is_one_in_older_ones_and_checked),
         cmocka_unit_test(a_model_file_detects_as_the_weights_it_was_made_of),
         cmocka_unit_test(a_model_with_weights_that_are_no_numbers_is_refused),
         cmocka_unit_test(a_large_image_is_seen_in_tiles_without_doubles),

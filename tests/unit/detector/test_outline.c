@@ -105,10 +105,12 @@ static void the_same_map_under_other_numbers_is_perfect(void **state)
     assert_int_equal(tally.matched, 4);
     assert_near(mask_evaluation_ap(&tally), 1, 1e-12);
     assert_near(mask_evaluation_f1(&tally), 1, 1e-12);
+    assert_near(mask_evaluation_fit(&tally), 1, 1e-12);
 }
 
 /* Against counting every pair of labels on its own. */
-static size_t matched_slowly(const uint32_t *truth, const uint32_t *found, uint32_t labels)
+static size_t matched_slowly(const uint32_t *truth, const uint32_t *found, uint32_t labels, const double ious[],
+                             size_t iou_count)
 {
     size_t matched = 0;
     for (uint32_t t = 1; t <= labels; t++)
@@ -118,7 +120,8 @@ static size_t matched_slowly(const uint32_t *truth, const uint32_t *found, uint3
                 both += truth[i] == t && found[i] == f;
                 either += truth[i] == t || found[i] == f;
             }
-            matched += both && 2 * both > either;
+            for (size_t k = 0; k < iou_count; k++)
+                matched += both && (double)both > ious[k] * (double)either;
         }
     return matched;
 }
@@ -127,6 +130,9 @@ static void random_maps_agree_with_counting_every_pair(void **state)
 {
     (void)state;
     static uint32_t truth[PIXELS], found[PIXELS];
+    double half = 0.5, ious[100];
+    for (int k = 0; k < 100; k++)
+        ious[k] = 0.5 + 0.25 * (k + 0.5) / 100;
     for (uint64_t seed = 1; seed <= 6; seed++) {
         struct random random = random_stream(seed, 1);
         SCOPE_DETECTIONS first = {.ray_count = 16}, second = {.ray_count = 16};
@@ -141,7 +147,9 @@ static void random_maps_agree_with_counting_every_pair(void **state)
         struct mask_tally tally = {0};
         struct failure why;
         assert_code_ok(mask_evaluation_add(&tally, truth, found, PIXELS, 0.5, &why), why);
-        assert_int_equal(tally.matched, matched_slowly(truth, found, 12));
+        assert_int_equal(tally.matched, matched_slowly(truth, found, 12, &half, 1));
+        assert_near(tally.matched_mean, (double)matched_slowly(truth, found, 12, ious, 100) / 100, 12 * 0.005);
+        assert_near(mask_evaluation_fit(&tally), 2 * tally.matched_mean / (double)(first.count + second.count), 1e-12);
         assert_int_equal(tally.objects, first.count);
         assert_int_equal(tally.found, second.count);
         assert_near(mask_evaluation_ap(&tally),
