@@ -69,6 +69,11 @@ struct move {
     struct node *node, *target; /* what is moved; what is there, or NULL */
 };
 
+/* Whether rules are told of the name that is given, and of the one that is left: of that in an exchange alone. */
+struct told {
+    bool to, from;
+};
+
 static enum code exchange(struct tree *tree, const struct tree_rename *rename, const struct move *move,
                           struct failure *why)
 {
@@ -136,7 +141,10 @@ static enum code carry_out(struct tree *tree, const struct tree_rename *rename, 
     return code == CODE_OK && rename->flags & RENAME_WHITEOUT_FLAG ? leave_whiteout(tree, rename, move->from, why) : code;
 }
 
-static enum code rename_stored(struct tree *tree, const struct tree_rename *rename, struct failure *why)
+/* A writer's release may still be on its way, as the kernel sends it when it likes: what was written until now is settled by
+ * the rename, and not once more by the release.  That is noted under the same lock as the new name: a release in between would
+ * find that name and settle it too. */
+static enum code rename_stored(struct tree *tree, const struct tree_rename *rename, struct told told, struct failure *why)
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
     struct move move = {0};
@@ -155,17 +163,11 @@ static enum code rename_stored(struct tree *tree, const struct tree_rename *rena
     int64_t now_ns = timing_wall_ns();
     node_stamp(tree, move.from, now_ns);
     node_stamp(tree, move.node, now_ns);
+    if (told.to)
+        move.node->changed = false;
+    if (told.from)
+        move.target->changed = false;
     return CODE_OK;
-}
-
-/* A writer's release may still be on its way, as the kernel sends it when it likes: what was written until now is settled by
- * the rename, and not once more by the release. */
-static void settle_once(struct tree *tree, struct node_id id)
-{
-    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
-    struct node *node;
-    if (node_get(tree, id.value, &node, NULL) == CODE_OK)
-        node->changed = false;
 }
 
 enum code tree_rename(struct tree *tree, const struct tree_rename *rename, struct failure *why)
@@ -189,11 +191,9 @@ enum code tree_rename(struct tree *tree, const struct tree_rename *rename, struc
     if (code == CODE_OK && exchange_both && watch_path_in(tree, rename->from_folder, rename->from_name, &other))
         code = watch_admit(tree, other.data, NULL, why);
     if (code == CODE_OK)
-        code = rename_stored(tree, rename, why);
-    if (code == CODE_OK && path.length) {
-        settle_once(tree, source.id);
+        code = rename_stored(tree, rename, (struct told){.to = path.length, .from = other.length}, why);
+    if (code == CODE_OK && path.length)
         watch_settled(tree, path.data);
-    }
     if (code == CODE_OK && exchange_both && other.length)
         watch_settled(tree, other.data);
     return code;

@@ -1,6 +1,7 @@
 /* fs/tree with rules: who is called when, what derived files look like, what may not be done to them. */
 #include "testing.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 
 struct watched {
     struct lab lab;
+    pthread_mutex_t calling;
     struct buffer calls; /* "check jobs/a.yaml; settled jobs/a.yaml; " */
     enum code check_says;
     enum code admit_says;
@@ -34,7 +36,9 @@ static enum code admit(void *context, const char *path, const char *target, stru
 
 static void settled(void *context, const char *path)
 {
-    buffer_printf(&((struct watched *)context)->calls, "settled %s; ", path);
+    struct watched *watched = context;
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&watched->calling);
+    buffer_printf(&watched->calls, "settled %s; ", path);
 }
 
 static void removed(void *context, const char *path)
@@ -125,6 +129,7 @@ static int open_lab(void **state)
     struct watched *watched = calloc(1, sizeof *watched);
     struct failure why;
     lab_open_memory(&watched->lab);
+    pthread_mutex_init(&watched->calling, NULL);
     const struct rule rules[] = {
         {.kind = RULE_WATCH,
          .pattern = "jobs/*.yaml",
@@ -162,6 +167,7 @@ static int close_lab(void **state)
     lab_check(&watched->lab);
     lab_destroy(&watched->lab);
     buffer_free(&watched->calls);
+    pthread_mutex_destroy(&watched->calling);
     free(watched);
     return 0;
 }
@@ -261,6 +267,34 @@ static void a_rename_into_the_pattern_settles_and_away_calls_nothing(void **stat
     expect_calls(watched, "settled jobs/a.yaml; ");
     assert_code_ok(tree_unlink(watched->lab.tree, jobs, "a.yaml", &why), why);
     expect_calls(watched, "removed jobs/a.yaml; ");
+}
+
+static void *release_file(void *file)
+{
+    tree_release(file);
+    return NULL;
+}
+
+/* The kernel releases a file some time after close(2): what was saved beside and renamed settles once all the same. */
+static void a_rename_while_the_file_is_released_settles_once(void **state)
+{
+    struct watched *watched = *state;
+    struct failure why;
+    struct node_attributes made;
+    struct node_id jobs = lab_node(&watched->lab, "jobs");
+    for (int round = 0; round < 2000; round++) {
+        struct tree_file *file;
+        pthread_t releasing;
+        assert_code_ok(
+            tree_create_file(watched->lab.tree, jobs, ".a.yaml.part", 0644, OPEN_WRITE, &made, &file, &why), why);
+        assert_code_ok(tree_write(file, 0, "new", 3, &why), why);
+        assert_code_ok(tree_flush(file, &why), why);
+        assert_int_equal(pthread_create(&releasing, NULL, release_file, file), 0);
+        struct tree_rename over = {jobs, jobs, ".a.yaml.part", "a.yaml", 0, 0, 0};
+        assert_code_ok(tree_rename(watched->lab.tree, &over, &why), why);
+        pthread_join(releasing, NULL);
+        expect_calls(watched, "settled jobs/a.yaml; ");
+    }
 }
 
 static void what_the_server_writes_calls_nothing(void **state)
@@ -466,6 +500,7 @@ int main(void)
         RULE_TEST(reading_calls_nothing),
         RULE_TEST(two_writers_settle_once),
         RULE_TEST(a_rename_into_the_pattern_settles_and_away_calls_nothing),
+        RULE_TEST(a_rename_while_the_file_is_released_settles_once),
         RULE_TEST(what_the_server_writes_calls_nothing),
         RULE_TEST(a_claim_is_admitted_with_its_target),
         RULE_TEST(an_append_only_file_only_grows),
