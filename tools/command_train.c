@@ -278,7 +278,7 @@ int command_train(const struct command *command, int argc, char **argv)
         {"checkpoint-seconds", 'k', OPTION_INTEGER, &a->checkpoint_seconds, "N", "between checkpoints (default: 20)", 0, 86400},
         {"scale", 'x', OPTION_NUMBER, &a->scale, "X", "working pixels per image pixel (default: by the objects' size)",
          PREPROCESSING_SCALE_MIN, PREPROCESSING_SCALE_MAX},
-        {"views", 'V', OPTION_INTEGER, &a->views, "N", "mirrored views the model averages, 1 or 4 (default: 4 with outlines)", 1,
+        {"views", 'V', OPTION_INTEGER, &a->views, "N", "views the model averages, 1, 4 or 8 (default: 8 with outlines)", 1,
          TRAINER_VIEWS_MAX},
         {"seed", 's', OPTION_INTEGER, &a->seed, "N", "of everything random", 0, 9e15},
         {"precision", 'p', OPTION_TEXT, &a->precision, "P", "f32, bf16 or auto (default)", 0, 0},

@@ -150,7 +150,7 @@ static void append_head(struct buffer *out, const struct model_info *info)
                   " device.%s\"\n",
                   info->architecture.classes, info->architecture.classes == 1 ? "" : "s",
                   info->architecture.rays ? " and outlines" : "",
-                  info->views > 1 ? " One view: the scores in card.md are of the mean over the image and its mirror images." : "");
+                  info->views > 1 ? " One view: the scores in card.md are of the mean over several." : "");
     buffer_append_text(out, "authors:\n  - name: not told\ncite:\n  - text: \"Zhou, Wang, Kraehenbuehl: "
                             "Objects as Points, 2019\"\n"
                             "    doi: 10.48550/arXiv.1904.07850\n"

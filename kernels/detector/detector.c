@@ -1,8 +1,8 @@
 /* Detection in one image: see detector.h.
  *
  * image -> working plane (preprocessing.h) -> windows (tiling.h) -> network, in as many views as the model
- * wants (mirrored.h), averaged -> peaks (decode.h) -> those in the window's core -> image pixels -> outlines
- * as large as fits best (model_file.h) -> suppression -> probabilities.  With one view nothing is copied.
+ * wants (window_views.h), averaged -> peaks (decode.h) -> those in the window's core -> image pixels -> outlines
+ * as large as fits best (model_file.h) -> suppression -> probabilities.
  *
  * A network plan serves one input size.  The detector keeps the plans_max last used ones, so a folder of
  * images of a few sizes builds each plan once.  Invariant: every kept plan holds the same weights.
@@ -14,10 +14,9 @@
 #include <string.h>
 
 #include "decode.h"
-#include "mirrored.h"
 #include "scope.h"
-#include "targets.h"
 #include "tiling.h"
+#include "window_views.h"
 
 #define PLANS_MAX 6
 
@@ -165,77 +164,9 @@ const struct model_info *detector_info(const struct detector *detector)
     return &detector->info;
 }
 
-/* What the network says of one window: heat, box and rays, one after the other in one block. */
-struct sight {
-    struct decode_outputs outputs; /* points into values */
-    float *values;                 /* owned */
-};
-
-static enum code sight_create(const struct network_architecture *architecture, int rows, int columns, struct sight *out,
-                              struct failure *why)
+static enum code find_network(void *detector, int width, int height, struct network **out, struct failure *why)
 {
-    size_t cells = (size_t)rows * (size_t)columns, classes = (size_t)architecture->classes;
-    out->values = malloc(cells * (classes + 4 + (size_t)architecture->rays) * sizeof *out->values);
-    if (!out->values)
-        return failure_set(why, CODE_NO_MEMORY, "detecting objects: out of memory");
-    out->outputs = (struct decode_outputs){.rows = rows,
-                                           .columns = columns,
-                                           .classes = architecture->classes,
-                                           .ray_count = architecture->rays,
-                                           .heat = out->values,
-                                           .box = out->values + cells * classes,
-                                           .rays = architecture->rays ? out->values + cells * (classes + 4) : NULL};
-    return CODE_OK;
-}
-
-static enum code look(struct network *network, const float *input, struct sight *seen, struct failure *why)
-{
-    const struct decode_outputs *outputs = &seen->outputs;
-    enum code code = network_forward(network, input, why);
-    if (code == CODE_OK)
-        network_read_outputs(network, seen->values, seen->values + (outputs->box - outputs->heat),
-                             outputs->rays ? seen->values + (outputs->rays - outputs->heat) : NULL);
-    return code;
-}
-
-/* Adds what was seen in one view to the sum of all. */
-static void add_view(const struct sight *seen, int view, struct sight *sum)
-{
-    const struct decode_outputs *shape = &seen->outputs;
-    const struct mirrored_grid grids[] = {{MIRRORED_PLAIN, shape->rows, shape->columns, shape->classes},
-                                          {MIRRORED_BOX, shape->rows, shape->columns, 4},
-                                          {MIRRORED_RAYS, shape->rows, shape->columns, shape->ray_count}};
-    size_t at = 0;
-    for (size_t i = 0; i < sizeof grids / sizeof *grids; i++) {
-        mirrored_add(&grids[i], view, seen->values + at, sum->values + at);
-        at += mirrored_values(&grids[i]);
-    }
-}
-
-/* Looks at the window of this input in the model's other views; *mean holds the first, and then the mean of all. */
-static enum code look_mirrored(const struct model_info *info, struct network *network, const struct mirrored_grid *window,
-                               const float *input, struct sight *mean, struct failure *why)
-{
-    const struct decode_outputs *shape = &mean->outputs;
-    size_t bytes = mirrored_values(window) * sizeof *input;
-    struct sight seen = {0};
-    SCOPE_FREE float *mirrored = malloc(bytes);
-    enum code code = mirrored ? sight_create(&info->architecture, shape->rows, shape->columns, &seen, why)
-                              : failure_set(why, CODE_NO_MEMORY, "detecting objects: out of memory");
-    if (code != CODE_OK)
-        return code;
-    for (int view = 1; view < info->views && code == CODE_OK; view++) {
-        memset(mirrored, 0, bytes);
-        mirrored_add(window, view, input, mirrored);
-        code = look(network, mirrored, &seen, why);
-        if (code == CODE_OK)
-            add_view(&seen, view, mean);
-    }
-    free(seen.values);
-    size_t count = (size_t)shape->rows * (size_t)shape->columns * (size_t)(shape->classes + 4 + shape->ray_count);
-    for (size_t i = 0; i < count; i++)
-        mean->values[i] /= (float)info->views;
-    return code;
+    return plan_for(detector, width, height, out, why);
 }
 
 static enum code run_window(struct detector *detector, const struct plane *plane,
@@ -245,24 +176,21 @@ static enum code run_window(struct detector *detector, const struct plane *plane
     struct preprocessing_window window = *shape;
     window.width = preprocessing_padded(shape->width);
     window.height = preprocessing_padded(shape->height);
-    const struct mirrored_grid grid = {MIRRORED_PLAIN, window.height, window.width, plane->channels};
-    SCOPE_FREE float *input = malloc(mirrored_values(&grid) * sizeof *input);
-    if (!input)
+    struct window_input input = {.width = window.width, .height = window.height, .channels = plane->channels};
+    SCOPE_FREE float *values = malloc((size_t)window.width * (size_t)window.height * (size_t)plane->channels * sizeof *values);
+    if (!values)
         return failure_set(why, CODE_NO_MEMORY, "detecting objects: out of memory");
-    preprocessing_copy_window(plane, &window, input);
-    struct network *network = NULL;
+    input.values = values;
+    preprocessing_copy_window(plane, &window, input.values);
+    for (int c = 0; c < plane->channels; c++)
+        input.outside[c] = preprocessing_input(window.outside[c]);
+    const struct window_networks networks = {find_network, detector};
     struct sight seen = {0};
-    enum code code = plan_for(detector, window.width, window.height, &network, why);
-    if (code == CODE_OK)
-        code = sight_create(&detector->info.architecture, window.height / TARGETS_STRIDE, window.width / TARGETS_STRIDE,
-                            &seen, why);
-    if (code == CODE_OK)
-        code = look(network, input, &seen, why);
-    if (code == CODE_OK && detector->info.views > 1)
-        code = look_mirrored(&detector->info, network, &grid, input, &seen, why);
+    enum code code =
+        window_views_look(&networks, &detector->info.architecture, detector->info.views, &input, &seen, why);
     if (code == CODE_OK)
         code = decode_peaks(&seen.outputs, list, why);
-    free(seen.values);
+    window_views_free(&seen);
     return code;
 }
 

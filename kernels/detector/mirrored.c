@@ -3,6 +3,7 @@
 #include "mirrored.h"
 
 #include <assert.h>
+#include <stdbool.h>
 
 #define ACROSS 1
 #define DOWN   2
@@ -10,11 +11,6 @@
 size_t mirrored_values(const struct mirrored_grid *grid)
 {
     return (size_t)grid->rows * (size_t)grid->columns * (size_t)grid->channels;
-}
-
-bool mirrored_is_possible(int views, int ray_count)
-{
-    return views == 1 || (views == MIRRORED_VIEWS && ray_count % 2 == 0);
 }
 
 /* The channel that holds, in a mirrored grid, what is channel k here. */

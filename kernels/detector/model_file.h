@@ -16,7 +16,7 @@ struct model_info {
     char class_names[DETECTION_CLASSES_MAX][MODEL_CLASS_NAME_MAX];
     struct preprocessing preprocessing;
     struct thresholds thresholds;
-    int views;              /* of each window, averaged (mirrored.h); 0 is 1 */
+    int views;              /* of each window, averaged (window_views.h); 0 is 1 */
     double outline_factor;  /* rays are drawn so many times as long as the network says; 0 is 1 */
     int image_bits;         /* of the training images: 8 or 16 */
     double pixel_um;        /* micrometres a pixel of the training images, median; 0 unknown */

@@ -9,7 +9,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "mirrored.h"
+#include "window_views.h"
 
 struct reader {
     const char *wrong; /* the first member that was missing or out of range */
@@ -101,10 +101,10 @@ static void read_preprocessing(struct reader *reader, json_t *root, struct prepr
 /* What younger models tell; the older ones are without. */
 static void read_drawing(struct reader *reader, json_t *root, struct model_info *info)
 {
-    info->views = json_object_get(root, "views") ? (int)read_number(reader, root, "views", 1, MIRRORED_VIEWS) : 1;
+    info->views = json_object_get(root, "views") ? (int)read_number(reader, root, "views", 1, WINDOW_VIEWS_SIZES) : 1;
     info->outline_factor =
         json_object_get(root, "outline_factor") ? read_number(reader, root, "outline_factor", 0.5, 2) : 1;
-    if (!mirrored_is_possible(info->views, info->architecture.rays))
+    if (!window_views_are_possible(info->views, info->architecture.rays))
         reader->wrong = "views";
 }
 

@@ -139,7 +139,7 @@ void preprocessing_copy_window(const struct plane *plane, const struct preproces
                                      ? plane->data + ((size_t)y * (size_t)plane->width + (size_t)x) * channels
                                      : window->outside;
             for (size_t c = 0; c < channels; c++)
-                *input++ = (pixel[c] - 0.5f) * 4;
+                *input++ = preprocessing_input(pixel[c]);
         }
     }
 }

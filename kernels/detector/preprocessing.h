@@ -43,8 +43,14 @@ int preprocessing_padded(int side);
  * the AP50 of red cells in blood smears falls from 0.82 to 0.75. */
 void preprocessing_medians(const struct plane *plane, float median[3]);
 
-/* Copies the window at (x, y) of the working image into `input`, (height, width, channels), as (v - 0.5) * 4.
- */
+/* What the network takes for a value of the working image. */
+static inline float preprocessing_input(float value)
+{
+    return (value - 0.5f) * 4;
+}
+
+/* Copies the window at (x, y) of the working image into `input`, (height, width, channels), each value as
+ * preprocessing_input gives it. */
 struct preprocessing_window {
     int x, y, width, height;
     float outside[3]; /* what lies beyond the plane */

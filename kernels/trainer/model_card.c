@@ -7,6 +7,7 @@
 
 #include "device.h"
 #include "evaluation_report.h"
+#include "window_views.h"
 
 static const char *or_unknown(const char *text)
 {
@@ -81,9 +82,10 @@ void model_card_append(const struct training *training, const struct model_card_
                       training->info.outline_factor);
     if (plan->views > 1)
         buffer_printf(out,
-                      "- Looks at every window in %d views, as it lies and mirrored, and averages them: %d times the work of"
+                      "- Looks at every window in %d views, as it lies and mirrored%s, and averages them: %s times the work of"
                       " one. model.onnx is the network of one view\n",
-                      plan->views, plan->views);
+                      plan->views, plan->views == WINDOW_VIEWS_SIZES ? ", at its size and three quarters of it" : "",
+                      plan->views == WINDOW_VIEWS_SIZES ? "6.25" : "4");
     buffer_append_text(
         out, "\n## Limits\n\n"
              "Scores hold for images like those of the dataset: same stain, microscope, magnification."

@@ -34,7 +34,7 @@ enum trainer_precision { TRAINER_PRECISION_AUTO, TRAINER_PRECISION_F32, TRAINER_
 #define TRAINER_BATCH_MAX      256
 #define TRAINER_IMAGE_SIDE_MAX 2048
 #define TRAINER_LOOKS_MAX      1000
-#define TRAINER_VIEWS_MAX      4
+#define TRAINER_VIEWS_MAX      8
 #define TRAINER_BEST_MARGIN    0.005 /* less is the noise of a hundred images */
 
 /* Initialise with trainer_defaults(); texts are borrowed.  "0: chosen" means: from the data, as params/
@@ -55,7 +55,7 @@ struct trainer_options {
     int threads;                      /* 0: all that this process may use */
     double scale; /* working pixels per image pixel; 0: chosen so that objects are ~42 px */
     int rays;     /* directions of outlines, 0 boxes only; below 0: 32 where there are masks */
-    int views;    /* mirrored views of each window that the model averages, 1 or 4; 0: 4 with outlines, else 1 */
+    int views;    /* of each window that the model averages, 1, 4 or 8 (window_views.h); 0: 8 with outlines, else 1 */
     int64_t checkpoint_interval_ms; /* 20000, growing to 1/30 of the time since the start;
                                          0: after every step */
     int validations;                /* looks at the validation images on the way, beside the last: 3 */

@@ -8,9 +8,9 @@
 #include <string.h>
 
 #include "device.h"
-#include "mirrored.h"
+#include "window_views.h"
 
-_Static_assert(TRAINER_VIEWS_MAX == MIRRORED_VIEWS, "every view that can be asked for exists");
+_Static_assert(TRAINER_VIEWS_MAX == WINDOW_VIEWS_SIZES, "every view that can be asked for exists");
 _Static_assert(DATASET_CLASSES_MAX <= DETECTION_CLASSES_MAX, "a model holds every class of a dataset");
 
 static const double object_side_target = 42; /* px at working scale: what a stride-4 output sees best */
@@ -125,18 +125,18 @@ static enum code choose_rays(const struct trainer_options *options, const struct
     return CODE_OK;
 }
 
-/* Outlines gain by more views; boxes keep the speed of one.  DSB 2018, mask AP50 of the 82 test images with one view and with
- * four: 0.793 and 0.803 after 2000 steps, 0.829 and 0.836 after 9600 (there, of the 52 validation images, 0.832 and 0.828). */
+/* Outlines gain by more views (kernels/detector/README.md has the figures); boxes keep the speed of one. */
 static enum code choose_views(const struct trainer_options *options, int rays, int *views, struct failure *why)
 {
-    bool possible = mirrored_is_possible(MIRRORED_VIEWS, rays);
-    *views = options->views > 0 ? options->views : rays > 0 && possible ? MIRRORED_VIEWS : 1;
-    if (mirrored_is_possible(*views, rays))
+    bool possible = window_views_are_possible(WINDOW_VIEWS_SIZES, rays);
+    *views = options->views > 0 ? options->views : rays > 0 && possible ? WINDOW_VIEWS_SIZES : 1;
+    if (window_views_are_possible(*views, rays))
         return CODE_OK;
     if (!possible)
         return failure_set(why, CODE_INVALID, "training: %d views of outlines by %d rays (write views: 1, or an even number of rays)",
                            *views, rays);
-    return failure_set(why, CODE_INVALID, "training: views is %d (write 1 or %d)", *views, MIRRORED_VIEWS);
+    return failure_set(why, CODE_INVALID, "training: views is %d (write 1, %d or %d)", *views, WINDOW_VIEWS_MIRRORED,
+                       WINDOW_VIEWS_SIZES);
 }
 
 static enum code choose_precision(const struct trainer_options *options, const struct device *device,

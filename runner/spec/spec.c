@@ -1,7 +1,7 @@
 /* A spec: from the tree of its text to a struct, with every finding.
  *
  * The keys are declared in tables (one per map): kind, place in struct spec, limits, words for what to write
- * instead.  Values are read by kind; what tables cannot say (train or run, epochs or steps, 1 or 4 views, the
+ * instead.  Values are read by kind; what tables cannot say (train or run, epochs or steps, 1, 4 or 8 views, the
  * dataset's path) follows below. Where the text is broken in the middle (spec_tree_complete is false), what was read
  * before is still checked, but nothing is called missing.  Pure; any thread.
  */
@@ -20,7 +20,7 @@
 
 #define RUN_BYTES_MAX   16384
 #define FIELDS_MAX      16
-#define VIEWS_ADVICE    "1 or 4 views of an image"
+#define VIEWS_ADVICE    "1, 4 or 8 views of an image"
 #define SHOWN_VALUE_MAX 40 /* bytes of a wrong value that a finding repeats */
 
 enum field_kind {
@@ -64,7 +64,7 @@ static const struct field train_fields[] = {
      .advice = "a number above 0, up to 1, as in 2e-3"},
     {"weight_decay", FIELD_NUMBER, AT(train.weight_decay), .low_number = 0, .high_number = 1,
      .advice = "0 to 1"},
-    {"views", FIELD_INT, AT(train.views), .low = 1, .high = 4, .advice = VIEWS_ADVICE},
+    {"views", FIELD_INT, AT(train.views), .low = 1, .high = 8, .advice = VIEWS_ADVICE},
     {"validations", FIELD_INT, AT(train.validations), .low = 1, .high = 1000, .advice = "1 to 1000 looks on the way"},
     {"patience", FIELD_INT, AT(train.patience), .low = 1, .high = 1000,
      .advice = "1 to 1000 looks without progress that end the training"},
@@ -290,12 +290,12 @@ static bool is_map(struct checking *checking, const struct spec_node *node, cons
     return false;
 }
 
-/* The model looks once, or as the image lies and mirrored in each of three ways. */
+/* The model looks once; or as the image lies and mirrored in each of three ways; or so at two sizes. */
 static void check_views(struct checking *checking, const struct spec_node *train)
 {
     int views = checking->spec->train.views;
-    if (views > 1 && views != 4)
-        refuse_value(checking, spec_tree_entry(train, "views"), "is neither", VIEWS_ADVICE);
+    if (views > 1 && views != 4 && views != 8)
+        refuse_value(checking, spec_tree_entry(train, "views"), "is none of them", VIEWS_ADVICE);
 }
 
 static void read_train(struct checking *checking, const struct spec_node *node)

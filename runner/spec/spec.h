@@ -27,7 +27,7 @@ struct spec_train {
     int image_size;      /* 64 .. 2048 px, a multiple of 32 */
     double lr;           /* (0, 1] */
     double weight_decay; /* [0, 1]; -1 not given */
-    int views;           /* 1 or 4: how often the model looks at an image, mirrored */
+    int views;           /* 1, 4 or 8: how often the model looks at an image, mirrored and smaller */
     int validations;     /* 1 .. 1000 looks at validation images on the way */
     int patience;        /* 1 .. 1000 looks without progress end the training */
     int64_t seed;        /* >= 0 */

@@ -28,11 +28,11 @@ check "a bad model is refused" expect_status 1 "$cytofs" detect "$work/bad.safet
 check "import" expect_status 0 "$cytofs" import "$work/cells" "$work/imported"
 check "an imported dataset trains" expect_status 0 "$cytofs" train "$work/imported" --output "$work/run3" --steps 2 --batch 2 --image-size 64
 
-check "a model of outlines looks in four views" grep -q '^  views: 4$' "$work/run3/model/lineage.yaml"
-check "and says so" grep -q 'in 4 views' "$work/run3/model/card.md"
+check "a model of outlines looks in eight views" grep -q '^  views: 8$' "$work/run3/model/lineage.yaml"
+check "and says so" grep -q 'in 8 views, as it lies and mirrored, at its size and three quarters of it' "$work/run3/model/card.md"
 check "its description for others is of one view" grep -q 'One view:' "$work/run3/model/rdf.yaml"
 check "two views are none" expect_status 1 "$cytofs" train "$work/cells" --output "$work/run4" --steps 2 --views 2
-check "said with what to write" grep -q 'views is 2 (write 1 or 4)' "$work/err"
+check "said with what to write" grep -q 'views is 2 (write 1, 4 or 8)' "$work/err"
 
 check "the training can be repeated from the model alone" expect_status 0 "$cytofs" train --reproduce "$work/run/model" --output "$work/run5"
 check "and gives the same weights" grep -q 'made again, the same bit for bit' "$work/out"

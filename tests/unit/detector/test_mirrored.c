@@ -8,18 +8,6 @@
 
 enum { ROWS = 3, COLUMNS = 5, RAYS = 8 };
 
-static void views_are_one_or_four_with_rays_in_pairs(void **state)
-{
-    (void)state;
-    assert_true(mirrored_is_possible(1, 0));
-    assert_true(mirrored_is_possible(1, 7));
-    assert_true(mirrored_is_possible(MIRRORED_VIEWS, 0));
-    assert_true(mirrored_is_possible(MIRRORED_VIEWS, 32));
-    assert_false(mirrored_is_possible(MIRRORED_VIEWS, 33));
-    assert_false(mirrored_is_possible(2, 32));
-    assert_false(mirrored_is_possible(0, 32));
-}
-
 static void cells_go_where_the_mirror_puts_them(void **state)
 {
     (void)state;
@@ -89,7 +77,6 @@ static void sides_and_rays_point_where_their_mirror_images_do(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(views_are_one_or_four_with_rays_in_pairs),
         cmocka_unit_test(cells_go_where_the_mirror_puts_them),
         cmocka_unit_test(a_view_undoes_itself),
         cmocka_unit_test(sides_and_rays_point_where_their_mirror_images_do),

@@ -236,6 +236,8 @@ static void what_younger_descriptions_tell_is_one_in_older_ones_and_checked(void
         double value; /* 0: refused */
     } cases[] = {{views, views, 4},
                  {views, "\"views\":1", 1},
+                 {views, "\"views\":8", 8},
+                 {views, "\"views\":9", 0},
                  {views, "\"seen\":4", 1},
                  {views, "\"views\":2", 0},
                  {views, "\"views\":5", 0},

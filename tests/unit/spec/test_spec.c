@@ -116,8 +116,8 @@ static const struct bad_spec bad_specs[] = {
      {"2:13 \"lr: 0\" is out of range (write a number above 0, up to 1, as in 2e-3)"}},
     {GOOD_DATASET "train: {epochs: 1, steps: 1}\n",
      {"2:20 \"epochs\" and \"steps\" both say how long to train: give one of them"}},
-    {GOOD_DATASET "train: {views: 3}\n", {"2:16 \"views: 3\" is neither (write 1 or 4 views of an image)"}},
-    {GOOD_DATASET "train: {views: 8}\n", {"2:16 \"views: 8\" is out of range (write 1 or 4 views of an image)"}},
+    {GOOD_DATASET "train: {views: 3}\n", {"2:16 \"views: 3\" is none of them (write 1, 4 or 8 views of an image)"}},
+    {GOOD_DATASET "train: {views: 9}\n", {"2:16 \"views: 9\" is out of range (write 1, 4 or 8 views of an image)"}},
     {GOOD_DATASET "train: {network: celldet-x}\n",
      {"2:18 \"network: celldet-x\" is none of the choices, did you mean celldet-n? (write celldet-n, "
       "celldet-s or "

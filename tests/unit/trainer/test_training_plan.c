@@ -115,11 +115,11 @@ static void options_win_over_choices(void **state)
     assert_true(plan.lr == 0.5);
 }
 
-static void outlines_are_looked_at_in_four_views_unless_told_otherwise(void **state)
+static void outlines_are_looked_at_in_eight_views_unless_told_otherwise(void **state)
 {
     (void)state;
     struct trainer_options options = trainer_defaults();
-    assert_int_equal(make(&options, &nuclei, &plain, 1).views, 4);
+    assert_int_equal(make(&options, &nuclei, &plain, 1).views, 8);
     assert_int_equal(make(&options, &smear, &plain, 0).views, 1);
     options.rays = 7; /* a mirrored ray would be none */
     assert_int_equal(make(&options, &nuclei, &plain, 1).views, 1);
@@ -180,7 +180,7 @@ static void what_cannot_be_is_refused_with_what_to_write(void **state)
     cases[2].options.rays = 32, cases[2].text = "boxes only";
     cases[3].options.precision = TRAINER_PRECISION_BF16, cases[3].text = "plain loops cannot compute in bf16";
     cases[4].options.lr = NAN, cases[4].text = "lr is nan";
-    cases[5].options.views = 2, cases[5].text = "views is 2 (write 1 or 4)";
+    cases[5].options.views = 2, cases[5].text = "views is 2 (write 1, 4 or 8)";
     cases[6].options.views = 4, cases[6].options.rays = 7, cases[6].masks = 1, cases[6].text = "an even number of rays";
     for (int i = 0; i < 7; i++) {
         struct training_plan plan;
@@ -214,7 +214,7 @@ int main(void)
         cmocka_unit_test(open_choices_suit_fluorescent_nuclei),
         cmocka_unit_test(small_objects_are_enlarged_within_reason),
         cmocka_unit_test(options_win_over_choices),
-        cmocka_unit_test(outlines_are_looked_at_in_four_views_unless_told_otherwise),
+        cmocka_unit_test(outlines_are_looked_at_in_eight_views_unless_told_otherwise),
         cmocka_unit_test(views_decide_nothing_about_the_weights),
         cmocka_unit_test(whatever_decides_the_weights_changes_the_digest),
         cmocka_unit_test(what_cannot_be_is_refused_with_what_to_write),
