@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "logging.h"
+#include "relay_push.h"
 #include "relay_renew.h"
 #include "relay_state.h"
 
@@ -79,7 +80,10 @@ void relay_lock_answered(struct relay *relay, struct relay_call *call, const str
                                                       .fixed_bytes = sizeof record.body},
                          NULL, NULL);
     }
-    relay_call_pass(relay, call, reply, out);
+    if (!reply->error && record.body.lk.type != F_UNLCK && header->opcode != FUSE_GETLK && call->kernel_unique)
+        relay_push_answer(relay, call->kernel_unique); /* what another wrote is not to be in the kernel's pages any more */
+    else
+        relay_call_pass(relay, call, reply, out);
 }
 
 void relay_lock_pass_changed(struct relay *relay, struct relay_call *call, const struct relay_reply *reply,

@@ -2,7 +2,7 @@
  *
  * A notice to the kernel may wait for locks of pages and folders that are only given back when we answer something else; so notices are
  * written by a thread of their own, except those about attributes alone, which wait for nothing: they overtake no answer that came after
- * them.  The relay's own knowledge is gone before the kernel is told, so that whoever asks then is not given it again. */
+ * them.  Answers for which the kernel must have dropped its pages are written by that thread, too.  The relay's own knowledge is gone before the kernel is told, so that whoever asks then is not given it again. */
 #include "relay_push.h"
 
 #include <errno.h>
@@ -48,6 +48,12 @@ void relay_push_name(struct relay *relay, uint64_t folder, const char *name)
     struct fuse_out_header header = {.error = FUSE_NOTIFY_INVAL_ENTRY, .len = (uint32_t)(sizeof header + sizeof body + length + 1)};
     const struct iovec parts[] = {{&header, sizeof header}, {&body, sizeof body}, {(void *)name, length + 1}};
     enqueue(relay, parts, 3);
+}
+
+void relay_push_answer(struct relay *relay, uint64_t kernel_unique)
+{
+    struct fuse_out_header header = {.unique = kernel_unique, .len = sizeof header};
+    enqueue(relay, &(struct iovec){&header, sizeof header}, 1);
 }
 
 static void write_notice(struct relay *relay, const void *bytes, size_t length)

@@ -10,6 +10,9 @@ void relay_push_take(struct relay *relay, const void *message, size_t length, st
 /* Makes the kernel look the name up again.  Any lock may be held. */
 void relay_push_name(struct relay *relay, uint64_t folder, const char *name);
 
+/* Answers a request of the kernel's with success, once it has been told of everything that came until now. */
+void relay_push_answer(struct relay *relay, uint64_t kernel_unique);
+
 /* Nothing that was known is believed any more, here or in the kernel: changes went untold. */
 void relay_push_everything(struct relay *relay);
 

@@ -180,7 +180,7 @@ static void *run_worker(void *argument)
     int number = (int)(worker - session->workers);
     bool first = number == 0, was_long = false;
     accept_nudges();
-    tree_observe_as(&session->push.observer);
+    tree_observe_as(&session->observer);
     session_listeners_enter(&session->listeners);
     for (;;) {
         session_listeners_listen(&session->listeners, number, was_long);
@@ -228,6 +228,7 @@ static struct session *make_session(struct tree *tree, const struct session_opti
     session_streams_init(&session->streams);
     session_locks_init(&session->locks);
     session_push_init(&session->push, session);
+    session_grants_init(&session->grants, session);
     session_reserved_init(&session->reserved);
     session_listeners_init(&session->listeners, 0);
     return session;
@@ -264,6 +265,9 @@ static enum code start_threads(struct session *session, struct failure *why)
     if (code == CODE_OK && session->channel.peer.send)
         code = session_push_start(&session->push, why);
     if (code != CODE_OK || session->channel.peer.send)
+        return code;
+    code = session_grants_start(&session->grants, why);
+    if (code != CODE_OK)
         return code;
     code = session_listeners_start(&session->listeners, session->worker_count, why);
     if (code != CODE_OK)
@@ -353,7 +357,7 @@ void session_process(struct session *session, const void *message, size_t length
     const struct fuse_buf request = {.mem = (void *)message, .size = length};
     note_greeting(session, message, length);
     viewer_enter(session->channel.peer.viewer);
-    tree_observe_as(&session->push.observer);
+    tree_observe_as(&session->observer);
     if (!session_lending_process(session, message, length) && !session_extra_process(session, message, length) &&
         admits_interrupt(session, message))
         fuse_session_process_buf(session->fuse, &request);
@@ -416,6 +420,7 @@ void session_destroy(struct session *session)
     if (!session)
         return;
     session_stop(session);
+    session_grants_stop(&session->grants); /* while there are workers */
     for (int i = 0; i < session->started; i++)
         end_thread(&session->workers[i]);
     session_listeners_stop(&session->listeners);
@@ -428,6 +433,7 @@ void session_destroy(struct session *session)
     session_locks_destroy(&session->locks);
     session_nodes_destroy(&session->nodes);
     session_push_destroy(&session->push);
+    session_grants_destroy(&session->grants);
     session_extra_give_back(session);
     session_reserved_destroy(&session->reserved);
     session_listeners_destroy(&session->listeners);

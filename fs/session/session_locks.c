@@ -13,10 +13,10 @@
  * opened for reading only have no FLUSH (it costs each reader a round trip), and there they end with RELEASE, when the last
  * descriptor of that open file is closed.  flock(2) locks, and those of F_OFD_SETLK, end with RELEASE.
  *
- * What another wrote under his lock is to be seen under ours: with the lock, the client is made to ask for the attributes,
- * and finds by them that its pages are old.  It would throw their answer away if it were made to ask once more meanwhile, since
- * somebody else opens the file, and read an old page under the lock; so that waits until nobody has a lock (the session's lock makes it
- * come wholly before a lock is granted, or not at all). */
+ * What another wrote under his lock is to be seen under ours: before a lock is granted the client drops its old pages (session_grants.h), or,
+ * where it is fed, has been told of all changes; and it asks for the attributes anew.  It would throw their answer away if it were made
+ * to ask once more meanwhile, since somebody else opens the file, and miss what the file has grown by; so that waits until nobody has a lock
+ * (the session's lock makes it come wholly before a lock is granted, or not at all). */
 #include "session_locks.h"
 
 #include <errno.h>
@@ -93,9 +93,16 @@ static void finish(fuse_req_t request, struct session_handle *handle, enum lock_
         return;
     }
     session_push_flush(&session->push);
+    if (session->channel.peer.send || session_grants_need_nothing(&session->grants, node))
+        session_locks_granted(session, request);
+    else
+        session_grants_give(&session->grants, node, request);
+}
+
+void session_locks_granted(struct session *session, struct fuse_req *request)
+{
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&session->locks.lock);
-    session_reply_forget_attributes(session, node);
-    session_reply_done(request, code, why, node, NULL);
+    fuse_reply_err(request, 0);
 }
 
 void session_locks_forget_attributes(struct session *session, struct node_id node)

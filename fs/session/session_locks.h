@@ -9,6 +9,7 @@
 #include "tree.h"
 
 struct fuse_lowlevel_ops;
+struct fuse_req;
 struct parked_lock;
 struct session;
 struct session_handle;
@@ -33,6 +34,9 @@ void session_locks_abandon(struct session *session);
 /* Makes the client ask for the attributes (session_reply.h), but not while somebody has a lock on the file: who got it was made to ask
  * then. */
 void session_locks_forget_attributes(struct session *session, struct node_id node);
+
+/* Answers that a lock is granted: what others wrote before has been made visible. */
+void session_locks_granted(struct session *session, struct fuse_req *request);
 
 /* A process closed the file: its fcntl(2) locks on it end. */
 void session_locks_close(struct session_handle *handle, uint64_t owner);

@@ -194,6 +194,21 @@ bool session_nodes_is_open(struct session_nodes *nodes, struct node_id node)
     return entry && entry->opens;
 }
 
+uint32_t session_nodes_dropped_at(struct session_nodes *nodes, struct node_id node)
+{
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&nodes->lock);
+    const struct session_node_entry *entry = find_known(nodes, node);
+    return entry ? entry->dropped : 0;
+}
+
+void session_nodes_set_dropped(struct session_nodes *nodes, struct node_id node, uint32_t changes)
+{
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&nodes->lock);
+    struct session_node_entry *entry = find_known(nodes, node);
+    if (entry)
+        entry->dropped = changes;
+}
+
 size_t session_nodes_count(struct session_nodes *nodes)
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&nodes->lock);

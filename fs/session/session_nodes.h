@@ -17,6 +17,7 @@ struct session_node_entry {
     uint32_t lookups; /* > 0; at UINT32_MAX it stays there until the session ends */
     uint32_t mark;    /* of the version of the pages that the client may hold; 0: it opened none yet */
     uint32_t opens;   /* open files of the node */
+    uint32_t dropped; /* how often others had changed it when the client's pages were dropped for a lock (session_grants.h) */
 };
 
 struct session_nodes {
@@ -57,6 +58,11 @@ enum session_pages session_nodes_open(struct session_nodes *nodes, struct node_i
 void session_nodes_count_open(struct session_nodes *nodes, struct node_id node);
 void session_nodes_count_close(struct session_nodes *nodes, struct node_id node);
 bool session_nodes_is_open(struct session_nodes *nodes, struct node_id node);
+
+/* How often others had changed the node when its pages were dropped, as was set last; 0 at first, and for one that the client does not
+ * know. */
+uint32_t session_nodes_dropped_at(struct session_nodes *nodes, struct node_id node);
+void session_nodes_set_dropped(struct session_nodes *nodes, struct node_id node, uint32_t changes);
 
 /* How many nodes the client knows, for tests and figures. */
 size_t session_nodes_count(struct session_nodes *nodes);

@@ -217,7 +217,7 @@ static void *run(void *context)
 
 void session_push_init(struct session_push *push, struct session *session)
 {
-    *push = (struct session_push){.session = session, .observer = {.told = on_told, .context = push}};
+    *push = (struct session_push){.session = session};
     pthread_mutex_init(&push->lock, NULL);
     pthread_cond_init(&push->changed, NULL);
 }
@@ -232,7 +232,10 @@ enum code session_push_start(struct session_push *push, struct failure *why)
     if (error)
         return failure_set_errno(why, error, "starting a thread that tells of changes");
     push->running = true;
-    tree_observe(push->session->tree, &push->observer);
+    struct tree_observer *observer = &push->session->observer;
+    observer->told = on_told;
+    observer->context = push;
+    tree_observe(push->session->tree, observer);
     return CODE_OK;
 }
 
@@ -240,7 +243,7 @@ void session_push_stop(struct session_push *push)
 {
     if (!push->running)
         return;
-    tree_observe_end(push->session->tree, &push->observer);
+    tree_observe_end(push->session->tree, &push->session->observer);
     pthread_mutex_lock(&push->lock);
     push->stop = true;
     pthread_cond_broadcast(&push->changed);

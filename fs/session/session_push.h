@@ -14,7 +14,6 @@
 #include <stdint.h>
 
 #include "failure.h"
-#include "tree_observe.h"
 
 #define PUSH_WAITING_MAX 65536 /* beyond these, the client is told that everything has changed */
 
@@ -29,7 +28,6 @@ struct push_table {
 
 struct session_push {
     struct session *session;
-    struct tree_observer observer; /* also says which changes are this client's own (tree_observe_as) */
     bool running;
     pthread_t thread;
 

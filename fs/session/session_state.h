@@ -17,10 +17,12 @@
 #include "session_listeners.h"
 #include "session_locks.h"
 #include "session_nodes.h"
+#include "session_grants.h"
 #include "session_push.h"
 #include "session_reserved.h"
 #include "session_streams.h"
 #include "tree.h"
+#include "tree_observe.h"
 
 #define SESSION_GREETING_MAX 256 /* bytes of an INIT request, its header included */
 #define SESSION_WRITE_MAX   (1u << 20) /* bytes in one WRITE or READ */
@@ -57,7 +59,9 @@ struct session {
     struct session_handles handles;
     struct session_streams streams;
     struct session_locks locks;
-    struct session_push push;
+    struct tree_observer observer; /* also says which changes are this client's own (tree_observe_as) */
+    struct session_push push;      /* of a fed session */
+    struct session_grants grants;  /* of any other */
     struct session_reserved reserved; /* of a fed session */
     struct session_listeners listeners;
 

@@ -189,6 +189,10 @@ assert int(open(a + "counter").read()) == 600
 PYTHON
 }
 
+whoever_shares_a_lock_sees_what_was_written_under_the_last_one() {
+    python3 "$here/share_locks.py" 500 "$lab/datasets/shared" "$lab2/datasets/shared"
+}
+
 unmounting_lets_go_of_the_locks_of_that_mount() {
     start_server "$lab" "$lab2"
     exec 9>"$lab/datasets/unmounted" 8>"$lab2/datasets/unmounted"
@@ -208,7 +212,8 @@ start_server "$lab" "$lab2" || exit 1
 run_tests random_locks_do_what_they_do_on_the_host a_blocked_process_gets_the_lock_when_the_other_mount_lets_go \
     a_process_that_waits_for_a_lock_can_be_interrupted_and_killed locks_of_a_killed_process_are_given_back \
     two_that_would_wait_for_each_other_are_told who_has_the_lock_is_told \
-    locks_of_an_open_file_are_shared_by_those_who_inherit_it what_was_written_under_a_lock_is_seen_under_the_next_one
+    locks_of_an_open_file_are_shared_by_those_who_inherit_it what_was_written_under_a_lock_is_seen_under_the_next_one \
+    whoever_shares_a_lock_sees_what_was_written_under_the_last_one
 stop_server || exit 1
 run_tests unmounting_lets_go_of_the_locks_of_that_mount
 finish

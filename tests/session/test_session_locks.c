@@ -129,6 +129,46 @@ static int release_under_a_wait(struct fuse_client *client, uint64_t node)
     return answer_of(client, waiting, FUSE_CLIENT_TIMEOUT_MS);
 }
 
+/* Takes the lock and gives it back; whether the client had to drop the file's pages before it was told. */
+static bool lock_drops_pages(struct fuse_client *client, uint64_t node, uint64_t handle, uint32_t type)
+{
+    int code;
+    const void *body;
+    assert_int_equal(set_lock(client, node, lock_of(handle, 1, type)), 0);
+    bool told = fuse_client_await_notice(client, 0, &code, &body) == 0;
+    if (told) {
+        const struct fuse_notify_inval_inode_out *what = body;
+        assert_true(code == FUSE_NOTIFY_INVAL_INODE && what->ino == node && what->off == 0 && what->len == 0);
+    }
+    assert_int_equal(set_lock(client, node, lock_of(handle, 1, F_UNLCK)), 0);
+    return told;
+}
+
+static void pages_are_dropped_before_a_lock_is_granted_where_others_changed_them(void **state)
+{
+    struct session_fixture *fixture = *state;
+    struct fuse_client *client = &fixture->client, other;
+    uint64_t handle, node = make(fixture, &handle);
+    struct fuse_open_out open;
+    assert_true(fuse_client_start(&other, fixture->tree, 2));
+    struct fuse_entry_out entry;
+    assert_int_equal(fuse_path_resolve(&other, "datasets/a", &entry), 0);
+    assert_int_equal(fuse_call_open(&other, node, O_RDWR, &open), 0);
+    assert_int_equal(fuse_call_write(client, node, handle, 0, "own", 3), 0);
+    assert_false(lock_drops_pages(client, node, handle, F_WRLCK));
+    for (int i = 0; i < 20; i++) {
+        assert_int_equal(fuse_call_write(&other, node, open.fh, 0, "other", 5), 0);
+        assert_true(lock_drops_pages(client, node, handle, i % 2 ? F_RDLCK : F_WRLCK));
+        assert_false(lock_drops_pages(client, node, handle, i % 2 ? F_RDLCK : F_WRLCK));
+        assert_int_equal(fuse_call_write(client, node, handle, 0, "own", 3), 0);
+        assert_false(lock_drops_pages(client, node, handle, F_RDLCK));
+    }
+    assert_true(lock_drops_pages(&other, node, open.fh, F_RDLCK));
+    assert_int_equal(fuse_call_release(&other, node, open.fh), 0);
+    fuse_client_stop(&other);
+    assert_int_equal(fuse_call_release(client, node, handle), 0);
+}
+
 static void a_handle_released_under_a_waiting_request_is_kept_until_it_is_answered(void **state)
 {
     struct session_fixture *fixture = *state;
@@ -161,6 +201,7 @@ int main(void)
         session_test(an_interrupted_wait_ends_and_takes_nothing),
         session_test(a_client_that_goes_away_lets_go_of_what_it_has_and_waits_for),
         session_test(a_handle_released_under_a_waiting_request_is_kept_until_it_is_answered),
+        session_test(pages_are_dropped_before_a_lock_is_granted_where_others_changed_them),
         session_test(nonsense_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
