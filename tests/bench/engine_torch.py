@@ -3,9 +3,9 @@
 
     engine_torch.py '{"variant": ..., "task": ..., "size": ..., "precision": ..., "batch": ..., "side": ..., ...}'
 
-It prepares (compiles, warms up), prints {"ready": seconds}, then answers each line "SECONDS" with one JSON object of so
-many seconds' steps: images_per_s (of the median step), best_images_per_s, steps, cpu_ms_per_step, peak_mib.  A contender that cannot run
-here prints {"absent": why} and ends.
+It prepares (compiles, warms up), prints {"ready": seconds, "steps_done": number}, then answers each line "SECONDS" with one JSON
+object of so many seconds' steps: images_per_s (of the median step), best_images_per_s, steps, cpu_ms_per_step, peak_mib.  A
+contender that cannot run here prints {"absent": why} and ends.
 
 With {"describe": true} it prints what it is; with {"check": FILE, "size": ...}, how far PyTorch's outputs are from those that
 record_step wrote there, as a share of the largest value.
@@ -206,7 +206,7 @@ def main():
     except Exception as error:  # whatever a framework throws: the others are still measured
         print(json.dumps({"absent": f"{type(error).__name__}: {error}".splitlines()[0][:200]}), flush=True)
         return
-    print(json.dumps({"ready": round(time.monotonic() - start, 1)}), flush=True)
+    print(json.dumps({"ready": round(time.monotonic() - start, 1), "steps_done": STEPS_WARM}), flush=True)
     for line in sys.stdin:
         print(json.dumps(measure(contender, request["batch"], float(line))), flush=True)
 
