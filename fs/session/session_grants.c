@@ -51,18 +51,29 @@ static void drop_and_answer(struct session_grants *grants, struct node_id node, 
     session_locks_granted(session, request);
 }
 
+static bool enqueue(struct session_grants *grants, struct waiting_grant *waiting)
+{
+    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&grants->lock);
+    if (grants->stop)
+        return false;
+    *(grants->first ? &grants->last->next : &grants->first) = waiting;
+    grants->last = waiting;
+    pthread_cond_signal(&grants->changed);
+    return true;
+}
+
 void session_grants_give(struct session_grants *grants, struct node_id node, fuse_req_t request)
 {
-    struct waiting_grant *waiting = grants->running ? malloc(sizeof *waiting) : NULL;
+    struct waiting_grant *waiting = malloc(sizeof *waiting);
     if (!waiting) {
         drop_and_answer(grants, node, request);
         return;
     }
     *waiting = (struct waiting_grant){.node = node, .request = request};
-    SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&grants->lock);
-    *(grants->first ? &grants->last->next : &grants->first) = waiting;
-    grants->last = waiting;
-    pthread_cond_signal(&grants->changed);
+    if (enqueue(grants, waiting))
+        return;
+    free(waiting);
+    session_locks_granted(grants->session, request); /* the session ends: nobody will read */
 }
 
 static void *run(void *context)

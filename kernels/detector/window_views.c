@@ -1,7 +1,7 @@
 /* Views of a window: see window_views.h.
  *
- * Raw outputs are averaged, which are logits and logarithms of distances; what is seen of the smaller window is first spread
- * over the cells of the larger one, its distances made longer.  Both sizes are whole numbers of cells: a window's side is a
+ * Probabilities and logarithms of distances are averaged; what is seen of the smaller window is first spread over the
+ * cells of the larger one, its distances made longer.  Both sizes are whole numbers of cells: a window's side is a
  * multiple of 32, three quarters of it one of 24.  Where the network wants more, the smaller window is continued with what lies
  * beyond the image, and what is said of that is dropped.
  */
@@ -76,6 +76,26 @@ static struct grids grids_of(const struct decode_outputs *shape)
                            {MIRRORED_RAYS, shape->rows, shape->columns, shape->ray_count}}};
 }
 
+static size_t heat_values(const struct decode_outputs *shape)
+{
+    return (size_t)shape->rows * (size_t)shape->columns * (size_t)shape->classes;
+}
+
+static void heat_to_probabilities(struct sight *seen)
+{
+    for (size_t i = 0; i < heat_values(&seen->outputs); i++)
+        seen->values[i] = 1 / (1 + expf(-seen->values[i]));
+}
+
+static void heat_to_logits(struct sight *mean)
+{
+    const float least = 1e-6f;
+    for (size_t i = 0; i < heat_values(&mean->outputs); i++) {
+        float p = fminf(fmaxf(mean->values[i], least), 1 - least);
+        mean->values[i] = logf(p / (1 - p));
+    }
+}
+
 static enum code look(struct network *network, const float *input, struct sight *seen, struct failure *why)
 {
     const struct decode_outputs *outputs = &seen->outputs;
@@ -97,7 +117,8 @@ static void add_view(const struct sight *seen, int view, struct sight *sum)
     }
 }
 
-/* Looks in the mirrored views that are left; *sum holds what was seen in the first, and then the sum of all. */
+/* Looks in the mirrored views that are left; *sum holds what was seen in the first, and then the sum of all, the heat as
+ * probabilities. */
 static enum code look_mirrored(struct network *network, const struct network_architecture *architecture,
                                const struct window_input *window, struct sight *sum, struct failure *why)
 {
@@ -106,12 +127,15 @@ static enum code look_mirrored(struct network *network, const struct network_arc
     struct sight seen = {0};
     float *mirrored = malloc(bytes);
     enum code code = mirrored ? sight_create(architecture, window, &seen, why) : no_memory(why);
+    heat_to_probabilities(sum);
     for (int view = 1; view < MIRRORED_VIEWS && code == CODE_OK; view++) {
         memset(mirrored, 0, bytes);
         mirrored_add(&grid, view, window->values, mirrored);
         code = look(network, mirrored, &seen, why);
-        if (code == CODE_OK)
-            add_view(&seen, view, sum);
+        if (code != CODE_OK)
+            break;
+        heat_to_probabilities(&seen);
+        add_view(&seen, view, sum);
     }
     window_views_free(&seen);
     free(mirrored);
@@ -214,7 +238,10 @@ enum code window_views_look(const struct window_networks *networks, const struct
     enum code code = look_at_size(networks, architecture, views >= WINDOW_VIEWS_MIRRORED, window, out, why);
     if (code == CODE_OK && views == WINDOW_VIEWS_SIZES)
         code = look_smaller(networks, architecture, window, out, why);
-    for (size_t i = 0; code == CODE_OK && views > 1 && i < sight_values(&out->outputs); i++)
+    if (code != CODE_OK || views == 1)
+        return code;
+    for (size_t i = 0; i < sight_values(&out->outputs); i++)
         out->values[i] /= (float)views;
-    return code;
+    heat_to_logits(out);
+    return CODE_OK;
 }
