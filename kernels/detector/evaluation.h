@@ -41,7 +41,7 @@ struct evaluation {
     /* By pixels at IoU 0.5 and the classes' thresholds (mask_evaluation.h), all classes as one; evaluation_compute leaves
      * them undefined (mask_images 0), whoever has label maps fills them in. */
     size_t mask_images;
-    double mask_ap50, mask_f1;
+    double mask_ap50, mask_image_ap50, mask_f1; /* the second: the mean over images */
     /* Left at 0 by evaluation_compute, which knows no calibration. */
     struct reliability reliability;
     struct evaluation_class classes[DETECTION_CLASSES_MAX];

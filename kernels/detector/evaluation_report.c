@@ -47,8 +47,8 @@ static void append_value(struct buffer *out, double value, int width)
 static void append_masks(const struct evaluation *evaluation, struct buffer *out)
 {
     if (evaluation->mask_images)
-        buffer_printf(out, "\nOutlines against label maps (%zu images): AP50 = TP / (TP + FP + FN) %.3f, F1 at IoU 0.5 %.3f\n",
-                      evaluation->mask_images, evaluation->mask_ap50, evaluation->mask_f1);
+        buffer_printf(out, "\nOutlines against label maps (%zu images): AP50 = TP / (TP + FP + FN) %.3f (mean of images %.3f), F1 at IoU 0.5 %.3f\n",
+                      evaluation->mask_images, evaluation->mask_ap50, evaluation->mask_image_ap50, evaluation->mask_f1);
 }
 
 static void append_reliability(const struct evaluation *evaluation, struct buffer *out)
@@ -146,8 +146,8 @@ void evaluation_report_json(const struct evaluation *evaluation, const struct mo
     buffer_printf(out, "{\"images\":%zu,\"all\":", evaluation->images);
     append_json_row(out, &all);
     if (evaluation->mask_images)
-        buffer_printf(out, ",\"masks\":{\"images\":%zu,\"ap50\":%.6f,\"f1\":%.6f}", evaluation->mask_images,
-                      evaluation->mask_ap50, evaluation->mask_f1);
+        buffer_printf(out, ",\"masks\":{\"images\":%zu,\"ap50\":%.6f,\"ap50_mean_of_images\":%.6f,\"f1\":%.6f}", evaluation->mask_images,
+                      evaluation->mask_ap50, evaluation->mask_image_ap50, evaluation->mask_f1);
     append_reliability_json(evaluation, out);
     buffer_append_text(out, ",\"classes\":[");
     for (int k = 0; k < evaluation->class_count; k++) {

@@ -122,6 +122,7 @@ enum code mask_evaluation_add(struct mask_tally *tally, const uint32_t *truth, c
     size_t found_count = list_found(runs, count, objects);
     qsort(runs, count, sizeof *runs, by_truth);
     count = merge(runs, count);
+    const struct mask_tally before = *tally;
     tally->found += found_count;
     for (size_t i = 0, end; i < count; i = end) {
         for (end = i + 1; end < count && runs[end].truth == runs[i].truth;)
@@ -133,6 +134,11 @@ enum code mask_evaluation_add(struct mask_tally *tally, const uint32_t *truth, c
         tally->matched += overlap > iou;
         tally->matched_mean += fmin(fmax((overlap - 0.5) / 0.25, 0), 1);
     }
+    const struct mask_tally image = {.matched = tally->matched - before.matched,
+                                     .found = found_count,
+                                     .objects = tally->objects - before.objects};
+    tally->images++;
+    tally->image_ap += mask_evaluation_ap(&image);
     return CODE_OK;
 }
 
@@ -140,6 +146,11 @@ double mask_evaluation_ap(const struct mask_tally *tally)
 {
     size_t all = tally->found + tally->objects - tally->matched;
     return all ? (double)tally->matched / (double)all : 1;
+}
+
+double mask_evaluation_image_ap(const struct mask_tally *tally)
+{
+    return tally->images ? tally->image_ap / (double)tally->images : 1;
 }
 
 double mask_evaluation_f1(const struct mask_tally *tally)

@@ -153,6 +153,7 @@ static enum code evaluate_masks(const struct scoring *scoring, const struct data
     enum code code =
         mask_scoring_compare(scoring, dataset, threshold_by_class, &tally, &evaluation->mask_images, why);
     evaluation->mask_ap50 = mask_evaluation_ap(&tally);
+    evaluation->mask_image_ap50 = mask_evaluation_image_ap(&tally);
     evaluation->mask_f1 = mask_evaluation_f1(&tally);
     return code;
 }

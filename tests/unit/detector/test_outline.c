@@ -133,6 +133,8 @@ static void random_maps_agree_with_counting_every_pair(void **state)
     double half = 0.5, ious[100];
     for (int k = 0; k < 100; k++)
         ious[k] = 0.5 + 0.25 * (k + 0.5) / 100;
+    struct mask_tally together = {0};
+    double image_ap = 0;
     for (uint64_t seed = 1; seed <= 6; seed++) {
         struct random random = random_stream(seed, 1);
         SCOPE_DETECTIONS first = {.ray_count = 16}, second = {.ray_count = 16};
@@ -154,7 +156,11 @@ static void random_maps_agree_with_counting_every_pair(void **state)
         assert_int_equal(tally.found, second.count);
         assert_near(mask_evaluation_ap(&tally),
                     (double)tally.matched / (double)(first.count + second.count - tally.matched), 1e-12);
+        assert_code_ok(mask_evaluation_add(&together, truth, found, PIXELS, 0.5, &why), why);
+        image_ap += mask_evaluation_ap(&tally) / 6;
     }
+    assert_near(mask_evaluation_image_ap(&together), image_ap, 1e-12);
+    assert_true(fabs(mask_evaluation_ap(&together) - image_ap) > 1e-6); /* not the same */
 }
 
 static void nothing_found_where_nothing_is_counts_as_perfect(void **state)
