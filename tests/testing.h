@@ -13,10 +13,10 @@
 #define TESTING_PATIENCE_MS 60000
 
 /* Fails with the failure's text where `call` does not return CODE_OK; `why` is the failure it filled in. */
-#define assert_code_ok(call, why)                                                                                      \
-    do {                                                                                                               \
-        if ((call) != CODE_OK)                                                                                         \
-            fail_msg("%s: %s", #call, (why).text);                                                                     \
+#define assert_code_ok(call, why)                                                                                           \
+    do {                                                                                                                    \
+        if ((call) != CODE_OK)                                                                                              \
+            fail_msg("%s: %s", #call, (why).text);                                                                          \
     } while (0)
 
 #endif

@@ -1,4 +1,5 @@
-/* Going on in the background: see background.h.  On the pipe: 'r' and the text, or the exit status and the text of the failure. */
+/* Going on in the background: see background.h.  On the pipe: 'r' and the text, or the exit status and the text of the
+ * failure. */
 #include "background.h"
 
 #include <errno.h>

@@ -14,12 +14,13 @@ struct background {
 
 typedef int background_body(void *context, struct background *self);
 
-/* Runs the body in a child that forks off before anything has threads, and returns the exit status when the body has said how it
- * is; or, in the foreground, in this process, and returns what it returns. */
+/* Runs the body in a child that forks off before anything has threads, and returns the exit status when the body has said
+ * how it is; or, in the foreground, in this process, and returns what it returns. */
 int background_run(const struct command *command, bool foreground, background_body *body, void *context);
 
 /* In the body, when everything can still be refused on the terminal: from now on output goes to the log
- * ~/.local/state/cytofs/NAME.log ($XDG_STATE_HOME/cytofs), and the process leaves its terminal.  In the foreground it does nothing. */
+ * ~/.local/state/cytofs/NAME.log ($XDG_STATE_HOME/cytofs), and the process leaves its terminal.  In the foreground it does
+ * nothing. */
 MUST_CHECK enum code background_leave(struct background *self, const char *name, struct failure *why);
 
 /* Ready: the text is what the user sees on standard output. */

@@ -97,8 +97,7 @@ static bool is_option(const char *argument)
 }
 
 /* Takes argv[*at] and, where it needs one, the value behind it. */
-static int take_option(const struct command *command, char **argv, int argc, int *at,
-                       const struct command_option *options)
+static int take_option(const struct command *command, char **argv, int argc, int *at, const struct command_option *options)
 {
     const char *argument = argv[*at];
     const char *value = NULL;

@@ -23,7 +23,7 @@ struct command {
     const char *summary;   /* one line, for the list of commands */
     const char *details;   /* paragraphs for --help, may be NULL */
     int (*run)(const struct command *command, int argc, char **argv);
-    bool computes;         /* uses a device's threads */
+    bool computes; /* uses a device's threads */
 };
 
 enum option_kind { OPTION_FLAG, OPTION_TEXT, OPTION_INTEGER, OPTION_NUMBER };
@@ -32,9 +32,9 @@ struct command_option {
     const char *name; /* long name without the dashes; NULL ends the table */
     char letter;      /* short name, or 0 */
     enum option_kind kind;
-    void *target;          /* bool *, const char **, int64_t *, double * by kind */
-    const char *value;     /* what stands for the value in the help, NULL for a flag */
-    const char *help;      /* one line */
+    void *target;            /* bool *, const char **, int64_t *, double * by kind */
+    const char *value;       /* what stands for the value in the help, NULL for a flag */
+    const char *help;        /* one line */
     double minimum, maximum; /* for numbers, inclusive; both 0: unchecked */
 };
 

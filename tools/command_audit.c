@@ -12,11 +12,13 @@
 #include "scope.h"
 #include "store_folder.h"
 
-const char command_audit_details[] =
-    "A lab that is served keeps a log: which member read, wrote, made, removed, shared or deployed what, came or went, and what was\n"
-    "refused. Each line is sealed and bound to the one before. \"show\" prints it, oldest first; \"verify\" looks at every line and\n"
-    "exits 1 if any was changed, taken away, or moved. Of a lab in use name the folder where it is mounted; there the same is\n"
-    "cat lab/audit, which has the newest lines, and cat lab/audit-check.";
+const char command_audit_details[] = "A lab that is served keeps a log: which member read, wrote, made, removed, shared or "
+                                     "deployed what, came or went, and what was\n"
+                                     "refused. Each line is sealed and bound to the one before. \"show\" prints it, oldest "
+                                     "first; \"verify\" looks at every line and\n"
+                                     "exits 1 if any was changed, taken away, or moved. Of a lab in use name the folder "
+                                     "where it is mounted; there the same is\n"
+                                     "cat lab/audit, which has the newest lines, and cat lab/audit-check.";
 
 #define SHOWN_BYTES_MAX ((size_t)64 << 20)
 #define LINES_ALL       UINT64_MAX

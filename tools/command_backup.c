@@ -1,5 +1,5 @@
-/* cytofs backup: one more point in time in a backup's folder; of a store that is not in use here, of a mounted lab in its server
- * (lab/backup). */
+/* cytofs backup: one more point in time in a backup's folder; of a store that is not in use here, of a mounted lab in its
+ * server (lab/backup). */
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -16,18 +16,19 @@
 #include "store_folder.h"
 #include "when.h"
 
-const char command_backup_details[] =
-    "Saves the store as it is at this moment into the folder DIR, as one more point in time. Only what DIR does not hold yet is\n"
-    "copied, and checked while it is; it stays encrypted, and no key is needed. An interrupted backup leaves whole points only\n"
-    "and is gone on with by the next. Exits 1 with a line for each place where the store itself is damaged; all else is saved.\n"
-    "With --list DIR: which points there are.";
+const char command_backup_details[] = "Saves the store as it is at this moment into the folder DIR, as one more point in "
+                                      "time. Only what DIR does not hold yet is\n"
+                                      "copied, and checked while it is; it stays encrypted, and no key is needed. An "
+                                      "interrupted backup leaves whole points only\n"
+                                      "and is gone on with by the next. Exits 1 with a line for each place where the store "
+                                      "itself is damaged; all else is saved.\n"
+                                      "With --list DIR: which points there are.";
 
 #define KEEP_MAX 999999
 
 static bool show_progress(void *context, const struct backup_progress *progress)
 {
-    progress_bar_draw(context, "saving", (int64_t)(progress->bytes_done >> 20), (int64_t)(progress->bytes_all >> 20),
-                      "MiB");
+    progress_bar_draw(context, "saving", (int64_t)(progress->bytes_done >> 20), (int64_t)(progress->bytes_all >> 20), "MiB");
     return true;
 }
 
@@ -51,8 +52,8 @@ static void print_point(void *context, uint32_t number, const struct backup_poin
     }
     char made[WHEN_TEXT_BYTES];
     when_print(point->made_ms, made);
-    printf("%6u  %s  %8zu packs  %12.1f MB%s\n", number, made, point->pack_count,
-           (double)backup_point_bytes(point) / 1e6, point->damage_count ? "  the store was damaged" : "");
+    printf("%6u  %s  %8zu packs  %12.1f MB%s\n", number, made, point->pack_count, (double)backup_point_bytes(point) / 1e6,
+           point->damage_count ? "  the store was damaged" : "");
 }
 
 static int list_points(const struct command *command, const char *folder)
@@ -78,8 +79,7 @@ static enum code save_store(struct store_folder *store, const char *path, const 
     return code;
 }
 
-static int backup_store(const struct command *command, const char *path, const char *folder,
-                        struct backup_options *options)
+static int backup_store(const struct command *command, const char *path, const char *folder, struct backup_options *options)
 {
     struct failure why;
     struct backup_summary summary;

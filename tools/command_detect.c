@@ -56,8 +56,8 @@ static char *output_path(const struct detection_job *job, const char *image_path
     return asprintf(&path, "%s/%s%s", job->output, file_base_name(image_path), suffix) < 0 ? NULL : path;
 }
 
-static enum code write_text(const struct detection_job *job, const char *path, const char *suffix,
-                            const struct buffer *text, struct failure *why)
+static enum code write_text(const struct detection_job *job, const char *path, const char *suffix, const struct buffer *text,
+                            struct failure *why)
 {
     SCOPE_FREE char *out = output_path(job, path, suffix);
     enum code code = out ? buffer_check(text, path, why) : failure_set(why, CODE_NO_MEMORY, "out of memory");
@@ -117,8 +117,8 @@ static enum code take_name(struct detection_job *job, const char *path, struct f
     if (*found == name)
         return CODE_OK;
     free(name);
-    return failure_set(why, CODE_EXISTS, "%s: an image of this name has been looked at already: give this one an --output of its own",
-                       path);
+    return failure_set(why, CODE_EXISTS,
+                       "%s: an image of this name has been looked at already: give this one an --output of its own", path);
 }
 
 static enum code detect_one(struct detection_job *job, const char *path, struct failure *why)
@@ -212,10 +212,12 @@ static enum code parse_kinds(const char *text, unsigned *write, struct failure *
 {
     while (*text) {
         size_t count = strcspn(text, ","), i = 0;
-        while (i < sizeof kinds / sizeof *kinds && (strlen(kinds[i].name) != count || strncmp(kinds[i].name, text, count) != 0))
+        while (i < sizeof kinds / sizeof *kinds &&
+               (strlen(kinds[i].name) != count || strncmp(kinds[i].name, text, count) != 0))
             i++;
         if (i == sizeof kinds / sizeof *kinds)
-            return failure_set(why, CODE_INVALID, "--write %.*s: not one of csv, overlay, labels, geojson, rois", (int)count, text);
+            return failure_set(why, CODE_INVALID, "--write %.*s: not one of csv, overlay, labels, geojson, rois", (int)count,
+                               text);
         *write |= kinds[i].bit;
         text += count + (text[count] == ',');
     }

@@ -10,7 +10,8 @@
 const char command_fsck_details[] =
     "Checks that every name resolves, every chunk is there and authentic, and counts agree. The store must not be mounted.\n"
     "Nothing is changed. Exits 0 if the store is whole, 1 with a line for each problem if it is not.\n"
-    "With --repair what is wrong is put right in one step, or nothing is changed; what can be read before can be read after.";
+    "With --repair what is wrong is put right in one step, or nothing is changed; what can be read before can be read "
+    "after.";
 
 static void show_progress(void *context, uint64_t chunks_done)
 {

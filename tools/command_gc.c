@@ -7,10 +7,12 @@
 #include "progress_bar.h"
 #include "tree_collect.h"
 
-const char command_gc_details[] =
-    "Removes packs in which nothing is needed any more, and empties those of which a part is dead: what lives in them is copied to\n"
-    "a new pack first. Nothing that a file, a snapshot, an open file or a backup needs is taken. In a lab that is in use (name the\n"
-    "folder where it is mounted) it works in small steps beside everybody else. The file server does some of this by itself.";
+const char command_gc_details[] = "Removes packs in which nothing is needed any more, and empties those of which a part is "
+                                  "dead: what lives in them is copied to\n"
+                                  "a new pack first. Nothing that a file, a snapshot, an open file or a backup needs is "
+                                  "taken. In a lab that is in use (name the\n"
+                                  "folder where it is mounted) it works in small steps beside everybody else. The file "
+                                  "server does some of this by itself.";
 
 #define LAB_FILE "lab/gc"
 
@@ -46,7 +48,8 @@ int command_gc(const struct command *command, int argc, char **argv)
     const char *key = NULL;
     int64_t percent = TREE_COLLECT_DEAD_PERCENT;
     const struct command_option options[] = {
-        {"dead", 'd', OPTION_INTEGER, &percent, "PERCENT", "how much of a pack must be dead for it to be emptied (25)", 1, 100},
+        {"dead", 'd', OPTION_INTEGER, &percent, "PERCENT", "how much of a pack must be dead for it to be emptied (25)", 1,
+         100},
         {"key", 'k', OPTION_TEXT, &key, "FILE", "the member's key", 0, 0},
         {0},
     };

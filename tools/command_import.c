@@ -5,9 +5,9 @@
 #include "importing.h"
 #include "progress_bar.h"
 
-const char command_import_details[] =
-    "Copies the folder SOURCE to the folder DATASET (in a lab or anywhere), without the text, EXIF and vendor metadata of PNG,\n"
-    "JPEG and TIFF files; no pixel changes. What was removed or left out is listed.";
+const char command_import_details[] = "Copies the folder SOURCE to the folder DATASET (in a lab or anywhere), without the "
+                                      "text, EXIF and vendor metadata of PNG,\n"
+                                      "JPEG and TIFF files; no pixel changes. What was removed or left out is listed.";
 
 static bool show_progress(void *context, size_t done, size_t total)
 {

@@ -20,8 +20,10 @@ static enum code save_recovery(const char *path, const char *text, struct failur
 {
     SCOPE_CLOSE int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0 || dprintf(fd, "%s\n", text) < 0 || fsync(fd) != 0)
-        return failure_set_errno(why, errno, "%s: the recovery key could not be written there, and this lab has no other: "
-                                             "remove the store and make it again", path);
+        return failure_set_errno(why, errno,
+                                 "%s: the recovery key could not be written there, and this lab has no other: "
+                                 "remove the store and make it again",
+                                 path);
     return CODE_OK;
 }
 
@@ -31,9 +33,10 @@ static void print_made(const char *store, const struct lab_store_made *made, con
     if (recovery)
         printf("recovery key: in %s (keep it away from here)\n", recovery);
     else
-        printf("recovery key: %s\n"
-               "  write it down and keep it elsewhere: it is shown this once, and opens the lab when all key files are lost\n",
-               made->recovery);
+        printf(
+            "recovery key: %s\n"
+            "  write it down and keep it elsewhere: it is shown this once, and opens the lab when all key files are lost\n",
+            made->recovery);
 }
 
 int command_init(const struct command *command, int argc, char **argv)
@@ -46,8 +49,10 @@ int command_init(const struct command *command, int argc, char **argv)
     const struct command_option options[] = {
         {"member", 'm', OPTION_TEXT, &member, "NAME", "the member's name (default: the login name)", 0, 0},
         {"key", 'k', OPTION_TEXT, &key, "FILE", "where the key goes (default: ~/.config/cytofs/keys/STORE-ID.key)", 0, 0},
-        {"mirror", 'M', OPTION_TEXT, &mirror, "DIR", "a second folder, on another disk, that holds the same (cytofs mirror)", 0, 0},
-        {"recovery", 'r', OPTION_TEXT, &recovery, "FILE", "write the recovery key to this new file, not to the terminal", 0, 0},
+        {"mirror", 'M', OPTION_TEXT, &mirror, "DIR", "a second folder, on another disk, that holds the same (cytofs mirror)",
+         0, 0},
+        {"recovery", 'r', OPTION_TEXT, &recovery, "FILE", "write the recovery key to this new file, not to the terminal", 0,
+         0},
         {"passphrase", 'p', OPTION_FLAG, &protect, NULL, "ask for a passphrase that protects the key", 0, 0},
         {0},
     };

@@ -1,7 +1,7 @@
 /* cytofs join: takes up an invitation.
  *
- * The keys are made, and the member's is saved, before the lab is asked: if the answer is lost, the same command asks again with the same
- * key, and gets the same answer. */
+ * The keys are made, and the member's is saved, before the lab is asked: if the answer is lost, the same command asks again
+ * with the same key, and gets the same answer. */
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -19,9 +19,11 @@
 #include "secret.h"
 
 const char command_join_details[] =
-    "Takes up an invitation (`cytofs member add LAB NAME` prints the whole line): makes your keys on this computer, gets your certificate from\n"
+    "Takes up an invitation (`cytofs member add LAB NAME` prints the whole line): makes your keys on this computer, gets "
+    "your certificate from\n"
     "the lab's server, whose identity the invitation vouches for, and remembers the lab in ~/.config/cytofs/labs/. Then:\n"
-    "cytofs mount NAME@HOST DIR. Private keys never leave this computer. An invitation is good once; if the connection breaks,\n"
+    "cytofs mount NAME@HOST DIR. Private keys never leave this computer. An invitation is good once; if the connection "
+    "breaks,\n"
     "the same command may be repeated.";
 
 struct join_options {
@@ -58,8 +60,8 @@ static enum code ask(const struct lab_profile *profile, const struct invite *inv
         code = buffer_check(&text, "asking to join", why);
     }
     if (code == CODE_OK)
-        code = wire_ask(profile->address.host, profile->address.port, invite->lab_fingerprint, buffer_text(&text), text.length,
-                        &reply, why);
+        code = wire_ask(profile->address.host, profile->address.port, invite->lab_fingerprint, buffer_text(&text),
+                        text.length, &reply, why);
     if (code == CODE_OK)
         code = joining_read_answer(buffer_text(&reply), reply.length, answer, why);
     if (text.data)
@@ -75,7 +77,8 @@ static enum code check_lab(const struct joining_answer *answer, const struct inv
     uint8_t fingerprint[CERTIFICATE_FINGERPRINT_BYTES];
     enum code code = certificate_fingerprint(&answer->lab_certificate, fingerprint, why);
     if (code == CODE_OK && memcmp(fingerprint, invite->lab_fingerprint, sizeof fingerprint) != 0)
-        return failure_set(why, CODE_DENIED, "the server answers with the certificate of another lab than you were invited to");
+        return failure_set(why, CODE_DENIED,
+                           "the server answers with the certificate of another lab than you were invited to");
     return code;
 }
 
@@ -101,7 +104,8 @@ static enum code join(const struct join_options *options, const struct invite *i
     return lab_profile_save(profile, path, why);
 }
 
-static enum code begin(const char *host, const char *word, struct invite *invite, struct lab_profile *profile, struct failure *why)
+static enum code begin(const char *host, const char *word, struct invite *invite, struct lab_profile *profile,
+                       struct failure *why)
 {
     enum code code = invite_parse(word, invite, why);
     if (code == CODE_OK)
@@ -111,7 +115,8 @@ static enum code begin(const char *host, const char *word, struct invite *invite
     if (profile->address.name[0] && strcmp(profile->address.name, invite->name) != 0)
         return failure_set(why, CODE_INVALID, "the invitation is for %s, not for %s", invite->name, profile->address.name);
     if (invite->expires_s <= time(NULL))
-        return failure_set(why, CODE_DENIED, "the invitation has expired: ask for a new one (or is this computer's clock wrong?)");
+        return failure_set(why, CODE_DENIED,
+                           "the invitation has expired: ask for a new one (or is this computer's clock wrong?)");
     strcpy(profile->address.name, invite->name);
     return lab_profile_folder(&profile->address, &profile->folder, why);
 }
@@ -119,8 +124,8 @@ static enum code begin(const char *host, const char *word, struct invite *invite
 static void print_joined(const struct lab_profile *profile, enum member_role role)
 {
     const struct lab_address *address = &profile->address;
-    printf("you are %s, a %s of the lab at %s\nyour keys: %s (back it up)\n", address->name, member_role_name(role), address->host,
-           buffer_text(&profile->folder));
+    printf("you are %s, a %s of the lab at %s\nyour keys: %s (back it up)\n", address->name, member_role_name(role),
+           address->host, buffer_text(&profile->folder));
     printf(address->port == WIRE_PORT ? "now: cytofs mount %s@%s DIR\n" : "now: cytofs mount %s@%s:%u DIR\n", address->name,
            address->host, address->port);
 }
@@ -129,7 +134,8 @@ int command_join(const struct command *command, int argc, char **argv)
 {
     struct join_options join_options = {0};
     const struct command_option options[] = {
-        {"key", 'k', OPTION_TEXT, &join_options.key, "FILE", "your key: taken if it is there, else made there (default: with the lab's profile)", 0, 0},
+        {"key", 'k', OPTION_TEXT, &join_options.key, "FILE",
+         "your key: taken if it is there, else made there (default: with the lab's profile)", 0, 0},
         {"passphrase", 'p', OPTION_FLAG, &join_options.protect, NULL, "ask for a passphrase that protects a new key", 0, 0},
         {0},
     };

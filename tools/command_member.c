@@ -19,17 +19,22 @@
 const char command_member_details[] =
     "member key [CARD]              make your key on this computer, and the card to hand over (default: member.card)\n"
     "member show CARD               whose card that is, and its fingerprint\n"
-    "member add STORE|LAB NAME      invite somebody: prints one line, to be handed over by a way that nobody else reads. It is good once,\n"
-    "                               for three days; run on that person's computer, it makes the keys there and joins the lab\n"
+    "member add STORE|LAB NAME      invite somebody: prints one line, to be handed over by a way that nobody else reads. It "
+    "is good once,\n"
+    "                               for three days; run on that person's computer, it makes the keys there and joins the "
+    "lab\n"
     "member add STORE|LAB CARD      add somebody by the card; compare the fingerprint by voice first\n"
     "member list STORE|LAB          who is a member, and who is invited\n"
     "member role STORE|LAB NAME ROLE  what a member may do: viewer, scientist, steward, admin, node or endpoint\n"
-    "member delete-home STORE|LAB NAME  delete the home of somebody who was removed, with all that is in it: an admin's, who need not be able to\n"
+    "member delete-home STORE|LAB NAME  delete the home of somebody who was removed, with all that is in it: an admin's, "
+    "who need not be able to\n"
     "                               read it; cytofs gc then gives its space back\n"
-    "member revoke STORE|LAB NAME   remove somebody (or withdraw an invitation): the member's mounts end at once, the certificate is\n"
+    "member revoke STORE|LAB NAME   remove somebody (or withdraw an invitation): the member's mounts end at once, the "
+    "certificate is\n"
     "                               refused, and what both could read gets new keys for those who stay\n\n"
     "In a mounted lab: echo invite scientist > lab/members/bob; cat lab/members/bob; cp bob.card lab/members/bob;\n"
-    "echo role steward > lab/members/bob; rm lab/members/bob. The private part of a key never leaves the computer where it was made.";
+    "echo role steward > lab/members/bob; rm lab/members/bob. The private part of a key never leaves the computer where it "
+    "was made.";
 
 struct member_options {
     const char *key, *name, *fingerprint, *role, *host, *endpoint, *subnet;
@@ -96,8 +101,8 @@ static int add(const struct lab_members_place *place, const struct member_option
         return command_fail(place->command, &why);
     member_key_fingerprint(&card.public, fingerprint);
     if (options->fingerprint && strcmp(options->fingerprint, fingerprint) != 0) {
-        failure_set(&why, CODE_DENIED, "%s: its fingerprint is %s, not the one that you gave: somebody may have swapped it", path,
-                    fingerprint);
+        failure_set(&why, CODE_DENIED, "%s: its fingerprint is %s, not the one that you gave: somebody may have swapped it",
+                    path, fingerprint);
         return command_fail(place->command, &why);
     }
     if (options->name)
@@ -158,12 +163,17 @@ int command_member(const struct command *command, int argc, char **argv)
 {
     struct member_options member = {.days = PEOPLE_INVITE_DAYS};
     const struct command_option options[] = {
-        {"name", 'n', OPTION_TEXT, &member.name, "NAME", "the member's name (default: the login name; for add: the card's)", 0, 0},
+        {"name", 'n', OPTION_TEXT, &member.name, "NAME", "the member's name (default: the login name; for add: the card's)",
+         0, 0},
         {"role", 'r', OPTION_TEXT, &member.role, "ROLE", "add: what the member may do (default: scientist)", 0, 0},
-        {"days", 'd', OPTION_INTEGER, &member.days, "N", "add: for how long an invitation is good", 1, PEOPLE_INVITE_DAYS_MAX},
-        {"host", 'H', OPTION_TEXT, &member.host, "HOST[:PORT]", "add: by which workstations reach the server (default: this machine's name)", 0, 0},
-        {"wireguard", 'w', OPTION_TEXT, &member.endpoint, "HOST[:PORT]", "add: also write configurations for a VPN whose server is reached there", 0, 0},
-        {"subnet", 's', OPTION_TEXT, &member.subnet, "ADDRESS/PREFIX", "add: of the VPN when it begins (default: " WIREGUARD_SUBNET ")", 0, 0},
+        {"days", 'd', OPTION_INTEGER, &member.days, "N", "add: for how long an invitation is good", 1,
+         PEOPLE_INVITE_DAYS_MAX},
+        {"host", 'H', OPTION_TEXT, &member.host, "HOST[:PORT]",
+         "add: by which workstations reach the server (default: this machine's name)", 0, 0},
+        {"wireguard", 'w', OPTION_TEXT, &member.endpoint, "HOST[:PORT]",
+         "add: also write configurations for a VPN whose server is reached there", 0, 0},
+        {"subnet", 's', OPTION_TEXT, &member.subnet, "ADDRESS/PREFIX",
+         "add: of the VPN when it begins (default: " WIREGUARD_SUBNET ")", 0, 0},
         {"fingerprint", 'f', OPTION_TEXT, &member.fingerprint, "TEXT", "add only if the card has this one", 0, 0},
         {"key", 'k', OPTION_TEXT, &member.key, "FILE", "your key", 0, 0},
         {"passphrase", 'p', OPTION_FLAG, &member.protect, NULL, "key: ask for a passphrase that protects it", 0, 0},
@@ -177,22 +187,24 @@ int command_member(const struct command *command, int argc, char **argv)
     const char *verb = arguments.positional[0], *first = arguments.positional[1], *second = arguments.positional[2],
                *third = arguments.positional[3];
     if (strcmp(verb, "key") == 0 && arguments.count <= 2)
-        return make_key(&member, arguments.count == 2 ? first : "member.card", &why) == CODE_OK ? EXIT_DONE
-                                                                                             : command_fail(command, &why);
+        return make_key(&member, arguments.count == 2 ? first : "member.card", &why) == CODE_OK
+                   ? EXIT_DONE
+                   : command_fail(command, &why);
     if (strcmp(verb, "show") == 0 && arguments.count == 2)
         return show(command, first);
     struct lab_reach reach;
     if (!works_on_lab(verb, arguments.count))
-        return command_usage(command, "it needs one of: key [CARD], show CARD, add STORE|LAB NAME|CARD, list STORE|LAB, role STORE|LAB NAME "
-                                      "ROLE, revoke STORE|LAB NAME, delete-home STORE|LAB NAME");
+        return command_usage(
+            command, "it needs one of: key [CARD], show CARD, add STORE|LAB NAME|CARD, list STORE|LAB, role STORE|LAB NAME "
+                     "ROLE, revoke STORE|LAB NAME, delete-home STORE|LAB NAME");
     if (lab_reach_open(first, &reach, &why) != CODE_OK)
         return command_fail(command, &why);
     const struct lab_members_place place = {command, reach.path, member.key};
-    status = strcmp(verb, "add") == 0    ? add_or_invite(&place, &member, second)
+    status = strcmp(verb, "add") == 0           ? add_or_invite(&place, &member, second)
              : strcmp(verb, "delete-home") == 0 ? delete_home(&place, second)
-             : strcmp(verb, "role") == 0 ? lab_members_set_role(&place, second, third)
-             : strcmp(verb, "list") == 0 ? lab_members_list(&place)
-                                         : lab_members_remove(&place, second);
+             : strcmp(verb, "role") == 0        ? lab_members_set_role(&place, second, third)
+             : strcmp(verb, "list") == 0        ? lab_members_list(&place)
+                                                : lab_members_remove(&place, second);
     lab_reach_close(&reach);
     return status;
 }

@@ -19,7 +19,8 @@ const char command_mirror_details[] =
     "cytofs mirror STORE             which folders hold the store, and whether they are up to date\n"
     "cytofs mirror add STORE DIR     one more: DIR is new or empty, or a mirror that was away, which gets what it lacks\n"
     "cytofs mirror remove STORE DIR  DIR is no mirror any more; what lies in it stays, as a store of its own\n"
-    "STORE may be a folder where the lab is mounted. Put mirrors on other disks: each is a whole store that can be mounted if the\n"
+    "STORE may be a folder where the lab is mounted. Put mirrors on other disks: each is a whole store that can be mounted "
+    "if the\n"
     "others are lost. What is written goes to all of them; a sync is done when all have done it.";
 
 #define LAB_FILE "lab/mirrors"
@@ -108,6 +109,6 @@ int command_mirror(const struct command *command, int argc, char **argv)
     if (arguments.count != (verb ? 3 : 1))
         return command_usage(command, "it needs: STORE, or add STORE DIR, or remove STORE DIR");
     const char *place = arguments.positional[verb ? 1 : 0], *mirror = verb ? arguments.positional[2] : NULL;
-    return (control_follow_is_lab(place, LAB_FILE) ? on_lab : on_store)(command, verb ? arguments.positional[0] : "show", place,
-                                                                        mirror);
+    return (control_follow_is_lab(place, LAB_FILE) ? on_lab : on_store)(command, verb ? arguments.positional[0] : "show",
+                                                                        place, mirror);
 }

@@ -13,7 +13,8 @@ const char command_mount_details[] =
     "Shows the lab in the empty folder DIR, starts a node that runs its jobs, and returns when both are usable.\n"
     "Unmount with: fusermount3 -u DIR. A job that runs then goes on at the next mount.\n"
     "A store that `cytofs serve` serves already is mounted through its server.\n"
-    "STORE may also be NAME@HOST[:PORT], a lab that another machine serves (`cytofs join` first), or the path of a server's UNIX socket.";
+    "STORE may also be NAME@HOST[:PORT], a lab that another machine serves (`cytofs join` first), or the path of a server's "
+    "UNIX socket.";
 
 int command_mount(const struct command *command, int argc, char **argv)
 {
@@ -27,12 +28,16 @@ int command_mount(const struct command *command, int argc, char **argv)
         {"no-node", 'n', OPTION_FLAG, &no_node, NULL, "run no jobs", 0, 0},
         {"cpus", 'c', OPTION_INTEGER, &cpus, "N", "CPU cores that jobs may use (default: all)", 1, 4096},
         {"key", 'k', OPTION_TEXT, &launch.key, "FILE", "the member's key", 0, 0},
-        {"accept-older", 0, OPTION_FLAG, &launch.accept_older, NULL, "the store was put back from a copy: take it as it is", 0, 0},
+        {"accept-older", 0, OPTION_FLAG, &launch.accept_older, NULL, "the store was put back from a copy: take it as it is",
+         0, 0},
         {"memory", 'M', OPTION_FLAG, &memory, NULL, "a lab in memory, gone after unmounting (no STORE)", 0, 0},
         {"allow-other", 'o', OPTION_FLAG, &launch.server.allow_other, NULL, "let other users of this machine in", 0, 0},
-        {"timeout", 't', OPTION_INTEGER, &relay.timeout_s, "SECONDS", "remote: what waits longer for a lost connection fails (default: never)", 1, 1000000},
-        {"timeout-error", 0, OPTION_TEXT, &timeout_error, "ERRNO", "remote: how it fails: ETIMEDOUT (the default), EIO, EAGAIN, EHOSTDOWN or ENOTCONN", 0, 0},
-        {"cache", 0, OPTION_TEXT, &relay.disk_folder, "FOLDER", "remote: where contents are kept (default: ~/.cache/cytofs)", 0, 0},
+        {"timeout", 't', OPTION_INTEGER, &relay.timeout_s, "SECONDS",
+         "remote: what waits longer for a lost connection fails (default: never)", 1, 1000000},
+        {"timeout-error", 0, OPTION_TEXT, &timeout_error, "ERRNO",
+         "remote: how it fails: ETIMEDOUT (the default), EIO, EAGAIN, EHOSTDOWN or ENOTCONN", 0, 0},
+        {"cache", 0, OPTION_TEXT, &relay.disk_folder, "FOLDER", "remote: where contents are kept (default: ~/.cache/cytofs)",
+         0, 0},
         {"cache-size", 0, OPTION_INTEGER, &relay.disk_gib, "GIB", "remote: how much of it (default: 8)", 1, 1000000},
         {"no-cache", 0, OPTION_FLAG, &relay.no_disk, NULL, "remote: keep nothing on disk", 0, 0},
         {"plain", 0, OPTION_FLAG, &relay.plain, NULL, "remote: forward everything, keep nothing at all", 0, 0},
@@ -47,7 +52,8 @@ int command_mount(const struct command *command, int argc, char **argv)
     if (timeout_error && !relay.timeout_s)
         return command_usage(command, "--timeout-error says how --timeout SECONDS ends: give both");
     if (timeout_error && !lab_relay_find_errno(timeout_error, &relay.timeout_errno))
-        return command_usage(command, "--timeout-error takes ETIMEDOUT, EIO, EAGAIN, EHOSTDOWN or ENOTCONN, not \"%s\"", timeout_error);
+        return command_usage(command, "--timeout-error takes ETIMEDOUT, EIO, EAGAIN, EHOSTDOWN or ENOTCONN, not \"%s\"",
+                             timeout_error);
     /* The server's working directory is / later on. */
     SCOPE_FREE char *store = memory ? NULL : file_absolute(arguments.positional[0]);
     SCOPE_FREE char *directory = file_absolute(arguments.positional[arguments.count - 1]);

@@ -11,7 +11,8 @@
 #include "passphrase.h"
 
 const char command_passphrase_details[] =
-    "Protects a key file with another passphrase, or takes the protection off. The key itself stays the same, so nothing in any lab\n"
+    "Protects a key file with another passphrase, or takes the protection off. The key itself stays the same, so nothing in "
+    "any lab\n"
     "changes; copies of the old file still open with the old passphrase. Without a terminal the old one is read from\n"
     "CYTOFS_PASSPHRASE and the new one from CYTOFS_NEW_PASSPHRASE.";
 

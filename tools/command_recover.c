@@ -19,11 +19,13 @@
 #include "store_folder.h"
 #include "tree_members.h"
 
-const char command_recover_details[] =
-    "Makes a new key for the member who made the lab, with the recovery key that was printed when it was made. That member's old key\n"
-    "opens nothing any more: everything gets new keys, in the background of the next mounts. Other members' homes, and datasets that\n"
-    "were not shared with everyone, stay closed: the recovery key has no part in them. The recovery key stays valid. It is asked for on\n"
-    "the terminal, or read from --from.";
+const char command_recover_details[] = "Makes a new key for the member who made the lab, with the recovery key that was "
+                                       "printed when it was made. That member's old key\n"
+                                       "opens nothing any more: everything gets new keys, in the background of the next "
+                                       "mounts. Other members' homes, and datasets that\n"
+                                       "were not shared with everyone, stay closed: the recovery key has no part in them. "
+                                       "The recovery key stays valid. It is asked for on\n"
+                                       "the terminal, or read from --from.";
 
 struct recovery {
     const char *store, *name, *key, *from;
@@ -93,7 +95,9 @@ static enum code recover(const struct recovery *recovery, struct buffer *path, c
     if (code == CODE_OK)
         code = lab_store_open_with(recovery->store, paper, &store, why);
     if (code != CODE_OK)
-        return code == CODE_DENIED ? failure_wrap(why, code, "the recovery key is well-formed, but none of this lab's (any more)") : code;
+        return code == CODE_DENIED
+                   ? failure_wrap(why, code, "the recovery key is well-formed, but none of this lab's (any more)")
+                   : code;
     code = members_first(store.tree, name, why);
     if (recovery->name)
         snprintf(name, MEMBER_NAME_MAX + 1, "%s", recovery->name);

@@ -1,7 +1,7 @@
 /* cytofs recovery-key: another recovery key for a lab.
  *
- * The key is drawn here, and only its public half goes to the lab, as a card that is written to lab/members/recovery: the secret is on the
- * paper alone, also where the lab is served by another machine.
+ * The key is drawn here, and only its public half goes to the lab, as a card that is written to lab/members/recovery: the
+ * secret is on the paper alone, also where the lab is served by another machine.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -17,10 +17,12 @@
 #include "scope.h"
 #include "tree_members.h"
 
-const char command_recovery_key_details[] =
-    "Draws a new recovery key and prints it once: write it down and keep it elsewhere. The old one opens nothing any more: every space that\n"
-    "it could open gets a new key now, and what is there is sealed anew in the background; homes and datasets that you cannot read get\n"
-    "theirs when one of their readers opens the lab next. An admin's. Copies of the store that were made before still open with the old one.";
+const char command_recovery_key_details[] = "Draws a new recovery key and prints it once: write it down and keep it "
+                                            "elsewhere. The old one opens nothing any more: every space that\n"
+                                            "it could open gets a new key now, and what is there is sealed anew in the "
+                                            "background; homes and datasets that you cannot read get\n"
+                                            "theirs when one of their readers opens the lab next. An admin's. Copies of the "
+                                            "store that were made before still open with the old one.";
 
 /* A new file that nobody else may read. */
 static enum code save(const char *path, const char *text, struct failure *why)
@@ -46,9 +48,10 @@ static int replace(const struct lab_members_place *place, const char *file, cons
     if (status == EXIT_DONE && file)
         printf("new recovery key: in %s (keep it away from here)\n", file);
     else if (status == EXIT_DONE)
-        printf("new recovery key: %s\n"
-               "  write it down and keep it elsewhere: it is shown this once, and opens the lab when all key files are lost\n",
-               text);
+        printf(
+            "new recovery key: %s\n"
+            "  write it down and keep it elsewhere: it is shown this once, and opens the lab when all key files are lost\n",
+            text);
     if (status == EXIT_DONE)
         printf("the old one opens nothing any more: destroy it\n");
     return status;

@@ -8,8 +8,10 @@
 #include "progress_bar.h"
 
 const char command_restore_details[] =
-    "Makes the new folder STORE the store as it was at a point of the backup in DIR: the newest, or the one of --at. The keys are\n"
-    "those that the store had. An interrupted restore is gone on with by the same command; before its end STORE is no store.\n"
+    "Makes the new folder STORE the store as it was at a point of the backup in DIR: the newest, or the one of --at. The "
+    "keys are\n"
+    "those that the store had. An interrupted restore is gone on with by the same command; before its end STORE is no "
+    "store.\n"
     "Exits 1 where the backup is damaged, with a line for each damaged place; all that is whole is put back.";
 
 static bool show_progress(void *context, uint64_t bytes_done, uint64_t bytes_all)
@@ -49,8 +51,7 @@ int command_restore(const struct command *command, int argc, char **argv)
     if (code != CODE_OK)
         return command_fail(command, &why);
     lab_store_forget_seen(store);
-    printf("restored point %u to %s: %u packs, %.1f MB\n", options.point, store, summary.packs,
-           (double)summary.bytes / 1e6);
+    printf("restored point %u to %s: %u packs, %.1f MB\n", options.point, store, summary.packs, (double)summary.bytes / 1e6);
     if (!summary.damages)
         return EXIT_DONE;
     printf("the backup is damaged in %u place%s, %" PRIu64 " parts of files are lost: cytofs fsck %s names the files\n",

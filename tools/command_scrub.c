@@ -10,11 +10,13 @@
 #include "progress_bar.h"
 #include "scrub.h"
 
-const char command_scrub_details[] =
-    "Reads every byte of the store and of its mirrors and holds it against its checksum; needs no key. What is damaged is mended\n"
-    "from a mirror, where there is one. A lab that is in use (name the folder where it is mounted) is scrubbed by its server,\n"
-    "beside everything else. Exits 0 if all is whole, or has been mended; 1 with a line for each place if damage is left, or a\n"
-    "mirror could not be looked at; 3 if it could not be done.";
+const char command_scrub_details[] = "Reads every byte of the store and of its mirrors and holds it against its checksum; "
+                                     "needs no key. What is damaged is mended\n"
+                                     "from a mirror, where there is one. A lab that is in use (name the folder where it is "
+                                     "mounted) is scrubbed by its server,\n"
+                                     "beside everything else. Exits 0 if all is whole, or has been mended; 1 with a line "
+                                     "for each place if damage is left, or a\n"
+                                     "mirror could not be looked at; 3 if it could not be done.";
 
 #define LAB_FILE "lab/scrub"
 
@@ -51,7 +53,8 @@ static void print_summary(const struct run *run, const struct scrub_summary *sum
     SCOPE_BUFFER text = {0};
     if (run->json) {
         printf("],\n \"bytes\": %" PRIu64 ", \"pages\": %" PRIu64 ", \"packs\": %" PRIu64 ", \"chunks\": %" PRIu64
-               ", \"damaged\": %" PRIu64 ", \"mended\": %" PRIu64 ", \"unneeded_bytes\": %" PRIu64 ", \"away\": %" PRIu64 "}\n",
+               ", \"damaged\": %" PRIu64 ", \"mended\": %" PRIu64 ", \"unneeded_bytes\": %" PRIu64 ", \"away\": %" PRIu64
+               "}\n",
                summary->bytes, summary->pages, summary->packs, summary->records, summary->damages, summary->mended,
                summary->unnamed_bytes, summary->away);
         return;
@@ -87,7 +90,8 @@ static int scrub_store(const struct command *command, const char *path, uint64_t
     if (format_mended)
         print_finding(&run, &(struct scrub_finding){SCRUB_MENDED, "FORMAT: was damaged: written anew from the packs"});
     if (lists_mended)
-        print_finding(&run, &(struct scrub_finding){SCRUB_MENDED, "mirrors, or its copy: was damaged: written anew from the other"});
+        print_finding(
+            &run, &(struct scrub_finding){SCRUB_MENDED, "mirrors, or its copy: was damaged: written anew from the other"});
     progress_bar_start(&run.bar);
     enum code code = scrub_run(&options, &summary, &why);
     progress_bar_end(&run.bar);

@@ -11,8 +11,10 @@
 #include "scope.h"
 
 const char command_serve_details[] =
-    "Serves the lab to its members: to other machines over TLS (they come by `cytofs join` and `cytofs mount NAME@HOST DIR`), and with\n"
-    "--socket to users of this one. A node runs the lab's jobs here. It ends with SIGTERM; members' mounts wait until it is back.\n"
+    "Serves the lab to its members: to other machines over TLS (they come by `cytofs join` and `cytofs mount NAME@HOST "
+    "DIR`), and with\n"
+    "--socket to users of this one. A node runs the lab's jobs here. It ends with SIGTERM; members' mounts wait until it is "
+    "back.\n"
     "ADDRESS is one of this machine's, for instance that of its VPN; without one it listens at all of them.";
 
 #define ADDRESS_ANY "::"
@@ -51,13 +53,16 @@ int command_serve(const struct command *command, int argc, char **argv)
     struct lab_launch launch = {.server = {.serves = true}};
     const struct command_option options[] = {
         {"listen", 'l', OPTION_TEXT, &listen, "ADDRESS[:PORT]", "where to listen (default: everywhere, port 7331)", 0, 0},
-        {"socket", 's', OPTION_TEXT, &socket, "PATH", "where its UNIX socket lies (default: STORE/serve/socket); alone: no network", 0, 0},
-        {"host", 'H', OPTION_TEXT, &host, "HOST[:PORT]", "by which workstations reach it, for invitations (default: this machine's name)", 0, 0},
+        {"socket", 's', OPTION_TEXT, &socket, "PATH",
+         "where its UNIX socket lies (default: STORE/serve/socket); alone: no network", 0, 0},
+        {"host", 'H', OPTION_TEXT, &host, "HOST[:PORT]",
+         "by which workstations reach it, for invitations (default: this machine's name)", 0, 0},
         {"foreground", 'f', OPTION_FLAG, &launch.foreground, NULL, "stay in the foreground, log to standard error", 0, 0},
         {"no-node", 'n', OPTION_FLAG, &no_node, NULL, "run no jobs", 0, 0},
         {"cpus", 'c', OPTION_INTEGER, &cpus, "N", "CPU cores that jobs may use (default: all)", 1, 4096},
         {"key", 'k', OPTION_TEXT, &launch.key, "FILE", "the key of the member who serves", 0, 0},
-        {"accept-older", 0, OPTION_FLAG, &launch.accept_older, NULL, "the store was put back from a copy: take it as it is", 0, 0},
+        {"accept-older", 0, OPTION_FLAG, &launch.accept_older, NULL, "the store was put back from a copy: take it as it is",
+         0, 0},
         {0},
     };
     close_range(STDERR_FILENO + 1, ~0u, 0); /* an open file of a lab that it serves would keep it from ending */
@@ -82,7 +87,8 @@ int command_serve(const struct command *command, int argc, char **argv)
     launch.store = store;
     launch.ready = ready;
     launch.server.door.socket_path = socket_path;
-    launch.server.people = (struct people_options){.host = host, .port = host && strchr(host, ':') ? 0 : launch.server.door.port};
+    launch.server.people =
+        (struct people_options){.host = host, .port = host && strchr(host, ':') ? 0 : launch.server.door.port};
     launch.server.cpus = (int)cpus;
     launch.server.node = !no_node;
     return lab_launch_run(command, &launch);

@@ -7,22 +7,24 @@
 
 #define REQUEST_BYTES 256
 
-const char command_share_details[] =
-    "Gives a member, or \"everyone\" in the lab now and later, the key of a dataset or home. Whoever can read it may share it.\n"
-    "In a mounted lab this is: echo share NAME > lab/spaces/SPACE";
+const char command_share_details[] = "Gives a member, or \"everyone\" in the lab now and later, the key of a dataset or "
+                                     "home. Whoever can read it may share it.\n"
+                                     "In a mounted lab this is: echo share NAME > lab/spaces/SPACE";
 
 const char command_unshare_details[] =
-    "Takes a member, or \"everyone\" but yourself, out of those who may read a dataset or home: it gets a new key for those who\n"
-    "stay. New things are sealed with it at once; what is there already, in the background (see cat lab/spaces/SPACE). What\n"
+    "Takes a member, or \"everyone\" but yourself, out of those who may read a dataset or home: it gets a new key for those "
+    "who\n"
+    "stay. New things are sealed with it at once; what is there already, in the background (see cat lab/spaces/SPACE). "
+    "What\n"
     "somebody has read before cannot be taken back. In a mounted lab this is: echo unshare NAME > lab/spaces/SPACE";
 
-const char command_leave_details[] =
-    "Gives up your own key of a dataset that was shared with you. The next of its readers who opens the lab gives it a new one.\n"
-    "In a mounted lab this is: echo leave > lab/spaces/SPACE";
+const char command_leave_details[] = "Gives up your own key of a dataset that was shared with you. The next of its readers "
+                                     "who opens the lab gives it a new one.\n"
+                                     "In a mounted lab this is: echo leave > lab/spaces/SPACE";
 
-const char command_rotate_details[] =
-    "Gives a space (a dataset, a home, \"lab\" or \"models\") a new key for the same readers, for example after a computer with a\n"
-    "key was stolen. In a mounted lab this is: echo rotate > lab/spaces/SPACE";
+const char command_rotate_details[] = "Gives a space (a dataset, a home, \"lab\" or \"models\") a new key for the same "
+                                      "readers, for example after a computer with a\n"
+                                      "key was stolen. In a mounted lab this is: echo rotate > lab/spaces/SPACE";
 
 static int change(const struct command *command, int argc, char **argv, const char *verb, bool named)
 {

@@ -1,5 +1,5 @@
-/* cytofs snapshot: made, listed and dropped by operations on the dataset's .snap folder, as anybody may do by hand: mkdir, ls,
- * rmdir. */
+/* cytofs snapshot: made, listed and dropped by operations on the dataset's .snap folder, as anybody may do by hand: mkdir,
+ * ls, rmdir. */
 #include <dirent.h>
 #include <errno.h>
 #include <ftw.h>
@@ -18,13 +18,14 @@
 #include "scope.h"
 #include "when.h"
 
-const char command_snapshot_details[] =
-    "Keeps the dataset (the path of its folder in a mounted lab) as it is now, under LABEL or, without one, today's date and time.\n"
-    "The files are then found in DATASET/.snap/LABEL, and cannot be changed there; .snap/NUMBER and .snap/2026-11-22 lead to the\n"
-    "snapshot of that number, and to the last one made on that day or before.";
+const char command_snapshot_details[] = "Keeps the dataset (the path of its folder in a mounted lab) as it is now, under "
+                                        "LABEL or, without one, today's date and time.\n"
+                                        "The files are then found in DATASET/.snap/LABEL, and cannot be changed there; "
+                                        ".snap/NUMBER and .snap/2026-11-22 lead to the\n"
+                                        "snapshot of that number, and to the last one made on that day or before.";
 
-#define SNAPSHOTS_MAX   100000
-#define NUMBER_XATTR    "user.cytofs.number"
+#define SNAPSHOTS_MAX    100000
+#define NUMBER_XATTR     "user.cytofs.number"
 #define FOLDERS_OPEN_MAX 16
 
 static int fail(const struct command *command, const char *path, int error)

@@ -63,8 +63,7 @@ int command_submit(const struct command *command, int argc, char **argv)
     SCOPE_FREE char *job = NULL;
     SCOPE_FREE char *target = NULL;
     SCOPE_BUFFER text = {0};
-    if (lab_place_find(given_lab, &lab, &why) != CODE_OK ||
-        read_spec(arguments.positional[0], &job, &text, &why) != CODE_OK)
+    if (lab_place_find(given_lab, &lab, &why) != CODE_OK || read_spec(arguments.positional[0], &job, &text, &why) != CODE_OK)
         return command_fail(command, &why);
     if (asprintf(&target, "%s/jobs/%s.yaml", lab, job) < 0) {
         target = NULL;

@@ -6,9 +6,9 @@
 #include "progress_bar.h"
 #include "synth.h"
 
-const char command_synth_details[] =
-    "KIND is fluo16 (nuclei in 16-bit fluorescence, with label images) or smear8 (blood cells of three classes in 8-bit RGB). The\n"
-    "same options give the same bytes on every machine.";
+const char command_synth_details[] = "KIND is fluo16 (nuclei in 16-bit fluorescence, with label images) or smear8 (blood "
+                                     "cells of three classes in 8-bit RGB). The\n"
+                                     "same options give the same bytes on every machine.";
 
 static bool show_progress(void *context, size_t done, size_t total)
 {
@@ -34,11 +34,8 @@ int command_synth(const struct command *command, int argc, char **argv)
 
     struct failure why;
     struct progress_bar bar;
-    struct synth_request request = {.seed = (uint64_t)seed,
-                                    .first = (size_t)first,
-                                    .count = (size_t)images,
-                                    .width = (int)width,
-                                    .height = (int)height};
+    struct synth_request request = {
+        .seed = (uint64_t)seed, .first = (size_t)first, .count = (size_t)images, .width = (int)width, .height = (int)height};
     enum code code = synth_kind_from_name(arguments.positional[0], &request.kind, &why);
     progress_bar_start(&bar);
     if (code == CODE_OK)

@@ -152,15 +152,16 @@ static enum code take_lineage(struct train_arguments *arguments, struct lineage 
 {
     SCOPE_BUFFER text = {0};
     SCOPE_FREE char *path = file_join(arguments->reproduce, "lineage.yaml");
-    enum code code = path ? file_read(path, LINEAGE_BYTES_MAX, &text, why) : failure_set(why, CODE_NO_MEMORY, "out of memory");
+    enum code code =
+        path ? file_read(path, LINEAGE_BYTES_MAX, &text, why) : failure_set(why, CODE_NO_MEMORY, "out of memory");
     if (code == CODE_OK)
         code = lineage_parse(buffer_text(&text), text.length, path, lineage, why);
     if (code != CODE_OK)
         return code;
     if (lineage->batch > TRAINER_BATCH_MAX || lineage->image_size > TRAINER_IMAGE_SIDE_MAX ||
-        lineage->steps > TRAINER_STEPS_MAX || lineage->rays > NETWORK_RAYS_MAX || lineage->threads > 4096 || lineage->seed < 0 ||
-        lineage->validations > TRAINER_LOOKS_MAX || lineage->patience > TRAINER_LOOKS_MAX || lineage->views < 1 ||
-        lineage->views > TRAINER_VIEWS_MAX)
+        lineage->steps > TRAINER_STEPS_MAX || lineage->rays > NETWORK_RAYS_MAX || lineage->threads > 4096 ||
+        lineage->seed < 0 || lineage->validations > TRAINER_LOOKS_MAX || lineage->patience > TRAINER_LOOKS_MAX ||
+        lineage->views < 1 || lineage->views > TRAINER_VIEWS_MAX)
         return failure_set(why, CODE_INVALID, "%s: holds numbers that no training has", path);
     arguments->network = lineage->network;
     arguments->precision = lineage->precision;
@@ -183,24 +184,25 @@ static enum code take_lineage(struct train_arguments *arguments, struct lineage 
 }
 
 /* Whether the new model is the old one, bit for bit. */
-static enum code compare_models(const struct train_arguments *arguments, const struct lineage *lineage,
-                                struct failure *why)
+static enum code compare_models(const struct train_arguments *arguments, const struct lineage *lineage, struct failure *why)
 {
     SCOPE_FREE char *path = file_join(arguments->output, "model/lineage.yaml");
     SCOPE_BUFFER text = {0};
     static struct lineage made;
-    enum code code = path ? file_read(path, LINEAGE_BYTES_MAX, &text, why) : failure_set(why, CODE_NO_MEMORY, "out of memory");
+    enum code code =
+        path ? file_read(path, LINEAGE_BYTES_MAX, &text, why) : failure_set(why, CODE_NO_MEMORY, "out of memory");
     if (code == CODE_OK)
         code = lineage_parse(buffer_text(&text), text.length, path, &made, why);
     if (code != CODE_OK)
         return code;
     if (strcmp(made.model_sha256, lineage->model_sha256) == 0) {
-        printf("%s: made again, the same bit for bit (model.safetensors, SHA-256 %s)\n", arguments->reproduce, made.model_sha256);
+        printf("%s: made again, the same bit for bit (model.safetensors, SHA-256 %s)\n", arguments->reproduce,
+               made.model_sha256);
         return CODE_OK;
     }
     if (strcmp(made.dataset_digest, lineage->dataset_digest) != 0)
-        return failure_set(why, CODE_INVALID, "%s: trained again, but the dataset %s is not what it was", arguments->reproduce,
-                           arguments->dataset);
+        return failure_set(why, CODE_INVALID, "%s: trained again, but the dataset %s is not what it was",
+                           arguments->reproduce, arguments->dataset);
     return failure_set(why, CODE_INVALID,
                        "%s: trained again, but other weights came out; then: cytofs %s on %s; now: cytofs %s on %s",
                        arguments->reproduce, lineage->code_version, lineage->device_description, made.code_version,
@@ -255,13 +257,15 @@ static enum code train(const struct train_arguments *arguments, const struct spe
 
 int command_train(const struct command *command, int argc, char **argv)
 {
-    struct train_arguments train_arguments = {.weight_decay = -1, .seed = -1, .rays = -1, .validations = -1, .checkpoint_seconds = -1};
+    struct train_arguments train_arguments = {
+        .weight_decay = -1, .seed = -1, .rays = -1, .validations = -1, .checkpoint_seconds = -1};
     struct train_arguments *a = &train_arguments;
     const struct command_option options[] = {
         {"output", 'o', OPTION_TEXT, &a->output, "DIR", "where everything goes (needed)", 0, 0},
         {"dataset", 'd', OPTION_TEXT, &a->dataset, "DIR", "the images, in place of the argument", 0, 0},
         {"spec", 'S', OPTION_TEXT, &a->spec, "FILE", "a job spec; its train: section gives the options", 0, 0},
-        {"reproduce", 'R', OPTION_TEXT, &a->reproduce, "MODEL", "train as this version (models/m/3) was; needs only --output", 0, 0},
+        {"reproduce", 'R', OPTION_TEXT, &a->reproduce, "MODEL",
+         "train as this version (models/m/3) was; needs only --output", 0, 0},
         {"network", 'n', OPTION_TEXT, &a->network, "NAME", "celldet-n (default), celldet-s or celldet-m", 0, 0},
         {"epochs", 'e', OPTION_NUMBER, &a->epochs, "N", "passes over the images", 0.01, 100000},
         {"steps", 't', OPTION_INTEGER, &a->steps, "N", "optimiser steps, in place of --epochs", 1, TRAINER_STEPS_MAX},
@@ -274,8 +278,10 @@ int command_train(const struct command *command, int argc, char **argv)
          TRAINER_LOOKS_MAX},
         {"patience", 'a', OPTION_INTEGER, &a->patience, "N", "end early when N looks in a row found no better weights", 1,
          TRAINER_LOOKS_MAX},
-        {"on-bad-image", 'B', OPTION_TEXT, &a->on_bad_image, "WHAT", "skip (default) or fail, where one cannot be read", 0, 0},
-        {"checkpoint-seconds", 'k', OPTION_INTEGER, &a->checkpoint_seconds, "N", "between checkpoints (default: 20)", 0, 86400},
+        {"on-bad-image", 'B', OPTION_TEXT, &a->on_bad_image, "WHAT", "skip (default) or fail, where one cannot be read", 0,
+         0},
+        {"checkpoint-seconds", 'k', OPTION_INTEGER, &a->checkpoint_seconds, "N", "between checkpoints (default: 20)", 0,
+         86400},
         {"scale", 'x', OPTION_NUMBER, &a->scale, "X", "working pixels per image pixel (default: by the objects' size)",
          PREPROCESSING_SCALE_MIN, PREPROCESSING_SCALE_MAX},
         {"views", 'V', OPTION_INTEGER, &a->views, "N", "views the model averages, 1, 4 or 8 (default: 8 with outlines)", 1,
@@ -304,7 +310,9 @@ int command_train(const struct command *command, int argc, char **argv)
     sigaction(SIGINT, &action, NULL);
     static struct lineage lineage;
     SCOPE_FREE char *dataset = NULL;
-    enum code code = a->spec ? take_spec(a, &spec, &why) : a->reproduce ? take_lineage(a, &lineage, &dataset, &why) : CODE_OK;
+    enum code code = a->spec        ? take_spec(a, &spec, &why)
+                     : a->reproduce ? take_lineage(a, &lineage, &dataset, &why)
+                                    : CODE_OK;
     if (code == CODE_OK)
         code = train(a, spec, &why);
     if (code == CODE_OK && a->reproduce)

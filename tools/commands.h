@@ -4,8 +4,8 @@
 
 #include "command.h"
 
-#define COMMAND_DECLARE(name)                                                                                          \
-    int command_##name(const struct command *command, int argc, char **argv);                                         \
+#define COMMAND_DECLARE(name)                                                                                               \
+    int command_##name(const struct command *command, int argc, char **argv);                                               \
     extern const char command_##name##_details[]
 
 COMMAND_DECLARE(init);

@@ -49,8 +49,8 @@ static int refuse(const struct command *command, const char *path, int error)
     char before[64];
     snprintf(before, sizeof before, "cytofs %s: ", command->name);
     failure_set_errno(&why, error, "%s", path);
-    if (error != EACCES && error != EBUSY && error != ENOENT &&
-        file_read(path, TEXT_BYTES_MAX, &text, NULL) == CODE_OK && strstr(buffer_text(&text), "\nsaid ")) {
+    if (error != EACCES && error != EBUSY && error != ENOENT && file_read(path, TEXT_BYTES_MAX, &text, NULL) == CODE_OK &&
+        strstr(buffer_text(&text), "\nsaid ")) {
         print_said(stderr, before, buffer_text(&text));
         return failure_to_exit_status(why.code);
     }

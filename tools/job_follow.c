@@ -13,10 +13,10 @@
 #include "run_state.h"
 #include "scope.h"
 
-#define LOOK_INTERVAL_US  500000
-#define APPEAR_PATIENCE   6 /* looks: a run appears moments after its spec was closed */
-#define PROGRESS_MAX      256
-#define STATUS_BYTES_MAX  65536
+#define LOOK_INTERVAL_US 500000
+#define APPEAR_PATIENCE  6 /* looks: a run appears moments after its spec was closed */
+#define PROGRESS_MAX     256
+#define STATUS_BYTES_MAX 65536
 
 static bool read_part(const char *lab, const char *job, const char *part, size_t max, struct buffer *out)
 {

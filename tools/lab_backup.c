@@ -1,7 +1,8 @@
 /* lab/backup: see lab_backup.h and fs/session/lab_task.h.
  *
  * The point is of the moment at which the work begins: everything is committed first; from before that until the packs are
- * copied, none of them is dropped.  A folder inside a lab is refused, this one or another: the server would wait for itself. */
+ * copied, none of them is dropped.  A folder inside a lab is refused, this one or another: the server would wait for itself.
+ */
 #include "lab_backup.h"
 
 #include <errno.h>

@@ -19,7 +19,8 @@
 #define SCRUB_HELP   "write \"start\", or \"start MB/S\"; \"rate MB/S\" changes it while it works; \"stop\""
 #define MIRRORS_HELP "write \"add DIR\" or \"remove DIR\" (absolute paths), or \"fill\""
 
-/* lab/scrub --------------------------------------------------------------------------------------------------------------- */
+/* lab/scrub ---------------------------------------------------------------------------------------------------------------
+ */
 
 /* The number behind `word` and a blank, which may have an M or MB/s behind it; false where the line is another. */
 static bool parse_rate(const char *line, const char *word, double *rate)
@@ -114,7 +115,8 @@ static enum code run_scrub(void *context, const char *line, struct lab_task *tas
     return code;
 }
 
-/* lab/mirrors ------------------------------------------------------------------------------------------------------------- */
+/* lab/mirrors -------------------------------------------------------------------------------------------------------------
+ */
 
 /* The path behind `word` and a blank; NULL where the line is another. */
 static const char *path_behind(const char *line, const char *word)
@@ -134,7 +136,6 @@ static enum code check_mirrors(void *context, const char *line, struct failure *
         return CODE_OK;
     return failure_set(why, CODE_INVALID, "\"%s\" is not understood: " MIRRORS_HELP, line);
 }
-
 
 struct filling {
     struct lab_care *care;
@@ -158,8 +159,7 @@ static enum code run_mirrors(void *context, const char *line, struct lab_task *t
     struct lab_care *care = context;
     struct lab_store *store = care->store;
     struct filling filling = {care, task};
-    const struct mirror_fill fill = {
-        store->mirrors, store->chunks, tree_catalog(store->tree), settle, tell_fill, &filling};
+    const struct mirror_fill fill = {store->mirrors, store->chunks, tree_catalog(store->tree), settle, tell_fill, &filling};
     const char *path;
     size_t left = 0, side;
     enum code code = CODE_OK;
@@ -221,7 +221,8 @@ static void tell(void *context, const char *text)
     tree_note_failure(care->store->tree, "lab/mirrors", &note);
 }
 
-/* Both ------------------------------------------------------------------------------------------------------------------- */
+/* Both -------------------------------------------------------------------------------------------------------------------
+ */
 
 enum code lab_care_add(struct lab_care *care, struct failure *why)
 {

@@ -11,13 +11,13 @@ struct lab_task;
 
 struct lab_care {
     struct lab_store *store;
-    const char *mountpoint; /* NULL: not mounted here */
-    _Atomic uint64_t scrub_rate;             /* bytes a second */
-    struct lab_task *scrub, *mirrors;        /* NULL for a lab in memory */
+    const char *mountpoint;           /* NULL: not mounted here */
+    _Atomic uint64_t scrub_rate;      /* bytes a second */
+    struct lab_task *scrub, *mirrors; /* NULL for a lab in memory */
 };
 
-/* Adds the files; *care outlives the tree.  lab/scrub takes "start [MB/S]" and "rate MB/S"; lab/mirrors takes "show", "add DIR",
- * "remove DIR" and "fill".  What happens to mirrors is told in lab/last-error. */
+/* Adds the files; *care outlives the tree.  lab/scrub takes "start [MB/S]" and "rate MB/S"; lab/mirrors takes "show", "add
+ * DIR", "remove DIR" and "fill".  What happens to mirrors is told in lab/last-error. */
 MUST_CHECK enum code lab_care_add(struct lab_care *care, struct failure *why);
 
 /* Begins to bring mirrors that are behind up to date; once the lab is served. */

@@ -3,15 +3,16 @@
  *   closed --open--> open --part, keep--> parted --close--> closed
  *                      `--------------close-------------------^
  *
- * From other machines: who has a certificate of the lab's and is a member under that very key.  Through the UNIX socket: whom lab/users names;
- * the user who runs the server is the member whose key it has.
+ * From other machines: who has a certificate of the lab's and is a member under that very key.  Through the UNIX socket:
+ * whom lab/users names; the user who runs the server is the member whose key it has.
  *
- * What is kept of the clients is the server's own (server_part) behind the keys that members have lent, without which their open files could not be
- * opened again:
+ * What is kept of the clients is the server's own (server_part) behind the keys that members have lent, without which their
+ * open files could not be opened again:
  *
  *     count (4), keys: member (65), space (8), generation (4), key (32) | server_part's bytes
  *
- * Threads: the wire's, which asks who may come in; workers, which show lab/clients.  `lock` guards the pointer that they look at. */
+ * Threads: the wire's, which asks who may come in; workers, which show lab/clients.  `lock` guards the pointer that they
+ * look at. */
 #include "lab_door.h"
 
 #include <stdlib.h>
@@ -228,8 +229,8 @@ static void take_keys(struct lab_door *door, uint8_t *keys, size_t count)
     for (const uint8_t *key = keys; key < keys + count * KEY_BYTES; key += KEY_BYTES) {
         char member[MEMBER_NAME_MAX + 1] = "";
         memcpy(member, key, MEMBER_NAME_MAX);
-        if (lending_take(door->tree, member, bytes_load64(key + MEMBER_NAME_MAX + 1), bytes_load32(key + MEMBER_NAME_MAX + 9),
-                         key + MEMBER_NAME_MAX + 13, &why) != CODE_OK)
+        if (lending_take(door->tree, member, bytes_load64(key + MEMBER_NAME_MAX + 1),
+                         bytes_load32(key + MEMBER_NAME_MAX + 9), key + MEMBER_NAME_MAX + 13, &why) != CODE_OK)
             logging_info("a key that %s had lent: %s", member, why.text);
     }
 }

@@ -1,8 +1,8 @@
-/* The mount of before at the same place: a process that was killed has not said good-bye, and what it had locked and open at the server stays so until
- * somebody says that it is gone.  Who mounts again says it.
+/* The mount of before at the same place: a process that was killed has not said good-bye, and what it had locked and open at
+ * the server stays so until somebody says that it is gone.  Who mounts again says it.
  *
- *     ~/.local/state/cytofs/mounts/DIGEST     ($XDG_STATE_HOME/cytofs/mounts); DIGEST: of the server's name and the mountpoint
- *         the link's id, WIRE_SESSION_BYTES bytes; locked while the mount lives, gone when it ended well
+ *     ~/.local/state/cytofs/mounts/DIGEST     ($XDG_STATE_HOME/cytofs/mounts); DIGEST: of the server's name and the
+ * mountpoint the link's id, WIRE_SESSION_BYTES bytes; locked while the mount lives, gone when it ended well
  */
 #ifndef CYTOFS_LAB_FORMER_H
 #define CYTOFS_LAB_FORMER_H

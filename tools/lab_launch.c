@@ -1,5 +1,5 @@
-/* Serving a store: see lab_launch.h.  The process in the background opens the store itself, since locks and databases do not survive a
- * fork; a passphrase is asked for while it still has the terminal. */
+/* Serving a store: see lab_launch.h.  The process in the background opens the store itself, since locks and databases do not
+ * survive a fork; a passphrase is asked for while it still has the terminal. */
 #include "lab_launch.h"
 
 #include <limits.h>
@@ -40,11 +40,13 @@ static enum code explain_busy(const struct lab_launch *asked, struct failure *wh
         return CODE_BUSY; /* it is a mirror that somebody has */
     if (served)
         return failure_set(why, CODE_BUSY,
-                           "%s is served already, by process %ld: to see it on this machine: cytofs mount %s DIR; to serve it in another way, "
+                           "%s is served already, by process %ld: to see it on this machine: cytofs mount %s DIR; to serve "
+                           "it in another way, "
                            "end that process first: kill -TERM %ld",
                            asked->store, holder, asked->store, holder);
     return failure_set(why, CODE_BUSY,
-                       "%s is in use by process %ld: if that has mounted it, unmount it first (fusermount3 -u DIR), or go on there; if that serves "
+                       "%s is in use by process %ld: if that has mounted it, unmount it first (fusermount3 -u DIR), or go "
+                       "on there; if that serves "
                        "it with --socket PATH, see it with: cytofs mount PATH DIR",
                        asked->store, holder);
 }
@@ -53,10 +55,8 @@ static enum code open_store(const struct lab_launch *asked, struct lab_store *st
 {
     if (!asked->store)
         return lab_store_open_memory(store, why);
-    const struct lab_store_options options = {.key = asked->key,
-                                              .accept_older = asked->accept_older,
-                                              .look_first = true,
-                                              .keep_nameless = asked->server.serves};
+    const struct lab_store_options options = {
+        .key = asked->key, .accept_older = asked->accept_older, .look_first = true, .keep_nameless = asked->server.serves};
     enum code code = lab_store_open(asked->store, &options, store, why);
     return code == CODE_BUSY ? explain_busy(asked, why) : code;
 }

@@ -6,10 +6,10 @@
 #include "lab_server.h"
 
 struct lab_launch {
-    const char *store;  /* absolute; NULL: a lab in memory */
-    const char *key;    /* NULL: the default place */
+    const char *store; /* absolute; NULL: a lab in memory */
+    const char *key;   /* NULL: the default place */
     bool foreground, accept_older;
-    const char *ready;  /* what the user reads when it is usable */
+    const char *ready;                /* what the user reads when it is usable */
     struct lab_server_options server; /* program and ready are filled in */
 };
 

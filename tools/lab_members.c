@@ -1,4 +1,5 @@
-/* Members and sharing: see lab_members.h.  What a mounted lab's server refuses is told by the newest line of lab/last-error. */
+/* Members and sharing: see lab_members.h.  What a mounted lab's server refuses is told by the newest line of lab/last-error.
+ */
 #include "lab_members.h"
 
 #include <ctype.h>
@@ -156,7 +157,8 @@ static enum code write_secret(const char *path, const char *text, size_t count, 
     return code;
 }
 
-/* Prints the line of an invitation, with the host that was asked for, where one was; what follows it are files, each behind a line "# NAME", up to a line that begins with "name ". */
+/* Prints the line of an invitation, with the host that was asked for, where one was; what follows it are files, each behind
+ * a line "# NAME", up to a line that begins with "name ". */
 static enum code hand_out(const char *text, const char *host, struct failure *why)
 {
     const char *at = text + strcspn(text, "\n"), *word = at;
@@ -171,15 +173,17 @@ static enum code hand_out(const char *text, const char *host, struct failure *wh
         at += 3;
         buffer_append(&name, at, strcspn(at, "\n"));
         const char *body = at + name.length + 1, *end = body;
-        while (*end && !(end[-1] == '\n' && (strncmp(end, "# " PEOPLE_WIREGUARD_FILE "\n", sizeof PEOPLE_WIREGUARD_FILE + 2) == 0 ||
-                                             strncmp(end, "name ", 5) == 0)))
+        while (*end &&
+               !(end[-1] == '\n' && (strncmp(end, "# " PEOPLE_WIREGUARD_FILE "\n", sizeof PEOPLE_WIREGUARD_FILE + 2) == 0 ||
+                                     strncmp(end, "name ", 5) == 0)))
             end++;
         enum code code = write_secret(buffer_text(&name), body, (size_t)(end - body), why);
         if (code != CODE_OK)
             return code;
         printf("%s: %s\n", buffer_text(&name),
-               strcmp(buffer_text(&name), PEOPLE_WIREGUARD_FILE) == 0 ? "for this server: wg-quick up ./" PEOPLE_WIREGUARD_FILE
-                                                                      : "for that workstation, with the line: wg-quick up");
+               strcmp(buffer_text(&name), PEOPLE_WIREGUARD_FILE) == 0
+                   ? "for this server: wg-quick up ./" PEOPLE_WIREGUARD_FILE
+                   : "for that workstation, with the line: wg-quick up");
         at = end - 1;
     }
     return CODE_OK;
@@ -285,7 +289,8 @@ int lab_members_replace_recovery(const struct lab_members_place *place, const st
 {
     char text[MEMBER_CARD_BYTES_MAX];
     size_t count = member_card_write(card, text);
-    return is_mounted(place) ? write_file(place, "lab/members", card->name, text, count) : open_and(place, replace_recovery, card);
+    return is_mounted(place) ? write_file(place, "lab/members", card->name, text, count)
+                             : open_and(place, replace_recovery, card);
 }
 
 int lab_members_set_role(const struct lab_members_place *place, const char *name, const char *role)
@@ -304,7 +309,8 @@ static int print_invitation(const struct lab_members_place *place, const char *n
     SCOPE_BUFFER text = {0};
     SCOPE_FREE char *folder = file_join(place->path, "lab/members");
     SCOPE_FREE char *path = folder ? file_join(folder, name) : NULL;
-    if (!path || file_read(path, TEXT_BYTES_MAX, &text, &why) != CODE_OK || hand_out(buffer_text(&text), host, &why) != CODE_OK)
+    if (!path || file_read(path, TEXT_BYTES_MAX, &text, &why) != CODE_OK ||
+        hand_out(buffer_text(&text), host, &why) != CODE_OK)
         return command_fail(place->command, &why);
     return EXIT_DONE;
 }
@@ -315,7 +321,8 @@ int lab_members_invite(const struct lab_members_place *place, const struct lab_m
     if (!is_mounted(place))
         return open_and(place, invite, invitation);
     int length = snprintf(request, sizeof request, "invite %s %d %s %s\n", invitation->role, invitation->days,
-                          invitation->endpoint ? invitation->endpoint : "", invitation->endpoint && invitation->subnet ? invitation->subnet : "");
+                          invitation->endpoint ? invitation->endpoint : "",
+                          invitation->endpoint && invitation->subnet ? invitation->subnet : "");
     if (length >= (int)sizeof request)
         return command_usage(place->command, "the role or the VPN's endpoint is too long");
     int status = write_file(place, "lab/members", invitation->name, request, (size_t)length);

@@ -14,15 +14,17 @@ struct lab_members_place {
 
 /* Each returns the exit status, having told what went wrong. */
 int lab_members_add(const struct lab_members_place *place, const char *name, const char *card, size_t count);
-int lab_members_replace_recovery(const struct lab_members_place *place, const struct member_card *card); /* the new key's; named as that member is */
+int lab_members_replace_recovery(const struct lab_members_place *place,
+                                 const struct member_card *card); /* the new key's; named as that member is */
 int lab_members_set_role(const struct lab_members_place *place, const char *name, const char *role);
 
-/* Prints the line to hand over.  role: a role's name; days: until it expires; host: by which workstations reach the server, NULL for this
- * machine's name (of a mounted lab: its server's). */
+/* Prints the line to hand over.  role: a role's name; days: until it expires; host: by which workstations reach the server,
+ * NULL for this machine's name (of a mounted lab: its server's). */
 struct lab_members_invitation {
     const char *name, *role, *host;
     int days;
-    const char *endpoint, *subnet; /* of a VPN: configurations are written to NAME.conf and cytofs-wg.conf here; NULL: none */
+    const char *endpoint,
+        *subnet; /* of a VPN: configurations are written to NAME.conf and cytofs-wg.conf here; NULL: none */
 };
 int lab_members_invite(const struct lab_members_place *place, const struct lab_members_invitation *invitation);
 

@@ -37,6 +37,5 @@ enum code lab_place_find(const char *given, char **folder, struct failure *why)
             return check_lab(here, folder, why);
         *strrchr(here, '/') = 0;
     }
-    return failure_set(why, CODE_NOT_FOUND,
-                       "no mounted lab here: go into one, name it with --lab DIR, or set CYTOFS_LAB");
+    return failure_set(why, CODE_NOT_FOUND, "no mounted lab here: go into one, name it with --lab DIR, or set CYTOFS_LAB");
 }

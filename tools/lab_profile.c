@@ -71,7 +71,8 @@ enum code lab_profile_parse_address(const char *text, struct lab_address *out, s
         if (!at || member_card_check_name(out->name, NULL) == CODE_OK)
             return CODE_OK;
     }
-    return failure_set(why, CODE_INVALID, "\"%s\" is no address of a lab: it is NAME@HOST, NAME@HOST:PORT or NAME@[ADDRESS]:PORT", text);
+    return failure_set(why, CODE_INVALID,
+                       "\"%s\" is no address of a lab: it is NAME@HOST, NAME@HOST:PORT or NAME@[ADDRESS]:PORT", text);
 }
 
 enum code lab_profile_folder(const struct lab_address *address, struct buffer *out, struct failure *why)
@@ -93,7 +94,8 @@ enum code lab_profile_folder(const struct lab_address *address, struct buffer *o
 static enum code read_part(const struct lab_profile *profile, const char *name, struct buffer *out, struct failure *why)
 {
     SCOPE_FREE char *path = file_join(buffer_text(&profile->folder), name);
-    return path ? file_read(path, FILE_BYTES_MAX, out, why) : failure_set(why, CODE_NO_MEMORY, "reading a profile: no memory");
+    return path ? file_read(path, FILE_BYTES_MAX, out, why)
+                : failure_set(why, CODE_NO_MEMORY, "reading a profile: no memory");
 }
 
 /* The path of the member's key: the only thing in the file that the folder's name does not tell. */
@@ -139,9 +141,10 @@ enum code lab_profile_open(const char *address, struct lab_profile *out, struct 
         code = lab_profile_folder(&out->address, &out->folder, why);
     SCOPE_FREE char *saved = code == CODE_OK ? file_join(buffer_text(&out->folder), PROFILE_FILE) : NULL;
     if (code == CODE_OK && (!saved || !file_exists(saved))) /* only keys, where joining failed */
-        return failure_set(why, CODE_NOT_FOUND,
-                           "nobody has joined the lab at %s:%u as %s from here: ask an admin for an invitation, then cytofs join", out->address.host,
-                           out->address.port, out->address.name);
+        return failure_set(
+            why, CODE_NOT_FOUND,
+            "nobody has joined the lab at %s:%u as %s from here: ask an admin for an invitation, then cytofs join",
+            out->address.host, out->address.port, out->address.name);
     return code == CODE_OK ? read_all(out, why) : code;
 }
 
@@ -173,8 +176,9 @@ enum code lab_profile_save(const struct lab_profile *profile, const char *key_pa
     SCOPE_BUFFER link_key = {0};
     const char *folder = buffer_text(&profile->folder);
     buffer_printf(&text, MAGIC "\nkey %s\n", key_path);
-    enum code code = strchr(key_path, '\n') ? failure_set(why, CODE_INVALID, "a path with a line break cannot be kept: %s", key_path)
-                                            : buffer_check(&text, "a profile", why);
+    enum code code = strchr(key_path, '\n')
+                         ? failure_set(why, CODE_INVALID, "a path with a line break cannot be kept: %s", key_path)
+                         : buffer_check(&text, "a profile", why);
     if (code == CODE_OK)
         code = file_make_folders(folder, why);
     if (code == CODE_OK && chmod(folder, 0700) != 0)

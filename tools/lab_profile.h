@@ -28,9 +28,9 @@ struct lab_address {
 
 struct lab_profile {
     struct lab_address address;
-    struct member_key *member;            /* opens wrapped keys (EXTRA_KEYS) */
-    struct wire_credentials credentials;  /* for wire_connect */
-    struct buffer folder;                 /* where it lies; a place for caches, too */
+    struct member_key *member;           /* opens wrapped keys (EXTRA_KEYS) */
+    struct wire_credentials credentials; /* for wire_connect */
+    struct buffer folder;                /* where it lies; a place for caches, too */
 };
 
 /* Whether the text is NAME@HOST[:PORT] rather than a folder: it holds an '@' before any '/', and there is no such folder. */
@@ -39,8 +39,8 @@ bool lab_profile_is_address(const char *text);
 /* CODE_INVALID says what is wrong with it.  HOST[:PORT] alone gives name "". */
 MUST_CHECK enum code lab_profile_parse_address(const char *text, struct lab_address *out, struct failure *why);
 
-/* Finds the profile of NAME@HOST[:PORT], reads it and opens the keys; asks for the passphrase where the member's key has one.
- * CODE_NOT_FOUND where that lab was never joined.  Release with lab_profile_free, also after a failure. */
+/* Finds the profile of NAME@HOST[:PORT], reads it and opens the keys; asks for the passphrase where the member's key has
+ * one. CODE_NOT_FOUND where that lab was never joined.  Release with lab_profile_free, also after a failure. */
 MUST_CHECK enum code lab_profile_open(const char *address, struct lab_profile *out, struct failure *why);
 void lab_profile_free(struct lab_profile *profile);
 

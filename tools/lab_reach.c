@@ -1,5 +1,5 @@
-/* Reaching a store that is served: see lab_reach.h.  Whether somebody listens at the socket is asked by connecting: a server that was killed leaves
- * its socket behind. */
+/* Reaching a store that is served: see lab_reach.h.  Whether somebody listens at the socket is asked by connecting: a server
+ * that was killed leaves its socket behind. */
 #include "lab_reach.h"
 
 #include <errno.h>
@@ -23,7 +23,7 @@ extern char **environ;
 char *lab_reach_socket(const char *store)
 {
     char *path = file_join(store, "serve/socket");
-    if (path && strlen(path) < sizeof ((struct sockaddr_un){0}).sun_path)
+    if (path && strlen(path) < sizeof((struct sockaddr_un){0}).sun_path)
         return path;
     free(path);
     return NULL;
@@ -62,7 +62,9 @@ static enum code mount_at(const char *socket_path, const char *folder, struct fa
     int status = 0;
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
         ;
-    return status == 0 ? CODE_OK : failure_set(why, CODE_IO, "%s: the lab is served, and could not be mounted for this command", socket_path);
+    return status == 0
+               ? CODE_OK
+               : failure_set(why, CODE_IO, "%s: the lab is served, and could not be mounted for this command", socket_path);
 }
 
 enum code lab_reach_open(const char *given, struct lab_reach *out, struct failure *why)

@@ -4,8 +4,8 @@
 
 #include "failure.h"
 
-/* The path of the UNIX socket by which a store's server can be reached by the user who runs it: STORE/serve/socket.  The caller's to free; NULL
- * where the path is longer than sockets may have. */
+/* The path of the UNIX socket by which a store's server can be reached by the user who runs it: STORE/serve/socket.  The
+ * caller's to free; NULL where the path is longer than sockets may have. */
 char *lab_reach_socket(const char *store);
 
 /* The same, where somebody serves the store now; else NULL. */

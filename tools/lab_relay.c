@@ -65,7 +65,8 @@ bool lab_relay_find_errno(const char *name, int *out)
     static const struct {
         const char *name;
         int number;
-    } known[] = {{"ETIMEDOUT", ETIMEDOUT}, {"EIO", EIO}, {"EAGAIN", EAGAIN}, {"EHOSTDOWN", EHOSTDOWN}, {"ENOTCONN", ENOTCONN}};
+    } known[] = {
+        {"ETIMEDOUT", ETIMEDOUT}, {"EIO", EIO}, {"EAGAIN", EAGAIN}, {"EHOSTDOWN", EHOSTDOWN}, {"ENOTCONN", ENOTCONN}};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (strcmp(name, known[i].name) == 0) {
             *out = known[i].number;

@@ -12,12 +12,12 @@ struct lab_relay_options {
     const char *directory; /* absolute */
     const char *ready;     /* what the user is told */
     bool foreground;
-    bool plain;        /* keep nothing here */
-    bool no_disk;      /* keep nothing on disk */
+    bool plain;   /* keep nothing here */
+    bool no_disk; /* keep nothing on disk */
     bool allow_other;
-    int64_t timeout_s; /* 0: for ever */
-    int timeout_errno; /* that those are given who have waited so long; 0: ETIMEDOUT */
-    int64_t disk_gib;  /* 0: a default */
+    int64_t timeout_s;       /* 0: for ever */
+    int timeout_errno;       /* that those are given who have waited so long; 0: ETIMEDOUT */
+    int64_t disk_gib;        /* 0: a default */
     const char *disk_folder; /* NULL: ~/.cache/cytofs/NAME@HOST */
 };
 

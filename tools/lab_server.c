@@ -8,8 +8,8 @@
  * The node has a mount of its own so that its open files never keep the user's mount busy: unmounting that ends the server.
  * A node that dies is started again; runs that it had are queued again by then, because the server saw its files close.
  *
- * Ending: the node and its mount first, so that runs are handed back while members are still served; then the door parts (lab_door.h), mounts and
- * tasks end, and the store is closed with the clients' files left open for the next server.
+ * Ending: the node and its mount first, so that runs are handed back while members are still served; then the door parts
+ * (lab_door.h), mounts and tasks end, and the store is closed with the clients' files left open for the next server.
  *
  * What rules stand on is released after the tree is closed, since the last commit may still look at derived files.
  *
@@ -68,22 +68,22 @@ struct lab_server {
     struct lab_backup backup;
     struct lab_care care;
     struct lab_task *backup_task, *collect_task; /* lab/backup, lab/gc */
-    struct session *user_session; /* NULL: not mounted here */
+    struct session *user_session;                /* NULL: not mounted here */
     struct session *node_session;
     struct lab_door *door; /* NULL: it serves nobody else */
     bool parted;           /* the door's clients go on with the next server */
     char *state_folder;    /* for them */
     struct people *people;
     struct audit_view audit; /* of a lab that is served */
-    int ending; /* an eventfd: readable once a signal came */
+    int ending;              /* an eventfd: readable once a signal came */
     char *node_folder;
     pthread_t signal_thread, node_thread;
     bool signal_thread_runs, node_thread_runs;
     int stopping; /* an eventfd: readable once the server stops */
 };
 
-/* Until one comes, what messages of a megabyte have left free between what is in use is given back to the system, which the allocator by itself
- * does only at the end of its heaps. */
+/* Until one comes, what messages of a megabyte have left free between what is in use is given back to the system, which the
+ * allocator by itself does only at the end of its heaps. */
 static int await_signal(const sigset_t *signals)
 {
     const struct timespec pause = {.tv_sec = TRIM_S};
@@ -347,7 +347,8 @@ static void stop(struct lab_server *server)
     session_destroy(server->user_session);
 }
 
-/* The clients go on with the next server: their files are not closed, but left.  No other session and no task is there any more. */
+/* The clients go on with the next server: their files are not closed, but left.  No other session and no task is there any
+ * more. */
 static void leave(struct lab_server *server, struct tree *tree)
 {
     if (!server->parted)

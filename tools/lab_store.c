@@ -52,7 +52,8 @@ static enum code open_chunks(struct lab_store *store, const char *key_option, st
     return chunk_store_mirror_open(store->mirrors, false, &store->chunks, why);
 }
 
-/* Everything but the catalog.  The folder is no store before it is finished: what an interruption leaves can be made anew. */
+/* Everything but the catalog.  The folder is no store before it is finished: what an interruption leaves can be made anew.
+ */
 static enum code create_parts(struct lab_store *store, const struct lab_store_plan *plan, struct failure *why)
 {
     struct store_id id;

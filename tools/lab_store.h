@@ -19,7 +19,7 @@ struct lab_store {
     struct store_folder *folder; /* the one that leads; owned by the set; NULL for a lab in memory */
     struct chunk_store *chunks;
     struct buffer key_path;
-    struct member_key *member;   /* NULL for a lab in memory */
+    struct member_key *member; /* NULL for a lab in memory */
     struct tree *tree;
     char id[33]; /* the store's id in hexadecimal, "memory" for a lab in memory */
 };
@@ -39,8 +39,7 @@ struct lab_store_made {
 };
 
 /* Makes a store with its first member and a recovery key. */
-MUST_CHECK enum code lab_store_create(const struct lab_store_plan *plan, struct lab_store_made *made,
-                                      struct failure *why);
+MUST_CHECK enum code lab_store_create(const struct lab_store_plan *plan, struct lab_store_made *made, struct failure *why);
 
 /* Opens; asks for the passphrase if the key is protected.  A tree that is opened read_only changes nothing.  accept_older
  * and accept_damage as in tree.h, look_first too; what was seen last is kept beside the key file. */

@@ -12,8 +12,7 @@
 /* Fills text (NUL-terminated) from $CYTOFS_PASSPHRASE or, without it, from the terminal; with `twice` the terminal asks
  * again and compares.  CODE_INVALID: empty, too long, or the two differ; CODE_NOT_FOUND: neither variable nor terminal.
  * The caller wipes text with passphrase_wipe. */
-MUST_CHECK enum code passphrase_ask(const char *prompt, bool twice, char text[PASSPHRASE_BYTES_MAX],
-                                    struct failure *why);
+MUST_CHECK enum code passphrase_ask(const char *prompt, bool twice, char text[PASSPHRASE_BYTES_MAX], struct failure *why);
 
 /* The same for another passphrase in place of one: twice from the terminal, or from $CYTOFS_NEW_PASSPHRASE. */
 MUST_CHECK enum code passphrase_ask_new(char text[PASSPHRASE_BYTES_MAX], struct failure *why);

@@ -6,9 +6,9 @@
 #include <stdint.h>
 
 struct progress_bar {
-    bool visible;        /* standard error is a terminal */
+    bool visible; /* standard error is a terminal */
     int64_t started_ms;
-    int64_t drawn_ms;    /* the last time; redrawn at most 5 times a second */
+    int64_t drawn_ms; /* the last time; redrawn at most 5 times a second */
 };
 
 void progress_bar_start(struct progress_bar *bar);

@@ -1,4 +1,5 @@
-/* The service manager: see service_notify.h.  One datagram to the socket that it names; '@' stands for a socket without a file. */
+/* The service manager: see service_notify.h.  One datagram to the socket that it names; '@' stands for a socket without a
+ * file. */
 #include "service_notify.h"
 
 #include <stddef.h>

@@ -1,7 +1,7 @@
 /* Repairing a store: see store_repair.h.
  *
- *   1. It is opened and closed as usual, where that is possible: what a crash left (writes in the log of recent writes, files
- *      that were unlinked while open) is then dealt with as ever.
+ *   1. It is opened and closed as usual, where that is possible: what a crash left (writes in the log of recent writes,
+ * files that were unlinked while open) is then dealt with as ever.
  *   2. The catalog is copied, byte for byte, to catalog.db.before-repair-<moment>.  A second file, -wal, where it has a log.
  *   3. The repair itself, in one transaction. */
 #include "store_repair.h"

@@ -1,12 +1,13 @@
 /* The log's life: see audit.h.
  *
- *   whoever acts --audit_batches_add--> lines --the writer, every 250 ms--> files, synced --every 10 s--> the lab's record of the end
+ *   whoever acts --audit_batches_add--> lines --the writer, every 250 ms--> files, synced --every 10 s--> the lab's record
+ * of the end
  *
- * The record (tree_record.h) holds the log's key and where the log ended: it is proved with the rest of the catalog, so lines that are taken away from
- * the end are missed too.  The log is synced before the record says so.
+ * The record (tree_record.h) holds the log's key and where the log ended: it is proved with the rest of the catalog, so
+ * lines that are taken away from the end are missed too.  The log is synced before the record says so.
  *
- * `lock` guards batches and lines; the log itself is the writer's alone.  Nobody is slowed down by the disk unless LINES_MAX bytes wait.  Lines that
- * cannot be written (a full disk) are counted, and the next one that can says how many were lost. */
+ * `lock` guards batches and lines; the log itself is the writer's alone.  Nobody is slowed down by the disk unless LINES_MAX
+ * bytes wait.  Lines that cannot be written (a full disk) are counted, and the next one that can says how many were lost. */
 #include "audit.h"
 
 #include <inttypes.h>
@@ -43,14 +44,14 @@ static const struct record_place record_place = {"lab", "cytofs.audit"};
 struct audit {
     struct tree *tree;
     struct mirror_set *mirrors; /* NULL: none */
-    uint8_t *key_bytes; /* locked memory */
+    uint8_t *key_bytes;         /* locked memory */
     struct aead_key *key;
     char *folders[1 + MIRROR_SIDES_MAX]; /* the writer's: where it was opened, and those of the sides */
-    int64_t attached_ms;         /* the writer's: when a side was taken up, or could not be */
-    struct audit_log *log;       /* the writer's */
-    struct audit_place anchored; /* the writer's: what the record says */
-    int64_t anchored_ms;         /* the writer's */
-    uint64_t lost;               /* the writer's: lines that could not be written */
+    int64_t attached_ms;                 /* the writer's: when a side was taken up, or could not be */
+    struct audit_log *log;               /* the writer's */
+    struct audit_place anchored;         /* the writer's: what the record says */
+    int64_t anchored_ms;                 /* the writer's */
+    uint64_t lost;                       /* the writer's: lines that could not be written */
 
     pthread_mutex_t lock; /* guards what follows */
     const char *folder;   /* of `folders`: where it is read */
@@ -82,7 +83,8 @@ static enum code load_record(struct tree *tree, uint8_t key[AUDIT_KEY_BYTES], st
     return CODE_OK;
 }
 
-static enum code save_record(struct tree *tree, const uint8_t key[AUDIT_KEY_BYTES], const struct audit_place *end, struct failure *why)
+static enum code save_record(struct tree *tree, const uint8_t key[AUDIT_KEY_BYTES], const struct audit_place *end,
+                             struct failure *why)
 {
     uint8_t bytes[RECORD_BYTES] = {RECORD_VERSION};
     memcpy(bytes + 1, key, AUDIT_KEY_BYTES);
@@ -293,7 +295,8 @@ static enum code start(struct audit *audit, const char *folder, struct failure *
     return audit->writer_runs ? CODE_OK : failure_set(why, CODE_NO_MEMORY, "no thread for the audit log");
 }
 
-enum code audit_open(struct tree *tree, const char *folder, struct mirror_set *mirrors, struct audit **out, struct failure *why)
+enum code audit_open(struct tree *tree, const char *folder, struct mirror_set *mirrors, struct audit **out,
+                     struct failure *why)
 {
     struct audit *audit = calloc(1, sizeof *audit);
     if (!audit)
@@ -347,8 +350,8 @@ static void append_line(void *context, uint64_t number, const char *text)
 }
 
 /* Opens the log with the lab's record, for reading. */
-static enum code look(struct tree *tree, const char *folder, struct audit_reading *reading, uint64_t newest, struct audit_read *read,
-                      struct failure *why)
+static enum code look(struct tree *tree, const char *folder, struct audit_reading *reading, uint64_t newest,
+                      struct audit_read *read, struct failure *why)
 {
     struct audit_place known = {0};
     struct aead_key *key = NULL;

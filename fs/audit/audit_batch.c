@@ -1,7 +1,7 @@
 /* Batches: see audit_batch.h.
  *
- * One batch a member, verb, folder and detail, in the order in which they began; it takes names until its line is full.  What is not of the kind
- * that happens often is a line at once, behind all that was before it. */
+ * One batch a member, verb, folder and detail, in the order in which they began; it takes names until its line is full. What
+ * is not of the kind that happens often is a line at once, behind all that was before it. */
 #include "audit_batch.h"
 
 #include <stdio.h>
@@ -33,8 +33,8 @@ struct audit_batches {
 };
 
 static const char *const verbs[AUDIT_VERBS] = {
-    [AUDIT_READ] = "read",     [AUDIT_WRITE] = "wrote",   [AUDIT_MAKE] = "made",      [AUDIT_REMOVE] = "removed",
-    [AUDIT_RENAME] = "renamed", [AUDIT_DEPLOY] = "deployed", [AUDIT_SHARE] = "shared", [AUDIT_PEOPLE] = "people",
+    [AUDIT_READ] = "read",       [AUDIT_WRITE] = "wrote",     [AUDIT_MAKE] = "made",    [AUDIT_REMOVE] = "removed",
+    [AUDIT_RENAME] = "renamed",  [AUDIT_DEPLOY] = "deployed", [AUDIT_SHARE] = "shared", [AUDIT_PEOPLE] = "people",
     [AUDIT_SESSION] = "session", [AUDIT_REFUSED] = "refused",
 };
 
@@ -92,7 +92,8 @@ static void write_line(const struct batch *batch, struct buffer *lines)
     if (batch->count == 1 && batch->folder.length)
         buffer_printf(lines, "/%s", buffer_text(&batch->names) + 1);
     else if (batch->count)
-        buffer_printf(lines, "%s%s", batch->folder.length ? ":" : "", buffer_text(&batch->names) + (batch->folder.length ? 0 : 1));
+        buffer_printf(lines, "%s%s", batch->folder.length ? ":" : "",
+                      buffer_text(&batch->names) + (batch->folder.length ? 0 : 1));
     if (batch->detail[0])
         buffer_printf(lines, " (%s)", batch->detail);
     buffer_append(lines, "", 1);
@@ -116,11 +117,13 @@ static void begin(struct batch *batch, const struct audit_event *event, const ch
 
 static bool fits(const struct batch *batch, const struct audit_event *event, const struct buffer *folder)
 {
-    return batch->verb == event->verb && strcmp(batch->member, event->member) == 0 && strncmp(batch->detail, event->detail, DETAIL_MAX - 1) == 0 &&
-           batch->folder.length == folder->length && strcmp(buffer_text(&batch->folder), buffer_text(folder)) == 0;
+    return batch->verb == event->verb && strcmp(batch->member, event->member) == 0 &&
+           strncmp(batch->detail, event->detail, DETAIL_MAX - 1) == 0 && batch->folder.length == folder->length &&
+           strcmp(buffer_text(&batch->folder), buffer_text(folder)) == 0;
 }
 
-static struct batch *find(struct audit_batches *batches, const struct audit_event *event, const char *folder, size_t folder_length)
+static struct batch *find(struct audit_batches *batches, const struct audit_event *event, const char *folder,
+                          size_t folder_length)
 {
     SCOPE_BUFFER escaped = {0};
     append_escaped(&escaped, folder, folder_length);

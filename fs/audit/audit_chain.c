@@ -1,7 +1,8 @@
 /* The chain: see audit_chain.h.
  *
  *     line = number ' ' hex(sealed) ' ' sum '\n'          (audit_files.h; lines of version 1 have no sum)
- *     sealed = AES-256-GCM(key, associated = "cytofs audit 1" number(8, little-endian) SHA-256(line before, without '\n'), text)
+ *     sealed = AES-256-GCM(key, associated = "cytofs audit 1" number(8, little-endian) SHA-256(line before, without '\n'),
+ * text)
  *
  * So a line opens only behind the very line that it was written behind, and only whoever has the key can write one. */
 #include "audit_chain.h"
@@ -86,7 +87,8 @@ enum code audit_chain_open(const struct aead_key *key, struct audit_place *place
     const char *hex = find_sealed(place, line, length);
     const char *end = hex ? find_end(hex, line, length) : NULL;
     size_t digits = end ? (size_t)(end - hex) : 0;
-    if (!end || digits < 2 * AEAD_OVERHEAD || digits % 2 || digits / 2 > sizeof sealed || !hex_decode(hex, digits, sealed, digits / 2))
+    if (!end || digits < 2 * AEAD_OVERHEAD || digits % 2 || digits / 2 > sizeof sealed ||
+        !hex_decode(hex, digits, sealed, digits / 2))
         return failure_set(why, CODE_CORRUPT, "line %" PRIu64 " is missing, or is not as it was written", place->lines);
     const struct aead_message message = {associated, sizeof associated, sealed, digits / 2};
     associate(place, associated);

@@ -6,9 +6,9 @@
 #include "digest.h"
 #include "failure.h"
 
-#define AUDIT_KEY_BYTES  32
-#define AUDIT_TEXT_MAX   8000 /* bytes of one line's text */
-#define AUDIT_LINE_MAX   (2 * (AUDIT_TEXT_MAX + 64) + 64) /* as it lies in the file */
+#define AUDIT_KEY_BYTES 32
+#define AUDIT_TEXT_MAX  8000                             /* bytes of one line's text */
+#define AUDIT_LINE_MAX  (2 * (AUDIT_TEXT_MAX + 64) + 64) /* as it lies in the file */
 
 struct aead_key;
 
@@ -19,11 +19,11 @@ struct audit_place {
 };
 
 /* Appends the line to *out, newline included, and moves *place on. */
-MUST_CHECK enum code audit_chain_seal(const struct aead_key *key, struct audit_place *place, const char *text, struct buffer *out,
-                                      struct failure *why);
+MUST_CHECK enum code audit_chain_seal(const struct aead_key *key, struct audit_place *place, const char *text,
+                                      struct buffer *out, struct failure *why);
 
-/* Opens a line (without its newline) that must be the next at *place, and moves that on.  The text is appended to *out, where that is not NULL.
- * CODE_CORRUPT, where it is another line, or at another place. */
+/* Opens a line (without its newline) that must be the next at *place, and moves that on.  The text is appended to *out,
+ * where that is not NULL. CODE_CORRUPT, where it is another line, or at another place. */
 MUST_CHECK enum code audit_chain_open(const struct aead_key *key, struct audit_place *place, const char *line, size_t length,
                                       struct buffer *out, struct failure *why);
 

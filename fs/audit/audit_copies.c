@@ -1,7 +1,7 @@
 /* Copies of the log: see audit_copies.h.
  *
- * Each step is done in every folder; then those where it failed are let go, if it succeeded in one.  The writer takes a folder that has come back up
- * again later (audit.c), and audit_files_bring gives it what it lacks. */
+ * Each step is done in every folder; then those where it failed are let go, if it succeeded in one.  The writer takes a
+ * folder that has come back up again later (audit.c), and audit_files_bring gives it what it lacks. */
 #include "audit_copies.h"
 
 #include <errno.h>
@@ -53,9 +53,11 @@ struct step {
     const char *bytes;
     size_t count;
 };
-typedef enum code take_step(struct audit_copies *copies, struct audit_copy *copy, const struct step *step, struct failure *why);
+typedef enum code take_step(struct audit_copies *copies, struct audit_copy *copy, const struct step *step,
+                            struct failure *why);
 
-/* Done where it can be; CODE_OK where it was done in one folder at least.  `undo` is called for the others of a step that failed everywhere. */
+/* Done where it can be; CODE_OK where it was done in one folder at least.  `undo` is called for the others of a step that
+ * failed everywhere. */
 static enum code in_all(struct audit_copies *copies, take_step *take, const struct step *step, struct failure *why)
 {
     bool failed[AUDIT_COPIES_MAX] = {false};
@@ -91,7 +93,8 @@ static enum code no_memory(struct failure *why)
 }
 
 /* Opens the file, and cuts it to what the log has. */
-static enum code open_file(struct audit_copies *copies, struct audit_copy *copy, const struct step *step, struct failure *why)
+static enum code open_file(struct audit_copies *copies, struct audit_copy *copy, const struct step *step,
+                           struct failure *why)
 {
     (void)step;
     SCOPE_FREE char *path = path_in(copies, copy);
@@ -103,10 +106,12 @@ static enum code open_file(struct audit_copies *copies, struct audit_copy *copy,
     if (copy->file >= 0)
         close(copy->file);
     copy->file = file;
-    return ftruncate(file, (off_t)copies->bytes) == 0 ? CODE_OK : failure_set_errno(why, errno, "%s: cannot be written", path);
+    return ftruncate(file, (off_t)copies->bytes) == 0 ? CODE_OK
+                                                      : failure_set_errno(why, errno, "%s: cannot be written", path);
 }
 
-static enum code begin_file(struct audit_copies *copies, struct audit_copy *copy, const struct step *step, struct failure *why)
+static enum code begin_file(struct audit_copies *copies, struct audit_copy *copy, const struct step *step,
+                            struct failure *why)
 {
     SCOPE_FREE char *path = path_in(copies, copy);
     if (!path)
@@ -115,7 +120,8 @@ static enum code begin_file(struct audit_copies *copies, struct audit_copy *copy
     return code == CODE_OK ? open_file(copies, copy, step, why) : code;
 }
 
-static enum code write_bytes(struct audit_copies *copies, struct audit_copy *copy, const struct step *step, struct failure *why)
+static enum code write_bytes(struct audit_copies *copies, struct audit_copy *copy, const struct step *step,
+                             struct failure *why)
 {
     const char *bytes = step->bytes;
     for (size_t left = step->count; left > 0;) {
@@ -124,8 +130,9 @@ static enum code write_bytes(struct audit_copies *copies, struct audit_copy *cop
             continue;
         if (wrote < 0) {
             failure_set_errno(why, errno, "writing the audit log");
-            return ftruncate(copy->file, (off_t)copies->bytes) == 0 ? why->code
-                                                                    : failure_wrap(why, why->code, "and half a line cannot be taken back");
+            return ftruncate(copy->file, (off_t)copies->bytes) == 0
+                       ? why->code
+                       : failure_wrap(why, why->code, "and half a line cannot be taken back");
         }
         bytes += wrote;
         left -= (size_t)wrote;
@@ -133,7 +140,8 @@ static enum code write_bytes(struct audit_copies *copies, struct audit_copy *cop
     return CODE_OK;
 }
 
-static enum code sync_file(struct audit_copies *copies, struct audit_copy *copy, const struct step *step, struct failure *why)
+static enum code sync_file(struct audit_copies *copies, struct audit_copy *copy, const struct step *step,
+                           struct failure *why)
 {
     (void)copies;
     (void)step;
@@ -181,7 +189,8 @@ enum code audit_copies_take_up(struct audit_copies *copies, const char *name, si
     return code == CODE_OK ? in_all(copies, open_file, NULL, why) : code;
 }
 
-enum code audit_copies_begin(struct audit_copies *copies, const char *name, const char *head, size_t count, struct failure *why)
+enum code audit_copies_begin(struct audit_copies *copies, const char *name, const char *head, size_t count,
+                             struct failure *why)
 {
     SCOPE_FREE char *before = copies->name;
     const size_t bytes_before = copies->bytes;

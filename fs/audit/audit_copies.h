@@ -1,4 +1,5 @@
-/* The audit log's newest file, open for appending in each folder that holds the store: a line is in all of them, or in none.  One thread. */
+/* The audit log's newest file, open for appending in each folder that holds the store: a line is in all of them, or in none.
+ * One thread. */
 #ifndef CYTOFS_AUDIT_COPIES_H
 #define CYTOFS_AUDIT_COPIES_H
 
@@ -34,7 +35,8 @@ bool audit_copies_has(const struct audit_copies *copies, const char *folder);
 MUST_CHECK enum code audit_copies_take_up(struct audit_copies *copies, const char *name, size_t bytes, struct failure *why);
 
 /* A new file with that beginning, durable under its name. */
-MUST_CHECK enum code audit_copies_begin(struct audit_copies *copies, const char *name, const char *head, size_t count, struct failure *why);
+MUST_CHECK enum code audit_copies_begin(struct audit_copies *copies, const char *name, const char *head, size_t count,
+                                        struct failure *why);
 
 /* A folder where it fails is written to no more, and that is logged, unless it fails in all: then nothing was written. */
 MUST_CHECK enum code audit_copies_write(struct audit_copies *copies, const char *bytes, size_t count, struct failure *why);

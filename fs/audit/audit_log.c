@@ -3,9 +3,9 @@
  *     "cytofs audit 2 " first line's number ' ' hex(SHA-256 of the line before it) ' ' sum '\n'
  *     line ...
  *
- * A file's name and its head say the same number.  So a file can be read without those before it, and whether those are still there can be
- * told.  Appending is one write(2) for a line; the file that is full is synced before the next is begun.  Files of version 1, without sums, are read,
- * and gone on from in a new one. */
+ * A file's name and its head say the same number.  So a file can be read without those before it, and whether those are
+ * still there can be told.  Appending is one write(2) for a line; the file that is full is synced before the next is begun.
+ * Files of version 1, without sums, are read, and gone on from in a new one. */
 #include "audit_log.h"
 
 #include <inttypes.h>
@@ -53,7 +53,8 @@ static bool takes_head(const struct buffer *text, const struct audit_place *plac
 }
 
 /* Where the file begins in the chain, and how long its head is: exactly as it would be written. */
-static enum code parse_head(const char *name, const struct buffer *text, struct audit_place *place, size_t *bytes, struct failure *why)
+static enum code parse_head(const char *name, const struct buffer *text, struct audit_place *place, size_t *bytes,
+                            struct failure *why)
 {
     const char *at = buffer_text(text), *end = strchr(at, '\n');
     place->lines = strtoull(name, NULL, 10);
@@ -69,8 +70,8 @@ static enum code parse_head(const char *name, const struct buffer *text, struct 
     return failure_set(why, CODE_CORRUPT, "audit/%s does not begin as a log does", name);
 }
 
-static enum code read_file(const char *folder, const char *name, struct buffer *text, struct audit_place *place, size_t *head,
-                           struct failure *why)
+static enum code read_file(const char *folder, const char *name, struct buffer *text, struct audit_place *place,
+                           size_t *head, struct failure *why)
 {
     SCOPE_FREE char *path = file_join(folder, name);
     if (!path)
@@ -95,8 +96,9 @@ static enum code check_known(const struct audit_place *place, const struct audit
     return failure_set(why, CODE_CORRUPT, "line %" PRIu64 " is not the one that the lab remembers", place->lines - 1);
 }
 
-static enum code read_lines(const struct aead_key *key, const struct buffer *text, size_t at, const struct audit_reading *reading,
-                            const struct audit_place *known, struct audit_read *out, struct failure *why)
+static enum code read_lines(const struct aead_key *key, const struct buffer *text, size_t at,
+                            const struct audit_reading *reading, const struct audit_place *known, struct audit_read *out,
+                            struct failure *why)
 {
     size_t length;
     enum code code = check_known(&out->end, known, why);
@@ -141,13 +143,15 @@ enum code audit_log_read(const char *folder, const struct aead_key *key, const s
         if (i == 0 && reading->from == 0 && place.lines > 0)
             code = failure_set(why, CODE_CORRUPT, "lines 0 to %" PRIu64 " are missing", place.lines - 1);
         if (i > begin && (out->torn || memcmp(&place, &out->end, sizeof place) != 0))
-            code = failure_set(why, CODE_CORRUPT, "line %" PRIu64 " is missing, or is not the one that was written there", out->end.lines);
+            code = failure_set(why, CODE_CORRUPT, "line %" PRIu64 " is missing, or is not the one that was written there",
+                               out->end.lines);
         out->end = place;
         if (code == CODE_OK)
             code = read_lines(key, &text, head, reading, known, out, why);
     }
     if (code == CODE_OK && known && known->lines > out->end.lines)
-        code = failure_set(why, CODE_CORRUPT, "lines %" PRIu64 " to %" PRIu64 " are missing at the end", out->end.lines, known->lines - 1);
+        code = failure_set(why, CODE_CORRUPT, "lines %" PRIu64 " to %" PRIu64 " are missing at the end", out->end.lines,
+                           known->lines - 1);
     file_names_free(&names);
     return code;
 }
@@ -174,7 +178,9 @@ static enum code take_up(struct audit_log *log, const char *folder, const char *
     const bool older = text.data[sizeof HEAD - 1] == '1', empty = !line_at(&text, at, &length);
     for (; line_at(&text, at, &length); at += length + 1)
         if (!audit_chain_skip(&log->place, text.data + at, length))
-            return failure_set(why, CODE_CORRUPT, "audit/%s: line %" PRIu64 " is not one: see cytofs audit verify, and move the folder audit away",
+            return failure_set(why, CODE_CORRUPT,
+                               "audit/%s: line %" PRIu64
+                               " is not one: see cytofs audit verify, and move the folder audit away",
                                name, log->place.lines);
     code = audit_copies_take_up(&log->copies, name, at, why);
     return code == CODE_OK && older && !empty ? begin_file(log, why) : code;

@@ -1,7 +1,8 @@
 /* The audit log in a backup: see backup_audit.h.
  *
- * The log's files only grow, so a copy of a file's beginning stays right for ever; but for a store that was put back to an earlier point and
- * went on from there.  Its file gets other bytes behind it then, and is copied to one of its own, with the next variant. */
+ * The log's files only grow, so a copy of a file's beginning stays right for ever; but for a store that was put back to an
+ * earlier point and went on from there.  Its file gets other bytes behind it then, and is copied to one of its own, with the
+ * next variant. */
 #include "backup_audit.h"
 
 #include <errno.h>
@@ -45,7 +46,8 @@ static bool take_line(const char **at, struct backup_audit_file *file)
     return true;
 }
 
-enum code backup_audit_parse(const char *text, size_t length, struct backup_audit_file **files, size_t *count, struct failure *why)
+enum code backup_audit_parse(const char *text, size_t length, struct backup_audit_file **files, size_t *count,
+                             struct failure *why)
 {
     size_t body;
     SCOPE_BUFFER again = {0};
@@ -108,8 +110,8 @@ static bool is_one(const struct buffer *ours, size_t count, const struct buffer 
 }
 
 /* The file of the backup that this one goes on, or a new one. */
-static enum code save_file(const struct backup_folder *folder, const char *from, struct backup_audit_file *file, uint64_t *bytes,
-                           struct failure *why)
+static enum code save_file(const struct backup_folder *folder, const char *from, struct backup_audit_file *file,
+                           uint64_t *bytes, struct failure *why)
 {
     SCOPE_BUFFER text = {.max = AUDIT_FILES_BYTES_MAX + 1};
     enum code code = file_read(from, AUDIT_FILES_BYTES_MAX, &text, why);
@@ -119,14 +121,16 @@ static enum code save_file(const struct backup_folder *folder, const char *from,
         SCOPE_FREE char *path = path_in_backup(folder, file);
         if (!path)
             return no_memory(why);
-        if (file_exists(path) && (file_read(path, AUDIT_FILES_BYTES_MAX, &saved, NULL) != CODE_OK || !is_one(&text, file->bytes, &saved)))
+        if (file_exists(path) &&
+            (file_read(path, AUDIT_FILES_BYTES_MAX, &saved, NULL) != CODE_OK || !is_one(&text, file->bytes, &saved)))
             continue;
         if (saved.length >= file->bytes)
             return CODE_OK;
         *bytes += file->bytes;
         return file_replace(path, buffer_text(&text), file->bytes, why);
     }
-    return code == CODE_OK ? failure_set(why, CODE_TOO_LARGE, "the audit log went on in too many ways: name a new folder") : code;
+    return code == CODE_OK ? failure_set(why, CODE_TOO_LARGE, "the audit log went on in too many ways: name a new folder")
+                           : code;
 }
 
 enum code backup_audit_save(const struct backup_folder *folder, const char *store, uint64_t *bytes, struct failure *why)
@@ -158,7 +162,8 @@ enum code backup_audit_save(const struct backup_folder *folder, const char *stor
 
 /* Putting back --------------------------------------------------------------------------------------------------------- */
 
-static enum code restore_file(const struct backup_folder *folder, const struct backup_audit_file *file, const char *store, struct failure *why)
+static enum code restore_file(const struct backup_folder *folder, const struct backup_audit_file *file, const char *store,
+                              struct failure *why)
 {
     SCOPE_BUFFER text = {.max = AUDIT_FILES_BYTES_MAX + 1};
     SCOPE_FREE char *from = path_in_backup(folder, file);

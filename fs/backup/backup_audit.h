@@ -16,13 +16,16 @@ struct backup_audit_file {
 
 /* The list's text; from it: CODE_CORRUPT for anything else than was written.  *files is the caller's to free. */
 void backup_audit_print(const struct backup_audit_file *files, size_t count, struct buffer *out);
-MUST_CHECK enum code backup_audit_parse(const char *text, size_t length, struct backup_audit_file **files, size_t *count, struct failure *why);
+MUST_CHECK enum code backup_audit_parse(const char *text, size_t length, struct backup_audit_file **files, size_t *count,
+                                        struct failure *why);
 
-/* Saves the log that lies in the store, up to its last whole line, for the point that is being made: after the catalog, which remembers where
- * the log was at least.  *bytes grows by what was written. */
-MUST_CHECK enum code backup_audit_save(const struct backup_folder *folder, const char *store, uint64_t *bytes, struct failure *why);
+/* Saves the log that lies in the store, up to its last whole line, for the point that is being made: after the catalog,
+ * which remembers where the log was at least.  *bytes grows by what was written. */
+MUST_CHECK enum code backup_audit_save(const struct backup_folder *folder, const char *store, uint64_t *bytes,
+                                       struct failure *why);
 
 /* Puts the log of a point back into a store that has none. */
-MUST_CHECK enum code backup_audit_restore(const struct backup_folder *folder, uint32_t point, const char *store, struct failure *why);
+MUST_CHECK enum code backup_audit_restore(const struct backup_folder *folder, uint32_t point, const char *store,
+                                          struct failure *why);
 
 #endif

@@ -86,8 +86,7 @@ static enum code parse_head(const char *text, struct store_id *store, struct fai
         return failure_set(why, CODE_CORRUPT, "is no backup of cytofs, or its file " HEAD_FILE " is damaged");
     if (format != HEAD_FORMAT)
         return failure_set(why, CODE_NEWER_FORMAT,
-                           "was made by a newer cytofs (format %u, this one knows %d): update cytofs", format,
-                           HEAD_FORMAT);
+                           "was made by a newer cytofs (format %u, this one knows %d): update cytofs", format, HEAD_FORMAT);
     if (!length || strlen(text + length) != 2 * IDENTITY_BYTES + 1 || text[length + 2 * IDENTITY_BYTES] != '\n' ||
         !hex_decode(text + length, 2 * IDENTITY_BYTES, store->bytes, IDENTITY_BYTES))
         return failure_set(why, CODE_CORRUPT, "its file " HEAD_FILE " is damaged: no store's id");
@@ -127,10 +126,9 @@ static enum code check_unused(const char *path, struct failure *why)
     enum code code = file_list(path, NAMES_MAX, &names, why);
     for (size_t i = 0; code == CODE_OK && i < names.count; i++) {
         const char *name = names.names[i];
-        if (strcmp(name, LOCK_FILE) != 0 && strcmp(name, PACKS_FOLDER) != 0 && strcmp(name, POINTS_FOLDER) != 0 && strcmp(name, AUDIT_FOLDER) != 0 &&
-            strncmp(name, HEAD_FILE ".tmp-", strlen(HEAD_FILE ".tmp-")) != 0)
-            code = failure_set(why, CODE_NOT_EMPTY, "%s: holds other files (%s): name an empty or a new folder", path,
-                               name);
+        if (strcmp(name, LOCK_FILE) != 0 && strcmp(name, PACKS_FOLDER) != 0 && strcmp(name, POINTS_FOLDER) != 0 &&
+            strcmp(name, AUDIT_FOLDER) != 0 && strncmp(name, HEAD_FILE ".tmp-", strlen(HEAD_FILE ".tmp-")) != 0)
+            code = failure_set(why, CODE_NOT_EMPTY, "%s: holds other files (%s): name an empty or a new folder", path, name);
     }
     file_names_free(&names);
     return code;
@@ -236,8 +234,7 @@ static uint32_t number_of(const char *name, size_t digits)
     return (uint32_t)strtoul(name, NULL, 10);
 }
 
-enum code backup_folder_points(const struct backup_folder *folder, uint32_t **numbers, size_t *count,
-                               struct failure *why)
+enum code backup_folder_points(const struct backup_folder *folder, uint32_t **numbers, size_t *count, struct failure *why)
 {
     struct file_names names;
     *count = 0;
@@ -317,8 +314,7 @@ static enum code move_point(const struct backup_folder *folder, const char *from
     return file_sync_folder(folder->points, why);
 }
 
-enum code backup_folder_end_point(const struct backup_folder *folder, const struct backup_point *point,
-                                  struct failure *why)
+enum code backup_folder_end_point(const struct backup_folder *folder, const struct backup_point *point, struct failure *why)
 {
     char name[16];
     snprintf(name, sizeof name, "%06u", point->number);

@@ -34,8 +34,8 @@ MUST_CHECK enum code backup_folder_points(const struct backup_folder *folder, ui
                                           struct failure *why);
 
 /* A failure names the point.  *out is to be freed in either case. */
-MUST_CHECK enum code backup_folder_read_point(const struct backup_folder *folder, uint32_t number,
-                                              struct backup_point *out, struct failure *why);
+MUST_CHECK enum code backup_folder_read_point(const struct backup_folder *folder, uint32_t number, struct backup_point *out,
+                                              struct failure *why);
 
 /* Paths; NULL without memory.  free(3) them.  Point 0 is the one that is being made. */
 char *backup_folder_pack_path(const struct backup_folder *folder, uint32_t pack, uint32_t variant);
@@ -50,9 +50,7 @@ MUST_CHECK enum code backup_folder_end_point(const struct backup_folder *folder,
                                              struct failure *why);
 
 /* Removes a point; its packs stay until the next call of _remove_packs, which removes those that no point needs. */
-MUST_CHECK enum code backup_folder_remove_point(const struct backup_folder *folder, uint32_t number,
-                                                struct failure *why);
-MUST_CHECK enum code backup_folder_remove_packs(const struct backup_folder *folder, uint64_t *bytes,
-                                                struct failure *why);
+MUST_CHECK enum code backup_folder_remove_point(const struct backup_folder *folder, uint32_t number, struct failure *why);
+MUST_CHECK enum code backup_folder_remove_packs(const struct backup_folder *folder, uint64_t *bytes, struct failure *why);
 
 #endif

@@ -14,8 +14,9 @@ struct chunk_store; /* chunk_store.h */
 /* The store that is saved.  While this runs no pack of it may go away (tree_hold_packs, or the store's lock). */
 struct backup_source {
     struct store_id id;
-    const char *folder;         /* the store's own */
-    struct chunk_store *chunks; /* asked for chunks whose record in the folder is damaged (a mirror may have them); NULL: none */
+    const char *folder; /* the store's own */
+    /* Asked for chunks whose record in the folder is damaged (a mirror may have them); NULL: none. */
+    struct chunk_store *chunks;
     /* Writes the catalog as of the last commit to a new file; NULL: the store is not in use, and its file is copied. */
     enum code (*save_catalog)(void *context, const char *path, struct failure *why);
     void *context;
@@ -34,12 +35,12 @@ struct backup_options {
 };
 
 struct backup_summary {
-    uint32_t point;      /* its number */
-    bool unchanged;      /* nothing was committed since that point: no new one was made */
-    uint32_t packs;      /* that it needs */
-    uint64_t bytes;      /* of them */
-    uint64_t bytes_new;  /* written now, catalog and all */
-    uint32_t damages;    /* places with damage that no copy could mend; the point names them */
+    uint32_t point;     /* its number */
+    bool unchanged;     /* nothing was committed since that point: no new one was made */
+    uint32_t packs;     /* that it needs */
+    uint64_t bytes;     /* of them */
+    uint64_t bytes_new; /* written now, catalog and all */
+    uint32_t damages;   /* places with damage that no copy could mend; the point names them */
     uint64_t damaged_chunks;
     uint32_t points_removed;
     uint64_t bytes_removed;

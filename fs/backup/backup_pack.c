@@ -23,7 +23,7 @@
 struct work {
     const struct backup_pack_copy *copy;
     int from, to;
-    uint64_t held; /* bytes that the copy had when this began */
+    uint64_t held;          /* bytes that the copy had when this began */
     uint8_t *bytes, *there; /* RECORD_BYTES_MAX each */
     uint64_t sound, written;
     bool was_damaged;

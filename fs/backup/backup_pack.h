@@ -29,9 +29,8 @@ struct backup_pack_copy {
 MUST_CHECK enum code backup_pack_copy(const struct backup_pack_copy *copy, uint64_t *sound, uint64_t *written,
                                       struct failure *why);
 
-/* Whether the first `bytes` of both (which end at a record's beginning) are the same history of the pack, as their ends tell,
- * not looking at damage: records hold random nonces, and a pack only grows. */
-MUST_CHECK enum code backup_pack_same(const struct backup_pack_copy *copy, uint64_t bytes, bool *same,
-                                      struct failure *why);
+/* Whether the first `bytes` of both (which end at a record's beginning) are the same history of the pack, as their ends
+ * tell, not looking at damage: records hold random nonces, and a pack only grows. */
+MUST_CHECK enum code backup_pack_same(const struct backup_pack_copy *copy, uint64_t bytes, bool *same, struct failure *why);
 
 #endif

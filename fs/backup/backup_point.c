@@ -1,6 +1,6 @@
 /* The text of a point: see backup_point.h and FORMAT.md.  Lines of words; the last one is the SHA-256 of all before it, so a
- * text that was cut or changed by accident is not believed.  Each number is bounded before it is used: who reads a backup may
- * not have made it. */
+ * text that was cut or changed by accident is not believed.  Each number is bounded before it is used: who reads a backup
+ * may not have made it. */
 #include "backup_point.h"
 
 #include <inttypes.h>
@@ -90,8 +90,8 @@ enum code backup_point_write(const struct backup_point *point, struct buffer *te
     }
     for (size_t i = 0; i < point->damage_count; i++) {
         const struct backup_damage *damage = &point->damages[i];
-        buffer_printf(text, "damaged %" PRIu32 " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", damage->number,
-                      damage->offset, damage->bytes, damage->chunks);
+        buffer_printf(text, "damaged %" PRIu32 " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", damage->number, damage->offset,
+                      damage->bytes, damage->chunks);
     }
     backup_point_seal(text);
     return buffer_check(text, "a point of a backup", why);
@@ -110,8 +110,7 @@ static bool take_number(const char **at, char end, uint64_t max, uint64_t *out)
     uint64_t value = 0;
     const char *start = *at;
     for (; **at >= '0' && **at <= '9' && *at - start < 20; (*at)++)
-        if (__builtin_mul_overflow(value, 10, &value) ||
-            __builtin_add_overflow(value, (uint64_t)(**at - '0'), &value))
+        if (__builtin_mul_overflow(value, 10, &value) || __builtin_add_overflow(value, (uint64_t)(**at - '0'), &value))
             return false;
     if (*at == start || **at != end || value > max)
         return false;
@@ -131,8 +130,7 @@ static bool take_word(const char **at, const char *word)
 
 static bool take_hex(const char **at, uint8_t *out, size_t bytes)
 {
-    if (strnlen(*at, 2 * bytes + 1) < 2 * bytes + 1 || (*at)[2 * bytes] != '\n' ||
-        !hex_decode(*at, 2 * bytes, out, bytes))
+    if (strnlen(*at, 2 * bytes + 1) < 2 * bytes + 1 || (*at)[2 * bytes] != '\n' || !hex_decode(*at, 2 * bytes, out, bytes))
         return false;
     *at += 2 * bytes + 1;
     return true;
@@ -161,8 +159,7 @@ static enum code read_head(const char **at, struct backup_point *out, struct fai
     bool sane = take_word(at, "number") && take_number(at, '\n', BACKUP_POINTS_MAX, &number) && number > 0 &&
                 take_word(at, "made") && take_number(at, '\n', INT64_MAX, &made) && take_word(at, "store") &&
                 take_hex(at, out->store.bytes, IDENTITY_BYTES) && take_word(at, "catalog") &&
-                take_number(at, ' ', INT64_MAX, &out->catalog_bytes) &&
-                take_hex(at, out->catalog_digest, DIGEST_BYTES);
+                take_number(at, ' ', INT64_MAX, &out->catalog_bytes) && take_hex(at, out->catalog_digest, DIGEST_BYTES);
     out->number = (uint32_t)number;
     out->made_ms = (int64_t)made;
     return sane ? CODE_OK : damaged(why, "its first lines");
@@ -174,8 +171,7 @@ static enum code read_pack(const char **at, struct backup_point *out, struct fai
     struct backup_pack pack = {0};
     if (!take_number(at, ' ', CHUNK_STORE_PACK_MAX, &number) || !take_number(at, ' ', UINT32_MAX, &variant) ||
         !take_number(at, ' ', PACK_BYTES_MAX, &pack.bytes) || !take_number(at, '\n', pack.bytes, &pack.sound) ||
-        pack.sound < PACK_HEADER_BYTES ||
-        number <= (out->pack_count ? out->packs[out->pack_count - 1].number : 0))
+        pack.sound < PACK_HEADER_BYTES || number <= (out->pack_count ? out->packs[out->pack_count - 1].number : 0))
         return damaged(why, "a line about a pack");
     pack.number = (uint32_t)number;
     pack.variant = (uint32_t)variant;
@@ -199,8 +195,7 @@ enum code backup_point_read(const char *text, size_t count, struct backup_point 
     const char *at = text;
     uint64_t format;
     /* A newer format may be sealed otherwise: it is looked at first. */
-    if (count < sizeof MAGIC || text[count] != 0 || !take_word(&at, MAGIC) ||
-        !take_number(&at, '\n', UINT32_MAX, &format))
+    if (count < sizeof MAGIC || text[count] != 0 || !take_word(&at, MAGIC) || !take_number(&at, '\n', UINT32_MAX, &format))
         return damaged(why, "its first line");
     if (format != BACKUP_POINT_FORMAT)
         return failure_set(why, CODE_NEWER_FORMAT,

@@ -43,8 +43,7 @@ struct backup_point {
 };
 
 /* Both append; CODE_NO_MEMORY. */
-MUST_CHECK enum code backup_point_add_pack(struct backup_point *point, const struct backup_pack *pack,
-                                           struct failure *why);
+MUST_CHECK enum code backup_point_add_pack(struct backup_point *point, const struct backup_pack *pack, struct failure *why);
 MUST_CHECK enum code backup_point_add_damage(struct backup_point *point, const struct backup_damage *damage,
                                              struct failure *why);
 

@@ -1,10 +1,9 @@
 /* Putting a store back:
  *
- *     RESTORING   in the new folder says which point is being put back, so that an interrupted restore can be gone on with, and
- *                 nothing else takes the folder for its own
- *     packs/      copied and checked like any copy (backup_pack.h); what is there already is compared
- *     catalog.db  its digest is checked first
- *     FORMAT      last, by rename: from now on it is a store; RESTORING goes
+ *     RESTORING   in the new folder says which point is being put back, so that an interrupted restore can be gone on with,
+ * and nothing else takes the folder for its own packs/      copied and checked like any copy (backup_pack.h); what is there
+ * already is compared catalog.db  its digest is checked first FORMAT      last, by rename: from now on it is a store;
+ * RESTORING goes
  *
  * The lock of the new store is held meanwhile. */
 #include "backup_restore.h"
@@ -30,15 +29,15 @@
 #include "scope.h"
 #include "when.h"
 
-#define CATALOG_FILE     "catalog.db"
-#define FORMAT_FILE      "FORMAT"
-#define LOCK_FILE        "lock"
-#define MARK_FILE        "RESTORING"
-#define PACKS_FOLDER     "packs"
-#define TEXT_BYTES_MAX   4096
-#define NAMES_MAX        1000
-#define ROWS_AT_ONCE     64
-#define STEP_BYTES       ((size_t)1 << 20)
+#define CATALOG_FILE   "catalog.db"
+#define FORMAT_FILE    "FORMAT"
+#define LOCK_FILE      "lock"
+#define MARK_FILE      "RESTORING"
+#define PACKS_FOLDER   "packs"
+#define TEXT_BYTES_MAX 4096
+#define NAMES_MAX      1000
+#define ROWS_AT_ONCE   64
+#define STEP_BYTES     ((size_t)1 << 20)
 
 struct restoring {
     struct backup_folder *folder;
@@ -63,8 +62,8 @@ static void describe(const struct restoring *restoring, char text[TEXT_BYTES_MAX
 {
     char id[HEX_TEXT_BYTES(IDENTITY_BYTES)];
     hex_encode(restoring->point.store.bytes, IDENTITY_BYTES, id);
-    snprintf(text, TEXT_BYTES_MAX, "cytofs restore of store %s, point %u made %" PRId64 "\n", id,
-             restoring->point.number, restoring->point.made_ms);
+    snprintf(text, TEXT_BYTES_MAX, "cytofs restore of store %s, point %u made %" PRId64 "\n", id, restoring->point.number,
+             restoring->point.made_ms);
 }
 
 static enum code check_empty(const char *store, struct failure *why)
@@ -176,8 +175,8 @@ static enum code restore_catalog(struct restoring *restoring, struct failure *wh
         return out_of_memory(why);
     unlink(log); /* of an interrupted restore */
     enum code code = copy_file(from, to, &bytes, digest, why);
-    if (code == CODE_OK && (bytes != restoring->point.catalog_bytes ||
-                            memcmp(digest, restoring->point.catalog_digest, sizeof digest) != 0))
+    if (code == CODE_OK &&
+        (bytes != restoring->point.catalog_bytes || memcmp(digest, restoring->point.catalog_digest, sizeof digest) != 0))
         code = failure_set(why, CODE_CORRUPT, "%s: is damaged: choose another point (cytofs backup --list)", from);
     return code;
 }
@@ -423,6 +422,6 @@ enum code backup_restore_choose(const char *path, const char *at, uint32_t *poin
     if (!choice.first)
         return failure_set(why, CODE_NOT_FOUND, "%s: holds no point that can be read", path);
     when_print(choice.first_ms, first);
-    return failure_set(why, CODE_NOT_FOUND, "%s: has no point \"%s\": there are %u (of %s) to %u", path, at,
-                       choice.first, first, choice.last);
+    return failure_set(why, CODE_NOT_FOUND, "%s: has no point \"%s\": there are %u (of %s) to %u", path, at, choice.first,
+                       first, choice.last);
 }

@@ -9,7 +9,7 @@
 #include "failure.h"
 
 struct backup_restore_options {
-    uint32_t point; /* its number */
+    uint32_t point;                                                           /* its number */
     bool (*progress)(void *context, uint64_t bytes_done, uint64_t bytes_all); /* false stops; may be NULL */
     void *context;
     /* Told about each place that is damaged, with chunks that files need; `number` is the pack's. */
@@ -36,7 +36,6 @@ MUST_CHECK enum code backup_restore_choose(const char *folder, const char *at, u
  * the failure. */
 typedef void backup_restore_visit(void *context, uint32_t number, const struct backup_point *point,
                                   const struct failure *why);
-MUST_CHECK enum code backup_restore_list(const char *folder, backup_restore_visit *each, void *context,
-                                         struct failure *why);
+MUST_CHECK enum code backup_restore_list(const char *folder, backup_restore_visit *each, void *context, struct failure *why);
 
 #endif

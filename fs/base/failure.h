@@ -53,16 +53,14 @@ struct failure {
 };
 
 /* Describes a failure in *why (which may be NULL) and returns code.  code must not be CODE_OK. */
-enum code failure_set(struct failure *why, enum code code, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+enum code failure_set(struct failure *why, enum code code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* The same, with ": " and the text of errno_value behind it; the code is the one that errno_value maps to. */
 enum code failure_set_errno(struct failure *why, int errno_value, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* Puts context and ": " in front of the text that *why holds; returns code, the one that is being passed on. */
-enum code failure_wrap(struct failure *why, enum code code, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+enum code failure_wrap(struct failure *why, enum code code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* The borders: one code as a positive errno, an errno as a code, a code as a program's exit status
  * (0 done, 1 the input or request was refused, 2 wrong usage, 3 the system below failed). */

@@ -208,8 +208,7 @@ static int compare_names(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-static enum code collect_names(DIR *directory, const char *folder, size_t max, struct file_names *out,
-                               struct failure *why)
+static enum code collect_names(DIR *directory, const char *folder, size_t max, struct file_names *out, struct failure *why)
 {
     size_t capacity = 0;
     for (;;) {

@@ -32,7 +32,8 @@ MUST_CHECK enum code file_sync_folder(const char *path, struct failure *why);
 /* "a/b" from "a" and "b"; the result is the caller's to free, NULL without memory.  An absolute `name` is returned as is. */
 char *file_join(const char *folder, const char *name);
 
-/* The path from the root on, also where the last folder is a dead mount that stat(2) refuses; the caller's to free, NULL without memory. */
+/* The path from the root on, also where the last folder is a dead mount that stat(2) refuses; the caller's to free, NULL
+ * without memory. */
 char *file_absolute(const char *path);
 
 /* The part behind the last '/'; never NULL, points into path. */

@@ -16,10 +16,10 @@ void logging_warning(const char *format, ...) __attribute__((format(printf, 1, 2
 bool logging_trace_enabled(enum trace_category category);
 void logging_trace_write(enum trace_category category, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-#define logging_trace(category, ...)                                                                                   \
-    do {                                                                                                               \
-        if (logging_trace_enabled(category))                                                                           \
-            logging_trace_write(category, __VA_ARGS__);                                                                \
+#define logging_trace(category, ...)                                                                                        \
+    do {                                                                                                                    \
+        if (logging_trace_enabled(category))                                                                                \
+            logging_trace_write(category, __VA_ARGS__);                                                                     \
     } while (0)
 
 const char *logging_trace_name(enum trace_category category);

@@ -48,8 +48,8 @@ static enum code prepare_schema(struct database *database, const struct catalog_
         return failure_set(why, CODE_CORRUPT, "the catalog is damaged: format %d", (int)version);
     if (version > CATALOG_FORMAT)
         return failure_set(why, CODE_NEWER_FORMAT,
-                           "the catalog has format %d and this program knows up to %d: use a newer cytofs",
-                           (int)version, CATALOG_FORMAT);
+                           "the catalog has format %d and this program knows up to %d: use a newer cytofs", (int)version,
+                           CATALOG_FORMAT);
     if (options->create && version != 0)
         return failure_set(why, CODE_EXISTS, "there is a catalog already");
     if (!options->create && version == 0)
@@ -102,8 +102,8 @@ void catalog_close(struct catalog *catalog)
 #define OPERATION_BYTES ((uint64_t)8 << 20) /* of the log, that one may write where much is changed already */
 
 /* SQLite takes a whole transaction back when a disk is full at the wrong moment.  What it held cannot be made up for
- * here: callers have long been told that it happened.  So room for it is taken before (database_reserve), and this is met only
- * on disks that cannot set blocks aside, or by operations that change more than OPERATION_BYTES. */
+ * here: callers have long been told that it happened.  So room for it is taken before (database_reserve), and this is met
+ * only on disks that cannot set blocks aside, or by operations that change more than OPERATION_BYTES. */
 static enum code check_kept(const struct catalog *catalog, struct failure *why)
 {
     if (catalog->open && !database_in_transaction(catalog->database))
@@ -215,8 +215,8 @@ enum code catalog_get_number(struct catalog *catalog, enum catalog_number which,
 enum code catalog_set_number(struct catalog *catalog, enum catalog_number which, uint64_t value, struct failure *why)
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&catalog->mutex);
-    return database_run(catalog->database, SQL_NUMBER_SET,
-                        DATABASE_BIND(DATABASE_INTEGER(which), DATABASE_INTEGER(value)), why);
+    return database_run(catalog->database, SQL_NUMBER_SET, DATABASE_BIND(DATABASE_INTEGER(which), DATABASE_INTEGER(value)),
+                        why);
 }
 
 void catalog_fail_after(struct catalog *catalog, uint64_t count, enum code code)

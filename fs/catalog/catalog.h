@@ -29,7 +29,7 @@ struct mirror_set;
 struct catalog_options {
     const char *path;
     bool create;
-    bool read_only; /* nothing is written but what a crash left in the log */
+    bool read_only;             /* nothing is written but what a crash left in the log */
     struct mirror_set *mirrors; /* the folders that hold the file; NULL: only that of `path` */
 };
 MUST_CHECK enum code catalog_open(const struct catalog_options *options, struct catalog **out, struct failure *why);
@@ -42,17 +42,18 @@ void catalog_close(struct catalog *catalog);
 MUST_CHECK enum code catalog_operation_begin(struct catalog *catalog, struct failure *why);
 MUST_CHECK enum code catalog_operation_end(struct catalog *catalog, bool keep, struct failure *why);
 
-/* CODE_NO_SPACE where the disk has hardly room for the catalog's log: what is left is kept for changes that make room.  Ask before
- * making something new. */
+/* CODE_NO_SPACE where the disk has hardly room for the catalog's log: what is left is kept for changes that make room.  Ask
+ * before making something new. */
 MUST_CHECK enum code catalog_has_room(struct catalog *catalog, struct failure *why);
 
 /* Ends the open transaction (if there is one): all changes so far become one step.  On failure they are still pending
- * and a later commit may succeed (CODE_NO_SPACE: when there is room on the disk), unless *lost tells that the database has dropped them. */
+ * and a later commit may succeed (CODE_NO_SPACE: when there is room on the disk), unless *lost tells that the database has
+ * dropped them. */
 MUST_CHECK enum code catalog_commit(struct catalog *catalog, bool *lost, struct failure *why);
 MUST_CHECK enum code catalog_sync(struct catalog *catalog, struct failure *why);
 
-/* Between these, many reads are one: each costs a third less than by itself.  Nothing is changed meanwhile, by whomever; where
- * changes wait for a commit already, neither does anything. */
+/* Between these, many reads are one: each costs a third less than by itself.  Nothing is changed meanwhile, by whomever;
+ * where changes wait for a commit already, neither does anything. */
 MUST_CHECK enum code catalog_reading_begin(struct catalog *catalog, struct failure *why);
 void catalog_reading_end(struct catalog *catalog);
 

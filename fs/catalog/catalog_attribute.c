@@ -3,8 +3,8 @@
 
 #include "catalog_internal.h"
 
-enum code catalog_attribute_get(struct catalog *catalog, const struct catalog_attribute *attribute,
-                                struct buffer *value, struct failure *why)
+enum code catalog_attribute_get(struct catalog *catalog, const struct catalog_attribute *attribute, struct buffer *value,
+                                struct failure *why)
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&catalog->mutex);
     enum code code = database_first(
@@ -29,8 +29,7 @@ enum code catalog_attribute_put(struct catalog *catalog, const struct catalog_at
                         why);
 }
 
-enum code catalog_attribute_delete(struct catalog *catalog, const struct catalog_attribute *attribute,
-                                   struct failure *why)
+enum code catalog_attribute_delete(struct catalog *catalog, const struct catalog_attribute *attribute, struct failure *why)
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&catalog->mutex);
     enum code code = database_run(
@@ -48,8 +47,8 @@ enum code catalog_attribute_delete_all(struct catalog *catalog, uint64_t inode, 
 }
 
 /* With the mutex held. */
-static enum code list(struct catalog *catalog, int statement, uint64_t inode, catalog_attribute_visit *visit,
-                      void *context, struct failure *why)
+static enum code list(struct catalog *catalog, int statement, uint64_t inode, catalog_attribute_visit *visit, void *context,
+                      struct failure *why)
 {
     struct database *database = catalog->database;
     enum code code = database_first(database, statement, DATABASE_BIND(DATABASE_INTEGER(inode)), why);
@@ -72,8 +71,8 @@ enum code catalog_attribute_list(struct catalog *catalog, uint64_t inode, catalo
     return list(catalog, SQL_ATTRIBUTE_LIST, inode, visit, context, why);
 }
 
-enum code catalog_attribute_list_all(struct catalog *catalog, uint64_t inode, catalog_attribute_visit *visit,
-                                     void *context, struct failure *why)
+enum code catalog_attribute_list_all(struct catalog *catalog, uint64_t inode, catalog_attribute_visit *visit, void *context,
+                                     struct failure *why)
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&catalog->mutex);
     return list(catalog, SQL_ATTRIBUTE_LIST_ALL, inode, visit, context, why);

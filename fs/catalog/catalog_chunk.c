@@ -37,8 +37,7 @@ static enum code take_row(struct database *database, int statement, int column, 
 }
 
 /* With the mutex held. */
-static enum code get(struct catalog *catalog, uint64_t inode, uint64_t index, struct catalog_chunk *out,
-                     struct failure *why)
+static enum code get(struct catalog *catalog, uint64_t inode, uint64_t index, struct catalog_chunk *out, struct failure *why)
 {
     enum code code = database_first(catalog->database, SQL_CHUNK_GET,
                                     DATABASE_BIND(DATABASE_INTEGER(inode), DATABASE_INTEGER(index)), why);
@@ -51,8 +50,7 @@ static enum code get(struct catalog *catalog, uint64_t inode, uint64_t index, st
     return code;
 }
 
-static enum code count_in_pack(struct catalog *catalog, uint32_t pack, int64_t chunks, int64_t bytes,
-                               struct failure *why)
+static enum code count_in_pack(struct catalog *catalog, uint32_t pack, int64_t chunks, int64_t bytes, struct failure *why)
 {
     const struct database_value values[] = {DATABASE_INTEGER(pack), DATABASE_INTEGER(chunks), DATABASE_INTEGER(bytes)};
     enum code code = database_run(catalog->database, SQL_PACK_COUNT, values, 3, why);
@@ -78,14 +76,13 @@ enum code catalog_chunk_put(struct catalog *catalog, const struct catalog_chunk 
     else if (code == CODE_NO_DATA)
         code = CODE_OK;
     if (code == CODE_OK)
-        code = database_run(catalog->database, SQL_CHUNK_PUT,
-                            DATABASE_BIND(DATABASE_INTEGER(chunk->inode), DATABASE_INTEGER(chunk->index),
-                                          DATABASE_INTEGER(chunk->pack), DATABASE_INTEGER(chunk->offset),
-                                          DATABASE_INTEGER(chunk->bytes),
-                                          DATABASE_BYTES(chunk->nonce, CATALOG_CHUNK_NONCE_BYTES),
-                                          DATABASE_INTEGER(chunk->generation),
-                                          chunk->printed ? DATABASE_BYTES(chunk->print, CATALOG_CHUNK_PRINT_BYTES) : DATABASE_NULL),
-                            why);
+        code = database_run(
+            catalog->database, SQL_CHUNK_PUT,
+            DATABASE_BIND(DATABASE_INTEGER(chunk->inode), DATABASE_INTEGER(chunk->index), DATABASE_INTEGER(chunk->pack),
+                          DATABASE_INTEGER(chunk->offset), DATABASE_INTEGER(chunk->bytes),
+                          DATABASE_BYTES(chunk->nonce, CATALOG_CHUNK_NONCE_BYTES), DATABASE_INTEGER(chunk->generation),
+                          chunk->printed ? DATABASE_BYTES(chunk->print, CATALOG_CHUNK_PRINT_BYTES) : DATABASE_NULL),
+            why);
     return code == CODE_OK ? count_in_pack(catalog, chunk->pack, 1, chunk->bytes, why) : code;
 }
 
@@ -177,13 +174,13 @@ static enum code take_rows(struct database *database, int statement, const struc
     return code == CODE_NO_DATA ? CODE_OK : code;
 }
 
-enum code catalog_chunk_walk(struct catalog *catalog, uint64_t inode, int64_t index, struct catalog_chunk *rows,
-                             size_t max, size_t *count, struct failure *why)
+enum code catalog_chunk_walk(struct catalog *catalog, uint64_t inode, int64_t index, struct catalog_chunk *rows, size_t max,
+                             size_t *count, struct failure *why)
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&catalog->mutex);
     return take_rows(catalog->database, SQL_CHUNK_WALK,
-                     DATABASE_BIND(DATABASE_INTEGER(inode), DATABASE_INTEGER(index), DATABASE_INTEGER(max)), rows,
-                     count, why);
+                     DATABASE_BIND(DATABASE_INTEGER(inode), DATABASE_INTEGER(index), DATABASE_INTEGER(max)), rows, count,
+                     why);
 }
 
 enum code catalog_chunk_of_inode(struct catalog *catalog, uint64_t inode, int64_t index, struct catalog_chunk *rows,
@@ -191,8 +188,8 @@ enum code catalog_chunk_of_inode(struct catalog *catalog, uint64_t inode, int64_
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&catalog->mutex);
     return take_rows(catalog->database, SQL_CHUNK_OF_INODE,
-                     DATABASE_BIND(DATABASE_INTEGER(inode), DATABASE_INTEGER(index), DATABASE_INTEGER(max)), rows,
-                     count, why);
+                     DATABASE_BIND(DATABASE_INTEGER(inode), DATABASE_INTEGER(index), DATABASE_INTEGER(max)), rows, count,
+                     why);
 }
 
 enum code catalog_chunk_printed(struct catalog *catalog, const uint8_t print[CATALOG_CHUNK_PRINT_BYTES],
@@ -217,14 +214,14 @@ enum code catalog_chunk_in_range(struct catalog *catalog, const struct catalog_c
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&catalog->mutex);
     return take_rows(catalog->database, SQL_CHUNK_IN_RANGE,
-                     DATABASE_BIND(DATABASE_INTEGER(range->pack), DATABASE_INTEGER(range->from),
-                                   DATABASE_INTEGER(range->to), DATABASE_INTEGER(max)),
+                     DATABASE_BIND(DATABASE_INTEGER(range->pack), DATABASE_INTEGER(range->from), DATABASE_INTEGER(range->to),
+                                   DATABASE_INTEGER(max)),
                      rows, count, why);
 }
 
 /* The two numbers of a statement that gives one row. */
-static enum code two_numbers(struct database *database, int statement, const struct database_value *values,
-                             size_t count, uint64_t out[2], struct failure *why)
+static enum code two_numbers(struct database *database, int statement, const struct database_value *values, size_t count,
+                             uint64_t out[2], struct failure *why)
 {
     enum code code = database_first(database, statement, values, count, why);
     if (code != CODE_OK)
@@ -250,13 +247,11 @@ enum code catalog_chunk_move(struct catalog *catalog, const struct catalog_chunk
     return code == CODE_OK ? count_in_pack(catalog, move->to_pack, (int64_t)rows[0], (int64_t)rows[1], why) : code;
 }
 
-enum code catalog_chunk_alive(struct catalog *catalog, uint32_t pack, uint64_t *chunks, uint64_t *bytes,
-                              struct failure *why)
+enum code catalog_chunk_alive(struct catalog *catalog, uint32_t pack, uint64_t *chunks, uint64_t *bytes, struct failure *why)
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&catalog->mutex);
     uint64_t numbers[2] = {0};
-    enum code code =
-        two_numbers(catalog->database, SQL_CHUNK_ALIVE, DATABASE_BIND(DATABASE_INTEGER(pack)), numbers, why);
+    enum code code = two_numbers(catalog->database, SQL_CHUNK_ALIVE, DATABASE_BIND(DATABASE_INTEGER(pack)), numbers, why);
     *chunks = numbers[0];
     *bytes = numbers[1];
     return code;
@@ -322,9 +317,9 @@ enum code catalog_chunk_pack_has_older(struct catalog *catalog, uint32_t pack, u
                                        bool *has, struct failure *why)
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&catalog->mutex);
-    enum code code = database_first(
-        catalog->database, SQL_CHUNK_PACK_OLDER,
-        DATABASE_BIND(DATABASE_INTEGER(pack), DATABASE_INTEGER(space), DATABASE_INTEGER(generation)), why);
+    enum code code =
+        database_first(catalog->database, SQL_CHUNK_PACK_OLDER,
+                       DATABASE_BIND(DATABASE_INTEGER(pack), DATABASE_INTEGER(space), DATABASE_INTEGER(generation)), why);
     *has = code == CODE_OK;
     if (code == CODE_OK)
         database_done(catalog->database, SQL_CHUNK_PACK_OLDER);

@@ -11,8 +11,8 @@
 
 /* The space's digest as it was put, up to CATALOG_DIGEST_BYTES_MAX opaque bytes; *count is 0 where there is none yet.
  * CODE_NO_DATA where there is no such space. */
-MUST_CHECK enum code catalog_digest_get(struct catalog *catalog, uint64_t space,
-                                        uint8_t digest[CATALOG_DIGEST_BYTES_MAX], size_t *count, struct failure *why);
+MUST_CHECK enum code catalog_digest_get(struct catalog *catalog, uint64_t space, uint8_t digest[CATALOG_DIGEST_BYTES_MAX],
+                                        size_t *count, struct failure *why);
 MUST_CHECK enum code catalog_digest_put(struct catalog *catalog, uint64_t space, const uint8_t *digest, size_t count,
                                         struct failure *why);
 

@@ -40,8 +40,7 @@ static enum code read_some(const struct source *source, uint64_t offset, void *b
     return CODE_OK;
 }
 
-static enum code write_all(int fd, const char *path, uint64_t offset, const char *bytes, size_t count,
-                           struct failure *why)
+static enum code write_all(int fd, const char *path, uint64_t offset, const char *bytes, size_t count, struct failure *why)
 {
     while (count > 0) {
         ssize_t put = pwrite(fd, bytes, count, (off_t)offset);

@@ -106,8 +106,8 @@ enum code catalog_inode_orphans(struct catalog *catalog, uint64_t after, uint64_
     return code == CODE_NO_DATA ? CODE_OK : code;
 }
 
-enum code catalog_inode_walk(struct catalog *catalog, uint64_t after, struct catalog_inode *rows, size_t max,
-                             size_t *count, struct failure *why)
+enum code catalog_inode_walk(struct catalog *catalog, uint64_t after, struct catalog_inode *rows, size_t max, size_t *count,
+                             struct failure *why)
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&catalog->mutex);
     *count = 0;
@@ -150,12 +150,11 @@ enum code catalog_inode_older(struct catalog *catalog, const struct catalog_olde
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&catalog->mutex);
     struct database *database = catalog->database;
     *count = 0;
-    enum code code =
-        database_first(database, SQL_INODE_OLDER,
-                       DATABASE_BIND(DATABASE_INTEGER(older->after), DATABASE_INTEGER(older->until),
-                                     DATABASE_INTEGER(older->space), DATABASE_INTEGER(older->generation),
-                                     DATABASE_INTEGER(max)),
-                       why);
+    enum code code = database_first(database, SQL_INODE_OLDER,
+                                    DATABASE_BIND(DATABASE_INTEGER(older->after), DATABASE_INTEGER(older->until),
+                                                  DATABASE_INTEGER(older->space), DATABASE_INTEGER(older->generation),
+                                                  DATABASE_INTEGER(max)),
+                                    why);
     for (; code == CODE_OK; code = database_next(database, SQL_INODE_OLDER, why))
         inodes[(*count)++] = (uint64_t)database_integer(database, SQL_INODE_OLDER, 0);
     return code == CODE_NO_DATA ? CODE_OK : code;

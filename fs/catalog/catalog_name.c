@@ -3,8 +3,7 @@
 
 #include "catalog_internal.h"
 
-enum code catalog_name_find(struct catalog *catalog, const struct catalog_name *name, uint64_t *inode,
-                            struct failure *why)
+enum code catalog_name_find(struct catalog *catalog, const struct catalog_name *name, uint64_t *inode, struct failure *why)
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&catalog->mutex);
     enum code code =
@@ -19,14 +18,13 @@ enum code catalog_name_find(struct catalog *catalog, const struct catalog_name *
     return CODE_OK;
 }
 
-enum code catalog_name_insert(struct catalog *catalog, const struct catalog_name *name, uint64_t inode,
-                              struct failure *why)
+enum code catalog_name_insert(struct catalog *catalog, const struct catalog_name *name, uint64_t inode, struct failure *why)
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&catalog->mutex);
-    return database_run(catalog->database, SQL_NAME_INSERT,
-                        DATABASE_BIND(DATABASE_INTEGER(name->parent), DATABASE_BYTES(name->bytes, name->count),
-                                      DATABASE_INTEGER(inode)),
-                        why);
+    return database_run(
+        catalog->database, SQL_NAME_INSERT,
+        DATABASE_BIND(DATABASE_INTEGER(name->parent), DATABASE_BYTES(name->bytes, name->count), DATABASE_INTEGER(inode)),
+        why);
 }
 
 enum code catalog_name_delete(struct catalog *catalog, const struct catalog_name *name, struct failure *why)
@@ -70,8 +68,7 @@ enum code catalog_name_of_inode(struct catalog *catalog, uint64_t inode, catalog
     return code == CODE_NO_DATA ? CODE_OK : code;
 }
 
-enum code catalog_name_count(struct catalog *catalog, uint64_t parent, uint64_t max, uint64_t *count,
-                             struct failure *why)
+enum code catalog_name_count(struct catalog *catalog, uint64_t parent, uint64_t max, uint64_t *count, struct failure *why)
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&catalog->mutex);
     enum code code = database_first(catalog->database, SQL_NAME_COUNT,
@@ -88,11 +85,11 @@ enum code catalog_name_walk(struct catalog *catalog, const struct catalog_name *
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&catalog->mutex);
     struct database *database = catalog->database;
-    enum code code = database_first(database, SQL_NAME_WALK,
-                                    DATABASE_BIND(DATABASE_INTEGER(after->parent),
-                                                  DATABASE_BYTES(after->bytes ? after->bytes : "", after->count),
-                                                  DATABASE_INTEGER(max)),
-                                    why);
+    enum code code =
+        database_first(database, SQL_NAME_WALK,
+                       DATABASE_BIND(DATABASE_INTEGER(after->parent),
+                                     DATABASE_BYTES(after->bytes ? after->bytes : "", after->count), DATABASE_INTEGER(max)),
+                       why);
     for (; code == CODE_OK; code = database_next(database, SQL_NAME_WALK, why)) {
         struct catalog_name name = {.parent = (uint64_t)database_integer(database, SQL_NAME_WALK, 0)};
         name.bytes = database_bytes(database, SQL_NAME_WALK, 1, &name.count);
@@ -107,8 +104,7 @@ enum code catalog_name_walk(struct catalog *catalog, const struct catalog_name *
 enum code catalog_name_next_parent(struct catalog *catalog, uint64_t after, uint64_t *parent, struct failure *why)
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&catalog->mutex);
-    enum code code =
-        database_first(catalog->database, SQL_NAME_NEXT_PARENT, DATABASE_BIND(DATABASE_INTEGER(after)), why);
+    enum code code = database_first(catalog->database, SQL_NAME_NEXT_PARENT, DATABASE_BIND(DATABASE_INTEGER(after)), why);
     if (code != CODE_OK)
         return code;
     *parent = (uint64_t)database_integer(catalog->database, SQL_NAME_NEXT_PARENT, 0);

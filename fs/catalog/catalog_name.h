@@ -27,12 +27,12 @@ MUST_CHECK enum code catalog_name_delete(struct catalog *catalog, const struct c
 typedef bool catalog_name_visit(void *context, const struct catalog_name *name, uint64_t inode);
 
 /* All entries of a folder, in no order that means anything. */
-MUST_CHECK enum code catalog_name_list(struct catalog *catalog, uint64_t parent, catalog_name_visit *visit,
-                                       void *context, struct failure *why);
+MUST_CHECK enum code catalog_name_list(struct catalog *catalog, uint64_t parent, catalog_name_visit *visit, void *context,
+                                       struct failure *why);
 
 /* All names of an inode. */
-MUST_CHECK enum code catalog_name_of_inode(struct catalog *catalog, uint64_t inode, catalog_name_visit *visit,
-                                           void *context, struct failure *why);
+MUST_CHECK enum code catalog_name_of_inode(struct catalog *catalog, uint64_t inode, catalog_name_visit *visit, void *context,
+                                           struct failure *why);
 
 /* How many entries a folder has, counting no further than max. */
 MUST_CHECK enum code catalog_name_count(struct catalog *catalog, uint64_t parent, uint64_t max, uint64_t *count,

@@ -3,8 +3,8 @@
  * Of an open catalog pages are read and written through its own files, a few at a time and under its mutex: so none is being
  * written at that moment, and no second descriptor is closed, which would drop SQLite's locks.
  *
- * Filling a side goes in two steps.  The database file is copied with checkpoints held back (database_freeze), so that it does
- * not change meanwhile.  Then, under the mutex, the log is copied whole: it holds all that came since, and what an open
+ * Filling a side goes in two steps.  The database file is copied with checkpoints held back (database_freeze), so that it
+ * does not change meanwhile.  Then, under the mutex, the log is copied whole: it holds all that came since, and what an open
  * transaction has written to it already. */
 #include "catalog_pages.h"
 
@@ -61,7 +61,8 @@ static enum code write_at(int fd, const char *path, uint64_t offset, const void 
     return CODE_OK;
 }
 
-/* Checking ---------------------------------------------------------------------------------------------------------------- */
+/* Checking ----------------------------------------------------------------------------------------------------------------
+ */
 
 static void check_pages(const uint8_t *pages, size_t bytes, uint64_t first, struct catalog_pages_found *out)
 {
@@ -102,8 +103,7 @@ enum code catalog_pages_check(struct catalog *catalog, size_t side, uint64_t fir
     if (!pages)
         return out_of_memory(why);
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&catalog->mutex);
-    enum code code =
-        database_read_side(catalog->database, side, (first - 1) * PAGE_BYTES, pages, STEP_BYTES, &got, why);
+    enum code code = database_read_side(catalog->database, side, (first - 1) * PAGE_BYTES, pages, STEP_BYTES, &got, why);
     if (code != CODE_OK)
         return code;
     check_pages(pages, got, first, out);
@@ -133,7 +133,8 @@ enum code catalog_pages_check_structure(struct catalog *catalog, struct failure 
     return database_check_whole(catalog->database, why);
 }
 
-/* The log ------------------------------------------------------------------------------------------------------------------ */
+/* The log ------------------------------------------------------------------------------------------------------------------
+ */
 
 struct log_reader {
     int fd;
@@ -216,8 +217,7 @@ enum code catalog_pages_newest(const char *const *paths, size_t count, size_t *i
         enum code code = check_log(path, &walk, &ignored, why);
         if (code != CODE_OK)
             return code;
-        if (walk.sequence > newest.sequence ||
-            (walk.sequence == newest.sequence && walk.committed > newest.committed)) {
+        if (walk.sequence > newest.sequence || (walk.sequence == newest.sequence && walk.committed > newest.committed)) {
             newest = walk;
             *index = i;
         }
@@ -225,7 +225,8 @@ enum code catalog_pages_newest(const char *const *paths, size_t count, size_t *i
     return CODE_OK;
 }
 
-/* Filling ------------------------------------------------------------------------------------------------------------------- */
+/* Filling
+ * ------------------------------------------------------------------------------------------------------------------- */
 
 /* One step of the first current side's file. */
 static enum code read_source(struct catalog *catalog, uint64_t offset, uint8_t *bytes, size_t *got, struct failure *why)

@@ -18,8 +18,8 @@ MUST_CHECK enum code catalog_pages_newest(const char *const *paths, size_t count
  * many there were; fewer than a step at the end of the file. */
 struct catalog_pages_found {
     size_t checked;
-    size_t blank;                          /* of zeros: never written */
-    uint64_t damaged[CATALOG_PAGES_STEP];  /* numbers of damaged pages */
+    size_t blank;                         /* of zeros: never written */
+    uint64_t damaged[CATALOG_PAGES_STEP]; /* numbers of damaged pages */
     bool mended[CATALOG_PAGES_STEP];
     size_t damaged_count;
 };
@@ -42,8 +42,9 @@ struct catalog_pages_log {
 };
 MUST_CHECK enum code catalog_pages_check_log(const char *path, struct catalog_pages_log *out, struct failure *why);
 
-/* Brings the files of a side that is being filled up to date, while the catalog is in use; only pages that differ are written.
- * Then, while nothing can change the catalog, calls join, and takes the side into use where that returns CODE_OK. */
+/* Brings the files of a side that is being filled up to date, while the catalog is in use; only pages that differ are
+ * written. Then, while nothing can change the catalog, calls join, and takes the side into use where that returns CODE_OK.
+ */
 struct catalog_pages_fill {
     size_t side;
     const char *path; /* of the side's database file */
@@ -51,7 +52,6 @@ struct catalog_pages_fill {
     bool (*progress)(void *context, uint64_t bytes_done, uint64_t bytes_all); /* false: stop (CODE_INTERRUPTED) */
     void *context;
 };
-MUST_CHECK enum code catalog_pages_fill(struct catalog *catalog, const struct catalog_pages_fill *fill,
-                                        struct failure *why);
+MUST_CHECK enum code catalog_pages_fill(struct catalog *catalog, const struct catalog_pages_fill *fill, struct failure *why);
 
 #endif

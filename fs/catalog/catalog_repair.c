@@ -1,13 +1,13 @@
-/* Each step is one statement over a whole table; they are run once, by fsck --repair, and so are no entries of the table of prepared
- * statements.  None invents anything that could be read: a made-up size shows chunks that are there or zeros, and a made-up
- * place of a chunk is one where nothing can be. */
+/* Each step is one statement over a whole table; they are run once, by fsck --repair, and so are no entries of the table of
+ * prepared statements.  None invents anything that could be read: a made-up size shows chunks that are there or zeros, and a
+ * made-up place of a chunk is one where nothing can be. */
 #include "catalog_repair.h"
 
 #include "catalog_chunk.h"
 #include "catalog_internal.h"
 
-/* Kinds: 0 file, 1 folder, 2 link.  131072 bytes of a file in a chunk, 28 more when sealed.  99999999 is the highest pack that can
- * be, and holds nothing. */
+/* Kinds: 0 file, 1 folder, 2 link.  131072 bytes of a file in a chunk, 28 more when sealed.  99999999 is the highest pack
+ * that can be, and holds nothing. */
 static const char *const steps[] = {
     "UPDATE inodes SET kind = CASE WHEN EXISTS(SELECT 1 FROM names WHERE parent = inodes.inode) THEN 1 "
     "  WHEN EXISTS(SELECT 1 FROM attributes WHERE inode = inodes.inode AND name = x'') THEN 2 ELSE 0 END "
@@ -26,7 +26,8 @@ static const char *const steps[] = {
     "OR length(nonce) != 12",
     "UPDATE chunks SET generation = 1 WHERE generation < 0",
     "UPDATE chunks SET print = NULL WHERE length(print) != 16",
-    "UPDATE inodes SET size = coalesce((SELECT max(idx * 131072 + bytes - 28) FROM chunks WHERE chunks.inode = inodes.inode), "
+    "UPDATE inodes SET size = coalesce((SELECT max(idx * 131072 + bytes - 28) FROM chunks WHERE chunks.inode = "
+    "inodes.inode), "
     "  0) WHERE size < 0 OR size > (1 << 44)",
     "DELETE FROM attributes WHERE inode NOT IN (SELECT inode FROM inodes)",
     "DELETE FROM lost WHERE nonce NOT IN (SELECT nonce FROM chunks)",
@@ -41,7 +42,8 @@ static const char *const steps[] = {
     "UPDATE numbers SET value = (SELECT max(stamp) FROM inodes) WHERE which = 2 AND value < (SELECT max(stamp) FROM inodes)",
     /* What lives in each pack. */
     "DELETE FROM packs WHERE pack NOT IN (SELECT pack FROM chunks) AND (live_chunks != 0 OR live_bytes != 0)",
-    "INSERT INTO packs(pack, live_chunks, live_bytes) SELECT pack, count(*), sum(bytes) FROM chunks WHERE true GROUP BY pack "
+    "INSERT INTO packs(pack, live_chunks, live_bytes) SELECT pack, count(*), sum(bytes) FROM chunks WHERE true GROUP BY "
+    "pack "
     "ON CONFLICT DO UPDATE SET live_chunks = excluded.live_chunks, live_bytes = excluded.live_bytes "
     "WHERE live_chunks != excluded.live_chunks OR live_bytes != excluded.live_bytes",
 };

@@ -48,8 +48,8 @@ static const char version_1[] =
     "  space INTEGER NOT NULL,"                            /* whose keys seal its contents, entries and attributes */
     "  mode INTEGER NOT NULL,"                             /* permission bits */
     "  size INTEGER NOT NULL CHECK(size >= 0),"            /* bytes; of a link, its target's */
-    "  links INTEGER NOT NULL CHECK(links >= 0)," /* names; 0: unlinked, but still open when this was written */
-    "  access_ns INTEGER NOT NULL,"               /* since 1970 */
+    "  links INTEGER NOT NULL CHECK(links >= 0),"          /* names; 0: unlinked, but still open when this was written */
+    "  access_ns INTEGER NOT NULL,"                        /* since 1970 */
     "  modify_ns INTEGER NOT NULL,"
     "  change_ns INTEGER NOT NULL,"
     "  version INTEGER NOT NULL,"          /* counts changes of the contents */
@@ -106,7 +106,8 @@ static const char version_2[] =
     "CREATE INDEX chunks_by_print ON chunks(print) WHERE print IS NOT NULL;"
 
     "CREATE TABLE lost("
-    "  nonce BLOB PRIMARY KEY CHECK(length(nonce) = 12)) STRICT, WITHOUT ROWID;" /* of chunks whose bytes are known to be lost */
+    "  nonce BLOB PRIMARY KEY CHECK(length(nonce) = 12)) STRICT, WITHOUT ROWID;" /* of chunks whose bytes are known to be
+                                                                                    lost */
 
     "ALTER TABLE inodes RENAME TO inodes_1;"
     "DROP INDEX inodes_orphaned;"
@@ -117,23 +118,24 @@ static const char version_2[] =
     "  space INTEGER NOT NULL,"                            /* whose keys seal its contents, entries and attributes */
     "  mode INTEGER NOT NULL,"                             /* permission bits */
     "  size INTEGER NOT NULL CHECK(size >= 0),"            /* bytes; of a link, its target's */
-    "  links INTEGER NOT NULL CHECK(links >= 0)," /* names; 0: unlinked, but still open when this was written */
-    "  access_ns INTEGER NOT NULL,"               /* since 1970 */
+    "  links INTEGER NOT NULL CHECK(links >= 0),"          /* names; 0: unlinked, but still open when this was written */
+    "  access_ns INTEGER NOT NULL,"                        /* since 1970 */
     "  modify_ns INTEGER NOT NULL,"
     "  change_ns INTEGER NOT NULL,"
-    "  version INTEGER NOT NULL,"                 /* counts changes of the contents */
-    "  origin INTEGER NOT NULL,"                  /* the inode that this one was copied from (snapshots), else itself:
-                                                     what its sealed bytes are bound to */
-    "  stamp INTEGER NOT NULL,"                   /* number of the last change at or below it */
-    "  stamp_ns INTEGER NOT NULL,"                /* when that was */
-    "  uid INTEGER NOT NULL DEFAULT -1,"          /* -1: whoever mounts */
+    "  version INTEGER NOT NULL,"        /* counts changes of the contents */
+    "  origin INTEGER NOT NULL,"         /* the inode that this one was copied from (snapshots), else itself:
+                                            what its sealed bytes are bound to */
+    "  stamp INTEGER NOT NULL,"          /* number of the last change at or below it */
+    "  stamp_ns INTEGER NOT NULL,"       /* when that was */
+    "  uid INTEGER NOT NULL DEFAULT -1," /* -1: whoever mounts */
     "  gid INTEGER NOT NULL DEFAULT -1,"
     "  rdev INTEGER NOT NULL DEFAULT 0,"          /* of a device, as dev_t; of a snapshot's topmost folder its number, from 1
                                                      in each dataset; of a .snap folder the number given out last */
     "  generation INTEGER NOT NULL DEFAULT 1,"    /* the oldest key that seals something of it; of the digest, the one */
     "  digest BLOB NOT NULL DEFAULT x'') STRICT;" /* sum over what hangs on it (16) | proof of this row (16) */
     "INSERT INTO inodes(inode, kind, flags, space, mode, size, links, access_ns, modify_ns, change_ns, version, origin, "
-    "stamp, stamp_ns) SELECT inode, kind, flags, space, mode, size, links, access_ns, modify_ns, change_ns, version, origin, "
+    "stamp, stamp_ns) SELECT inode, kind, flags, space, mode, size, links, access_ns, modify_ns, change_ns, version, "
+    "origin, "
     "stamp, stamp_ns FROM inodes_1;"
     "DROP TABLE inodes_1;"
     /* Snapshots get the numbers that they would have had: 4 is CATALOG_INODE_SNAPSHOTS. */
@@ -144,7 +146,8 @@ static const char version_2[] =
     "UPDATE inodes SET rdev = (SELECT count(*) FROM names WHERE parent = inodes.inode) WHERE flags & 4;"
     "CREATE INDEX inodes_orphaned ON inodes(inode) WHERE links = 0;";
 
-/* The tables stay as they are: an inode's uid may from now on be a member's number (viewer.h), which programs of before take for damage. */
+/* The tables stay as they are: an inode's uid may from now on be a member's number (viewer.h), which programs of before take
+ * for damage. */
 static const char version_3[] = "SELECT 1;";
 
 const char *const catalog_schema_migrations[] = {version_1, version_2, version_3};
@@ -154,8 +157,8 @@ const char *const catalog_schema_temporary =
     "CREATE TEMP TABLE copy(old INTEGER PRIMARY KEY, new INTEGER NOT NULL UNIQUE, kind INTEGER NOT NULL) STRICT;";
 
 #define CHUNK_COLUMNS "pack, offset, bytes, nonce, generation, print"
-#define INODE_COLUMNS                                                                                                  \
-    "inode, kind, flags, space, mode, size, links, access_ns, modify_ns, change_ns, version, origin, stamp, stamp_ns, "  \
+#define INODE_COLUMNS                                                                                                       \
+    "inode, kind, flags, space, mode, size, links, access_ns, modify_ns, change_ns, version, origin, stamp, stamp_ns, "     \
     "uid, gid, rdev, generation, digest"
 
 #define MEMBER_COLUMNS "member, id, public_key, name, added_ms, flags, removed_ms"
@@ -281,11 +284,10 @@ const char *const catalog_schema_statements[SQL_COUNT] = {
                        "WHERE folder.kind = 1",
     [SQL_COPY_CHUNKS] = "INSERT INTO chunks(inode, idx, " CHUNK_COLUMNS ") "
                         "SELECT new, idx, " CHUNK_COLUMNS " FROM copy JOIN chunks ON inode = old",
-    [SQL_COPY_PACKS] =
-        "INSERT INTO packs(pack, live_chunks, live_bytes) "
-        "SELECT pack, count(*), sum(bytes) FROM copy JOIN chunks ON inode = old WHERE true GROUP BY pack "
-        "ON CONFLICT DO UPDATE SET live_chunks = live_chunks + excluded.live_chunks, "
-        "live_bytes = live_bytes + excluded.live_bytes",
+    [SQL_COPY_PACKS] = "INSERT INTO packs(pack, live_chunks, live_bytes) "
+                       "SELECT pack, count(*), sum(bytes) FROM copy JOIN chunks ON inode = old WHERE true GROUP BY pack "
+                       "ON CONFLICT DO UPDATE SET live_chunks = live_chunks + excluded.live_chunks, "
+                       "live_bytes = live_bytes + excluded.live_bytes",
     [SQL_COPY_ATTRIBUTES] = "INSERT INTO attributes(inode, name, value) "
                             "SELECT new, name, value FROM copy JOIN attributes ON inode = old",
     /* A file that has names outside of the copied part too has fewer of them in the copy. */
@@ -293,11 +295,10 @@ const char *const catalog_schema_statements[SQL_COUNT] = {
                        "WHERE kind != 1 AND links != 1 AND inode IN (SELECT new FROM copy)",
     [SQL_COPY_NEXT] = "SELECT old, new FROM copy WHERE old > ?1 ORDER BY old LIMIT 1",
     [SQL_COPY_CONTAINS] = "SELECT 1 FROM copy WHERE old = ?1",
-    [SQL_COPY_DROP_PACKS] =
-        "UPDATE packs SET live_chunks = live_chunks - gone.chunks, "
-        "live_bytes = live_bytes - gone.bytes FROM "
-        "(SELECT pack, count(*) AS chunks, sum(bytes) AS bytes FROM copy JOIN chunks ON inode = old "
-        " GROUP BY pack) AS gone WHERE packs.pack = gone.pack",
+    [SQL_COPY_DROP_PACKS] = "UPDATE packs SET live_chunks = live_chunks - gone.chunks, "
+                            "live_bytes = live_bytes - gone.bytes FROM "
+                            "(SELECT pack, count(*) AS chunks, sum(bytes) AS bytes FROM copy JOIN chunks ON inode = old "
+                            " GROUP BY pack) AS gone WHERE packs.pack = gone.pack",
     [SQL_COPY_DROP_CHUNKS] = "DELETE FROM chunks WHERE inode IN (SELECT old FROM copy)",
     [SQL_COPY_DROP_ATTRIBUTES] = "DELETE FROM attributes WHERE inode IN (SELECT old FROM copy)",
     [SQL_COPY_DROP_NAMES] = "DELETE FROM names WHERE parent IN (SELECT old FROM copy)",

@@ -6,8 +6,7 @@
 
 #include "catalog_internal.h"
 
-static enum code fill_map(struct database *database, const struct catalog_copy *copy, uint64_t *count,
-                          struct failure *why)
+static enum code fill_map(struct database *database, const struct catalog_copy *copy, uint64_t *count, struct failure *why)
 {
     enum code code = database_run(database, SQL_COPY_CLEAR, DATABASE_NO_PARAMETERS, why);
     if (code == CODE_OK)
@@ -38,8 +37,7 @@ static enum code run_all(struct database *database, const int *steps, size_t cou
 enum code catalog_snapshot_copy(struct catalog *catalog, const struct catalog_copy *copy, uint64_t *count,
                                 struct failure *why)
 {
-    static const int steps[] = {SQL_COPY_NAMES,      SQL_COPY_CHUNKS, SQL_COPY_PACKS,
-                                SQL_COPY_ATTRIBUTES, SQL_COPY_LINKS};
+    static const int steps[] = {SQL_COPY_NAMES, SQL_COPY_CHUNKS, SQL_COPY_PACKS, SQL_COPY_ATTRIBUTES, SQL_COPY_LINKS};
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&catalog->mutex);
     struct database *database = catalog->database;
     enum code code = fill_map(database, copy, count, why);
@@ -60,11 +58,11 @@ enum code catalog_snapshot_select_space(struct catalog *catalog, uint64_t space,
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&catalog->mutex);
     enum code code = database_run(catalog->database, SQL_COPY_CLEAR, DATABASE_NO_PARAMETERS, why);
-    return code == CODE_OK ? database_run(catalog->database, SQL_COPY_SPACE, DATABASE_BIND(DATABASE_INTEGER(space)), why) : code;
+    return code == CODE_OK ? database_run(catalog->database, SQL_COPY_SPACE, DATABASE_BIND(DATABASE_INTEGER(space)), why)
+                           : code;
 }
 
-enum code catalog_snapshot_next(struct catalog *catalog, uint64_t after, uint64_t *old, uint64_t *copy,
-                                struct failure *why)
+enum code catalog_snapshot_next(struct catalog *catalog, uint64_t after, uint64_t *old, uint64_t *copy, struct failure *why)
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&catalog->mutex);
     enum code code = database_first(catalog->database, SQL_COPY_NEXT, DATABASE_BIND(DATABASE_INTEGER(after)), why);
@@ -87,8 +85,8 @@ bool catalog_snapshot_contains(struct catalog *catalog, uint64_t inode)
 
 enum code catalog_snapshot_delete(struct catalog *catalog, struct failure *why)
 {
-    static const int steps[] = {SQL_COPY_DROP_PACKS, SQL_COPY_DROP_CHUNKS, SQL_COPY_DROP_ATTRIBUTES,
-                                SQL_COPY_DROP_NAMES, SQL_COPY_DROP_INODES};
+    static const int steps[] = {SQL_COPY_DROP_PACKS, SQL_COPY_DROP_CHUNKS, SQL_COPY_DROP_ATTRIBUTES, SQL_COPY_DROP_NAMES,
+                                SQL_COPY_DROP_INODES};
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&catalog->mutex);
     return run_all(catalog->database, steps, sizeof steps / sizeof *steps, why);
 }

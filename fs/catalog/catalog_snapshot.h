@@ -25,7 +25,8 @@ MUST_CHECK enum code catalog_snapshot_next(struct catalog *catalog, uint64_t aft
  * them (also after _delete, until the next copy or selection), _delete removes their rows with everything that hangs on
  * them.  The name of `folder` itself is the caller's. */
 MUST_CHECK enum code catalog_snapshot_select(struct catalog *catalog, uint64_t folder, struct failure *why);
-MUST_CHECK enum code catalog_snapshot_select_space(struct catalog *catalog, uint64_t space, struct failure *why); /* all inodes of the space */
+MUST_CHECK enum code catalog_snapshot_select_space(struct catalog *catalog, uint64_t space,
+                                                   struct failure *why); /* all inodes of the space */
 bool catalog_snapshot_contains(struct catalog *catalog, uint64_t inode);
 MUST_CHECK enum code catalog_snapshot_delete(struct catalog *catalog, struct failure *why);
 

@@ -13,8 +13,7 @@ static enum code take_bytes(struct database *database, int statement, int column
     size_t have;
     const void *bytes = database_bytes(database, statement, column, &have);
     if (have != count)
-        return failure_set(why, CODE_CORRUPT, "the catalog: a key or an id has %zu bytes where %zu belong", have,
-                           count);
+        return failure_set(why, CODE_CORRUPT, "the catalog: a key or an id has %zu bytes where %zu belong", have, count);
     memcpy(out, bytes, count);
     return CODE_OK;
 }
@@ -83,8 +82,7 @@ enum code catalog_space_set_readers(struct catalog *catalog, uint64_t space, con
 enum code catalog_space_delete(struct catalog *catalog, uint64_t space, struct failure *why)
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&catalog->mutex);
-    enum code code =
-        database_run(catalog->database, SQL_WRAP_DELETE_SPACE, DATABASE_BIND(DATABASE_INTEGER(space)), why);
+    enum code code = database_run(catalog->database, SQL_WRAP_DELETE_SPACE, DATABASE_BIND(DATABASE_INTEGER(space)), why);
     if (code == CODE_OK)
         code = database_run(catalog->database, SQL_SPACE_DELETE, DATABASE_BIND(DATABASE_INTEGER(space)), why);
     return code;
@@ -104,10 +102,10 @@ enum code catalog_space_get_wrap(struct catalog *catalog, struct catalog_wrap *w
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&catalog->mutex);
     struct database *database = catalog->database;
-    enum code code = database_first(database, SQL_WRAP_GET,
-                                    DATABASE_BIND(DATABASE_INTEGER(wrap->space), DATABASE_INTEGER(wrap->member),
-                                                  DATABASE_INTEGER(wrap->generation)),
-                                    why);
+    enum code code = database_first(
+        database, SQL_WRAP_GET,
+        DATABASE_BIND(DATABASE_INTEGER(wrap->space), DATABASE_INTEGER(wrap->member), DATABASE_INTEGER(wrap->generation)),
+        why);
     if (code != CODE_OK)
         return code;
     wrap->sender = (uint64_t)database_integer(database, SQL_WRAP_GET, 0);
@@ -120,8 +118,7 @@ enum code catalog_space_get_wrap(struct catalog *catalog, struct catalog_wrap *w
     return code;
 }
 
-enum code catalog_space_delete_old_wraps(struct catalog *catalog, uint64_t space, uint32_t generation,
-                                         struct failure *why)
+enum code catalog_space_delete_old_wraps(struct catalog *catalog, uint64_t space, uint32_t generation, struct failure *why)
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&catalog->mutex);
     return database_run(catalog->database, SQL_WRAP_DELETE_OLD,
@@ -192,8 +189,8 @@ static enum code take_member(struct database *database, int statement, struct ca
     return code;
 }
 
-enum code catalog_space_find_member(struct catalog *catalog, const uint8_t id[CATALOG_ID_BYTES],
-                                    struct catalog_member *out, struct failure *why)
+enum code catalog_space_find_member(struct catalog *catalog, const uint8_t id[CATALOG_ID_BYTES], struct catalog_member *out,
+                                    struct failure *why)
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&catalog->mutex);
     enum code code =
@@ -201,16 +198,14 @@ enum code catalog_space_find_member(struct catalog *catalog, const uint8_t id[CA
     return code == CODE_OK ? take_member(catalog->database, SQL_MEMBER_FIND, out, why) : code;
 }
 
-enum code catalog_space_next_member(struct catalog *catalog, uint64_t after, struct catalog_member *out,
-                                    struct failure *why)
+enum code catalog_space_next_member(struct catalog *catalog, uint64_t after, struct catalog_member *out, struct failure *why)
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&catalog->mutex);
     enum code code = database_first(catalog->database, SQL_MEMBER_LIST, DATABASE_BIND(DATABASE_INTEGER(after)), why);
     return code == CODE_OK ? take_member(catalog->database, SQL_MEMBER_LIST, out, why) : code;
 }
 
-enum code catalog_space_get_member(struct catalog *catalog, uint64_t member, struct catalog_member *out,
-                                   struct failure *why)
+enum code catalog_space_get_member(struct catalog *catalog, uint64_t member, struct catalog_member *out, struct failure *why)
 {
     enum code code = catalog_space_next_member(catalog, member - 1, out, why);
     return code == CODE_OK && out->member != member ? CODE_NO_DATA : code;

@@ -27,9 +27,9 @@ struct catalog_member {
     uint8_t id[CATALOG_ID_BYTES];
     uint8_t public_key[CATALOG_PUBLIC_KEY_BYTES];
     char name[CATALOG_MEMBER_NAME_MAX + 1];
-    uint32_t flags;      /* CATALOG_MEMBER_* */
-    int64_t added_ms;    /* since 1970 */
-    int64_t removed_ms;  /* 0: is a member */
+    uint32_t flags;     /* CATALOG_MEMBER_* */
+    int64_t added_ms;   /* since 1970 */
+    int64_t removed_ms; /* 0: is a member */
 };
 
 struct catalog_wrap {
@@ -58,8 +58,7 @@ MUST_CHECK enum code catalog_space_set_readers(struct catalog *catalog, uint64_t
 MUST_CHECK enum code catalog_space_delete(struct catalog *catalog, uint64_t space, struct failure *why);
 
 /* Makes or replaces the wrap of that space, generation and member. */
-MUST_CHECK enum code catalog_space_put_wrap(struct catalog *catalog, const struct catalog_wrap *wrap,
-                                            struct failure *why);
+MUST_CHECK enum code catalog_space_put_wrap(struct catalog *catalog, const struct catalog_wrap *wrap, struct failure *why);
 
 /* wrap: in, space, member and generation; out, the rest.  CODE_NO_DATA where the member was not given the key. */
 MUST_CHECK enum code catalog_space_get_wrap(struct catalog *catalog, struct catalog_wrap *wrap, struct failure *why);
@@ -75,8 +74,7 @@ MUST_CHECK enum code catalog_space_next_holder(struct catalog *catalog, uint64_t
                                                struct failure *why);
 
 /* member->member and added_ms are set. */
-MUST_CHECK enum code catalog_space_add_member(struct catalog *catalog, struct catalog_member *member,
-                                              struct failure *why);
+MUST_CHECK enum code catalog_space_add_member(struct catalog *catalog, struct catalog_member *member, struct failure *why);
 
 /* From now on the row only says that somebody was a member. */
 MUST_CHECK enum code catalog_space_remove_member(struct catalog *catalog, uint64_t member, struct failure *why);

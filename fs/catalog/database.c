@@ -32,7 +32,7 @@
 
 #define CACHE_BYTES       ((uint64_t)16384 << 10) /* of pages; as CACHE_KIB says it in SQL */
 #define CACHE_KIB         "16384"
-#define CHECKPOINT_FRAMES 4000 /* in the log; then it is brought into the file */
+#define CHECKPOINT_FRAMES 4000      /* in the log; then it is brought into the file */
 #define SUMMED_SUFFIX     ".summed" /* an older file's copy that has checksums, until it takes its place */
 
 struct database {
@@ -102,7 +102,8 @@ static int after_commit(void *context, sqlite3 *connection, const char *name, in
     return SQLITE_OK;
 }
 
-/* What a crash left in the log goes into the file, so that log_frames is known; on a full disk it stays where it is, and is counted. */
+/* What a crash left in the log goes into the file, so that log_frames is known; on a full disk it stays where it is, and is
+ * counted. */
 static enum code empty_log(struct database *database, struct failure *why)
 {
     int result = sqlite3_wal_checkpoint_v2(database->connection, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
@@ -123,18 +124,18 @@ static enum code connect(struct database *database, const struct database_option
     int result = sqlite3_open_v2(options->path ? options->path : ":memory:", &database->connection, flags,
                                  database->vfs ? page_vfs_name(database->vfs) : NULL);
     if (result != SQLITE_OK)
-        return failure_set(why, code_of(result), "opening the catalog %s: %s",
-                           options->path ? options->path : "in memory", sqlite3_errstr(result));
+        return failure_set(why, code_of(result), "opening the catalog %s: %s", options->path ? options->path : "in memory",
+                           sqlite3_errstr(result));
     int reserved = PAGE_SUM_BYTES; /* heeded in a new file; an old one keeps its own */
     if (!database->vfs || page_vfs_is_summed(database->vfs))
         sqlite3_file_control(database->connection, NULL, SQLITE_FCNTL_RESERVE_BYTES, &reserved);
-    enum code code = database_script(
-        database,
-        "PRAGMA locking_mode=EXCLUSIVE; PRAGMA page_size=4096; PRAGMA journal_mode=WAL;"
-        "PRAGMA synchronous=NORMAL; PRAGMA mmap_size=0; PRAGMA temp_store=MEMORY;"
-        "PRAGMA cache_size=-" CACHE_KIB "; PRAGMA wal_autocheckpoint=0; PRAGMA trusted_schema=OFF;"
-        "PRAGMA cell_size_check=ON; BEGIN IMMEDIATE; COMMIT;",
-        why);
+    enum code code =
+        database_script(database,
+                        "PRAGMA locking_mode=EXCLUSIVE; PRAGMA page_size=4096; PRAGMA journal_mode=WAL;"
+                        "PRAGMA synchronous=NORMAL; PRAGMA mmap_size=0; PRAGMA temp_store=MEMORY;"
+                        "PRAGMA cache_size=-" CACHE_KIB "; PRAGMA wal_autocheckpoint=0; PRAGMA trusted_schema=OFF;"
+                        "PRAGMA cell_size_check=ON; BEGIN IMMEDIATE; COMMIT;",
+                        why);
     return code == CODE_OK ? empty_log(database, why) : code;
 }
 
@@ -255,8 +256,8 @@ void database_unprepare(struct database *database)
     database->statement_count = 0;
 }
 
-static enum code bind(struct database *database, sqlite3_stmt *statement, const struct database_value *values,
-                      size_t count, struct failure *why)
+static enum code bind(struct database *database, sqlite3_stmt *statement, const struct database_value *values, size_t count,
+                      struct failure *why)
 {
     for (size_t i = 0; i < count; i++) {
         int place = (int)i + 1, result;
@@ -374,9 +375,7 @@ bool database_is_tight(const struct database *database)
 void database_freeze(struct database *database, uint64_t *log_bytes)
 {
     database->frozen++;
-    *log_bytes = database->log_frames
-                     ? LOG_HEADER_BYTES + database->log_frames * LOG_FRAME_BYTES
-                     : 0;
+    *log_bytes = database->log_frames ? LOG_HEADER_BYTES + database->log_frames * LOG_FRAME_BYTES : 0;
 }
 
 void database_thaw(struct database *database)

@@ -30,13 +30,13 @@ struct database_value {
 #define DATABASE_BYTES(start, size) ((struct database_value){.bytes = (start), .count = (size)})
 
 /* The parameters of a statement, in order, as its two arguments `values, count`. */
-#define DATABASE_BIND(...)                                                                                             \
-    (const struct database_value[]){__VA_ARGS__},                                                                      \
+#define DATABASE_BIND(...)                                                                                                  \
+    (const struct database_value[]){__VA_ARGS__},                                                                           \
         sizeof((const struct database_value[]){__VA_ARGS__}) / sizeof(struct database_value)
 #define DATABASE_NO_PARAMETERS NULL, 0
 
 struct database_options {
-    const char *path;           /* NULL: in memory */
+    const char *path; /* NULL: in memory */
     bool read_only;
     struct mirror_set *mirrors; /* folders that hold the file too, under the same base name; NULL: none */
 };
@@ -83,7 +83,8 @@ MUST_CHECK enum code database_sync(struct database *database, struct failure *wh
 /* Whether so much is changed in memory that SQLite may write to the log before the COMMIT. */
 bool database_is_crowded(const struct database *database);
 
-/* Takes room on the disk for whatever a COMMIT now could write, and `bytes` more.  CODE_NO_SPACE: there is none; nothing has happened. */
+/* Takes room on the disk for whatever a COMMIT now could write, and `bytes` more.  CODE_NO_SPACE: there is none; nothing has
+ * happened. */
 MUST_CHECK enum code database_reserve(struct database *database, uint64_t bytes, struct failure *why);
 
 /* Whether the disk has hardly room for the log, as database_reserve found it last. */
@@ -96,8 +97,8 @@ void database_thaw(struct database *database);
 
 /* Reads count bytes (whole pages at a page's boundary) of the database file itself, beside its locks; *got is less at
  * its end only. */
-MUST_CHECK enum code database_read_file(struct database *database, uint64_t offset, void *bytes, size_t count,
-                                        size_t *got, struct failure *why);
+MUST_CHECK enum code database_read_file(struct database *database, uint64_t offset, void *bytes, size_t count, size_t *got,
+                                        struct failure *why);
 
 /* The file's path with "-wal" behind it; NULL in memory. */
 const char *database_log_path(const struct database *database);

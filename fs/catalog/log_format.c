@@ -1,6 +1,6 @@
 /* The log: a header, then frames of 24 bytes and a page.  Each frame states sums over the header's first 24 bytes and all
- * frames up to it, so a damaged frame makes all behind it bad; a frame can still be held against the sums that the one before
- * it states.  Numbers are big-endian. */
+ * frames up to it, so a damaged frame makes all behind it bad; a frame can still be held against the sums that the one
+ * before it states.  Numbers are big-endian. */
 #include "log_format.h"
 
 #include <string.h>

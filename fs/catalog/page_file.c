@@ -111,8 +111,7 @@ static bool is_good(const struct page_file *file, const void *bytes, int count, 
     size_t frame;
     if (file->kind == FILE_DATABASE)
         return !file->summed || !is_page(offset, count) || page_sum_check(bytes, page_number(offset));
-    return count != PAGE_BYTES || !frame_of(offset, &frame) ||
-           frame_sums_check(&file->vfs->frames, frame, bytes);
+    return count != PAGE_BYTES || !frame_of(offset, &frame) || frame_sums_check(&file->vfs->frames, frame, bytes);
 }
 
 static void describe_place(const struct page_file *file, sqlite3_int64 offset, char *text, size_t room)
@@ -181,8 +180,7 @@ static int damaged(struct page_file *file, sqlite3_int64 offset)
     snprintf(self->damage, sizeof self->damage,
              "%s is damaged: its checksum is another%s: cytofs scrub finds all that is, cytofs restore takes "
              "a backup",
-             place,
-             self->mirrors && mirror_set_count(self->mirrors) > 1 ? ", and no mirror has it whole" : "");
+             place, self->mirrors && mirror_set_count(self->mirrors) > 1 ? ", and no mirror has it whole" : "");
     logging_warning("the catalog: %s", self->damage);
     return SQLITE_IOERR_DATA;
 }

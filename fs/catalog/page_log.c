@@ -1,8 +1,8 @@
 /* The log's files: see page_log.h, and page_vfs_sync_log and page_vfs_reserve_log in page_vfs.h.
  *
- * Room.  SQLite takes a whole transaction back when a write of the log meets a full disk, though callers have been told long ago
- * that what it holds has happened.  So the blocks of what will be written are taken before, beyond the file's end, where that can
- * still be refused with nothing lost.
+ * Room.  SQLite takes a whole transaction back when a write of the log meets a full disk, though callers have been told long
+ * ago that what it holds has happened.  So the blocks of what will be written are taken before, beyond the file's end, where
+ * that can still be refused with nothing lost.
  */
 #include "page_log.h"
 
@@ -37,8 +37,7 @@ bool page_log_open(struct page_vfs *self, size_t side)
 static enum code sync_folder_of(const char *path, struct failure *why)
 {
     const char *slash = strrchr(path, '/');
-    SCOPE_FREE char *folder_path =
-        slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
+    SCOPE_FREE char *folder_path = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
     if (!folder_path)
         return failure_set(why, CODE_NO_MEMORY, "syncing the catalog: no memory");
     SCOPE_CLOSE int folder = open(folder_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -90,8 +89,8 @@ static enum code reserve_side(struct page_vfs *self, size_t side, uint64_t bytes
     if (fstat(self->log_fds[side], &status) != 0)
         return failure_set_errno(why, errno, "looking at %s", page_side_path(self, side, FILE_LOG));
     uint64_t end = (uint64_t)status.st_size, wanted = end + bytes;
-    self->log_tight[side] = wanted + AHEAD_BYTES / 2 > self->log_room[side] &&
-                            !take_blocks(self, side, end, wanted + AHEAD_BYTES);
+    self->log_tight[side] =
+        wanted + AHEAD_BYTES / 2 > self->log_room[side] && !take_blocks(self, side, end, wanted + AHEAD_BYTES);
     if (wanted <= self->log_room[side] || take_blocks(self, side, end, wanted))
         return CODE_OK;
     return failure_set(why, CODE_NO_SPACE, "the disk that holds the lab is full: make room on it");

@@ -11,8 +11,7 @@
 
 bool page_side_in_use(const struct page_vfs *self, size_t side)
 {
-    return side < self->side_count && self->attached[side] &&
-           (!self->mirrors || mirror_set_is_current(self->mirrors, side));
+    return side < self->side_count && self->attached[side] && (!self->mirrors || mirror_set_is_current(self->mirrors, side));
 }
 
 size_t page_side_first(const struct page_vfs *self)
@@ -45,8 +44,7 @@ enum code page_side_name(struct page_vfs *self, size_t side, const char *path, s
     SCOPE_FREE char *full = malloc((size_t)self->below->mxPathname + 1);
     SCOPE_FREE char *log = NULL;
     SCOPE_FREE char *journal = NULL;
-    if (full &&
-        self->below->xFullPathname(self->below, path, self->below->mxPathname + 1, full) >= SQLITE_ERROR &&
+    if (full && self->below->xFullPathname(self->below, path, self->below->mxPathname + 1, full) >= SQLITE_ERROR &&
         !file_exists(path))
         return failure_set(why, CODE_NAME_TOO_LONG, "opening the catalog: %s is too long a path", path);
     if (!full || asprintf(&log, "%s-wal", full) < 0 || asprintf(&journal, "%s-journal", full) < 0 ||

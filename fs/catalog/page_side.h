@@ -14,8 +14,7 @@ size_t page_side_first(const struct page_vfs *self);
 bool page_side_lose(struct page_vfs *self, size_t side, const char *doing, int result);
 
 /* Makes the names of one side's files, of which `path` is the database's. */
-MUST_CHECK enum code page_side_name(struct page_vfs *self, size_t side, const char *path,
-                                    struct failure *why);
+MUST_CHECK enum code page_side_name(struct page_vfs *self, size_t side, const char *path, struct failure *why);
 
 /* The same for all sides: `path` itself, or its base name in the folders of the mirrors; those that are
  * current are in use. */

@@ -47,10 +47,9 @@ static int vfs_delete(sqlite3_vfs *vfs, const char *path, int sync_folder)
         return self->below->xDelete(self->below, path, sync_folder);
     int worst = SQLITE_OK;
     for (size_t side = 0; side < self->side_count; side++) {
-        int result =
-            page_side_in_use(self, side)
-                ? self->below->xDelete(self->below, page_side_path(self, side, FILE_LOG), sync_folder)
-                : SQLITE_OK;
+        int result = page_side_in_use(self, side)
+                         ? self->below->xDelete(self->below, page_side_path(self, side, FILE_LOG), sync_folder)
+                         : SQLITE_OK;
         if (result != SQLITE_OK && result != SQLITE_IOERR_DELETE_NOENT)
             worst = result;
     }
@@ -114,8 +113,7 @@ static void fill_vfs(struct page_vfs *self)
     };
 }
 
-enum code page_vfs_create(const char *path, struct mirror_set *mirrors, struct page_vfs **out,
-                          struct failure *why)
+enum code page_vfs_create(const char *path, struct mirror_set *mirrors, struct page_vfs **out, struct failure *why)
 {
     *out = NULL;
     struct page_vfs *self = calloc(1, sizeof *self);
@@ -175,13 +173,12 @@ const char *page_vfs_log_path(const struct page_vfs *self)
 
 static sqlite3_file *raw_file(const struct page_vfs *self, size_t side)
 {
-    return self->database && side < MIRROR_SIDES_MAX && page_file_usable(self->database, side)
-               ? self->database->files[side]
-               : NULL;
+    return self->database && side < MIRROR_SIDES_MAX && page_file_usable(self->database, side) ? self->database->files[side]
+                                                                                               : NULL;
 }
 
-enum code page_vfs_read_raw(struct page_vfs *self, size_t side, uint64_t offset, void *bytes, size_t count,
-                            size_t *got, struct failure *why)
+enum code page_vfs_read_raw(struct page_vfs *self, size_t side, uint64_t offset, void *bytes, size_t count, size_t *got,
+                            struct failure *why)
 {
     sqlite3_file *file = raw_file(self, side);
     sqlite3_int64 size = 0;
@@ -195,12 +192,11 @@ enum code page_vfs_read_raw(struct page_vfs *self, size_t side, uint64_t offset,
     return CODE_OK;
 }
 
-enum code page_vfs_write_raw(struct page_vfs *self, size_t side, uint64_t offset, const void *bytes,
-                             size_t count, struct failure *why)
+enum code page_vfs_write_raw(struct page_vfs *self, size_t side, uint64_t offset, const void *bytes, size_t count,
+                             struct failure *why)
 {
     sqlite3_file *file = raw_file(self, side);
-    int result =
-        file ? file->pMethods->xWrite(file, bytes, (int)count, (sqlite3_int64)offset) : SQLITE_IOERR_WRITE;
+    int result = file ? file->pMethods->xWrite(file, bytes, (int)count, (sqlite3_int64)offset) : SQLITE_IOERR_WRITE;
     if (result == SQLITE_OK)
         result = file->pMethods->xSync(file, SQLITE_SYNC_NORMAL);
     if (result != SQLITE_OK)
@@ -228,8 +224,7 @@ enum code page_vfs_attach(struct page_vfs *self, size_t side, struct failure *wh
         int result = page_file_open_side(file, side, page_side_path(self, side, file->kind));
         if (result == SQLITE_OK && file->kind == FILE_LOG && !page_log_open(self, side))
             result = SQLITE_CANTOPEN;
-        for (int level = SQLITE_LOCK_SHARED; result == SQLITE_OK && level <= SQLITE_LOCK_EXCLUSIVE;
-             level += level)
+        for (int level = SQLITE_LOCK_SHARED; result == SQLITE_OK && level <= SQLITE_LOCK_EXCLUSIVE; level += level)
             result = file->files[side]->pMethods->xLock(file->files[side], level);
         if (result != SQLITE_OK)
             return failure_set(why, CODE_IO, "%s: cannot be opened: %s", path, sqlite3_errstr(result));

@@ -16,8 +16,8 @@
 struct page_vfs;
 struct mirror_set;
 
-/* For the database file at `path`.  mirrors: NULL, or the folders that hold it under the same base name; the current ones are
- * used from the beginning. */
+/* For the database file at `path`.  mirrors: NULL, or the folders that hold it under the same base name; the current ones
+ * are used from the beginning. */
 MUST_CHECK enum code page_vfs_create(const char *path, struct mirror_set *mirrors, struct page_vfs **out,
                                      struct failure *why);
 
@@ -36,8 +36,8 @@ const char *page_vfs_damage(const struct page_vfs *vfs);
 /* Makes the log durable on all sides in use.  Beside everything else, but not beside itself. */
 MUST_CHECK enum code page_vfs_sync_log(struct page_vfs *vfs, struct failure *why);
 
-/* Takes blocks of the disk for so many bytes behind the log's end, so that writing them meets no full disk.  CODE_NO_SPACE: there
- * are not as many; nothing has happened. */
+/* Takes blocks of the disk for so many bytes behind the log's end, so that writing them meets no full disk.  CODE_NO_SPACE:
+ * there are not as many; nothing has happened. */
 MUST_CHECK enum code page_vfs_reserve_log(struct page_vfs *vfs, uint64_t bytes, struct failure *why);
 
 /* Whether there was hardly room when blocks were taken last: what is left should be kept for changes that make room. */

@@ -40,8 +40,8 @@ struct page_vfs {
     size_t side_count;
     sqlite3_filename paths[MIRROR_SIDES_MAX]; /* of the database file */
     atomic_bool attached[MIRROR_SIDES_MAX];
-    struct page_file *database, *log; /* while open */
-    int log_fds[MIRROR_SIDES_MAX];    /* of our own (page_log.c); -1 */
+    struct page_file *database, *log;    /* while open */
+    int log_fds[MIRROR_SIDES_MAX];       /* of our own (page_log.c); -1 */
     bool log_named[MIRROR_SIDES_MAX];    /* the log's name is durable */
     uint64_t log_room[MIRROR_SIDES_MAX]; /* the log's blocks are taken up to here */
     bool log_tight[MIRROR_SIDES_MAX];    /* and the disk had no more of them */

@@ -38,8 +38,7 @@ void aead_key_destroy(struct aead_key *key)
     secret_free(key);
 }
 
-static enum code draw_nonce(struct thread_contexts *contexts, uint8_t nonce[AEAD_NONCE_BYTES],
-                            struct failure *why)
+static enum code draw_nonce(struct thread_contexts *contexts, uint8_t nonce[AEAD_NONCE_BYTES], struct failure *why)
 {
     unsigned generation = thread_contexts_fork_generation();
     if (contexts->nonce_next == THREAD_NONCES || contexts->nonce_generation != generation) {
@@ -90,8 +89,7 @@ enum code aead_seal_with_nonce(const struct aead_key *key, const uint8_t nonce[A
     if (begin_seal(contexts, key, nonce) &&
         (message->associated_count == 0 ||
          EVP_EncryptUpdate(context, NULL, &done, message->associated, (int)message->associated_count) == 1) &&
-        (message->count == 0 ||
-         EVP_EncryptUpdate(context, body, &done, message->bytes, (int)message->count) == 1) &&
+        (message->count == 0 || EVP_EncryptUpdate(context, body, &done, message->bytes, (int)message->count) == 1) &&
         EVP_EncryptFinal_ex(context, nothing, &done) == 1 &&
         EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_GET_TAG, AEAD_TAG_BYTES, tag) == 1)
         return CODE_OK;
@@ -99,8 +97,7 @@ enum code aead_seal_with_nonce(const struct aead_key *key, const uint8_t nonce[A
     return openssl_failure_set(why, "encrypting");
 }
 
-enum code aead_seal(const struct aead_key *key, const struct aead_message *message, void *sealed,
-                    struct failure *why)
+enum code aead_seal(const struct aead_key *key, const struct aead_message *message, void *sealed, struct failure *why)
 {
     struct thread_contexts *contexts = thread_contexts_get(why);
     if (!contexts)
@@ -110,8 +107,7 @@ enum code aead_seal(const struct aead_key *key, const struct aead_message *messa
     return code == CODE_OK ? aead_seal_with_nonce(key, nonce, message, sealed, why) : code;
 }
 
-enum code aead_open(const struct aead_key *key, const struct aead_message *message, void *plain,
-                    struct failure *why)
+enum code aead_open(const struct aead_key *key, const struct aead_message *message, void *plain, struct failure *why)
 {
     assert(message->associated_count <= AEAD_PLAIN_MAX);
     if (message->count < AEAD_OVERHEAD || message->count > AEAD_PLAIN_MAX + AEAD_OVERHEAD)
@@ -138,6 +134,5 @@ enum code aead_open(const struct aead_key *key, const struct aead_message *messa
     openssl_failure_forget();
     if (count)
         secret_wipe(plain, count);
-    return failure_set(why, CODE_CORRUPT,
-                       "decrypting: the bytes were changed, or belong to another place or key");
+    return failure_set(why, CODE_CORRUPT, "decrypting: the bytes were changed, or belong to another place or key");
 }

@@ -25,8 +25,7 @@
 struct aead_key;
 
 /* Copies the 32 key bytes into locked memory.  Destroy when no thread uses it any more; NULL is fine. */
-MUST_CHECK enum code aead_key_create(const uint8_t bytes[AEAD_KEY_BYTES], struct aead_key **out,
-                                     struct failure *why);
+MUST_CHECK enum code aead_key_create(const uint8_t bytes[AEAD_KEY_BYTES], struct aead_key **out, struct failure *why);
 void aead_key_destroy(struct aead_key *key);
 
 /* What a seal or open is about.  The associated data is authenticated and not stored: to open, give the same
@@ -50,7 +49,6 @@ MUST_CHECK enum code aead_open(const struct aead_key *key, const struct aead_mes
 /* For test vectors and for keys that seal a single message: the caller's nonce, which must never repeat under
  * a key. */
 MUST_CHECK enum code aead_seal_with_nonce(const struct aead_key *key, const uint8_t nonce[AEAD_NONCE_BYTES],
-                                          const struct aead_message *message, void *sealed,
-                                          struct failure *why);
+                                          const struct aead_message *message, void *sealed, struct failure *why);
 
 #endif

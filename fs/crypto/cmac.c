@@ -25,9 +25,9 @@
 #define BATCH_SIZE (16 * BLOCK) /* encrypted in one call */
 
 struct cmac_key {
-    pthread_mutex_t turn;   /* guards cipher and chain */
-    EVP_CIPHER_CTX *cipher; /* AES-256-CBC; OpenSSL wipes it when it is freed */
-    uint8_t chain[BLOCK];   /* the last block that it made */
+    pthread_mutex_t turn;                 /* guards cipher and chain */
+    EVP_CIPHER_CTX *cipher;               /* AES-256-CBC; OpenSSL wipes it when it is freed */
+    uint8_t chain[BLOCK];                 /* the last block that it made */
     uint8_t whole[BLOCK], shorter[BLOCK]; /* K1, K2 */
 };
 
@@ -123,8 +123,8 @@ enum code cmac_key_create(const uint8_t bytes[CMAC_KEY_BYTES], struct cmac_key *
     pthread_mutex_init(&key->turn, NULL);
     key->cipher = EVP_CIPHER_CTX_new();
     if (!key->cipher || EVP_EncryptInit_ex2(key->cipher, EVP_aes_256_cbc(), bytes, zeros, NULL) != 1 ||
-        EVP_CIPHER_CTX_set_padding(key->cipher, 0) != 1 ||
-        EVP_EncryptUpdate(key->cipher, first, &done, zeros, BLOCK) != 1 || done != BLOCK) {
+        EVP_CIPHER_CTX_set_padding(key->cipher, 0) != 1 || EVP_EncryptUpdate(key->cipher, first, &done, zeros, BLOCK) != 1 ||
+        done != BLOCK) {
         cmac_key_destroy(key);
         return openssl_failure_set(why, "holding a key");
     }

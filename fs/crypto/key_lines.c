@@ -7,8 +7,7 @@
 
 bool key_lines_take(struct key_lines *lines, struct key_text *line)
 {
-    const char *stop =
-        lines->at < lines->end ? memchr(lines->at, '\n', (size_t)(lines->end - lines->at)) : NULL;
+    const char *stop = lines->at < lines->end ? memchr(lines->at, '\n', (size_t)(lines->end - lines->at)) : NULL;
     lines->line++;
     if (!stop)
         return false;
@@ -30,6 +29,5 @@ bool key_lines_skip(struct key_text *text, const char *start)
 bool key_lines_take_hex(struct key_lines *lines, const char *start, void *bytes, size_t count)
 {
     struct key_text line;
-    return key_lines_take(lines, &line) && key_lines_skip(&line, start) &&
-           hex_decode(line.bytes, line.count, bytes, count);
+    return key_lines_take(lines, &line) && key_lines_skip(&line, start) && hex_decode(line.bytes, line.count, bytes, count);
 }

@@ -22,8 +22,7 @@
 
 #define KEYWRAP_VERSION 1
 #define CONTEXT_LABEL   "cytofs keywrap 1"
-#define CONTEXT_BYTES                                                                                        \
-    (16 + 2 * IDENTITY_BYTES + 4 + 2 * (IDENTITY_BYTES + MEMBER_KEY_BYTES) + MEMBER_KEY_BYTES)
+#define CONTEXT_BYTES   (16 + 2 * IDENTITY_BYTES + 4 + 2 * (IDENTITY_BYTES + MEMBER_KEY_BYTES) + MEMBER_KEY_BYTES)
 
 static const uint8_t zero_nonce[AEAD_NONCE_BYTES];
 
@@ -87,8 +86,7 @@ static enum code derive(struct agreement *agreement, struct aead_key **out, stru
 }
 
 /* Seals the space key behind the ephemeral public key; the nonce, always zero, is left out. */
-static enum code seal_body(struct agreement *agreement, const uint8_t *space_key, uint8_t *body,
-                           struct failure *why)
+static enum code seal_body(struct agreement *agreement, const uint8_t *space_key, uint8_t *body, struct failure *why)
 {
     struct aead_key *key = NULL;
     enum code code = derive(agreement, &key, why);
@@ -102,8 +100,7 @@ static enum code seal_body(struct agreement *agreement, const uint8_t *space_key
     return code;
 }
 
-static enum code open_body(struct agreement *agreement, const uint8_t *body, uint8_t *space_key,
-                           struct failure *why)
+static enum code open_body(struct agreement *agreement, const uint8_t *body, uint8_t *space_key, struct failure *why)
 {
     struct aead_key *key = NULL;
     enum code code = derive(agreement, &key, why);
@@ -146,10 +143,9 @@ enum code keywrap_open(const struct keywrap_place *place, const struct member_ke
                        uint8_t space_key[SPACE_KEY_BYTES], struct failure *why)
 {
     if (wrapped[0] != KEYWRAP_VERSION)
-        return failure_set(
-            why, CODE_NEWER_FORMAT,
-            "opening the key of a space: it was wrapped in format %u, this program knows %u: update it",
-            wrapped[0], KEYWRAP_VERSION);
+        return failure_set(why, CODE_NEWER_FORMAT,
+                           "opening the key of a space: it was wrapped in format %u, this program knows %u: update it",
+                           wrapped[0], KEYWRAP_VERSION);
     struct agreement agreement;
     enum code code = begin(&agreement, why);
     const uint8_t *ephemeral = wrapped + 1;
@@ -163,7 +159,6 @@ enum code keywrap_open(const struct keywrap_place *place, const struct member_ke
     }
     end(&agreement);
     if (code == CODE_CORRUPT)
-        return failure_set(why, code,
-                           "opening the key of a space: it was not wrapped for this member, or was changed");
+        return failure_set(why, code, "opening the key of a space: it was not wrapped for this member, or was changed");
     return code == CODE_OK ? code : failure_wrap(why, code, "opening the key of a space");
 }

@@ -28,9 +28,8 @@ struct keywrap_place {
 
 /* Wraps for `recipient`; `sender` is whoever shares (at the space's beginning, the recipient itself). */
 MUST_CHECK enum code keywrap_seal(const struct keywrap_place *place, const struct member_key *sender,
-                                  const struct member_public *recipient,
-                                  const uint8_t space_key[SPACE_KEY_BYTES], uint8_t wrapped[KEYWRAP_BYTES],
-                                  struct failure *why);
+                                  const struct member_public *recipient, const uint8_t space_key[SPACE_KEY_BYTES],
+                                  uint8_t wrapped[KEYWRAP_BYTES], struct failure *why);
 
 /* Takes it out into space_key, which should be secret memory.  CODE_CORRUPT where the wrap was not made by
  * `sender` for this recipient and place; CODE_NEWER_FORMAT where its version is unknown. */

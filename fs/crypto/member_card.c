@@ -1,5 +1,5 @@
-/* Members' cards: see member_card.h.  The fingerprint could be left out, as it follows from the rest; it stands there so that
- * both people have it before their eyes, and so that a card that was cut or mistyped is found out. */
+/* Members' cards: see member_card.h.  The fingerprint could be left out, as it follows from the rest; it stands there so
+ * that both people have it before their eyes, and so that a card that was cut or mistyped is found out. */
 #include "member_card.h"
 
 #include <assert.h>
@@ -19,8 +19,7 @@ enum code member_card_check_name(const char *name, struct failure *why)
     for (size_t i = 0; i < length; i++)
         fine = fine && (unsigned char)name[i] > ' ' && name[i] != 0x7f && name[i] != '/';
     if (length > MEMBER_NAME_MAX)
-        return failure_set(why, CODE_INVALID, "a member's name has up to %d bytes, this has %zu", MEMBER_NAME_MAX,
-                           length);
+        return failure_set(why, CODE_INVALID, "a member's name has up to %d bytes, this has %zu", MEMBER_NAME_MAX, length);
     if (!fine)
         return failure_set(why, CODE_INVALID,
                            "\"%s\" cannot be a member's name: it needs letters or digits, no blanks, no '/', no '.' or "
@@ -57,13 +56,10 @@ enum code member_card_parse(const void *text, size_t count, struct member_card *
     if (count >= MEMBER_CARD_BYTES_MAX || !key_lines_take(&lines, &line) || !key_lines_skip(&line, MAGIC))
         return failure_set(why, CODE_CORRUPT, "this is no member's card (cytofs member key makes one)");
     if (line.count != strlen(VERSION) || memcmp(line.bytes, VERSION, line.count) != 0)
-        return failure_set(why, CODE_NEWER_FORMAT,
-                           "the card has format %.*s, this program knows " VERSION ": update cytofs",
+        return failure_set(why, CODE_NEWER_FORMAT, "the card has format %.*s, this program knows " VERSION ": update cytofs",
                            (int)(line.count < 8 ? line.count : 8), line.bytes);
-    if (!take_name(&lines, out->name) ||
-        !key_lines_take_hex(&lines, "member ", out->public.id.bytes, IDENTITY_BYTES) ||
-        !key_lines_take_hex(&lines, "public ", out->public.key, MEMBER_KEY_BYTES) ||
-        !take_fingerprint(&lines, &out->public))
+    if (!take_name(&lines, out->name) || !key_lines_take_hex(&lines, "member ", out->public.id.bytes, IDENTITY_BYTES) ||
+        !key_lines_take_hex(&lines, "public ", out->public.key, MEMBER_KEY_BYTES) || !take_fingerprint(&lines, &out->public))
         return failure_set(why, CODE_CORRUPT, "line %u of the card is damaged: ask for it once more", lines.line);
     if (lines.at != lines.end)
         return failure_set(why, CODE_CORRUPT, "line %u: something follows the card", lines.line + 1);
@@ -77,9 +73,8 @@ size_t member_card_write(const struct member_card *card, char text[MEMBER_CARD_B
     hex_encode(card->public.id.bytes, IDENTITY_BYTES, id);
     hex_encode(card->public.key, MEMBER_KEY_BYTES, key);
     member_key_fingerprint(&card->public, fingerprint);
-    int count = snprintf(text, MEMBER_CARD_BYTES_MAX,
-                         MAGIC VERSION "\nname %s\nmember %s\npublic %s\nfingerprint %s\n", card->name, id, key,
-                         fingerprint);
+    int count = snprintf(text, MEMBER_CARD_BYTES_MAX, MAGIC VERSION "\nname %s\nmember %s\npublic %s\nfingerprint %s\n",
+                         card->name, id, key, fingerprint);
     assert(count > 0 && count < MEMBER_CARD_BYTES_MAX);
     return (size_t)count;
 }

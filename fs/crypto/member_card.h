@@ -29,8 +29,7 @@ MUST_CHECK enum code member_card_check_name(const char *name, struct failure *wh
 
 /* Pure: takes any bytes.  CODE_CORRUPT with the line's number, also where the fingerprint is not that of the key;
  * CODE_INVALID for the name; CODE_NEWER_FORMAT. */
-MUST_CHECK enum code member_card_parse(const void *text, size_t count, struct member_card *out,
-                                       struct failure *why);
+MUST_CHECK enum code member_card_parse(const void *text, size_t count, struct member_card *out, struct failure *why);
 
 /* Writes the five lines and a terminator; returns their length. */
 size_t member_card_write(const struct member_card *card, char text[MEMBER_CARD_BYTES_MAX]);

@@ -18,13 +18,12 @@ struct member_key {
     uint8_t private_key[MEMBER_KEY_BYTES];
 };
 
-static enum code derive_public(const uint8_t private_key[MEMBER_KEY_BYTES],
-                               uint8_t public_key[MEMBER_KEY_BYTES], struct failure *why)
+static enum code derive_public(const uint8_t private_key[MEMBER_KEY_BYTES], uint8_t public_key[MEMBER_KEY_BYTES],
+                               struct failure *why)
 {
     size_t count = MEMBER_KEY_BYTES;
     EVP_PKEY *pair = EVP_PKEY_new_raw_private_key(EVP_PKEY_X25519, NULL, private_key, MEMBER_KEY_BYTES);
-    bool done =
-        pair && EVP_PKEY_get_raw_public_key(pair, public_key, &count) == 1 && count == MEMBER_KEY_BYTES;
+    bool done = pair && EVP_PKEY_get_raw_public_key(pair, public_key, &count) == 1 && count == MEMBER_KEY_BYTES;
     EVP_PKEY_free(pair);
     return done ? CODE_OK : openssl_failure_set(why, "making a member's key");
 }
@@ -46,8 +45,8 @@ enum code member_key_generate(struct member_key **out, struct failure *why)
     return CODE_OK;
 }
 
-enum code member_key_derive(const struct member_id *id, const uint8_t private_key[MEMBER_KEY_BYTES],
-                            struct member_key **out, struct failure *why)
+enum code member_key_derive(const struct member_id *id, const uint8_t private_key[MEMBER_KEY_BYTES], struct member_key **out,
+                            struct failure *why)
 {
     SECRET_FREE struct member_key *key = secret_allocate(sizeof *key);
     if (!key)
@@ -100,13 +99,11 @@ enum code member_key_agree(const struct member_key *key, const uint8_t public_ke
     EVP_PKEY_CTX *context = own ? EVP_PKEY_CTX_new_from_pkey(NULL, own, NULL) : NULL;
     enum code code = CODE_OK;
     size_t count = MEMBER_KEY_BYTES;
-    if (!other || !context || EVP_PKEY_derive_init(context) != 1 ||
-        EVP_PKEY_derive_set_peer(context, other) != 1) {
+    if (!other || !context || EVP_PKEY_derive_init(context) != 1 || EVP_PKEY_derive_set_peer(context, other) != 1) {
         code = openssl_failure_set(why, "agreeing on a key");
     } else if (EVP_PKEY_derive(context, shared, &count) != 1 || count != MEMBER_KEY_BYTES) {
         openssl_failure_forget();
-        code =
-            failure_set(why, CODE_CORRUPT, "agreeing on a key: the other's public key is not a proper one");
+        code = failure_set(why, CODE_CORRUPT, "agreeing on a key: the other's public key is not a proper one");
     }
     EVP_PKEY_CTX_free(context);
     EVP_PKEY_free(other);

@@ -24,9 +24,8 @@ struct member_key; /* lives in secret memory whole */
 MUST_CHECK enum code member_key_generate(struct member_key **out, struct failure *why);
 
 /* The pair of a private key; CODE_CORRUPT where it does not belong to `public`. */
-MUST_CHECK enum code member_key_restore(const struct member_public *public,
-                                        const uint8_t private_key[MEMBER_KEY_BYTES], struct member_key **out,
-                                        struct failure *why);
+MUST_CHECK enum code member_key_restore(const struct member_public *public, const uint8_t private_key[MEMBER_KEY_BYTES],
+                                        struct member_key **out, struct failure *why);
 
 /* The pair of a private key whose public half is not written down anywhere. */
 MUST_CHECK enum code member_key_derive(const struct member_id *id, const uint8_t private_key[MEMBER_KEY_BYTES],
@@ -40,8 +39,7 @@ const uint8_t *member_key_private(const struct member_key *key);
 
 /* X25519 with another's public key.  CODE_CORRUPT where the result is all zero (a public key of small order).
  */
-MUST_CHECK enum code member_key_agree(const struct member_key *key,
-                                      const uint8_t public_key[MEMBER_KEY_BYTES],
+MUST_CHECK enum code member_key_agree(const struct member_key *key, const uint8_t public_key[MEMBER_KEY_BYTES],
                                       uint8_t shared[MEMBER_KEY_BYTES], struct failure *why);
 
 /* Whether two are the same person's: id and key. */

@@ -51,38 +51,31 @@ static bool take_protection(struct key_lines *lines, struct member_key_file *out
     out->cost = 10 * tens + ones;
     out->protected_by_passphrase = true;
     out->secret_count = SEALED_SECRET;
-    return tens < 10 && ones < 10 && out->cost >= MEMBER_KEY_FILE_COST_MIN &&
-           out->cost <= MEMBER_KEY_FILE_COST_MAX &&
+    return tens < 10 && ones < 10 && out->cost >= MEMBER_KEY_FILE_COST_MIN && out->cost <= MEMBER_KEY_FILE_COST_MAX &&
            hex_decode(line.bytes + 3, line.count - 3, out->salt, sizeof out->salt);
 }
 
-enum code member_key_file_parse(const void *text, size_t count, struct member_key_file *out,
-                                struct failure *why)
+enum code member_key_file_parse(const void *text, size_t count, struct member_key_file *out, struct failure *why)
 {
     *out = (struct member_key_file){0};
     if (count > MEMBER_KEY_FILE_BYTES_MAX)
-        return failure_set(why, CODE_CORRUPT, "more than %d bytes: this is no key file",
-                           MEMBER_KEY_FILE_BYTES_MAX);
+        return failure_set(why, CODE_CORRUPT, "more than %d bytes: this is no key file", MEMBER_KEY_FILE_BYTES_MAX);
     struct key_lines lines = {.at = text, .end = (const char *)text + count};
     struct key_text line;
     if (!key_lines_take(&lines, &line) || !key_lines_skip(&line, MAGIC))
         return failure_set(why, CODE_CORRUPT, "line 1: this is no key file of cytofs");
     if (line.count != strlen(VERSION) || memcmp(line.bytes, VERSION, line.count) != 0)
-        return failure_set(why, CODE_NEWER_FORMAT,
-                           "format %.*s, this program knows " VERSION ": update cytofs",
+        return failure_set(why, CODE_NEWER_FORMAT, "format %.*s, this program knows " VERSION ": update cytofs",
                            (int)(line.count < 8 ? line.count : 8), line.bytes);
     if (!key_lines_take_hex(&lines, "member ", out->public.id.bytes, IDENTITY_BYTES) ||
-        !key_lines_take_hex(&lines, "public ", out->public.key, MEMBER_KEY_BYTES) ||
-        !take_protection(&lines, out) ||
+        !key_lines_take_hex(&lines, "public ", out->public.key, MEMBER_KEY_BYTES) || !take_protection(&lines, out) ||
         !key_lines_take_hex(&lines, "secret ", out->secret, out->secret_count)) {
         secret_wipe(out->secret, sizeof out->secret);
-        return failure_set(why, CODE_CORRUPT, "line %u: the key file is damaged: use your copy of it",
-                           lines.line);
+        return failure_set(why, CODE_CORRUPT, "line %u: the key file is damaged: use your copy of it", lines.line);
     }
     if (lines.at != lines.end) {
         secret_wipe(out->secret, sizeof out->secret);
-        return failure_set(why, CODE_CORRUPT, "line %u: something follows the key: use your copy of it",
-                           lines.line + 1);
+        return failure_set(why, CODE_CORRUPT, "line %u: something follows the key: use your copy of it", lines.line + 1);
     }
     return CODE_OK;
 }
@@ -98,23 +91,23 @@ static size_t write_head(const struct member_key_file *file, char *text)
     hex_encode(file->salt, sizeof file->salt, salt);
     if (file->protected_by_passphrase)
         snprintf(protection, sizeof protection, "scrypt %02u %s", file->cost, salt);
-    int count = snprintf(text, MEMBER_KEY_FILE_BYTES_MAX,
-                         MAGIC VERSION "\nmember %s\npublic %s\nprotection %s\n", id, key, protection);
+    int count = snprintf(text, MEMBER_KEY_FILE_BYTES_MAX, MAGIC VERSION "\nmember %s\npublic %s\nprotection %s\n", id, key,
+                         protection);
     assert(count > 0 && count < MEMBER_KEY_FILE_BYTES_MAX);
     return (size_t)count;
 }
 
 /* The key that a passphrase gives, for one seal or open. */
-static enum code stretch_passphrase(const struct member_key_file *file, const char *passphrase,
-                                    struct aead_key **out, struct failure *why)
+static enum code stretch_passphrase(const struct member_key_file *file, const char *passphrase, struct aead_key **out,
+                                    struct failure *why)
 {
     SECRET_FREE uint8_t *bytes = secret_allocate(AEAD_KEY_BYTES);
     if (!bytes)
         return failure_set(why, CODE_NO_MEMORY, "out of memory");
     const uint64_t rounds = UINT64_C(1) << file->cost, block = 8, lanes = 1;
     const uint64_t memory_max = rounds * block * 128 + (1 << 20);
-    if (EVP_PBE_scrypt(passphrase, strlen(passphrase), file->salt, sizeof file->salt, rounds, block, lanes,
-                       memory_max, bytes, AEAD_KEY_BYTES) != 1)
+    if (EVP_PBE_scrypt(passphrase, strlen(passphrase), file->salt, sizeof file->salt, rounds, block, lanes, memory_max,
+                       bytes, AEAD_KEY_BYTES) != 1)
         return openssl_failure_set(why, "stretching the passphrase");
     return aead_key_create(bytes, out, why);
 }
@@ -137,8 +130,8 @@ static enum code unseal(const struct member_key_file *file, const char *passphra
     return code;
 }
 
-enum code member_key_file_unlock(const struct member_key_file *file, const char *passphrase,
-                                 struct member_key **out, struct failure *why)
+enum code member_key_file_unlock(const struct member_key_file *file, const char *passphrase, struct member_key **out,
+                                 struct failure *why)
 {
     if (!file->protected_by_passphrase)
         return member_key_restore(&file->public, file->secret, out, why);
@@ -174,8 +167,7 @@ static enum code read_guarded(const char *path, char *text, size_t *count, struc
     }
 }
 
-enum code member_key_file_load(const char *path, const char *passphrase, struct member_key **out,
-                               struct failure *why)
+enum code member_key_file_load(const char *path, const char *passphrase, struct member_key **out, struct failure *why)
 {
     SECRET_FREE char *text = secret_allocate(MEMBER_KEY_FILE_BYTES_MAX + 1);
     SECRET_FREE struct member_key_file *file = secret_allocate(sizeof *file);
@@ -191,8 +183,8 @@ enum code member_key_file_load(const char *path, const char *passphrase, struct 
 }
 
 /* Fills in file->secret, sealed where there is a passphrase. */
-static enum code seal_secret(struct member_key_file *file, const struct member_key *member,
-                             const char *passphrase, struct failure *why)
+static enum code seal_secret(struct member_key_file *file, const struct member_key *member, const char *passphrase,
+                             struct failure *why)
 {
     file->public = *member_key_public(member);
     file->secret_count = PLAIN_SECRET;
@@ -209,8 +201,7 @@ static enum code seal_secret(struct member_key_file *file, const struct member_k
         code = stretch_passphrase(file, passphrase, &key, why);
     if (code == CODE_OK) {
         char head[MEMBER_KEY_FILE_BYTES_MAX];
-        const struct aead_message message = {head, write_head(file, head), member_key_private(member),
-                                             PLAIN_SECRET};
+        const struct aead_message message = {head, write_head(file, head), member_key_private(member), PLAIN_SECRET};
         code = aead_seal(key, &message, file->secret, why);
     }
     aead_key_destroy(key);
@@ -311,8 +302,7 @@ static enum code save(const char *path, const struct member_key *key, const char
     return code == CODE_OK ? code : failure_wrap(why, code, "key %s", path);
 }
 
-enum code member_key_file_save(const char *path, const struct member_key *key, const char *passphrase,
-                               struct failure *why)
+enum code member_key_file_save(const char *path, const struct member_key *key, const char *passphrase, struct failure *why)
 {
     return save(path, key, passphrase, write_new, why);
 }

@@ -38,8 +38,7 @@ struct member_key_file {
 };
 
 /* Pure: takes any bytes.  CODE_CORRUPT (with the line's number), or CODE_NEWER_FORMAT. */
-MUST_CHECK enum code member_key_file_parse(const void *text, size_t count, struct member_key_file *out,
-                                           struct failure *why);
+MUST_CHECK enum code member_key_file_parse(const void *text, size_t count, struct member_key_file *out, struct failure *why);
 
 /* Opens a parsed one.  passphrase is ignored without protection; CODE_DENIED where it is wrong or missing
  * (NULL). */
@@ -52,12 +51,12 @@ MUST_CHECK enum code member_key_file_load(const char *path, const char *passphra
 
 /* Makes the file (and the folders above it, 0700), 0600 and durable; CODE_EXISTS where there is one: a key is
  * never overwritten.  passphrase NULL, or "": no protection. */
-MUST_CHECK enum code member_key_file_save(const char *path, const struct member_key *key,
-                                          const char *passphrase, struct failure *why);
+MUST_CHECK enum code member_key_file_save(const char *path, const struct member_key *key, const char *passphrase,
+                                          struct failure *why);
 
 /* The same in place of the file that is there: another passphrase, or none.  A crash leaves the old file or the new one.
  */
-MUST_CHECK enum code member_key_file_replace(const char *path, const struct member_key *key,
-                                             const char *passphrase, struct failure *why);
+MUST_CHECK enum code member_key_file_replace(const char *path, const struct member_key *key, const char *passphrase,
+                                             struct failure *why);
 
 #endif

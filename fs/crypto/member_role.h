@@ -1,5 +1,5 @@
-/* What a member may do in the lab, beside reading the spaces whose keys he has: the name of it, and no more.  Which operation on what each
- * role may carry out is one table (README.md of whoever checks it). */
+/* What a member may do in the lab, beside reading the spaces whose keys he has: the name of it, and no more.  Which
+ * operation on what each role may carry out is one table (README.md of whoever checks it). */
 #ifndef CYTOFS_MEMBER_ROLE_H
 #define CYTOFS_MEMBER_ROLE_H
 

@@ -11,9 +11,9 @@
 #include "member_key.h"
 #include "secret.h"
 
-#define GROUP_BYTES    4
-#define GROUPS_READ    32 /* runs of symbols that are told apart */
-#define BLANKS         " \t\r\n-_"
+#define GROUP_BYTES     4
+#define GROUPS_READ     32 /* runs of symbols that are told apart */
+#define BLANKS          " \t\r\n-_"
 #define BITS_PER_SYMBOL 5
 
 static_assert(RECOVERY_GROUPS * GROUP_BYTES == RECOVERY_SECRET_BYTES, "the groups hold the secret");

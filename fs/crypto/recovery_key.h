@@ -36,8 +36,7 @@ MUST_CHECK enum code recovery_key_make(char text[RECOVERY_TEXT_BYTES], struct me
 void recovery_key_write(const uint8_t secret[RECOVERY_SECRET_BYTES], char text[RECOVERY_TEXT_BYTES]);
 
 /* Reads what somebody typed into `secret`.  CODE_INVALID says which group is mistyped, from 1. */
-MUST_CHECK enum code recovery_key_read(const char *text, uint8_t secret[RECOVERY_SECRET_BYTES],
-                                       struct failure *why);
+MUST_CHECK enum code recovery_key_read(const char *text, uint8_t secret[RECOVERY_SECRET_BYTES], struct failure *why);
 
 /* The member's key that a secret gives. */
 MUST_CHECK enum code recovery_key_open(const uint8_t secret[RECOVERY_SECRET_BYTES], struct member_key **out,

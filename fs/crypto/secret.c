@@ -51,8 +51,7 @@ static struct secret_page *map_page(void)
     madvise(page->memory, SECRET_BYTES_MAX, MADV_DONTDUMP);
     if (mlock(page->memory, SECRET_BYTES_MAX) != 0 && !warned) {
         warned = true;
-        logging_warning(
-            "keys cannot be locked in memory and might be written to the swap disk: raise `ulimit -l`");
+        logging_warning("keys cannot be locked in memory and might be written to the swap disk: raise `ulimit -l`");
     }
     page->next = pages;
     pages = page;

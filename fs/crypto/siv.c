@@ -48,8 +48,7 @@ enum code siv_key_create(const uint8_t bytes[SIV_KEY_BYTES], struct siv_key **ou
     if (code == CODE_OK)
         code = cmac_compute(key->mac, &(struct cmac_part){nothing, BLOCK}, 1, key->zeros, why);
     if (code == CODE_OK &&
-        (!key->cipher ||
-         EVP_EncryptInit_ex2(key->cipher, EVP_aes_256_ecb(), bytes + CMAC_KEY_BYTES, NULL, NULL) != 1 ||
+        (!key->cipher || EVP_EncryptInit_ex2(key->cipher, EVP_aes_256_ecb(), bytes + CMAC_KEY_BYTES, NULL, NULL) != 1 ||
          EVP_CIPHER_CTX_set_padding(key->cipher, 0) != 1))
         code = openssl_failure_set(why, "holding a key");
     if (code != CODE_OK)
@@ -76,8 +75,8 @@ static void add(uint8_t *block, const uint8_t *other, size_t count)
 }
 
 /* RFC 5297, 2.4, with one component of associated data. */
-static enum code make_vector(struct siv_key *key, const struct siv_message *message, const uint8_t *plain,
-                             size_t count, uint8_t vector[BLOCK], struct failure *why)
+static enum code make_vector(struct siv_key *key, const struct siv_message *message, const uint8_t *plain, size_t count,
+                             uint8_t vector[BLOCK], struct failure *why)
 {
     uint8_t sum[BLOCK], code_of_associated[BLOCK], last[BLOCK] = {0};
     const struct cmac_part associated = {message->associated, message->associated_count};
@@ -100,25 +99,21 @@ static enum code make_vector(struct siv_key *key, const struct siv_message *mess
 }
 
 /* Counters from the vector on, as many as the bytes need, encrypted and added to them. */
-static enum code add_stream(struct siv_key *key, const uint8_t vector[BLOCK], const uint8_t *from,
-                            uint8_t *to, size_t count, struct failure *why)
+static enum code add_stream(struct siv_key *key, const uint8_t vector[BLOCK], const uint8_t *from, uint8_t *to, size_t count,
+                            struct failure *why)
 {
     uint8_t counters[BATCH_BLOCKS * BLOCK], stream[BATCH_BLOCKS * BLOCK];
-    uint64_t high = bytes_load_big64(vector),
-             low = bytes_load_big64(vector + 8) & UINT64_C(0x7fffffff7fffffff);
+    uint64_t high = bytes_load_big64(vector), low = bytes_load_big64(vector + 8) & UINT64_C(0x7fffffff7fffffff);
     while (count) {
-        size_t step = count < sizeof stream ? count : sizeof stream,
-               whole = (step + BLOCK - 1) / BLOCK * BLOCK;
+        size_t step = count < sizeof stream ? count : sizeof stream, whole = (step + BLOCK - 1) / BLOCK * BLOCK;
         int done = 0;
-        for (size_t at = 0; at < whole;
-             at += BLOCK, low++) { /* which cannot overflow: its highest bit was 0 */
+        for (size_t at = 0; at < whole; at += BLOCK, low++) { /* which cannot overflow: its highest bit was 0 */
             bytes_store_big64(counters + at, high);
             bytes_store_big64(counters + at + 8, low);
         }
         {
             SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&key->turn);
-            if (EVP_EncryptUpdate(key->cipher, stream, &done, counters, (int)whole) != 1 ||
-                done != (int)whole)
+            if (EVP_EncryptUpdate(key->cipher, stream, &done, counters, (int)whole) != 1 || done != (int)whole)
                 return openssl_failure_set(why, "encrypting a name");
         }
         for (size_t i = 0; i < step; i++)
@@ -137,16 +132,14 @@ enum code siv_seal(struct siv_key *key, const struct siv_message *message, void 
     assert(message->count >= 1 && message->count <= SIV_PLAIN_MAX);
     uint8_t *vector = sealed;
     enum code code = make_vector(key, message, message->bytes, message->count, vector, why);
-    return code == CODE_OK ? add_stream(key, vector, message->bytes, vector + BLOCK, message->count, why)
-                           : code;
+    return code == CODE_OK ? add_stream(key, vector, message->bytes, vector + BLOCK, message->count, why) : code;
 }
 
 enum code siv_open(struct siv_key *key, const struct siv_message *message, void *plain, struct failure *why)
 {
     assert(message->associated_count >= 1 && message->associated_count <= SIV_PLAIN_MAX);
     if (message->count <= SIV_OVERHEAD || message->count > SIV_PLAIN_MAX + SIV_OVERHEAD)
-        return failure_set(why, CODE_CORRUPT, "decrypting a name: %zu bytes are no sealed name",
-                           message->count);
+        return failure_set(why, CODE_CORRUPT, "decrypting a name: %zu bytes are no sealed name", message->count);
     const uint8_t *vector = message->bytes;
     uint8_t right[BLOCK];
     size_t count = message->count - SIV_OVERHEAD;
@@ -154,8 +147,8 @@ enum code siv_open(struct siv_key *key, const struct siv_message *message, void 
     if (code == CODE_OK)
         code = make_vector(key, message, plain, count, right, why);
     if (code == CODE_OK && !secret_equal(right, vector, BLOCK))
-        code = failure_set(why, CODE_CORRUPT,
-                           "decrypting a name: the bytes were changed, or belong to another folder or key");
+        code =
+            failure_set(why, CODE_CORRUPT, "decrypting a name: the bytes were changed, or belong to another folder or key");
     if (code != CODE_OK)
         secret_wipe(plain, count);
     return code;

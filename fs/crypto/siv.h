@@ -21,8 +21,7 @@
 
 struct siv_key;
 
-MUST_CHECK enum code siv_key_create(const uint8_t bytes[SIV_KEY_BYTES], struct siv_key **out,
-                                    struct failure *why);
+MUST_CHECK enum code siv_key_create(const uint8_t bytes[SIV_KEY_BYTES], struct siv_key **out, struct failure *why);
 void siv_key_destroy(struct siv_key *key);
 
 /* One component of associated data: for a name, the parent folder's number. */
@@ -34,12 +33,10 @@ struct siv_message {
 };
 
 /* Writes message->count + SIV_OVERHEAD bytes to sealed. */
-MUST_CHECK enum code siv_seal(struct siv_key *key, const struct siv_message *message, void *sealed,
-                              struct failure *why);
+MUST_CHECK enum code siv_seal(struct siv_key *key, const struct siv_message *message, void *sealed, struct failure *why);
 
 /* Writes message->count - SIV_OVERHEAD bytes to plain.  CODE_CORRUPT, with plain wiped, where anything
  * differs from what was sealed. */
-MUST_CHECK enum code siv_open(struct siv_key *key, const struct siv_message *message, void *plain,
-                              struct failure *why);
+MUST_CHECK enum code siv_open(struct siv_key *key, const struct siv_message *message, void *plain, struct failure *why);
 
 #endif

@@ -66,8 +66,8 @@ static enum code derive_all(const struct derivation *from, struct space_keys *ou
     return code;
 }
 
-enum code space_keys_derive(const uint8_t space_key[SPACE_KEY_BYTES], const struct space_id *space,
-                            struct space_keys *out, struct failure *why)
+enum code space_keys_derive(const uint8_t space_key[SPACE_KEY_BYTES], const struct space_id *space, struct space_keys *out,
+                            struct failure *why)
 {
     *out = (struct space_keys){0};
     SECRET_FREE uint8_t *derived = secret_allocate(SIV_KEY_BYTES);

@@ -41,7 +41,8 @@ static void set_up(void)
     thread_contexts_algorithms = (struct thread_algorithms){
         .gcm = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL),
     };
-    ready = thread_contexts_algorithms.gcm && pthread_key_create(&owner, free_contexts) == 0 && pthread_atfork(NULL, NULL, note_fork) == 0;
+    ready = thread_contexts_algorithms.gcm && pthread_key_create(&owner, free_contexts) == 0 &&
+            pthread_atfork(NULL, NULL, note_fork) == 0;
 }
 
 static struct thread_contexts *make_contexts(void)

@@ -25,7 +25,7 @@ struct thread_contexts {
     uint64_t seal_serial, open_serial;
     uint8_t nonces[THREAD_NONCES][AEAD_NONCE_BYTES]; /* not secret */
     size_t nonce_next;                               /* THREAD_NONCES: all used */
-    unsigned nonce_generation; /* thread_contexts_fork_generation when they were drawn */
+    unsigned nonce_generation;                       /* thread_contexts_fork_generation when they were drawn */
 };
 
 /* Fetched once, never NULL after thread_contexts_get succeeded. */

@@ -1,9 +1,10 @@
 /* The lab's issuing key: see authority.h.
  *
- * The record of keys is written first, then that of the certificate: who finds a certificate finds keys.  Keys without a certificate are what
- * a crash has left of an attempt, and are made anew.
+ * The record of keys is written first, then that of the certificate: who finds a certificate finds keys.  Keys without a
+ * certificate are what a crash has left of an attempt, and are made anew.
  *
- * The keys go with the home that they lie in.  Another home may have its name afterwards, so the certificate's record says which node it was. */
+ * The keys go with the home that they lie in.  Another home may have its name afterwards, so the certificate's record says
+ * which node it was. */
 #include "authority.h"
 
 #include <stdio.h>
@@ -106,7 +107,8 @@ static bool take_number(const struct key_text *line, uint64_t *out)
 }
 
 /* "cytofs authority 1", "holder NAME", "home NODE" (older ones have none), and the certificate. */
-static enum code parse_certificate(const struct buffer *text, struct seat *seat, struct buffer *certificate, struct failure *why)
+static enum code parse_certificate(const struct buffer *text, struct seat *seat, struct buffer *certificate,
+                                   struct failure *why)
 {
     struct key_lines lines = {.at = buffer_text(text), .end = buffer_text(text) + text->length};
     struct key_text line;
@@ -176,7 +178,8 @@ static enum code make(struct tree *tree, struct authority *out, struct failure *
         code = find_home(tree, tree_member_name(tree), &home, why);
     if (code != CODE_OK)
         return code;
-    buffer_printf(&text, CERTIFICATE_MAGIC "\nholder %s\nhome %llu\n", tree_member_name(tree), (unsigned long long)home.id.value);
+    buffer_printf(&text, CERTIFICATE_MAGIC "\nholder %s\nhome %llu\n", tree_member_name(tree),
+                  (unsigned long long)home.id.value);
     buffer_append(&text, buffer_text(&out->server.lab_certificate), out->server.lab_certificate.length);
     return record_put(tree, &certificate_place, buffer_text(&text), text.length, why);
 }
@@ -214,10 +217,11 @@ static enum code read_keys(struct tree *tree, const char *holder, struct authori
     if (code == CODE_NO_DATA)
         return failure_set(why, CODE_NOT_FOUND, "home/%s does not hold the keys", holder);
     if (code == CODE_DENIED)
-        return failure_set(why, CODE_DENIED,
-                           "%s has served this lab so far, and the key that issues certificates lies in home/%s: serve it with "
-                           "%s's key, or let %s share that home with you",
-                           holder, holder, holder, holder);
+        return failure_set(
+            why, CODE_DENIED,
+            "%s has served this lab so far, and the key that issues certificates lies in home/%s: serve it with "
+            "%s's key, or let %s share that home with you",
+            holder, holder, holder, holder);
     return code;
 }
 
@@ -233,8 +237,10 @@ enum code authority_open(struct tree *tree, struct authority *out, struct failur
     } else if (code == CODE_NO_DATA)
         code = make(tree, out, why);
     if (code == CODE_NOT_FOUND) { /* the holder was removed, and his home deleted */
-        logging_warning("the key that issued this lab's certificates went with home/%s: a new one is made, and members on other machines have to "
-                        "join anew (cytofs member add, cytofs join)", seat.holder);
+        logging_warning("the key that issued this lab's certificates went with home/%s: a new one is made, and members on "
+                        "other machines have to "
+                        "join anew (cytofs member add, cytofs join)",
+                        seat.holder);
         authority_free(out);
         *out = (struct authority){0};
         code = make(tree, out, why);

@@ -1,9 +1,9 @@
 /* The lab's issuing key and what it has issued for the server, made when first needed.
  *
- * The lab's certificate is a record that every member may know.  The two private keys are a record in the home of the member who first served
- * the lab: sealed with a key that this member alone holds (and, in the first member's home, the recovery key), so neither a stolen disk nor
- * another member with a copy of the store can issue a certificate.  They go with that home when it is deleted: then new ones are made, and members on
- * other machines join anew.  FORMAT.md.
+ * The lab's certificate is a record that every member may know.  The two private keys are a record in the home of the member
+ * who first served the lab: sealed with a key that this member alone holds (and, in the first member's home, the recovery
+ * key), so neither a stolen disk nor another member with a copy of the store can issue a certificate.  They go with that
+ * home when it is deleted: then new ones are made, and members on other machines join anew.  FORMAT.md.
  */
 #ifndef CYTOFS_AUTHORITY_H
 #define CYTOFS_AUTHORITY_H
@@ -13,8 +13,8 @@
 struct tree;
 
 struct authority {
-    struct buffer lab_key;           /* issues certificates */
-    struct wire_credentials server;  /* the server's own, with the lab's certificate */
+    struct buffer lab_key;          /* issues certificates */
+    struct wire_credentials server; /* the server's own, with the lab's certificate */
 };
 
 /* Reads it, or makes it in the home of the tree's own member.  CODE_DENIED where another member holds it. */

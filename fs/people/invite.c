@@ -1,5 +1,5 @@
-/* Invitations as words: see invite.h.  The check tells a word that was mistyped or cut from one that the lab does not know, before
- * one of the few tries that the lab allows is spent on it. */
+/* Invitations as words: see invite.h.  The check tells a word that was mistyped or cut from one that the lab does not know,
+ * before one of the few tries that the lab allows is spent on it. */
 #include "invite.h"
 
 #include <inttypes.h>

@@ -2,8 +2,8 @@
  *
  *     1.1795996800.<32 digits: secret>.<64: fingerprint of the lab's certificate>.<8: check>.bob
  *
- * It is good once, until it expires.  The lab keeps a digest of it only.  The fingerprint makes sure that it is this lab's server
- * that the secret is told to.  FORMAT.md.
+ * It is good once, until it expires.  The lab keeps a digest of it only.  The fingerprint makes sure that it is this lab's
+ * server that the secret is told to.  FORMAT.md.
  */
 #ifndef CYTOFS_INVITE_H
 #define CYTOFS_INVITE_H

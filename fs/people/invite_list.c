@@ -56,9 +56,10 @@ static bool take_entry(struct key_text line, struct invite_entry *out)
     *out = (struct invite_entry){0};
     bool fine = key_lines_skip(&line, "invite ") && take_hex(&line, out->digest, sizeof out->digest) &&
                 take_number(&line, INT64_C(99999999999), &out->expires_s) && take_number(&line, INVITE_TRIES_MAX, &tries) &&
-                take_word(&line, role, sizeof role - 1) && member_role_parse(role, strlen(role), &out->role, NULL) == CODE_OK &&
-                take_user(&line, out) && take_word(&line, out->by, MEMBER_NAME_MAX) &&
-                take_word(&line, out->name, MEMBER_NAME_MAX) && line.count == 0;
+                take_word(&line, role, sizeof role - 1) &&
+                member_role_parse(role, strlen(role), &out->role, NULL) == CODE_OK && take_user(&line, out) &&
+                take_word(&line, out->by, MEMBER_NAME_MAX) && take_word(&line, out->name, MEMBER_NAME_MAX) &&
+                line.count == 0;
     out->tries = (unsigned)tries;
     return fine;
 }

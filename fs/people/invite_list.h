@@ -1,7 +1,8 @@
 /* The invitations that a lab keeps: of each its digest, never the word itself.
  *
  *     cytofs invites 1
- *     invite <64 digits: digest> <expires, s since 1970> <wrong tries> <role> <member id, or -: not used> <who invited> <name>
+ *     invite <64 digits: digest> <expires, s since 1970> <wrong tries> <role> <member id, or -: not used> <who invited>
+ * <name>
  *
  * Plain values; no lock.  FORMAT.md.
  */

@@ -1,4 +1,5 @@
-/* Question and answer of somebody who joins: see joining.h.  Lines first, then the longer texts, each as long as its line said. */
+/* Question and answer of somebody who joins: see joining.h.  Lines first, then the longer texts, each as long as its line
+ * said. */
 #include "joining.h"
 
 #include <stdlib.h>
@@ -44,7 +45,8 @@ static enum code check_version(struct key_lines *lines, const char *magic, struc
     if (!key_lines_take(lines, &line) || !key_lines_skip(&line, magic))
         return failure_set(why, CODE_INVALID, "joining: the other side does not speak cytofs's way of joining");
     if (line.count != strlen(VERSION) || memcmp(line.bytes, VERSION, line.count) != 0)
-        return failure_set(why, CODE_NEWER_FORMAT, "joining: the other side speaks form %.*s, this program " VERSION ": update cytofs",
+        return failure_set(why, CODE_NEWER_FORMAT,
+                           "joining: the other side speaks form %.*s, this program " VERSION ": update cytofs",
                            (int)(line.count < 8 ? line.count : 8), line.bytes);
     return CODE_OK;
 }
@@ -114,7 +116,8 @@ enum code joining_read_answer(const void *text, size_t count, struct joining_ans
         return code;
     if (!take_role(&lines, &out->role) || !take_length(&lines, "certificate ", CERTIFICATE_PEM_MAX, &certificate) ||
         !take_length(&lines, "lab-certificate ", CERTIFICATE_PEM_MAX, &lab) ||
-        !take_bytes(&lines, certificate, &out->certificate) || !take_bytes(&lines, lab, &out->lab_certificate) || lines.at != lines.end)
+        !take_bytes(&lines, certificate, &out->certificate) || !take_bytes(&lines, lab, &out->lab_certificate) ||
+        lines.at != lines.end)
         return failure_set(why, CODE_INVALID, "joining: the server's answer is damaged in line %u", lines.line);
     return CODE_OK;
 }

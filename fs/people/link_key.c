@@ -1,5 +1,5 @@
-/* Keys of certificates at rest: see link_key.h.  The sealing key is HKDF-SHA256 of the member's private key, with the member's id as
- * salt: it seals one message a join, under a random nonce. */
+/* Keys of certificates at rest: see link_key.h.  The sealing key is HKDF-SHA256 of the member's private key, with the
+ * member's id as salt: it seals one message a join, under a random nonce. */
 #include "link_key.h"
 
 #include <string.h>
@@ -31,7 +31,8 @@ static enum code make_key(const struct member_key *member, struct aead_key **out
     return code == CODE_OK ? aead_key_create(bytes, out, why) : code;
 }
 
-enum code link_key_seal(const struct member_key *member, const struct buffer *key_pem, struct buffer *text, struct failure *why)
+enum code link_key_seal(const struct member_key *member, const struct buffer *key_pem, struct buffer *text,
+                        struct failure *why)
 {
     struct aead_key *key = NULL;
     uint8_t sealed[PLAIN_MAX + AEAD_OVERHEAD];
@@ -40,7 +41,8 @@ enum code link_key_seal(const struct member_key *member, const struct buffer *ke
         return failure_set(why, CODE_TOO_LARGE, "a certificate's key has %zu bytes", key_pem->length);
     enum code code = make_key(member, &key, why);
     if (code == CODE_OK)
-        code = aead_seal(key, &(struct aead_message){MAGIC, strlen(MAGIC), buffer_text(key_pem), key_pem->length}, sealed, why);
+        code =
+            aead_seal(key, &(struct aead_message){MAGIC, strlen(MAGIC), buffer_text(key_pem), key_pem->length}, sealed, why);
     aead_key_destroy(key);
     if (code != CODE_OK)
         return code;
@@ -70,7 +72,8 @@ enum code link_key_open(const struct member_key *member, const void *text, size_
     if (!take_sealed(&lines, sealed, &length))
         return failure_set(why, CODE_CORRUPT, "the certificate's key is damaged in line %u: join anew", lines.line);
     void *plain = buffer_reserve(key_pem, length - AEAD_OVERHEAD);
-    enum code code = plain ? make_key(member, &key, why) : failure_set(why, CODE_NO_MEMORY, "a certificate's key: no memory");
+    enum code code =
+        plain ? make_key(member, &key, why) : failure_set(why, CODE_NO_MEMORY, "a certificate's key: no memory");
     if (code == CODE_OK)
         code = aead_open(key, &(struct aead_message){MAGIC, strlen(MAGIC), sealed, length}, plain, why);
     aead_key_destroy(key);
@@ -78,5 +81,7 @@ enum code link_key_open(const struct member_key *member, const void *text, size_
         key_pem->length += length - AEAD_OVERHEAD;
         key_pem->data[key_pem->length] = 0;
     }
-    return code == CODE_CORRUPT ? failure_set(why, code, "the certificate's key was sealed for another member's key: join anew") : code;
+    return code == CODE_CORRUPT
+               ? failure_set(why, code, "the certificate's key was sealed for another member's key: join anew")
+               : code;
 }

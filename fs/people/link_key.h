@@ -1,5 +1,5 @@
-/* The private key of a member's certificate, as it lies on the workstation: sealed with the member's own key, so that a passphrase that
- * protects that one protects both.
+/* The private key of a member's certificate, as it lies on the workstation: sealed with the member's own key, so that a
+ * passphrase that protects that one protects both.
  *
  *     cytofs link key 1
  *     sealed <digits>          nonce | ciphertext | tag of AES-256-GCM over the PEM text

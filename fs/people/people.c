@@ -1,5 +1,5 @@
-/* The people of a lab: see people.h.  Inviting: people_invite.c; joining: people_join.c; the VPN: people_vpn.c.  Here: whose sessions are ended, and
- * who is let through. */
+/* The people of a lab: see people.h.  Inviting: people_invite.c; joining: people_join.c; the VPN: people_vpn.c.  Here: whose
+ * sessions are ended, and who is let through. */
 #include "people.h"
 
 #include <stdio.h>
@@ -104,7 +104,8 @@ enum code people_remove(struct people *people, const char *name, struct failure 
         enum code code = people_withdraw(people, name, why);
         if (code == CODE_OK)
             return people_vpn_leave(people, name, why);
-        return code == CODE_NOT_FOUND ? failure_set(why, code, "there is no member \"%s\" (see: ls lab/members)", name) : code;
+        return code == CODE_NOT_FOUND ? failure_set(why, code, "there is no member \"%s\" (see: ls lab/members)", name)
+                                      : code;
     }
     enum code code = members_remove(people->tree, name, why);
     if (code != CODE_OK)

@@ -1,7 +1,7 @@
 /* Invitations: one record of the tree, read and written whole under a lock.
  *
- * The line to hand over holds a secret, of which the lab keeps a digest: it is given to whoever invites at once, or, where it is to be read from a file,
- * waits in memory for minutes. */
+ * The line to hand over holds a secret, of which the lab keeps a digest: it is given to whoever invites at once, or, where
+ * it is to be read from a file, waits in memory for minutes. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -83,7 +83,8 @@ static enum code check_invited(struct people *people, const struct people_invita
         return failure_set(why, CODE_INVALID, "an invitation is good for 1 to %d days", PEOPLE_INVITE_DAYS_MAX);
     char home[sizeof "home/" + MEMBER_NAME_MAX];
     snprintf(home, sizeof home, "home/%s", invitation->name);
-    if (members_find(people->tree, invitation->name, &ignored, NULL) == CODE_NOT_FOUND && tree_path_exists(people->tree, home))
+    if (members_find(people->tree, invitation->name, &ignored, NULL) == CODE_NOT_FOUND &&
+        tree_path_exists(people->tree, home))
         return failure_set(why, CODE_EXISTS, "%s is still there, of an earlier member: choose another name", home);
     if (members_find(people->tree, invitation->name, &ignored, NULL) == CODE_OK)
         return failure_set(why, CODE_EXISTS, "there is a member \"%s\" already: choose another name", invitation->name);
@@ -155,8 +156,8 @@ static enum code put_invited(struct people *people, const struct people_invitati
 }
 
 /* What is to be handed over and set up, all of it secret. */
-static enum code print_invitation(struct people *people, const struct people_invitation *invitation, const struct invite *invite,
-                                  struct buffer *out, struct failure *why)
+static enum code print_invitation(struct people *people, const struct people_invitation *invitation,
+                                  const struct invite *invite, struct buffer *out, struct failure *why)
 {
     char server[16];
     if (!invitation->endpoint) {

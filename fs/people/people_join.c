@@ -1,8 +1,9 @@
-/* Joining: steps each of which may have been done before: the invitation is marked as taken up by that key; the member is added; the home is made.  So
- * whoever loses the answer asks again.
+/* Joining: steps each of which may have been done before: the invitation is marked as taken up by that key; the member is
+ * added; the home is made.  So whoever loses the answer asks again.
  *
- * A wrong secret counts against the invitation of that name, and the tenth makes it void: 128 bits are not guessed in ten tries.  Whoever
- * asks without knowing the secret is told one and the same thing, whether or not anybody of that name is invited. */
+ * A wrong secret counts against the invitation of that name, and the tenth makes it void: 128 bits are not guessed in ten
+ * tries.  Whoever asks without knowing the secret is told one and the same thing, whether or not anybody of that name is
+ * invited. */
 #include <string.h>
 
 #include "authority.h"
@@ -17,9 +18,10 @@
 static enum code refuse(const char *address, const char *name, struct failure *why)
 {
     logging_warning("%s could not join as \"%s\": no such invitation", address, name);
-    return failure_set(why, CODE_DENIED,
-                       "the lab does not know this invitation: it was withdrawn, has expired, or somebody else has used it (ask "
-                       "for a new one)");
+    return failure_set(
+        why, CODE_DENIED,
+        "the lab does not know this invitation: it was withdrawn, has expired, or somebody else has used it (ask "
+        "for a new one)");
 }
 
 /* The invitation that the question speaks of; marked as taken up by its key.  With the lock. */
@@ -73,8 +75,8 @@ static enum code issue(struct people *people, const struct joining_question *que
     enum code code = authority_open(people->tree, &authority, why);
     if (code != CODE_OK)
         return code;
-    code = certificate_issue(&authority.lab_key, &authority.server.lab_certificate, &holder, buffer_text(&question->link_key),
-                             question->link_key.length, &answer->certificate, why);
+    code = certificate_issue(&authority.lab_key, &authority.server.lab_certificate, &holder,
+                             buffer_text(&question->link_key), question->link_key.length, &answer->certificate, why);
     buffer_append(&answer->lab_certificate, buffer_text(&authority.server.lab_certificate),
                   authority.server.lab_certificate.length);
     authority_free(&authority);

@@ -16,6 +16,7 @@ MUST_CHECK enum code people_quota_add(struct tree *tree, struct failure *why);
 
 /* What the file says, and what writing into it does.  CODE_NOT_FOUND where there is no such member. */
 MUST_CHECK enum code people_quota_describe(struct tree *tree, const char *name, struct buffer *out, struct failure *why);
-MUST_CHECK enum code people_quota_command(struct tree *tree, const char *name, const char *text, size_t count, struct failure *why);
+MUST_CHECK enum code people_quota_command(struct tree *tree, const char *name, const char *text, size_t count,
+                                          struct failure *why);
 
 #endif

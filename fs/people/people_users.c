@@ -1,5 +1,5 @@
-/* Users of the server's machine: see people_users.h.  The record is the text that lab/users shows; it is read anew each time, since a connection is
- * rare.  Any thread; two who write at once are kept in turn by a lock. */
+/* Users of the server's machine: see people_users.h.  The record is the text that lab/users shows; it is read anew each
+ * time, since a connection is rare.  Any thread; two who write at once are kept in turn by a lock. */
 #include "people_users.h"
 
 #include <pthread.h>
@@ -32,7 +32,8 @@ static enum code read_list(struct tree *tree, struct buffer *out, struct failure
 static enum code set_one(struct tree *tree, const struct users_entry *entry, struct failure *why)
 {
     struct member_public member;
-    enum code code = strcmp(entry->member, USERS_LIST_NOBODY) == 0 ? CODE_OK : members_find(tree, entry->member, &member, why);
+    enum code code =
+        strcmp(entry->member, USERS_LIST_NOBODY) == 0 ? CODE_OK : members_find(tree, entry->member, &member, why);
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&changing);
     SCOPE_BUFFER before = {.max = USERS_LIST_MAX};
     SCOPE_BUFFER after = {.max = USERS_LIST_MAX};
@@ -52,8 +53,8 @@ static enum code take_command(void *context, const char *path, const char *text,
         if (line.length == 0)
             continue;
         if (!line.is_entry)
-            return failure_set(why, CODE_INVALID, "%s: \"%.*s\" (write lines like: alice ada, or to take her out: alice -)", path,
-                               line.length > 100 ? 100 : (int)line.length, line.text);
+            return failure_set(why, CODE_INVALID, "%s: \"%.*s\" (write lines like: alice ada, or to take her out: alice -)",
+                               path, line.length > 100 ? 100 : (int)line.length, line.text);
         enum code code = set_one(context, &line.entry, why);
         if (code != CODE_OK)
             return failure_wrap(why, code, "%s", path);
@@ -99,8 +100,8 @@ enum code people_users_find(struct tree *tree, uid_t uid, char member[MEMBER_NAM
             return CODE_OK;
         }
     if (uid != geteuid())
-        return failure_set(why, CODE_DENIED, "user %u of this machine is no member here (an admin writes into lab/users: LOGIN MEMBER)",
-                           uid);
+        return failure_set(why, CODE_DENIED,
+                           "user %u of this machine is no member here (an admin writes into lab/users: LOGIN MEMBER)", uid);
     strcpy(member, tree_member_name(tree));
     return CODE_OK;
 }

@@ -1,4 +1,5 @@
-/* lab/members, lab/wireguard and lab/spaces: see people_view.h.  Nothing is kept here; each file is a question to the tree, or a request. */
+/* lab/members, lab/wireguard and lab/spaces: see people_view.h.  Nothing is kept here; each file is a question to the tree,
+ * or a request. */
 #include "people_view.h"
 
 #include <stdlib.h>
@@ -54,7 +55,8 @@ static enum code render_member(void *context, const char *path, struct buffer *o
     return code == CODE_NOT_FOUND ? people_describe_invited(context, file_base_name(path), out, why) : code;
 }
 
-/* The name of the file is the member's; the one on the card is what he calls himself.  A card for `recovery` is that of a new recovery key. */
+/* The name of the file is the member's; the one on the card is what he calls himself.  A card for `recovery` is that of a
+ * new recovery key. */
 static enum code add_member(struct people *people, const char *name, const char *text, size_t count, struct failure *why)
 {
     struct member_card card;
@@ -74,7 +76,8 @@ static enum code invite(struct people *people, const char *name, char *rest, str
 {
     SCOPE_BUFFER nothing = {0};
     const char *role = next_word(&rest), *days = next_word(&rest);
-    struct people_invitation invitation = {.name = name, .role = ROLE_SCIENTIST, .days = PEOPLE_INVITE_DAYS, .shown_by_file = true};
+    struct people_invitation invitation = {
+        .name = name, .role = ROLE_SCIENTIST, .days = PEOPLE_INVITE_DAYS, .shown_by_file = true};
     invitation.endpoint = next_word(&rest);
     invitation.subnet = next_word(&rest);
     enum code code = role ? member_role_parse(role, strlen(role), &invitation.role, why) : CODE_OK;
@@ -111,8 +114,8 @@ static enum code change_member(struct people *people, const char *name, const ch
     if (strcmp(verb, "role") == 0 && role && !next_word(&rest))
         return set_role(people, name, role, why);
     return failure_set(why, CODE_INVALID,
-                       "\"%s\" is not understood: write a member's card, invite ROLE, invite ROLE DAYS, or role ROLE, with one of "
-                       MEMBER_ROLES_TEXT,
+                       "\"%s\" is not understood: write a member's card, invite ROLE, invite ROLE DAYS, or role ROLE, with "
+                       "one of " MEMBER_ROLES_TEXT,
                        verb);
 }
 
@@ -163,8 +166,7 @@ static enum code render_space(void *context, const char *path, struct buffer *ou
     return readers_describe_space(people_tree(context), file_base_name(path), out, why);
 }
 
-enum code people_view_command(struct tree *tree, const char *space, const char *text, size_t count,
-                              struct failure *why)
+enum code people_view_command(struct tree *tree, const char *space, const char *text, size_t count, struct failure *why)
 {
     char line[COMMAND_BYTES_MAX + 1];
     if (count > COMMAND_BYTES_MAX)

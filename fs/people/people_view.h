@@ -1,10 +1,9 @@
 /* Members and who may read what, as files: lab/members/<name> and lab/spaces/<space>.
  *
- *   lab/members/<name>   read: who that is, or that somebody is invited by that name.  Written to a new name: a member's card adds a member
- *                        of that name; "invite ROLE [DAYS [ENDPOINT [SUBNET]]]" makes an invitation (and, with an endpoint, configurations for
- *                        WireGuard), which its maker then reads here.  Written to a member's:
- *                        "role ROLE".  rm removes a member or withdraws an invitation
- *   lab/wireguard        read, by an admin: the server's configuration for WireGuard
+ *   lab/members/<name>   read: who that is, or that somebody is invited by that name.  Written to a new name: a member's
+ * card adds a member of that name; "invite ROLE [DAYS [ENDPOINT [SUBNET]]]" makes an invitation (and, with an endpoint,
+ * configurations for WireGuard), which its maker then reads here.  Written to a member's: "role ROLE".  rm removes a member
+ * or withdraws an invitation lab/wireguard        read, by an admin: the server's configuration for WireGuard
  *   lab/quotas/<name>    see people_quota.h
  *   lab/spaces/<space>   read: who may read it.  Written: "share NAME", "share everyone", "unshare NAME", "leave", "rotate"
  */

@@ -1,4 +1,5 @@
-/* The list of users: see users_list.h.  It is kept as it is written: who may write it is an admin, and what is read is checked all the same. */
+/* The list of users: see users_list.h.  It is kept as it is written: who may write it is an admin, and what is read is
+ * checked all the same. */
 #include "users_list.h"
 
 #include <string.h>

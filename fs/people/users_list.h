@@ -18,8 +18,8 @@ struct users_entry {
 
 struct users_line {
     const char *text;
-    size_t length;    /* without its end */
-    bool is_entry;    /* `entry` holds what it says */
+    size_t length; /* without its end */
+    bool is_entry; /* `entry` holds what it says */
     struct users_entry entry;
 };
 

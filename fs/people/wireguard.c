@@ -24,7 +24,8 @@ static void write_base64(const uint8_t key[WIREGUARD_KEY_BYTES], char text[BASE6
     char *to = text;
     for (size_t at = 0; at < WIREGUARD_KEY_BYTES; at += 3) {
         size_t left = WIREGUARD_KEY_BYTES - at;
-        uint32_t three = (uint32_t)key[at] << 16 | (left > 1 ? (uint32_t)key[at + 1] << 8 : 0) | (left > 2 ? key[at + 2] : 0);
+        uint32_t three =
+            (uint32_t)key[at] << 16 | (left > 1 ? (uint32_t)key[at + 1] << 8 : 0) | (left > 2 ? key[at + 2] : 0);
         *to++ = digits[three >> 18];
         *to++ = digits[three >> 12 & 63];
         *to++ = left > 1 ? digits[three >> 6 & 63] : '=';
@@ -81,7 +82,8 @@ static bool take_endpoint(const char *text, struct wireguard *out)
 {
     size_t length = strlen(text);
     const char *colon = strrchr(text, ':');
-    bool port = colon && strspn(colon + 1, "0123456789") == strlen(colon + 1) && atol(colon + 1) >= 1 && atol(colon + 1) <= 65535;
+    bool port =
+        colon && strspn(colon + 1, "0123456789") == strlen(colon + 1) && atol(colon + 1) >= 1 && atol(colon + 1) <= 65535;
     if (length == 0 || length > WIREGUARD_ENDPOINT_MAX - 6 || (colon && !port) || colon == text ||
         strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:[]") != length)
         return false;
@@ -95,7 +97,8 @@ enum code wireguard_make(const char *endpoint, const char *subnet, struct wiregu
     if (!take_endpoint(endpoint, out))
         return failure_set(why, CODE_INVALID, "\"%s\" is not where WireGuard is reached: it is HOST or HOST:PORT", endpoint);
     if (!take_subnet(subnet ? subnet : WIREGUARD_SUBNET, out))
-        return failure_set(why, CODE_INVALID, "\"%s\" is not a subnet of IPv4: it is like " WIREGUARD_SUBNET ", with a prefix of %d to %d",
+        return failure_set(why, CODE_INVALID,
+                           "\"%s\" is not a subnet of IPv4: it is like " WIREGUARD_SUBNET ", with a prefix of %d to %d",
                            subnet, PREFIX_MIN, PREFIX_MAX);
     return draw(out->private_key, out->public_key, why);
 }
@@ -140,8 +143,8 @@ static void print_workstation(const struct wireguard *vpn, const struct wireguar
     buffer_printf(out, "[Interface]\nAddress = %s/32\nPrivateKey = %s\n\n", own, key);
     secret_wipe(key, sizeof key);
     write_base64(vpn->public_key, key);
-    buffer_printf(out, "[Peer]\nPublicKey = %s\nEndpoint = %s\nAllowedIPs = %s/32\nPersistentKeepalive = %d\n", key, vpn->endpoint, server,
-                  KEEPALIVE_S);
+    buffer_printf(out, "[Peer]\nPublicKey = %s\nEndpoint = %s\nAllowedIPs = %s/32\nPersistentKeepalive = %d\n", key,
+                  vpn->endpoint, server, KEEPALIVE_S);
 }
 
 enum code wireguard_add(struct wireguard *vpn, const char *name, struct buffer *configuration, struct failure *why)
@@ -193,7 +196,8 @@ void wireguard_print(const struct wireguard *vpn, struct buffer *out)
     write_address(vpn, 0, network);
     hex_encode(vpn->private_key, WIREGUARD_KEY_BYTES, key);
     hex_encode(vpn->public_key, WIREGUARD_KEY_BYTES, public);
-    buffer_printf(out, MAGIC "\nendpoint %s\nsubnet %s/%u\nprivate %s\npublic %s\n", vpn->endpoint, network, vpn->prefix, key, public);
+    buffer_printf(out, MAGIC "\nendpoint %s\nsubnet %s/%u\nprivate %s\npublic %s\n", vpn->endpoint, network, vpn->prefix,
+                  key, public);
     secret_wipe(key, sizeof key);
     for (size_t i = 0; i < vpn->count; i++) {
         hex_encode(vpn->peers[i].public_key, WIREGUARD_KEY_BYTES, public);
@@ -204,7 +208,8 @@ void wireguard_print(const struct wireguard *vpn, struct buffer *out)
 static bool take_text(struct key_lines *lines, const char *word, char *out, size_t max)
 {
     struct key_text line;
-    if (!key_lines_take(lines, &line) || !key_lines_skip(&line, word) || line.count > max || memchr(line.bytes, 0, line.count))
+    if (!key_lines_take(lines, &line) || !key_lines_skip(&line, word) || line.count > max ||
+        memchr(line.bytes, 0, line.count))
         return false;
     memcpy(out, line.bytes, line.count);
     out[line.count] = 0;
@@ -223,8 +228,8 @@ static bool take_peer(struct key_lines *lines, struct wireguard *out)
         return false;
     unsigned long host = strtoul(text + digits + 1, &end, 10);
     if (text[digits + 1] < '0' || text[digits + 1] > '9' || *end != ' ' || host <= SERVER_HOST ||
-        host >= UINT32_MAX >> out->prefix || is_taken(out, (uint32_t)host) || member_card_check_name(end + 1, NULL) != CODE_OK ||
-        find(out, end + 1) || out->count == WIREGUARD_PEERS_MAX)
+        host >= UINT32_MAX >> out->prefix || is_taken(out, (uint32_t)host) ||
+        member_card_check_name(end + 1, NULL) != CODE_OK || find(out, end + 1) || out->count == WIREGUARD_PEERS_MAX)
         return false;
     peer.host = (uint32_t)host;
     strcpy(peer.name, end + 1);

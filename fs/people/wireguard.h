@@ -1,6 +1,7 @@
 /* A VPN for the lab's workstations, as configurations for WireGuard (wg-quick(8)): who has which address, and the keys.
  *
- * The server is the first address of a subnet, each member has one of his own and keeps it.  Plain values; no lock, no network.  FORMAT.md.
+ * The server is the first address of a subnet, each member has one of his own and keeps it.  Plain values; no lock, no
+ * network.  FORMAT.md.
  */
 #ifndef CYTOFS_WIREGUARD_H
 #define CYTOFS_WIREGUARD_H
@@ -32,9 +33,10 @@ struct wireguard {
 /* A new one.  endpoint: HOST or HOST:PORT; subnet: ADDRESS/PREFIX, NULL for the default.  CODE_INVALID. */
 MUST_CHECK enum code wireguard_make(const char *endpoint, const char *subnet, struct wireguard *out, struct failure *why);
 
-/* Gives the member a new key, and an address where he has none.  Appends the workstation's configuration.  CODE_TOO_LARGE where the subnet is
- * full. */
-MUST_CHECK enum code wireguard_add(struct wireguard *vpn, const char *name, struct buffer *configuration, struct failure *why);
+/* Gives the member a new key, and an address where he has none.  Appends the workstation's configuration.  CODE_TOO_LARGE
+ * where the subnet is full. */
+MUST_CHECK enum code wireguard_add(struct wireguard *vpn, const char *name, struct buffer *configuration,
+                                   struct failure *why);
 
 /* Whether there was one. */
 bool wireguard_remove(struct wireguard *vpn, const char *name);

@@ -6,8 +6,8 @@
  *   notifier  tells the kernel what changed; the only one that may wait for the kernel's locks
  *   ticker    sends what is due, answers what has waited too long, forgets what nobody uses
  *
- * Ending.  An unmount makes every read fail with ENODEV.  Where files are still open after a lazy unmount the kernel keeps the
- * connection; then the readers are nudged with a signal until they have seen that it is over (as in session.c). */
+ * Ending.  An unmount makes every read fail with ENODEV.  Where files are still open after a lazy unmount the kernel keeps
+ * the connection; then the readers are nudged with a signal until they have seen that it is over (as in session.c). */
 #include "relay.h"
 
 #include <errno.h>
@@ -100,8 +100,8 @@ void relay_take_message(struct relay *relay, const void *bytes, size_t length)
     struct relay_bytes *message = relay_bytes_make(length);
     memcpy(message->data, bytes, length);
     const struct fuse_out_header *header = (const struct fuse_out_header *)message->data;
-    logging_trace(TRACE_SESSION, "from the server %llu: error %d, %u bytes", (unsigned long long)header->unique, header->error,
-                  header->len);
+    logging_trace(TRACE_SESSION, "from the server %llu: error %d, %u bytes", (unsigned long long)header->unique,
+                  header->error, header->len);
     pthread_mutex_lock(&relay->lock);
     relay->counters.messages_received++;
     relay->counters.bytes_received += length;
@@ -137,7 +137,8 @@ void relay_take_state(struct relay *relay, enum wire_state state, const struct f
     relay->connected = state == WIRE_CONNECTED || state == WIRE_RENEWED;
     if (state == WIRE_LOST) {
         relay->lost_ms = timing_monotonic_ms();
-        logging_info("the connection to the server is lost and will be taken up again: %s", why ? why->text : "no reason known");
+        logging_info("the connection to the server is lost and will be taken up again: %s",
+                     why ? why->text : "no reason known");
     } else if (state == WIRE_ENDED) {
         if (why)
             logging_warning("the server ended this mount: %s", why->text);

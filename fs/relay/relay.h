@@ -1,8 +1,8 @@
-/* The workstation's side of a remote lab: speaks the FUSE protocol with the kernel (/dev/fuse, no library) and, in numbered messages
- * of the same protocol, with the server; hides the latency between the two.
+/* The workstation's side of a remote lab: speaks the FUSE protocol with the kernel (/dev/fuse, no library) and, in numbered
+ * messages of the same protocol, with the server; hides the latency between the two.
  *
- * What it may keep, and for how long, rests on the server's pushing every change that another makes (contract: README.md).  Everything
- * else here is bounded by struct relay_limits.
+ * What it may keep, and for how long, rests on the server's pushing every change that another makes (contract: README.md).
+ * Everything else here is bounded by struct relay_limits.
  */
 #ifndef CYTOFS_RELAY_H
 #define CYTOFS_RELAY_H
@@ -27,15 +27,17 @@ struct relay_limits {
 };
 
 struct relay_options {
-    int device;     /* /dev/fuse, or in tests a SOCK_SEQPACKET socket; owned by the relay */
-    int threads;    /* that read from it, 1 .. 32; 0: a default */
-    int timeout_ms; /* a request that waits so long for a lost connection is answered with timeout_errno; 0: it waits for ever */
+    int device;        /* /dev/fuse, or in tests a SOCK_SEQPACKET socket; owned by the relay */
+    int threads;       /* that read from it, 1 .. 32; 0: a default */
+    int timeout_ms;    /* a request that waits so long for a lost connection is answered with timeout_errno; 0: it waits for
+                          ever */
     int timeout_errno; /* 0: ETIMEDOUT */
-    bool plain;     /* forward everything, keep nothing: for comparison and for finding out who is wrong */
+    bool plain;        /* forward everything, keep nothing: for comparison and for finding out who is wrong */
     struct relay_limits limits;
     struct relay_disk *disk; /* contents kept on disk (relay_disk.h), the caller's; NULL: none */
 
-    const struct member_key *member; /* opens the spaces that only its owner can; borrowed.  NULL: nothing is lent to the server */
+    /* Opens the spaces that only its owner can; borrowed.  NULL: nothing is lent to the server. */
+    const struct member_key *member;
 
     /* To the server: as wire_link_send, whose contract holds. */
     enum code (*send)(void *context, const struct iovec *parts, int count, struct failure *why);
@@ -45,11 +47,11 @@ struct relay_options {
 /* What went over the link and what did not have to. */
 struct relay_counters {
     uint64_t messages_sent, messages_received, bytes_sent, bytes_received;
-    uint64_t requests;       /* of the kernel's */
-    uint64_t answered_here;  /* of them, without a message */
+    uint64_t requests;                                                   /* of the kernel's */
+    uint64_t answered_here;                                              /* of them, without a message */
     uint64_t contents_fetched, contents_from_memory, contents_from_disk; /* bytes of files */
-    uint64_t puts;           /* new files that went as one message */
-    uint64_t invalidations;  /* pushed by the server */
+    uint64_t puts;                                                       /* new files that went as one message */
+    uint64_t invalidations;                                              /* pushed by the server */
     uint64_t renewals;
 };
 

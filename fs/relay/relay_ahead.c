@@ -2,9 +2,10 @@
  *
  * Within a file: who reads on where the last read ended gets a window that doubles up to WINDOW_MAX.
  *
- * Within a folder whose files are opened one after another in the order of its listing (a scan; several threads may share one, so "after"
- * means near): the next SCAN_BYTES of files of up to SMALL_FILE.  Where openings jump about (an epoch in random order) and all of the folder fits
- * into half of the memory, all of it is fetched, in listing order, as room comes. */
+ * Within a folder whose files are opened one after another in the order of its listing (a scan; several threads may share
+ * one, so "after" means near): the next SCAN_BYTES of files of up to SMALL_FILE.  Where openings jump about (an epoch in
+ * random order) and all of the folder fits into half of the memory, all of it is fetched, in listing order, as room comes.
+ */
 #include "relay_ahead.h"
 
 #include <sys/stat.h>
@@ -19,7 +20,8 @@
 #define NEAR         16
 #define JUMPS        3
 
-void relay_ahead_read(struct relay *relay, struct relay_output *out, struct relay_handle *handle, uint64_t from, uint64_t end)
+void relay_ahead_read(struct relay *relay, struct relay_output *out, struct relay_handle *handle, uint64_t from,
+                      uint64_t end)
 {
     const struct relay_node *node = handle->node;
     uint64_t slack = RELAY_PIECE_BYTES; /* the kernel's own read-ahead comes in any order */
@@ -65,7 +67,8 @@ static void fetch_next(struct relay *relay, struct relay_output *out, struct rel
 {
     size_t bytes = 0;
     int files = 0;
-    for (struct relay_entry *entry = from; entry && bytes < SCAN_BYTES && files < SCAN_FILES; entry = entry->behind, files++) {
+    for (struct relay_entry *entry = from; entry && bytes < SCAN_BYTES && files < SCAN_FILES;
+         entry = entry->behind, files++) {
         if (!is_small_file(entry->child))
             continue;
         bytes += entry->child->attr.size;

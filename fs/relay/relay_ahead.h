@@ -14,6 +14,7 @@ void relay_ahead_opened(struct relay *relay, struct relay_output *out, struct re
 void relay_ahead_pump(struct relay *relay, struct relay_output *out, struct relay_node *folder);
 
 /* A large file is read from `from` to `end`. */
-void relay_ahead_read(struct relay *relay, struct relay_output *out, struct relay_handle *handle, uint64_t from, uint64_t end);
+void relay_ahead_read(struct relay *relay, struct relay_output *out, struct relay_handle *handle, uint64_t from,
+                      uint64_t end);
 
 #endif

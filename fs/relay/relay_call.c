@@ -4,8 +4,9 @@
  *        --nobody waits any more (relay_interrupt.c)--> the kernel is answered; the call stays until its answer comes, whose
  *                                                       effects (lookups, handles) are taken note of all the same
  *
- * A message is kept until it is answered: a server that was restarted hard may have to hear it again (relay_renew.c).  The kernel's numbers
- * are not used on the link: our own requests need numbers, too, and after a renewal nothing old may be taken for something new. */
+ * A message is kept until it is answered: a server that was restarted hard may have to hear it again (relay_renew.c).  The
+ * kernel's numbers are not used on the link: our own requests need numbers, too, and after a renewal nothing old may be
+ * taken for something new. */
 #include "relay_call.h"
 
 #include <errno.h>
@@ -96,8 +97,8 @@ struct relay_call *relay_call_begin(struct relay *relay, struct relay_output *ou
     return call;
 }
 
-struct relay_call *relay_call_begin_now(struct relay *relay, struct relay_output *out, const struct relay_call_message *message,
-                                        relay_on_answer *on_answer, void *subject)
+struct relay_call *relay_call_begin_now(struct relay *relay, struct relay_output *out,
+                                        const struct relay_call_message *message, relay_on_answer *on_answer, void *subject)
 {
     struct relay_call *call = enter(relay, compose(message), on_answer);
     call->subject = subject;
@@ -106,7 +107,8 @@ struct relay_call *relay_call_begin_now(struct relay *relay, struct relay_output
     return call;
 }
 
-void relay_call_tell_as(struct relay *relay, struct relay_output *out, uint64_t unique, const struct relay_call_message *message)
+void relay_call_tell_as(struct relay *relay, struct relay_output *out, uint64_t unique,
+                        const struct relay_call_message *message)
 {
     if (relay->renewing)
         return; /* what is told so is about what the server has forgotten */
@@ -157,7 +159,9 @@ void relay_call_answered(struct relay *relay, struct relay_bytes *message, struc
         relay_interrupt_again(relay, header.unique, out);
     if (!call)
         return; /* to that, or of before a renewal */
-    const struct relay_reply reply = {.error = header.error < 0 && header.error > -4096 ? -header.error : header.error ? EIO : 0,
+    const struct relay_reply reply = {.error = header.error < 0 && header.error > -4096 ? -header.error
+                                               : header.error                           ? EIO
+                                                                                        : 0,
                                       .body = message->data + sizeof header,
                                       .bytes = message->count - sizeof header,
                                       .whole = message};

@@ -1,4 +1,5 @@
-/* Inside fs/relay: requests that were sent to the server and not answered yet: the kernel's, forwarded, and the relay's own. */
+/* Inside fs/relay: requests that were sent to the server and not answered yet: the kernel's, forwarded, and the relay's own.
+ */
 #ifndef CYTOFS_RELAY_CALL_H
 #define CYTOFS_RELAY_CALL_H
 
@@ -10,7 +11,7 @@ struct relay_call;
 struct relay_handle;
 
 struct relay_reply {
-    int error; /* 0 or a positive errno */
+    int error;           /* 0 or a positive errno */
     const uint8_t *body; /* in `whole`, aligned; NULL with an error that we made ourselves */
     size_t bytes;
     struct relay_bytes *whole; /* may be shared */
@@ -60,12 +61,13 @@ struct relay_call *relay_call_begin(struct relay *relay, struct relay_output *ou
                                     relay_on_answer *on_answer, void *subject);
 
 /* The same, also while all others wait to be sent. */
-struct relay_call *relay_call_begin_now(struct relay *relay, struct relay_output *out, const struct relay_call_message *message,
-                                        relay_on_answer *on_answer, void *subject);
+struct relay_call *relay_call_begin_now(struct relay *relay, struct relay_output *out,
+                                        const struct relay_call_message *message, relay_on_answer *on_answer, void *subject);
 
 /* One that is not answered (FORGET); under a number that calls do not have. */
 void relay_call_tell(struct relay *relay, struct relay_output *out, const struct relay_call_message *message);
-void relay_call_tell_as(struct relay *relay, struct relay_output *out, uint64_t unique, const struct relay_call_message *message);
+void relay_call_tell_as(struct relay *relay, struct relay_output *out, uint64_t unique,
+                        const struct relay_call_message *message);
 
 /* The call that the server knows by this number; NULL: none. */
 struct relay_call *relay_call_find(struct relay *relay, uint64_t unique);
@@ -77,6 +79,7 @@ void relay_call_answered(struct relay *relay, struct relay_bytes *message, struc
 void relay_call_fail(struct relay *relay, struct relay_call *call, int error, struct relay_output *out);
 
 /* Passes the answer on to the kernel, if anyone waits. */
-void relay_call_pass(struct relay *relay, struct relay_call *call, const struct relay_reply *reply, struct relay_output *out);
+void relay_call_pass(struct relay *relay, struct relay_call *call, const struct relay_reply *reply,
+                     struct relay_output *out);
 
 #endif

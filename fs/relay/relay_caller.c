@@ -1,11 +1,13 @@
 /* Callers: see relay_caller.h.
  *
- * The kernel lets a thread that was killed wait for the answer to what it had asked: it cannot know whether that was carried out.  It says only that
- * the request was interrupted, the same as for a signal that the program handles.  The difference matters: a program that goes on should hear the
- * true result where the server is about to give it; one that is killed must not be held up by anything.
+ * The kernel lets a thread that was killed wait for the answer to what it had asked: it cannot know whether that was carried
+ * out.  It says only that the request was interrupted, the same as for a signal that the program handles.  The difference
+ * matters: a program that goes on should hear the true result where the server is about to give it; one that is killed must
+ * not be held up by anything.
  *
- * Of /proc/THREAD/stat two numbers tell: `flags`, in which PF_EXITING is set from the moment a thread begins to exit, its open files still to be
- * closed; and `signal`, what is pending for this very thread, into which the kernel puts SIGKILL for each signal that ends the whole process. */
+ * Of /proc/THREAD/stat two numbers tell: `flags`, in which PF_EXITING is set from the moment a thread begins to exit, its
+ * open files still to be closed; and `signal`, what is pending for this very thread, into which the kernel puts SIGKILL for
+ * each signal that ends the whole process. */
 #include "relay_caller.h"
 
 #include <fcntl.h>
@@ -44,5 +46,6 @@ bool relay_caller_is_gone(uint32_t thread)
         return false;
     text[got] = 0;
     const char *after_name = strrchr(text, ')'); /* the name may contain anything, the numbers no bracket */
-    return after_name && (field(after_name, FLAGS_FIELD) & PF_EXITING || field(after_name, SIGNAL_FIELD) & 1ull << (SIGKILL - 1));
+    return after_name &&
+           (field(after_name, FLAGS_FIELD) & PF_EXITING || field(after_name, SIGNAL_FIELD) & 1ull << (SIGKILL - 1));
 }

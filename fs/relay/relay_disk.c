@@ -1,11 +1,12 @@
 /* Contents on the workstation's disk: see relay_disk.h; layout: FORMAT.md.
  *
- * One file a piece, below two hexadecimal digits of its name; the name and what is sealed depend on node, index and version, so a file that
- * changed is another piece and the old one is never asked for again: it is removed when its turn comes.  Which pieces there are is
- * known from a table in memory, made from the folder at the start: nothing is asked of the disk to find out that something is missing.
+ * One file a piece, below two hexadecimal digits of its name; the name and what is sealed depend on node, index and version,
+ * so a file that changed is another piece and the old one is never asked for again: it is removed when its turn comes. Which
+ * pieces there are is known from a table in memory, made from the folder at the start: nothing is asked of the disk to find
+ * out that something is missing.
  *
- * One thread does all the writing and reading, in turn: reads go before writes.  Neither is ever synced: what a crash tears does not open,
- * and is fetched again.
+ * One thread does all the writing and reading, in turn: reads go before writes.  Neither is ever synced: what a crash tears
+ * does not open, and is fetched again.
  *
  * Everything that fails here is no more than a piece that is not there. */
 #include "relay_disk.h"
@@ -89,7 +90,8 @@ static void name_of(const struct relay_disk *disk, const struct relay_disk_key *
     bytes_store64(place, key->node);
     bytes_store64(place + 8, key->index);
     bytes_store64(place + 16, key->version);
-    const struct kdf_input input = {.secret = disk->name_key, .secret_count = sizeof disk->name_key, .info = place, .info_count = sizeof place};
+    const struct kdf_input input = {
+        .secret = disk->name_key, .secret_count = sizeof disk->name_key, .info = place, .info_count = sizeof place};
     if (kdf_hkdf(&input, name, NAME_BYTES, NULL) != CODE_OK)
         memset(name, 0, NAME_BYTES);
 }
@@ -196,7 +198,8 @@ static struct relay_bytes *read_file(struct relay_disk *disk, const char *path, 
         sealed.length < HEAD_BYTES + AEAD_OVERHEAD || memcmp(sealed.data, associated, HEAD_BYTES) != 0)
         return NULL;
     struct relay_bytes *bytes = relay_bytes_make(sealed.length - HEAD_BYTES - AEAD_OVERHEAD);
-    const struct aead_message message = {associated, sizeof associated, sealed.data + HEAD_BYTES, sealed.length - HEAD_BYTES};
+    const struct aead_message message = {associated, sizeof associated, sealed.data + HEAD_BYTES,
+                                         sealed.length - HEAD_BYTES};
     if (aead_open(disk->key, &message, bytes->data, NULL) == CODE_OK)
         return bytes;
     relay_bytes_drop(bytes);
@@ -428,7 +431,8 @@ static enum code derive(struct relay_disk *disk, const uint8_t *given, struct fa
         memcpy(secret, given, sizeof secret);
     else
         code = obtain_key(disk, secret, why);
-    const struct kdf_input input = {.secret = secret, .secret_count = sizeof secret, .info = "cytofs relay contents 1", .info_count = 23};
+    const struct kdf_input input = {
+        .secret = secret, .secret_count = sizeof secret, .info = "cytofs relay contents 1", .info_count = 23};
     if (code == CODE_OK)
         code = kdf_hkdf(&input, derived, sizeof derived, why);
     if (code == CODE_OK)

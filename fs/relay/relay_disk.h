@@ -30,8 +30,8 @@ void relay_disk_close(struct relay_disk *disk);
 void relay_disk_keep(struct relay_disk *disk, const struct relay_disk_key *key, struct relay_bytes *bytes, size_t from,
                      size_t count);
 
-/* False: it is not there.  Else `loaded` is called from a thread of the disk's, with the bytes, then the callee's, or NULL where they turned
- * out to be missing or damaged. */
+/* False: it is not there.  Else `loaded` is called from a thread of the disk's, with the bytes, then the callee's, or NULL
+ * where they turned out to be missing or damaged. */
 typedef void relay_disk_loaded(void *context, void *subject, struct relay_bytes *bytes);
 bool relay_disk_load(struct relay_disk *disk, const struct relay_disk_key *key, relay_disk_loaded *loaded, void *context,
                      void *subject);

@@ -1,7 +1,7 @@
 /* The kernel's requests, one by one, and where they wait.
  *
- * Each is answered here, forwarded, or parked with others that wait for the same thing; whatever is woken is looked at again from the
- * start, as if it had come just now: so a request never depends on what was true when it was parked. */
+ * Each is answered here, forwarded, or parked with others that wait for the same thing; whatever is woken is looked at again
+ * from the start, as if it had come just now: so a request never depends on what was true when it was parked. */
 #include <errno.h>
 #include <string.h>
 
@@ -68,7 +68,8 @@ void relay_wake_with_error(struct relay *relay, struct relay_queue *queue, struc
 
 /* Requests ---------------------------------------------------------------------------------------------------------- */
 
-static void on_greeted(struct relay *relay, struct relay_call *call, const struct relay_reply *reply, struct relay_output *out)
+static void on_greeted(struct relay *relay, struct relay_call *call, const struct relay_reply *reply,
+                       struct relay_output *out)
 {
     relay_fresh_reserve(relay, out);
     if (relay->options.member && !reply->error && call->kernel_unique) {

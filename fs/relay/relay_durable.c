@@ -1,10 +1,11 @@
 /* What may be lost with a server: see relay_durable.h.
  *
  *   clean --a change was answered--> changed --fsync was answered, or DURABLE_AFTER_MS have passed--> clean
- *                                            --the server was restarted hard--> doubtful --told by fsync: EIO; or truncated--> clean
+ *                                            --the server was restarted hard--> doubtful --told by fsync: EIO; or
+ * truncated--> clean
  *
- * The server commits each second; DURABLE_AFTER_MS is far more, for one whose disk is slow.  So an error may be told about something that was not lost,
- * but nothing that was lost is called durable.
+ * The server commits each second; DURABLE_AFTER_MS is far more, for one whose disk is slow.  So an error may be told about
+ * something that was not lost, but nothing that was lost is called durable.
  *
  * relay->changes numbers the changes; a sync covers those that had been answered when it was sent. */
 #include "relay_durable.h"
@@ -119,7 +120,8 @@ void relay_durable_told(struct relay_handle *handle)
     handle->node->doubtful = false;
 }
 
-bool relay_durable_tells(struct relay *relay, struct relay_node *node, struct relay_request *request, struct relay_output *out)
+bool relay_durable_tells(struct relay *relay, struct relay_node *node, struct relay_request *request,
+                         struct relay_output *out)
 {
     if (!node->doubtful)
         return false;

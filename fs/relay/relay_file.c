@@ -1,8 +1,8 @@
 /* Files: see relay_file.h.
  *
- * Opening a stored file to read it needs no message: the kernel has checked the mode bits, which say what this member may do, and the
- * contents are fetched by node.  What is opened to be written has a handle at the server; so have streams, files that the server makes
- * as they are read, and whatever is locked. */
+ * Opening a stored file to read it needs no message: the kernel has checked the mode bits, which say what this member may
+ * do, and the contents are fetched by node.  What is opened to be written has a handle at the server; so have streams, files
+ * that the server makes as they are read, and whatever is locked. */
 #include "relay_file.h"
 
 #include <errno.h>
@@ -62,7 +62,8 @@ static struct relay_handle *adopt(struct relay *relay, struct relay_node *node, 
     return handle;
 }
 
-static void on_opened(struct relay *relay, struct relay_call *call, const struct relay_reply *reply, struct relay_output *out)
+static void on_opened(struct relay *relay, struct relay_call *call, const struct relay_reply *reply,
+                      struct relay_output *out)
 {
     const struct fuse_in_header *header = (const struct fuse_in_header *)call->message->data;
     const struct fuse_open_in *asked = (const struct fuse_open_in *)(header + 1);
@@ -121,7 +122,8 @@ void relay_file_open(struct relay *relay, struct relay_request *request, struct 
 
 /* Creating ---------------------------------------------------------------------------------------------------------- */
 
-static void on_created(struct relay *relay, struct relay_call *call, const struct relay_reply *reply, struct relay_output *out)
+static void on_created(struct relay *relay, struct relay_call *call, const struct relay_reply *reply,
+                       struct relay_output *out)
 {
     const struct fuse_in_header *header = (const struct fuse_in_header *)call->message->data;
     const struct fuse_create_in *asked = (const struct fuse_create_in *)(header + 1);
@@ -213,7 +215,8 @@ static bool drains(struct relay *relay, struct relay_handle *handle, struct rela
 }
 
 /* The error of something that was written behind, told once; true: the request is answered with it. */
-static bool tells_error(struct relay *relay, struct relay_handle *handle, struct relay_request *request, struct relay_output *out)
+static bool tells_error(struct relay *relay, struct relay_handle *handle, struct relay_request *request,
+                        struct relay_output *out)
 {
     int error = handle->node->lost ? EIO : handle->error;
     if (!error || !relay_request_header(request)->unique)
@@ -223,7 +226,8 @@ static bool tells_error(struct relay *relay, struct relay_handle *handle, struct
     return true;
 }
 
-/* Below datasets/ and home/ no rule of the lab acts on closing a file, so the server need not be asked, unless locks end with it. */
+/* Below datasets/ and home/ no rule of the lab acts on closing a file, so the server need not be asked, unless locks end
+ * with it. */
 static bool needs_flush(struct relay *relay, const struct relay_handle *handle)
 {
     if (handle->state == HANDLE_LOCAL)
@@ -300,7 +304,8 @@ void relay_file_lock(struct relay *relay, struct relay_request *request, struct 
     relay_file_forward(relay, out, request, handle)->on_answer = relay_lock_answered;
 }
 
-static void on_copied(struct relay *relay, struct relay_call *call, const struct relay_reply *reply, struct relay_output *out)
+static void on_copied(struct relay *relay, struct relay_call *call, const struct relay_reply *reply,
+                      struct relay_output *out)
 {
     const struct fuse_in_header *header = (const struct fuse_in_header *)call->message->data;
     const struct fuse_copy_file_range_in *body = (const struct fuse_copy_file_range_in *)(header + 1);

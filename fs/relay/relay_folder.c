@@ -1,15 +1,17 @@
 /* Folders: see relay_folder.h.
  *
- * Below datasets/ and home/ a folder is listed whole, with attributes, as soon as anything in it is asked for: OPENDIR, READDIRPLUS as often as
- * it takes (1 MiB each), RELEASEDIR.  Once all of it is known, and as long as every change is told to us, names in it are answered here,
- * those that are not there too, and so is every listing.  Where it changed meanwhile, or holds something that the server makes as it is
- * read, it is not `complete`: what was learnt of single names is good all the same.
+ * Below datasets/ and home/ a folder is listed whole, with attributes, as soon as anything in it is asked for: OPENDIR,
+ * READDIRPLUS as often as it takes (1 MiB each), RELEASEDIR.  Once all of it is known, and as long as every change is told
+ * to us, names in it are answered here, those that are not there too, and so is every listing.  Where it changed meanwhile,
+ * or holds something that the server makes as it is read, it is not `complete`: what was learnt of single names is good all
+ * the same.
  *
- * Whoever reads a folder may well go on into those in it, as find(1) does, and would wait for each of them: so they are listed ahead,
- * many at a time, in the order of the listing; but not what lies below them until somebody reads them.
+ * Whoever reads a folder may well go on into those in it, as find(1) does, and would wait for each of them: so they are
+ * listed ahead, many at a time, in the order of the listing; but not what lies below them until somebody reads them.
  *
- * An open folder is a view: its names as they were when it was read from the start, so that entries made or removed meanwhile neither
- * repeat nor hide others.  Offsets are the server's (session_folders.c): 1 behind ".", 2 behind "..", 2 + n behind the n-th. */
+ * An open folder is a view: its names as they were when it was read from the start, so that entries made or removed
+ * meanwhile neither repeat nor hide others.  Offsets are the server's (session_folders.c): 1 behind ".", 2 behind "..", 2 +
+ * n behind the n-th. */
 #include "relay_folder.h"
 
 #include <errno.h>
@@ -24,15 +26,15 @@
 #include "relay_state.h"
 #include "timing.h"
 
-#define DOTS           2
-#define NAME_BYTES_MAX 1024
-#define LISTING_BYTES  (1u << 20)
-#define ENTRIES_MAX    200000 /* of one folder */
+#define DOTS            2
+#define NAME_BYTES_MAX  1024
+#define LISTING_BYTES   (1u << 20)
+#define ENTRIES_MAX     200000                                  /* of one folder */
 #define ENTRY_BYTES_MAX (FUSE_NAME_OFFSET_DIRENTPLUS + 256 + 8) /* of one entry: its name has up to 255 bytes */
-#define AGAIN_AFTER_MS 500
-#define TOUCHED_MAX    2000
-#define LISTINGS_MAX   48   /* folders that are listed ahead at the same time */
-#define WALKED_MAX     8192 /* entries of a folder whose folders are listed ahead */
+#define AGAIN_AFTER_MS  500
+#define TOUCHED_MAX     2000
+#define LISTINGS_MAX    48   /* folders that are listed ahead at the same time */
+#define WALKED_MAX      8192 /* entries of a folder whose folders are listed ahead */
 
 struct relay_view {
     uint32_t count;
@@ -40,7 +42,7 @@ struct relay_view {
         uint64_t id;
         uint32_t type, length;
         const char *name; /* in `names` */
-    } *entries;
+    } * entries;
     char *names;
 };
 
@@ -64,7 +66,7 @@ struct relay_listing {
     struct touched {
         struct touched *next;
         char name[];
-    } *touched; /* names that we changed ourselves meanwhile */
+    } * touched; /* names that we changed ourselves meanwhile */
     uint32_t touched_count;
     struct relay_queue waiting;
 };
@@ -196,7 +198,8 @@ static void prune(struct relay *relay, const struct relay_listing *listing)
 
 static void read_on(struct relay *relay, struct relay_output *out, struct relay_listing *listing);
 
-static void on_listed(struct relay *relay, struct relay_call *call, const struct relay_reply *reply, struct relay_output *out)
+static void on_listed(struct relay *relay, struct relay_call *call, const struct relay_reply *reply,
+                      struct relay_output *out)
 {
     struct relay_listing *listing = call->subject;
     uint64_t begun = listing->offset;
@@ -227,10 +230,11 @@ static void on_listed(struct relay *relay, struct relay_call *call, const struct
 static void read_on(struct relay *relay, struct relay_output *out, struct relay_listing *listing)
 {
     const struct fuse_read_in body = {.fh = listing->server, .offset = listing->offset, .size = LISTING_BYTES};
-    relay_call_begin(relay, out,
-                     &(struct relay_call_message){
-                         .opcode = FUSE_READDIRPLUS, .node = listing->folder->id, .fixed = &body, .fixed_bytes = sizeof body},
-                     on_listed, listing);
+    relay_call_begin(
+        relay, out,
+        &(struct relay_call_message){
+            .opcode = FUSE_READDIRPLUS, .node = listing->folder->id, .fixed = &body, .fixed_bytes = sizeof body},
+        on_listed, listing);
 }
 
 static void on_listing_opened(struct relay *relay, struct relay_call *call, const struct relay_reply *reply,
@@ -261,15 +265,16 @@ void relay_folder_list_ahead(struct relay *relay, struct relay_output *out, stru
     folder->busy++;
     relay->listings++;
     const struct fuse_open_in body = {0};
-    relay_call_begin(relay, out,
-                     &(struct relay_call_message){
-                         .opcode = FUSE_OPENDIR, .node = folder->id, .fixed = &body, .fixed_bytes = sizeof body},
-                     on_listing_opened, listing);
+    relay_call_begin(
+        relay, out,
+        &(struct relay_call_message){.opcode = FUSE_OPENDIR, .node = folder->id, .fixed = &body, .fixed_bytes = sizeof body},
+        on_listing_opened, listing);
 }
 
 /* Open folders ------------------------------------------------------------------------------------------------------ */
 
-static void on_opened(struct relay *relay, struct relay_call *call, const struct relay_reply *reply, struct relay_output *out)
+static void on_opened(struct relay *relay, struct relay_call *call, const struct relay_reply *reply,
+                      struct relay_output *out)
 {
     struct fuse_open_out answer;
     struct relay_node *node = relay_node_find(relay, ((struct fuse_in_header *)call->message->data)->nodeid);
@@ -349,7 +354,8 @@ static size_t add_entry_plus(struct relay *relay, const struct relay_node *folde
     struct relay_node *node = offset >= DOTS ? relay_node_find(relay, name->id) : NULL;
     bool placed = false;
     for (const struct relay_entry *known = node ? node->names : NULL; known && !placed; known = known->other)
-        placed = known->folder == folder && known->length == name->length && memcmp(known->name, name->name, name->length) == 0;
+        placed =
+            known->folder == folder && known->length == name->length && memcmp(known->name, name->name, name->length) == 0;
     if (placed && (node->known || node->fresh)) {
         relay_node_fill_entry(relay, node, &entry);
         node->kernel_lookups++;
@@ -450,7 +456,8 @@ void relay_folder_read(struct relay *relay, struct relay_request *request, struc
 void relay_folder_release(struct relay *relay, struct relay_request *request, struct relay_output *out)
 {
     const struct fuse_release_in *body = relay_request_body(request);
-    struct relay_handle *handle = relay_request_body_bytes(request) >= sizeof *body ? relay_handle_find(relay, body->fh) : NULL;
+    struct relay_handle *handle =
+        relay_request_body_bytes(request) >= sizeof *body ? relay_handle_find(relay, body->fh) : NULL;
     if (handle)
         relay_handle_release(relay, out, handle);
     relay_finish(relay, out, request, 0, NULL, 0);
@@ -459,7 +466,8 @@ void relay_folder_release(struct relay *relay, struct relay_request *request, st
 void relay_folder_sync(struct relay *relay, struct relay_request *request, struct relay_output *out)
 {
     const struct fuse_fsync_in *body = relay_request_body(request);
-    struct relay_handle *handle = relay_request_body_bytes(request) >= sizeof *body ? relay_handle_find(relay, body->fh) : NULL;
+    struct relay_handle *handle =
+        relay_request_body_bytes(request) >= sizeof *body ? relay_handle_find(relay, body->fh) : NULL;
     if (!handle) {
         relay_finish(relay, out, request, EBADF, NULL, 0);
         return;

@@ -9,7 +9,8 @@ struct relay_node;
 struct relay_view;
 
 void relay_folder_open(struct relay *relay, struct relay_request *request, struct relay_output *out);
-void relay_folder_read(struct relay *relay, struct relay_request *request, struct relay_output *out); /* READDIR, READDIRPLUS */
+void relay_folder_read(struct relay *relay, struct relay_request *request,
+                       struct relay_output *out); /* READDIR, READDIRPLUS */
 void relay_folder_release(struct relay *relay, struct relay_request *request, struct relay_output *out);
 void relay_folder_sync(struct relay *relay, struct relay_request *request, struct relay_output *out);
 

@@ -3,24 +3,27 @@
  *   (CREATE) open --closed by all, a moment passes--> sent --made--> an ordinary node
  *                 --open for a second; or something else needs it: rename, fsync, locks, too large--> sent
  *
- * Only below datasets/ and home/, where no rule of the lab acts on the closing of a file, and only in folders that are known whole, so
- * that the name is known not to be there.  The inode number is one that the server has reserved for us, so nothing about the file changes when it
- * is made.
+ * Only below datasets/ and home/, where no rule of the lab acts on the closing of a file, and only in folders that are known
+ * whole, so that the name is known not to be there.  The inode number is one that the server has reserved for us, so nothing
+ * about the file changes when it is made.
  *
- * O_CREAT | O_EXCL waits until the server has made the name, empty (claimed); from then on the file is fresh like others, and its contents go for
- * that very file or not at all.  O_CREAT | O_TRUNC: should another make the name meanwhile, our contents replace his, whole, as they would on a disk.
- * O_CREAT alone (touch, SQLite) may take away nothing that another has written, so the server makes it.
+ * O_CREAT | O_EXCL waits until the server has made the name, empty (claimed); from then on the file is fresh like others,
+ * and its contents go for that very file or not at all.  O_CREAT | O_TRUNC: should another make the name meanwhile, our
+ * contents replace his, whole, as they would on a disk. O_CREAT alone (touch, SQLite) may take away nothing that another has
+ * written, so the server makes it.
  *
- * Times: the folder's are ours until something else changes it, since they must not change once more when the file arrives; a file's are the
- * server's from when it is made, which who asks for them after it was closed waits for.
+ * Times: the folder's are ours until something else changes it, since they must not change once more when the file arrives;
+ * a file's are the server's from when it is made, which who asks for them after it was closed waits for.
  *
- * The member's quota: nothing is made here that the server could refuse for it.  What files hold has room in what the server has set aside
- * (relay->room), which is given back when nobody makes files any more; a file that grows beyond it is sent, and what is written further is written to the server like to any file, whose close tells.
+ * The member's quota: nothing is made here that the server could refuse for it.  What files hold has room in what the server
+ * has set aside (relay->room), which is given back when nobody makes files any more; a file that grows beyond it is sent,
+ * and what is written further is written to the server like to any file, whose close tells.
  *
- * Everything that concerns a fresh file but cannot be answered from it is parked on node->waiting, after it was sent.  One that cannot be
- * made is lost: its name is taken back, and who uses it gets EIO; the log says why.
+ * Everything that concerns a fresh file but cannot be answered from it is parked on node->waiting, after it was sent.  One
+ * that cannot be made is lost: its name is taken back, and who uses it gets EIO; the log says why.
  *
- * Invariants: 1. what all fresh files hold has been taken from relay->room, or is owed.  2. a fresh node has exactly one name, and its folder cannot leave the table; 3. pending_bytes counts the bytes of all. */
+ * Invariants: 1. what all fresh files hold has been taken from relay->room, or is owed.  2. a fresh node has exactly one
+ * name, and its folder cannot leave the table; 3. pending_bytes counts the bytes of all. */
 #include "relay_fresh.h"
 
 #include <errno.h>
@@ -37,15 +40,15 @@
 #include "relay_state.h"
 #include "timing.h"
 
-#define FRESH_MAX    1024 /* at once */
-#define RESERVE_LOW  1024
-#define ROOM_BYTES   (64u << 20) /* that are asked for at once */
-#define ROOM_IDLE_MS 2000        /* after the last file was made what is set aside is given back */
-#define ROOM_ASK_MS  1000        /* more often nobody asks: near the end of a quota there is ever less to get */
-#define SEND_AFTER_MS 4 /* of being closed: chmod(2) and utimes(2) that follow go with it */
-#define OPEN_MS      1000 /* so long it may be open before others see it and it is written to the server like any file */
-#define NEVER_HERE   (O_APPEND | O_DIRECT | O_SYNC | O_DSYNC | O_TMPFILE)
-#define BLOCK_BYTES  512
+#define FRESH_MAX     1024 /* at once */
+#define RESERVE_LOW   1024
+#define ROOM_BYTES    (64u << 20) /* that are asked for at once */
+#define ROOM_IDLE_MS  2000        /* after the last file was made what is set aside is given back */
+#define ROOM_ASK_MS   1000        /* more often nobody asks: near the end of a quota there is ever less to get */
+#define SEND_AFTER_MS 4           /* of being closed: chmod(2) and utimes(2) that follow go with it */
+#define OPEN_MS       1000 /* so long it may be open before others see it and it is written to the server like any file */
+#define NEVER_HERE    (O_APPEND | O_DIRECT | O_SYNC | O_DSYNC | O_TMPFILE)
+#define BLOCK_BYTES   512
 
 struct relay_fresh {
     struct relay_fresh *next; /* of those that were not sent */
@@ -61,7 +64,8 @@ struct relay_fresh {
 
 /* Numbers ----------------------------------------------------------------------------------------------------------- */
 
-static void on_reserved(struct relay *relay, struct relay_call *call, const struct relay_reply *reply, struct relay_output *out)
+static void on_reserved(struct relay *relay, struct relay_call *call, const struct relay_reply *reply,
+                        struct relay_output *out)
 {
     (void)call;
     struct extra_reserve_out answer;
@@ -104,7 +108,8 @@ void relay_fresh_reserve(struct relay *relay, struct relay_output *out)
                      on_reserved, NULL);
 }
 
-static void on_given_back(struct relay *relay, struct relay_call *call, const struct relay_reply *reply, struct relay_output *out)
+static void on_given_back(struct relay *relay, struct relay_call *call, const struct relay_reply *reply,
+                          struct relay_output *out)
 {
     (void)call;
     (void)reply;
@@ -115,7 +120,8 @@ static void on_given_back(struct relay *relay, struct relay_call *call, const st
 /* When it may be given back; INT64_MAX: there is nothing.  While files are on their way the server needs it. */
 static int64_t room_due(const struct relay *relay)
 {
-    return relay->room && !relay->fresh_count && !relay->reserving && !relay->renewing ? relay->room_used_ms + ROOM_IDLE_MS : INT64_MAX;
+    return relay->room && !relay->fresh_count && !relay->reserving && !relay->renewing ? relay->room_used_ms + ROOM_IDLE_MS
+                                                                                       : INT64_MAX;
 }
 
 /* Nothing else is asked for meanwhile, since the server may carry out the two in any order. */
@@ -210,7 +216,8 @@ static void begin(struct relay *relay, struct relay_output *out, struct relay_no
 
 /* Exclusive ------------------------------------------------------------------------------------------------------------ */
 
-static void on_claimed(struct relay *relay, struct relay_call *call, const struct relay_reply *reply, struct relay_output *out)
+static void on_claimed(struct relay *relay, struct relay_call *call, const struct relay_reply *reply,
+                       struct relay_output *out)
 {
     struct relay_request *request = call->subject;
     const struct fuse_create_in *asked = relay_request_body(request);
@@ -232,8 +239,8 @@ static void on_claimed(struct relay *relay, struct relay_call *call, const struc
     relay_request_free(request);
 }
 
-/* Who makes a name that must not be there hears from the server that he is the only one.  What he writes into it then goes as one message, like
- * that of others. */
+/* Who makes a name that must not be there hears from the server that he is the only one.  What he writes into it then goes
+ * as one message, like that of others. */
 static void claim(struct relay *relay, struct relay_output *out, struct relay_node *folder, struct relay_request *request)
 {
     const struct fuse_create_in *asked = relay_request_body(request);
@@ -258,13 +265,14 @@ static void claim(struct relay *relay, struct relay_output *out, struct relay_no
     relay_interrupt_tell(relay, out, call);
 }
 
-bool relay_fresh_create(struct relay *relay, struct relay_output *out, struct relay_node *folder, struct relay_request *request)
+bool relay_fresh_create(struct relay *relay, struct relay_output *out, struct relay_node *folder,
+                        struct relay_request *request)
 {
     const struct fuse_create_in *asked = relay_request_body(request);
     relay_fresh_reserve(relay, out);
-    if (!(asked->flags & (O_TRUNC | O_EXCL)) || !folder->complete || !(folder->attr.mode & 0200) || relay->no_puts || relay->reserved_first == relay->reserved_end ||
-        asked->flags & NEVER_HERE & ~(uint32_t)O_DIRECTORY || asked->mode & 07000 || strcmp((const char *)(asked + 1), ".snap") == 0 ||
-        !relay_node_is_plain(relay, folder))
+    if (!(asked->flags & (O_TRUNC | O_EXCL)) || !folder->complete || !(folder->attr.mode & 0200) || relay->no_puts ||
+        relay->reserved_first == relay->reserved_end || asked->flags & NEVER_HERE & ~(uint32_t)O_DIRECTORY ||
+        asked->mode & 07000 || strcmp((const char *)(asked + 1), ".snap") == 0 || !relay_node_is_plain(relay, folder))
         return false;
     if (relay->fresh_count >= FRESH_MAX || relay->pending_bytes >= relay->options.limits.pending) {
         relay_fresh_send_due(relay, out, true);
@@ -272,7 +280,8 @@ bool relay_fresh_create(struct relay *relay, struct relay_output *out, struct re
     } else if (asked->flags & O_EXCL) {
         claim(relay, out, folder, request);
     } else {
-        begin(relay, out, folder, relay_node_get(relay, relay->reserved_first++), asked, relay_request_header(request)->unique);
+        begin(relay, out, folder, relay_node_get(relay, relay->reserved_first++), asked,
+              relay_request_header(request)->unique);
         relay_request_free(request);
     }
     return true;
@@ -280,7 +289,8 @@ bool relay_fresh_create(struct relay *relay, struct relay_output *out, struct re
 
 /* Using ------------------------------------------------------------------------------------------------------------- */
 
-/* Bytes between the old end and the new one are zero.  False where it would be too large, or there is no room at the server. */
+/* Bytes between the old end and the new one are zero.  False where it would be too large, or there is no room at the server.
+ */
 static bool resize(struct relay *relay, struct relay_fresh *fresh, uint64_t size)
 {
     struct fuse_attr *attr = &fresh->node->attr;
@@ -305,7 +315,8 @@ static bool resize(struct relay *relay, struct relay_fresh *fresh, uint64_t size
     return true;
 }
 
-bool relay_fresh_write(struct relay *relay, struct relay_output *out, struct relay_handle *handle, struct relay_request *request)
+bool relay_fresh_write(struct relay *relay, struct relay_output *out, struct relay_handle *handle,
+                       struct relay_request *request)
 {
     const struct fuse_write_in *asked = relay_request_body(request);
     struct relay_fresh *fresh = handle->node->fresh;
@@ -334,12 +345,14 @@ void relay_fresh_read(struct relay *relay, struct relay_output *out, struct rela
     relay_finish(relay, out, request, 0, count ? node->fresh->bytes + from : NULL, (size_t)count);
 }
 
-bool relay_fresh_change(struct relay *relay, struct relay_output *out, struct relay_node *node, const struct fuse_setattr_in *change)
+bool relay_fresh_change(struct relay *relay, struct relay_output *out, struct relay_node *node,
+                        const struct fuse_setattr_in *change)
 {
     (void)out;
     struct relay_fresh *fresh = node->fresh;
     struct fuse_attr *attr = &node->attr;
-    if (fresh->sent || change->mode & 07000 || (fresh->claimed && change->valid & FATTR_MODE) || (change->valid & FATTR_SIZE && !resize(relay, fresh, change->size)))
+    if (fresh->sent || change->mode & 07000 || (fresh->claimed && change->valid & FATTR_MODE) ||
+        (change->valid & FATTR_SIZE && !resize(relay, fresh, change->size)))
         return false;
     set_now(&attr->ctime, &attr->ctimensec);
     if (change->valid & FATTR_MODE)

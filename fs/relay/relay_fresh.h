@@ -6,12 +6,16 @@
 
 struct relay_node;
 
-/* CREATE of a name that is not there.  True: it was answered here, or parked until there is room; false: the server makes it. */
-bool relay_fresh_create(struct relay *relay, struct relay_output *out, struct relay_node *folder, struct relay_request *request);
+/* CREATE of a name that is not there.  True: it was answered here, or parked until there is room; false: the server makes
+ * it. */
+bool relay_fresh_create(struct relay *relay, struct relay_output *out, struct relay_node *folder,
+                        struct relay_request *request);
 
 /* False where the file has become too large, or is on its way: relay_fresh_send, then wait. */
-bool relay_fresh_write(struct relay *relay, struct relay_output *out, struct relay_handle *handle, struct relay_request *request);
-bool relay_fresh_change(struct relay *relay, struct relay_output *out, struct relay_node *node, const struct fuse_setattr_in *change);
+bool relay_fresh_write(struct relay *relay, struct relay_output *out, struct relay_handle *handle,
+                       struct relay_request *request);
+bool relay_fresh_change(struct relay *relay, struct relay_output *out, struct relay_node *node,
+                        const struct fuse_setattr_in *change);
 
 void relay_fresh_read(struct relay *relay, struct relay_output *out, struct relay_node *node, struct relay_request *request);
 
@@ -21,7 +25,8 @@ void relay_fresh_closed(struct relay *relay, struct relay_output *out, struct re
 /* Sends it now, if it was not; node->waiting is woken when it is made. */
 void relay_fresh_send(struct relay *relay, struct relay_output *out, struct relay_node *node);
 
-/* Whether the node was made and closed, and is still to get its times from the server.  Then it is sent, and node->waiting is woken. */
+/* Whether the node was made and closed, and is still to get its times from the server.  Then it is sent, and node->waiting
+ * is woken. */
 bool relay_fresh_times_wait(struct relay *relay, struct relay_output *out, struct relay_node *node);
 
 /* Sends what is due (all: everything). */

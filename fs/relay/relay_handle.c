@@ -4,7 +4,8 @@
  *                                                   --refused---> LOST
  *   SERVER --the server forgot us (relay_renew.c)--> OPENING
  *
- * A handle that the kernel released is freed when no call is about it any more; what the server has open is released then. */
+ * A handle that the kernel released is freed when no call is about it any more; what the server has open is released then.
+ */
 #include "relay_handle.h"
 
 #include <errno.h>
@@ -105,7 +106,8 @@ void relay_handle_release(struct relay *relay, struct relay_output *out, struct 
     relay_handle_settle(relay, out, handle);
 }
 
-static void on_opened(struct relay *relay, struct relay_call *call, const struct relay_reply *reply, struct relay_output *out)
+static void on_opened(struct relay *relay, struct relay_call *call, const struct relay_reply *reply,
+                      struct relay_output *out)
 {
     struct relay_handle *handle = call->handle;
     struct fuse_open_out answer;

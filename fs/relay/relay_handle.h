@@ -1,5 +1,5 @@
-/* Inside fs/relay: what the kernel has open.  The kernel holds our keys; the server's handles are behind them, where there is one at all:
- * a file that is only read needs none, and a server that forgot us gives new ones. */
+/* Inside fs/relay: what the kernel has open.  The kernel holds our keys; the server's handles are behind them, where there
+ * is one at all: a file that is only read needs none, and a server that forgot us gives new ones. */
 #ifndef CYTOFS_RELAY_HANDLE_H
 #define CYTOFS_RELAY_HANDLE_H
 
@@ -19,14 +19,14 @@ struct relay_handle {
     struct relay_node *node;
     uint32_t flags; /* of open(2) */
     bool folder;
-    bool direct;    /* the server wants each read and write as it was made */
-    bool released;  /* the kernel let go of it; freed when nothing is under way any more */
+    bool direct;   /* the server wants each read and write as it was made */
+    bool released; /* the kernel let go of it; freed when nothing is under way any more */
     enum relay_handle_state state;
     uint64_t server;
     struct relay_queue waiting; /* for the server's handle, or for what was written through it to be answered */
-    uint32_t busy;    /* calls under way that are about it */
-    uint32_t writing; /* of them, WRITEs that the kernel was told are done */
-    int error;        /* the first of those that failed; told once, by FLUSH or FSYNC */
+    uint32_t busy;              /* calls under way that are about it */
+    uint32_t writing;           /* of them, WRITEs that the kernel was told are done */
+    int error;                  /* the first of those that failed; told once, by FLUSH or FSYNC */
 
     /* Reading a file in order. */
     uint64_t read_end, ahead_end;

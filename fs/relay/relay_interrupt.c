@@ -5,17 +5,17 @@
  *   caller has handled a signal   the server is told, and answers      EINTR, once it has been lost for a second
  *   too long (options.timeout_ms) -                                    options.timeout_errno
  *
- * What was parked here has not been begun, and never is.  What was sent may be carried out, once; nobody hears of it, and its effects (lookups,
- * handles) are taken note of when its answer comes.  FLUSH takes place in any case, since locks end with it: it goes on without anyone who waits (its
- * number becomes 0).
+ * What was parked here has not been begun, and never is.  What was sent may be carried out, once; nobody hears of it, and
+ * its effects (lookups, handles) are taken note of when its answer comes.  FLUSH takes place in any case, since locks end
+ * with it: it goes on without anyone who waits (its number becomes 0).
  *
- * Who exits closes its files, and the kernel waits for each such FLUSH whatever happens, without a word of an interrupt.  So where the link is lost
- * it is asked whether its caller is exiting.
+ * Who exits closes its files, and the kernel waits for each such FLUSH whatever happens, without a word of an interrupt.  So
+ * where the link is lost it is asked whether its caller is exiting.
  *
- * With several readers an INTERRUPT may be worked on before the request it is about.  It is remembered until that comes; numbers are never used
- * twice, so one that stays (its request was answered meanwhile) harms nothing and is overwritten in time.  At the server the same can happen: the
- * FUSE library there answers such a word with EAGAIN when it gets something else to do.  The word's own number is the call's with the last bit set,
- * as the kernel does it. */
+ * With several readers an INTERRUPT may be worked on before the request it is about.  It is remembered until that comes;
+ * numbers are never used twice, so one that stays (its request was answered meanwhile) harms nothing and is overwritten in
+ * time.  At the server the same can happen: the FUSE library there answers such a word with EAGAIN when it gets something
+ * else to do.  The word's own number is the call's with the last bit set, as the kernel does it. */
 #include "relay_interrupt.h"
 
 #include <errno.h>

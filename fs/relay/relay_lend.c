@@ -2,8 +2,8 @@
  *
  *   idle --greeted, connected again, renewed, or EACCES--> KEYS --wrapped keys--> opened here, LEND --answered--> idle
  *
- * The server forgets lent keys when it is restarted, and learns of new spaces that only we can open: so EACCES, at most once in a while, is a
- * reason to ask again, and what it was about is sent once more if anything was lent. */
+ * The server forgets lent keys when it is restarted, and learns of new spaces that only we can open: so EACCES, at most once
+ * in a while, is a reason to ask again, and what it was about is sent once more if anything was lent. */
 #include "relay_lend.h"
 
 #include <errno.h>
@@ -65,14 +65,15 @@ static void on_keys(struct relay *relay, struct relay_call *call, const struct r
     (void)call;
     struct failure why;
     struct buffer lent = {0};
-    enum code code = reply->error ? failure_set(&why, CODE_IO, "the server does not name the keys that it lacks: %s", strerror(reply->error))
+    enum code code = reply->error ? failure_set(&why, CODE_IO, "the server does not name the keys that it lacks: %s",
+                                                strerror(reply->error))
                                   : key_lending_open(relay->options.member, reply->body, reply->bytes, &lent, &why);
     if (code != CODE_OK)
         logging_warning("%s", why.text);
     if (code == CODE_OK && lent.length)
-        relay_call_begin_now(relay, out,
-                             &(struct relay_call_message){.opcode = EXTRA_LEND, .fixed = lent.data, .fixed_bytes = lent.length},
-                             on_lent, NULL);
+        relay_call_begin_now(
+            relay, out, &(struct relay_call_message){.opcode = EXTRA_LEND, .fixed = lent.data, .fixed_bytes = lent.length},
+            on_lent, NULL);
     else
         finish(relay, false, out);
     key_lending_wipe(&lent);

@@ -1,7 +1,7 @@
 /* Locks: see relay_lock.h.
  *
- * Locks are the server's business alone: they hold across machines.  What was granted is written down as it was asked for; repeating the
- * list in order gives the same locks.  An owner's records go when he unlocks everything or closes the file. */
+ * Locks are the server's business alone: they hold across machines.  What was granted is written down as it was asked for;
+ * repeating the list in order gives the same locks.  An owner's records go when he unlocks everything or closes the file. */
 #include "relay_lock.h"
 
 #include <errno.h>
@@ -18,7 +18,7 @@
 
 struct relay_lock_record {
     struct relay_lock_record *next;
-    uint64_t node, handle; /* handle: our key */
+    uint64_t node, handle;  /* handle: our key */
     struct fuse_lk_in body; /* fh is the server's, of then */
 };
 
@@ -54,7 +54,8 @@ static void drop(struct relay *relay, uint64_t node, uint64_t handle, bool flock
     }
 }
 
-void relay_lock_answered(struct relay *relay, struct relay_call *call, const struct relay_reply *reply, struct relay_output *out)
+void relay_lock_answered(struct relay *relay, struct relay_call *call, const struct relay_reply *reply,
+                         struct relay_output *out)
 {
     const struct fuse_in_header *header = (const struct fuse_in_header *)call->message->data;
     struct relay_lock_record record = {.node = header->nodeid, .handle = call->handle->key};
@@ -73,12 +74,11 @@ void relay_lock_answered(struct relay *relay, struct relay_call *call, const str
     if (!call->kernel_unique && !reply->error && record.body.lk.type != F_UNLCK && header->opcode != FUSE_GETLK) {
         /* Whoever wanted it has been told that he did not get it. */
         record.body.lk.type = F_UNLCK;
-        relay_call_begin(relay, out,
-                         &(struct relay_call_message){.opcode = FUSE_SETLK,
-                                                      .node = record.node,
-                                                      .fixed = &record.body,
-                                                      .fixed_bytes = sizeof record.body},
-                         NULL, NULL);
+        relay_call_begin(
+            relay, out,
+            &(struct relay_call_message){
+                .opcode = FUSE_SETLK, .node = record.node, .fixed = &record.body, .fixed_bytes = sizeof record.body},
+            NULL, NULL);
     }
     if (!reply->error && record.body.lk.type != F_UNLCK && header->opcode != FUSE_GETLK && call->kernel_unique)
         relay_push_answer(relay, call->kernel_unique); /* what another wrote is not to be in the kernel's pages any more */
@@ -114,7 +114,8 @@ void relay_lock_released(struct relay *relay, const struct relay_handle *handle)
     drop(relay, handle->node->id, handle->key, false, NULL);
 }
 
-static void on_taken_again(struct relay *relay, struct relay_call *call, const struct relay_reply *reply, struct relay_output *out)
+static void on_taken_again(struct relay *relay, struct relay_call *call, const struct relay_reply *reply,
+                           struct relay_output *out)
 {
     struct relay_handle *handle = relay_handle_find(relay, call->number);
     if (reply->error && handle) {
@@ -134,12 +135,11 @@ void relay_lock_take_again(struct relay *relay, struct relay_output *out)
             continue;
         record->body.fh = handle->server;
         relay->renewing++;
-        relay_call_begin_now(relay, out,
-                             &(struct relay_call_message){.opcode = FUSE_SETLK,
-                                                          .node = record->node,
-                                                          .fixed = &record->body,
-                                                          .fixed_bytes = sizeof record->body},
-                             on_taken_again, NULL)
+        relay_call_begin_now(
+            relay, out,
+            &(struct relay_call_message){
+                .opcode = FUSE_SETLK, .node = record->node, .fixed = &record->body, .fixed_bytes = sizeof record->body},
+            on_taken_again, NULL)
             ->number = record->handle;
     }
 }

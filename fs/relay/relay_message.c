@@ -1,10 +1,11 @@
 /* Messages: see relay_message.h.
  *
- * Nothing is written to the kernel or to the server while the relay's lock is held: whoever works under it collects messages in a
- * struct relay_output, gives the lock back, and flushes.  Order between threads does not matter: whatever must come after something
- * else is only begun when that was answered.
+ * Nothing is written to the kernel or to the server while the relay's lock is held: whoever works under it collects messages
+ * in a struct relay_output, gives the lock back, and flushes.  Order between threads does not matter: whatever must come
+ * after something else is only begun when that was answered.
  *
- * Memory: these messages are small or bounded by the windows; where even that is not to be had, the program cannot go on, and ends. */
+ * Memory: these messages are small or bounded by the windows; where even that is not to be had, the program cannot go on,
+ * and ends. */
 #include "relay_message.h"
 
 #include <errno.h>

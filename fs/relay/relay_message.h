@@ -1,4 +1,5 @@
-/* Inside fs/relay: bytes that several may hold, requests of the kernel's, and what is to be sent once the lock is given back. */
+/* Inside fs/relay: bytes that several may hold, requests of the kernel's, and what is to be sent once the lock is given
+ * back. */
 #ifndef CYTOFS_RELAY_MESSAGE_H
 #define CYTOFS_RELAY_MESSAGE_H
 

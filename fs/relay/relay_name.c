@@ -1,7 +1,7 @@
 /* Names and attributes: see relay_name.h.
  *
- * What changes something moves the stamps of all nodes concerned twice: when it is sent, so that an answer under way is not kept, and
- * when it is answered, so that one which was asked for in between is not kept either. */
+ * What changes something moves the stamps of all nodes concerned twice: when it is sent, so that an answer under way is not
+ * kept, and when it is answered, so that one which was asked for in between is not kept either. */
 #include "relay_name.h"
 
 #include <errno.h>
@@ -29,7 +29,8 @@ static const uint8_t *body_of(const struct relay_call *call)
     return call->message->data + sizeof(struct fuse_in_header);
 }
 
-bool relay_name_settles(struct relay *relay, struct relay_output *out, struct relay_node *node, struct relay_request *request)
+bool relay_name_settles(struct relay *relay, struct relay_output *out, struct relay_node *node,
+                        struct relay_request *request)
 {
     if (!node || (!node->fresh && !node->writing))
         return false;
@@ -61,7 +62,8 @@ static bool keep_name(struct relay *relay, uint64_t folder_id, const char *name,
 
 /* LOOKUP ------------------------------------------------------------------------------------------------------------ */
 
-static void on_looked_up(struct relay *relay, struct relay_call *call, const struct relay_reply *reply, struct relay_output *out)
+static void on_looked_up(struct relay *relay, struct relay_call *call, const struct relay_reply *reply,
+                         struct relay_output *out)
 {
     const char *name = (const char *)body_of(call);
     struct fuse_entry_out entry = {0};
@@ -113,7 +115,8 @@ void relay_name_lookup(struct relay *relay, struct relay_request *request, struc
 
 /* Attributes -------------------------------------------------------------------------------------------------------- */
 
-static void on_attributes(struct relay *relay, struct relay_call *call, const struct relay_reply *reply, struct relay_output *out)
+static void on_attributes(struct relay *relay, struct relay_call *call, const struct relay_reply *reply,
+                          struct relay_output *out)
 {
     struct fuse_attr_out answer;
     bool changes = header_of(call)->opcode == FUSE_SETATTR;
@@ -163,7 +166,8 @@ void relay_name_getattr(struct relay *relay, struct relay_request *request, stru
 /* Everything is shown as belonging to whoever mounted; at the server it belongs to whoever serves.  0, or an errno. */
 static int take_owner(const struct relay *relay, struct fuse_setattr_in *change)
 {
-    if ((change->valid & FATTR_UID && change->uid != relay->owner) || (change->valid & FATTR_GID && change->gid != relay->group))
+    if ((change->valid & FATTR_UID && change->uid != relay->owner) ||
+        (change->valid & FATTR_GID && change->gid != relay->group))
         return EPERM;
     change->valid &= ~(uint32_t)FATTR_FH;
     change->uid = relay->server_owner;
@@ -239,7 +243,8 @@ static void on_made(struct relay *relay, struct relay_call *call, const struct r
     else if (folder)
         relay_folder_doubt(folder);
     if (header->opcode == FUSE_MKDIR && kept && relay_node_unchanged_since(relay, node->id, call->stamp))
-        node->complete = !node->entry_count && relay_node_is_plain(relay, node); /* nothing can be in it yet that we are not told of */
+        node->complete =
+            !node->entry_count && relay_node_is_plain(relay, node); /* nothing can be in it yet that we are not told of */
     if (!call->kernel_unique)
         return;
     relay_name_tell(relay, node, &entry, kept);
@@ -278,7 +283,8 @@ static void remove_known(struct relay *relay, struct relay_node *folder, const c
     relay_entry_remove(relay, entry);
 }
 
-static void on_removed(struct relay *relay, struct relay_call *call, const struct relay_reply *reply, struct relay_output *out)
+static void on_removed(struct relay *relay, struct relay_call *call, const struct relay_reply *reply,
+                       struct relay_output *out)
 {
     struct relay_node *folder = relay_node_find(relay, header_of(call)->nodeid);
     if (folder) {
@@ -291,7 +297,8 @@ static void on_removed(struct relay *relay, struct relay_call *call, const struc
 }
 
 /* What waits to be made in the folder is made first. */
-static bool contents_settle(struct relay *relay, struct relay_output *out, struct relay_node *folder, struct relay_request *request)
+static bool contents_settle(struct relay *relay, struct relay_output *out, struct relay_node *folder,
+                            struct relay_request *request)
 {
     for (struct relay_entry *entry = folder->first; entry; entry = entry->behind)
         if (relay_name_settles(relay, out, entry->child, request))
@@ -309,7 +316,8 @@ void relay_name_remove(struct relay *relay, struct relay_request *request, struc
         return;
     }
     struct relay_entry *entry = relay_entry_find(relay, folder, name);
-    if (entry && (relay_name_settles(relay, out, entry->child, request) || contents_settle(relay, out, entry->child, request)))
+    if (entry &&
+        (relay_name_settles(relay, out, entry->child, request) || contents_settle(relay, out, entry->child, request)))
         return;
     if (entry)
         relay_node_changed(relay, entry->child);
@@ -374,7 +382,8 @@ static void carry_out_rename(struct relay *relay, const struct renaming *renamin
         relay_folder_doubt(renaming->from);
 }
 
-static void on_renamed(struct relay *relay, struct relay_call *call, const struct relay_reply *reply, struct relay_output *out)
+static void on_renamed(struct relay *relay, struct relay_call *call, const struct relay_reply *reply,
+                       struct relay_output *out)
 {
     struct renaming renaming;
     decode_rename(relay, call->message->data, &renaming);
@@ -430,7 +439,8 @@ static void on_xattr(struct relay *relay, struct relay_call *call, const struct 
 }
 
 /* Answers from what is known; false: the server has to be asked. */
-static bool answer_xattr(struct relay *relay, struct relay_node *node, struct relay_request *request, struct relay_output *out)
+static bool answer_xattr(struct relay *relay, struct relay_node *node, struct relay_request *request,
+                         struct relay_output *out)
 {
     const struct fuse_getxattr_in *asked = relay_request_body(request);
     bool lists = relay_request_header(request)->opcode == FUSE_LISTXATTR;
@@ -468,7 +478,8 @@ bool relay_name_describes(struct relay *relay, struct relay_request *request, st
 {
     const struct fuse_in_header *header = relay_request_header(request);
     const struct fuse_getxattr_in *asked = relay_request_body(request);
-    if (header->opcode != FUSE_GETXATTR || header->nodeid != FUSE_ROOT_ID || relay_request_body_bytes(request) < sizeof *asked)
+    if (header->opcode != FUSE_GETXATTR || header->nodeid != FUSE_ROOT_ID ||
+        relay_request_body_bytes(request) < sizeof *asked)
         return false;
     const char *name = relay_request_name(request, sizeof *asked);
     if (!name || strcmp(name, "user.cytofs.relay") != 0)

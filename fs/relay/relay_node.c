@@ -1,14 +1,16 @@
 /* Nodes and names: see relay_node.h.
  *
  * Invariants
- *   1. A node's id is the server's.  server_lookups counts how often the server told us of it, kernel_lookups how often we told the
- *      kernel; the two have nothing to do with each other, so that we can know nodes which the kernel does not.
- *   2. An entry leads to a node in the table; a node is taken out only when nothing refers to it: no kernel, handle, call or entry
- *      below it.  Its names go with it, and their folders are not complete any more.
+ *   1. A node's id is the server's.  server_lookups counts how often the server told us of it, kernel_lookups how often we
+ * told the kernel; the two have nothing to do with each other, so that we can know nodes which the kernel does not.
+ *   2. An entry leads to a node in the table; a node is taken out only when nothing refers to it: no kernel, handle, call or
+ * entry below it.  Its names go with it, and their folders are not complete any more.
  *   3. `known` and `complete` are true only while every change would have been told to us: a change, told by the server or
- *      made by ourselves, takes them back and moves the node's stamp, so that an answer which was asked for before is not kept.
+ *      made by ourselves, takes them back and moves the node's stamp, so that an answer which was asked for before is not
+ * kept.
  *
- * Stamps are kept by buckets of ids, also of ids that are not in the table; two nodes in one bucket cost an answer not kept, no more. */
+ * Stamps are kept by buckets of ids, also of ids that are not in the table; two nodes in one bucket cost an answer not kept,
+ * no more. */
 #include "relay_node.h"
 
 #include <stdio.h>
@@ -19,10 +21,10 @@
 #include "relay_durable.h"
 #include "relay_state.h"
 
-#define DEPTH_MAX    256
-#define FORGETS_MAX  4096 /* in one message */
-#define SWEEP_STEP   4096 /* buckets looked at in one go */
-#define PLAIN_DEPTH  2    /* datasets/<x> and home/<m>, and below */
+#define DEPTH_MAX   256
+#define FORGETS_MAX 4096 /* in one message */
+#define SWEEP_STEP  4096 /* buckets looked at in one go */
+#define PLAIN_DEPTH 2    /* datasets/<x> and home/<m>, and below */
 
 static size_t spread(uint64_t id, size_t buckets)
 {
@@ -95,7 +97,8 @@ uint64_t relay_node_version(const struct relay_node *node)
     return mixed | 1; /* 0 is no version */
 }
 
-void relay_node_take_attributes(struct relay *relay, struct relay_node *node, struct fuse_attr *attr, bool stored, uint64_t stamp)
+void relay_node_take_attributes(struct relay *relay, struct relay_node *node, struct fuse_attr *attr, bool stored,
+                                uint64_t stamp)
 {
     relay->server_owner = attr->uid;
     relay->server_group = attr->gid;
@@ -171,7 +174,8 @@ void relay_node_path_warn(const struct relay_node *node, int error)
 {
     char path[512];
     relay_node_path(node, path, sizeof path);
-    logging_warning("%s: what was written did not get through: %s", path[0] ? path : "a file without a name", strerror(error));
+    logging_warning("%s: what was written did not get through: %s", path[0] ? path : "a file without a name",
+                    strerror(error));
 }
 
 /* Entries ----------------------------------------------------------------------------------------------------------- */
@@ -226,7 +230,8 @@ static void join_child(struct relay_entry *entry, struct relay_node *child)
     child->names = entry;
 }
 
-struct relay_entry *relay_entry_set(struct relay *relay, struct relay_node *folder, const char *name, struct relay_node *child)
+struct relay_entry *relay_entry_set(struct relay *relay, struct relay_node *folder, const char *name,
+                                    struct relay_node *child)
 {
     struct relay_entry *entry = relay_entry_find(relay, folder, name);
     if (entry) {
@@ -284,8 +289,8 @@ void relay_entry_remove_all(struct relay *relay, struct relay_node *folder)
 
 static bool may_go(const struct relay_node *node)
 {
-    return node->id != FUSE_ROOT_ID && !node->kernel_lookups && !node->opens && !node->writing && !node->fresh && !node->busy &&
-           !node->listing && !node->entry_count && !node->waiting.first;
+    return node->id != FUSE_ROOT_ID && !node->kernel_lookups && !node->opens && !node->writing && !node->fresh &&
+           !node->busy && !node->listing && !node->entry_count && !node->waiting.first;
 }
 
 /* Also frees it. */

@@ -1,13 +1,14 @@
 /* Pieces of contents: see relay_piece.h.
  *
- *   (nothing) --wanted--> being loaded from disk --not there--> being fetched --answered--> here --memory is full, changed--> (nothing)
+ *   (nothing) --wanted--> being loaded from disk --not there--> being fetched --answered--> here --memory is full,
+ * changed--> (nothing)
  *
- * A piece belongs to one version of the file (relay_node_version), and is used only while the node is known to have it.  A file
- * that changed while a piece of it was fetched is hot for a moment: its reads go to the server, so that a reader of something which is
- * written all the time gets on.
+ * A piece belongs to one version of the file (relay_node_version), and is used only while the node is known to have it.  A
+ * file that changed while a piece of it was fetched is hot for a moment: its reads go to the server, so that a reader of
+ * something which is written all the time gets on.
  *
- * Invariants: 1. a piece that is on its way keeps its node in the table (node->busy); 2. pieces.bytes counts those that are here,
- * fetching_bytes those on their way. */
+ * Invariants: 1. a piece that is on its way keeps its node in the table (node->busy); 2. pieces.bytes counts those that are
+ * here, fetching_bytes those on their way. */
 #include "relay_piece.h"
 
 #include <errno.h>
@@ -128,7 +129,8 @@ static void pump(struct relay *relay, struct relay_output *out)
         relay->scattered = 0;
 }
 
-static void on_fetched(struct relay *relay, struct relay_call *call, const struct relay_reply *reply, struct relay_output *out)
+static void on_fetched(struct relay *relay, struct relay_call *call, const struct relay_reply *reply,
+                       struct relay_output *out)
 {
     struct extra_fetch_out head;
     struct relay_piece *piece = call->subject;
@@ -154,7 +156,8 @@ static void on_fetched(struct relay *relay, struct relay_call *call, const struc
         return;
     }
     const uint32_t expected = expected_bytes(node, piece->index);
-    if (head.size < expected) { /* it has grown since we asked, which nobody has told us yet; or the server does not keep its word */
+    if (head.size <
+        expected) { /* it has grown since we asked, which nobody has told us yet; or the server does not keep its word */
         fail(relay, out, piece, piece->count < expected ? 0 : EIO);
         return;
     }
@@ -239,7 +242,8 @@ bool relay_piece_is_here(struct relay *relay, const struct relay_node *node, uin
 
 bool relay_piece_want(struct relay *relay, struct relay_output *out, struct relay_node *node, uint64_t index)
 {
-    if (relay->pieces.fetching_bytes >= AHEAD_MAX || relay->no_fetches || node->writing || timing_monotonic_ms() < node->hot_ms)
+    if (relay->pieces.fetching_bytes >= AHEAD_MAX || relay->no_fetches || node->writing ||
+        timing_monotonic_ms() < node->hot_ms)
         return false;
     obtain(relay, out, node, index);
     return true;
@@ -280,7 +284,8 @@ static void serve(struct relay *relay, struct relay_output *out, struct relay_re
     relay_request_free(request);
 }
 
-void relay_piece_read(struct relay *relay, struct relay_output *out, struct relay_handle *handle, struct relay_request *request)
+void relay_piece_read(struct relay *relay, struct relay_output *out, struct relay_handle *handle,
+                      struct relay_request *request)
 {
     const struct fuse_read_in *asked = relay_request_body(request);
     struct relay_node *node = handle->node;

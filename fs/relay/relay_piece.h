@@ -28,7 +28,8 @@ struct relay_pieces {
 };
 
 /* Answers a READ of a stored file from its pieces, or parks it until they are there. */
-void relay_piece_read(struct relay *relay, struct relay_output *out, struct relay_handle *handle, struct relay_request *request);
+void relay_piece_read(struct relay *relay, struct relay_output *out, struct relay_handle *handle,
+                      struct relay_request *request);
 
 /* Sees to it that the piece is there or on its way; false where that would be too much at once. */
 bool relay_piece_want(struct relay *relay, struct relay_output *out, struct relay_node *node, uint64_t index);

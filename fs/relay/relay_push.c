@@ -1,8 +1,9 @@
 /* Pushed changes: see relay_push.h.
  *
- * A notice to the kernel may wait for locks of pages and folders that are only given back when we answer something else; so notices are
- * written by a thread of their own, except those about attributes alone, which wait for nothing: they overtake no answer that came after
- * them.  Answers for which the kernel must have dropped its pages are written by that thread, too.  The relay's own knowledge is gone before the kernel is told, so that whoever asks then is not given it again. */
+ * A notice to the kernel may wait for locks of pages and folders that are only given back when we answer something else; so
+ * notices are written by a thread of their own, except those about attributes alone, which wait for nothing: they overtake
+ * no answer that came after them.  Answers for which the kernel must have dropped its pages are written by that thread, too.
+ * The relay's own knowledge is gone before the kernel is told, so that whoever asks then is not given it again. */
 #include "relay_push.h"
 
 #include <errno.h>
@@ -45,7 +46,8 @@ void relay_push_name(struct relay *relay, uint64_t folder, const char *name)
 {
     size_t length = strlen(name);
     struct fuse_notify_inval_entry_out body = {.parent = folder, .namelen = (uint32_t)length};
-    struct fuse_out_header header = {.error = FUSE_NOTIFY_INVAL_ENTRY, .len = (uint32_t)(sizeof header + sizeof body + length + 1)};
+    struct fuse_out_header header = {.error = FUSE_NOTIFY_INVAL_ENTRY,
+                                     .len = (uint32_t)(sizeof header + sizeof body + length + 1)};
     const struct iovec parts[] = {{&header, sizeof header}, {&body, sizeof body}, {(void *)name, length + 1}};
     enqueue(relay, parts, 3);
 }
@@ -89,17 +91,20 @@ static void take_name(struct relay *relay, uint64_t parent, const uint8_t *name,
 /* The kernel asks again before it believes the name; who is in that folder stays there. */
 static void expire_name(struct relay *relay, const struct relay_entry *entry)
 {
-    struct fuse_notify_inval_entry_out body = {.parent = entry->folder->id, .namelen = entry->length, .flags = FUSE_EXPIRE_ONLY};
+    struct fuse_notify_inval_entry_out body = {
+        .parent = entry->folder->id, .namelen = entry->length, .flags = FUSE_EXPIRE_ONLY};
     struct fuse_out_header header = {.error = FUSE_NOTIFY_INVAL_ENTRY,
                                      .len = (uint32_t)(sizeof header + sizeof body + entry->length + 1)};
     const struct iovec parts[] = {{&header, sizeof header}, {&body, sizeof body}, {(void *)entry->name, entry->length + 1}};
     enqueue(relay, parts, 3);
 }
 
-/* Attributes, and the contents where a program may be reading them; when it is opened again its contents are compared anyway. */
+/* Attributes, and the contents where a program may be reading them; when it is opened again its contents are compared
+ * anyway. */
 static void expire_node(struct relay *relay, const struct relay_node *node)
 {
-    struct fuse_notify_inval_inode_out body = {.ino = node->id, .off = node->opens && !node->fresh && !node->writing ? 0 : -1};
+    struct fuse_notify_inval_inode_out body = {.ino = node->id,
+                                               .off = node->opens && !node->fresh && !node->writing ? 0 : -1};
     struct fuse_out_header header = {.error = FUSE_NOTIFY_INVAL_INODE, .len = sizeof header + sizeof body};
     const struct iovec parts[] = {{&header, sizeof header}, {&body, sizeof body}};
     enqueue(relay, parts, 2);

@@ -1,7 +1,7 @@
 /* Renewal: see relay_renew.h.
  *
- * The server was restarted hard, like after a power cut: it knows neither us nor our handles, locks and lookups.  Node ids are still good.  In
- * this order, each step when all answers to the one before have come:
+ * The server was restarted hard, like after a power cut: it knows neither us nor our handles, locks and lookups.  Node ids
+ * are still good.  In this order, each step when all answers to the one before have come:
  *
  *   GREETING   INIT once more
  *   LENDING    the keys that we lend (relay_lend.c)
@@ -9,7 +9,8 @@
  *   LOCKING    our locks, in the order in which they were taken
  *   (done)     what was under way and can be repeated without harm; all that came meanwhile
  *
- * What was under way and may not be repeated, since it may have been carried out (mkdir, rename, an append), is answered with EIO. */
+ * What was under way and may not be repeated, since it may have been carried out (mkdir, rename, an append), is answered
+ * with EIO. */
 #include "relay_renew.h"
 
 #include <errno.h>
@@ -101,7 +102,8 @@ static void settle_calls(struct relay *relay, struct relay_output *out)
     }
 }
 
-static void on_greeted(struct relay *relay, struct relay_call *call, const struct relay_reply *reply, struct relay_output *out)
+static void on_greeted(struct relay *relay, struct relay_call *call, const struct relay_reply *reply,
+                       struct relay_output *out)
 {
     (void)call;
     if (reply->error)
@@ -109,7 +111,8 @@ static void on_greeted(struct relay *relay, struct relay_call *call, const struc
     relay_renew_step(relay, out);
 }
 
-/* A server has answered the kernel's INIT.  Until then it is sent once more like all else that was under way, and nothing comes before it. */
+/* A server has answered the kernel's INIT.  Until then it is sent once more like all else that was under way, and nothing
+ * comes before it. */
 static bool is_greeted(const struct relay *relay)
 {
     return relay->usable || relay->init_answer;
@@ -144,7 +147,8 @@ void relay_renew(struct relay *relay, struct relay_output *out)
 
 /* Handles ----------------------------------------------------------------------------------------------------------- */
 
-static void on_reopened(struct relay *relay, struct relay_call *call, const struct relay_reply *reply, struct relay_output *out)
+static void on_reopened(struct relay *relay, struct relay_call *call, const struct relay_reply *reply,
+                        struct relay_output *out)
 {
     struct relay_handle *handle = call->handle;
     struct fuse_open_out answer;
@@ -177,7 +181,8 @@ static void reopen_all(struct relay *relay, struct relay_output *out)
     }
 }
 
-/* One that is about a file that could not be opened again; NULL: none.  Its handle's number means nothing to the server, or something else. */
+/* One that is about a file that could not be opened again; NULL: none.  Its handle's number means nothing to the server, or
+ * something else. */
 static struct relay_call *find_lost(struct relay *relay)
 {
     for (size_t i = 0; i < RELAY_CALL_BUCKETS; i++)

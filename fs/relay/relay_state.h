@@ -1,5 +1,5 @@
-/* Inside fs/relay: the relay itself.  All tables are guarded by one lock, under which nothing is waited for and nothing is sent
- * (relay_message.h). */
+/* Inside fs/relay: the relay itself.  All tables are guarded by one lock, under which nothing is waited for and nothing is
+ * sent (relay_message.h). */
 #ifndef CYTOFS_RELAY_STATE_H
 #define CYTOFS_RELAY_STATE_H
 
@@ -26,7 +26,7 @@ struct relay_lock_record;
 struct relay {
     struct relay_options options;
     int device;
-    uint32_t owner, group; /* whom everything is shown to belong to */
+    uint32_t owner, group;               /* whom everything is shown to belong to */
     uint32_t server_owner, server_group; /* ... and whom at the server; guarded by `lock` */
 
     pthread_mutex_t lock; /* guards all below, but for what says otherwise */
@@ -37,29 +37,29 @@ struct relay {
     struct relay_handles handles;
     struct relay_pieces pieces;
     bool no_fetches;
-    uint32_t listings; /* folders that are being listed */
+    uint32_t listings;  /* folders that are being listed */
     uint64_t scattered; /* the folder that is being fetched whole */
     struct relay_request *parked_oldest, *parked_newest;
     uint64_t early_interrupts[RELAY_EARLY_MAX]; /* the last whose requests were not here yet; 0: nothing */
-    size_t early_interrupt_count; /* that there ever were */
-    bool has_interrupted; /* somebody waits and was interrupted */
+    size_t early_interrupt_count;               /* that there ever were */
+    bool has_interrupted;                       /* somebody waits and was interrupted */
 
     /* When what was last changed, by buckets of node ids: an answer that was asked for before is used once and not kept. */
     uint64_t stamp;
     uint64_t stamps[RELAY_STAMP_BUCKETS];
-    uint64_t changes; /* so many changes of ours were answered */
+    uint64_t changes;                      /* so many changes of ours were answered */
     uint64_t foreign[RELAY_STAMP_BUCKETS]; /* the same, of changes that others made alone */
 
-    bool lending;             /* KEYS or LEND is under way (relay_lend.c) */
-    int64_t lent_ms;          /* when that last ended */
+    bool lending;                    /* KEYS or LEND is under way (relay_lend.c) */
+    int64_t lent_ms;                 /* when that last ended */
     struct relay_bytes *init_answer; /* to the kernel, kept back until then; NULL: none */
     uint64_t init_unique;
     struct relay_bytes *init; /* the kernel's INIT, for a server that forgot us */
     bool usable;              /* it was answered */
     bool connected, link_ended;
-    int64_t lost_ms;          /* since when it is not connected */
+    int64_t lost_ms; /* since when it is not connected */
     int renew_phase;
-    int renewing;             /* answers that are awaited before calls are sent again after a renewal */
+    int renewing; /* answers that are awaited before calls are sent again after a renewal */
 
     /* Written and not yet answered. */
     size_t pending_bytes;
@@ -69,9 +69,9 @@ struct relay {
     struct relay_fresh *fresh_first, *fresh_last; /* that wait to be sent, in order of when they are due */
     size_t fresh_count;
     uint64_t reserved_first, reserved_end; /* inode numbers for them */
-    uint64_t room;        /* bytes that were set aside at the server for them (of the member's quota) and no file has yet */
-    uint64_t room_owed;   /* bytes of files for which a server that has forgotten us has nothing set aside yet */
-    int64_t room_used_ms; /* monotonic: when a file was made last */
+    uint64_t room;         /* bytes that were set aside at the server for them (of the member's quota) and no file has yet */
+    uint64_t room_owed;    /* bytes of files for which a server that has forgotten us has nothing set aside yet */
+    int64_t room_used_ms;  /* monotonic: when a file was made last */
     int64_t room_asked_ms; /* monotonic: when it was asked last for more */
     bool reserving, no_puts, renumber; /* renumber: those that there are need other numbers */
 

@@ -1,10 +1,12 @@
 /* Writing behind: see relay_write.h.
  *
- * A WRITE is acknowledged as soon as it is on its way, while all that is under way stays below limits.pending.  Order: the server may carry out
- * requests that it has at the same time in any order, so nothing is sent that touches the same bytes as something that was not answered yet, and
- * everything else that concerns the file (its size, its attributes, reading it) waits until its writes were answered (node->waiting).
+ * A WRITE is acknowledged as soon as it is on its way, while all that is under way stays below limits.pending.  Order: the
+ * server may carry out requests that it has at the same time in any order, so nothing is sent that touches the same bytes as
+ * something that was not answered yet, and everything else that concerns the file (its size, its attributes, reading it)
+ * waits until its writes were answered (node->waiting).
  *
- * Not written behind: files opened with O_APPEND, whose end only the server knows, and control files, whose write(2) is a command. */
+ * Not written behind: files opened with O_APPEND, whose end only the server knows, and control files, whose write(2) is a
+ * command. */
 #include "relay_write.h"
 
 #include <errno.h>
@@ -63,7 +65,8 @@ static void leave(struct relay *relay, struct relay_output *out, struct relay_ha
         pthread_cond_broadcast(&relay->changed);
 }
 
-static void on_written(struct relay *relay, struct relay_call *call, const struct relay_reply *reply, struct relay_output *out)
+static void on_written(struct relay *relay, struct relay_call *call, const struct relay_reply *reply,
+                       struct relay_output *out)
 {
     struct relay_write *range = call->subject;
     struct relay_handle *handle = call->handle;
@@ -87,7 +90,8 @@ static void on_written_through(struct relay *relay, struct relay_call *call, con
     relay_call_pass(relay, call, reply, out);
 }
 
-static void write_behind(struct relay *relay, struct relay_handle *handle, struct relay_request *request, struct relay_output *out)
+static void write_behind(struct relay *relay, struct relay_handle *handle, struct relay_request *request,
+                         struct relay_output *out)
 {
     const struct fuse_write_in *asked = relay_request_body(request);
     struct relay_write *range = malloc(sizeof *range);
@@ -107,8 +111,8 @@ static void write_behind(struct relay *relay, struct relay_handle *handle, struc
 
 static bool is_behind(const struct relay *relay, const struct relay_handle *handle)
 {
-    return !relay->options.plain && !handle->direct && !(handle->flags & O_APPEND) &&
-           !(handle->node->id & RELAY_DERIVED) && handle->node->stored;
+    return !relay->options.plain && !handle->direct && !(handle->flags & O_APPEND) && !(handle->node->id & RELAY_DERIVED) &&
+           handle->node->stored;
 }
 
 void relay_write(struct relay *relay, struct relay_request *request, struct relay_output *out)

@@ -2,12 +2,12 @@
  *
  *   1. Its list of mirrors says that it is not whole; it gets every new chunk from now on.
  *   2. Packs that the store does not have any more go.  The audit log is copied.
- *   3. Packs: each record that it lacks, or has damaged, is placed.  A pack that is as long as the leader's and is not one of
- *      its last two was whole when the side was last in use, and is taken for that; scrub looks closer.
+ *   3. Packs: each record that it lacks, or has damaged, is placed.  A pack that is as long as the leader's and is not one
+ * of its last two was whole when the side was last in use, and is taken for that; scrub looks closer.
  *   4. The catalog's pages; then, while nothing can change the catalog: the log, a sync of the chunks, and the new epoch.
  *
- * A chunk that a row names by the time of 4 was put before, and so was placed here by 1 or 3.  A record that is damaged on the
- * leader itself cannot be copied and is left to scrub.
+ * A chunk that a row names by the time of 4 was put before, and so was placed here by 1 or 3.  A record that is damaged on
+ * the leader itself cannot be copied and is left to scrub.
  *
  * Runs in any thread, one at a time for a store.  The caller sees to it that no pack is dropped between the listing and its
  * copying, or bears with one that is: it is gone from all sides by 5, a second look for packs that are not the store's. */
@@ -147,8 +147,9 @@ static enum code remove_file(const char *path, struct failure *why)
     return unlink(path) == 0 || errno == ENOENT ? CODE_OK : failure_set_errno(why, errno, "%s: cannot be removed", path);
 }
 
-/* While a side is filled no write is made durable but by commits (fs/tree/tree_recent_log.h).  What the log of recent writes holds
- * is committed, or copied where nothing is in use that could; one that the side has of its own is none of this store's present. */
+/* While a side is filled no write is made durable but by commits (fs/tree/tree_recent_log.h).  What the log of recent writes
+ * holds is committed, or copied where nothing is in use that could; one that the side has of its own is none of this store's
+ * present. */
 static enum code settle(struct copy *copy, struct failure *why)
 {
     const struct mirror_fill *fill = copy->fill;
@@ -189,8 +190,8 @@ static enum code run(struct copy *copy, struct failure *why)
     return code == CODE_OK ? copy_catalog(copy, why) : code;
 }
 
-/* Packs that the side made for itself in a time of its own must be gone before it gets new chunks: they could bear the numbers
- * of those to come.  They lie above all that the store has. */
+/* Packs that the side made for itself in a time of its own must be gone before it gets new chunks: they could bear the
+ * numbers of those to come.  They lie above all that the store has. */
 enum code mirror_fill_run(const struct mirror_fill *fill, size_t side, struct failure *why)
 {
     struct failure here;

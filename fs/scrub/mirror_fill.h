@@ -21,12 +21,13 @@ struct mirror_fill {
     void *context;
 };
 
-/* Copies what the side lacks, and no more, from the first current one; it is CURRENT afterwards.  The side is BEHIND when this
- * begins, and again where it fails (CODE_INTERRUPTED: it was stopped); what was copied is not copied again the next time. */
+/* Copies what the side lacks, and no more, from the first current one; it is CURRENT afterwards.  The side is BEHIND when
+ * this begins, and again where it fails (CODE_INTERRUPTED: it was stopped); what was copied is not copied again the next
+ * time. */
 MUST_CHECK enum code mirror_fill_run(const struct mirror_fill *fill, size_t side, struct failure *why);
 
-/* Every side that is behind, one after the other.  A failure of one is told in the log and does not keep the others; *left: how
- * many are behind afterwards. */
+/* Every side that is behind, one after the other.  A failure of one is told in the log and does not keep the others; *left:
+ * how many are behind afterwards. */
 void mirror_fill_all(const struct mirror_fill *fill, size_t *left);
 
 #endif

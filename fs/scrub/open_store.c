@@ -20,7 +20,8 @@ enum code open_store_open(const char *path, struct open_store *out, struct failu
         return code;
     }
     struct store_folder *folder = mirror_set_folder(out->mirrors, mirror_set_leader(out->mirrors));
-    const struct catalog_options catalog = {.path = store_folder_catalog_path(folder), .mirrors = out->mirrors, .read_only = true};
+    const struct catalog_options catalog = {
+        .path = store_folder_catalog_path(folder), .mirrors = out->mirrors, .read_only = true};
     if (catalog_open(&catalog, &out->catalog, &out->catalog_why) != CODE_OK)
         out->catalog = NULL;
     return CODE_OK;

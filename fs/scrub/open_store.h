@@ -11,7 +11,7 @@ struct catalog;
 struct open_store {
     struct mirror_set *mirrors;
     struct chunk_store *chunks;
-    struct catalog *catalog; /* NULL where it cannot be opened */
+    struct catalog *catalog;    /* NULL where it cannot be opened */
     struct failure catalog_why; /* then: why */
 };
 

@@ -1,6 +1,7 @@
 /* Scrubbing: see scrub.h.  One file after the other, side by side:
  *
- *     for each current side:  FORMAT, lists of mirrors -> recent.log (scrub_recent.c) -> audit (scrub_audit.c) -> catalog.db -> packs (scrub_pack.c)
+ *     for each current side:  FORMAT, lists of mirrors -> recent.log (scrub_recent.c) -> audit (scrub_audit.c) -> catalog.db
+ * -> packs (scrub_pack.c)
  *
  * The rate is kept by sleeping after each step, in pieces so short that a request to stop is heard.
  *
@@ -29,7 +30,8 @@
 
 #define NAP_MS 50
 
-/* Shared with scrub_pack.c ------------------------------------------------------------------------------------------------ */
+/* Shared with scrub_pack.c ------------------------------------------------------------------------------------------------
+ */
 
 void scrub_tell(struct scrub *scrub, enum scrub_kind kind, const char *format, ...)
 {
@@ -86,7 +88,8 @@ bool scrub_has_side(const struct scrub *scrub, size_t side)
     return mirror_set_is_current(scrub->options->mirrors, side);
 }
 
-/* Small files --------------------------------------------------------------------------------------------------------------- */
+/* Small files
+ * --------------------------------------------------------------------------------------------------------------- */
 
 static void check_format(struct scrub *scrub, size_t side)
 {
@@ -108,7 +111,8 @@ static void check_lists(struct scrub *scrub, size_t side)
                    scrub_side_path(scrub, side));
 }
 
-/* The catalog --------------------------------------------------------------------------------------------------------------- */
+/* The catalog
+ * --------------------------------------------------------------------------------------------------------------- */
 
 static void tell_pages(struct scrub *scrub, size_t side, const struct catalog_pages_found *found)
 {
@@ -147,7 +151,9 @@ static void check_structure(struct scrub *scrub)
         scrub_tell(scrub, SCRUB_DAMAGED, "catalog.db: %s", why.text);
 }
 
-/* All ------------------------------------------------------------------------------------------------------------------------- */
+/* All
+ * -------------------------------------------------------------------------------------------------------------------------
+ */
 
 enum code scrub_interrupted(struct failure *why)
 {

@@ -1,8 +1,9 @@
 /* Looks for damage in all bytes of a store, without any key, and mends from mirrors what can be mended.
  *
  * What is looked at, on each current side: FORMAT and the lists of mirrors (checksums in them); every page of catalog.db (a
- * checksum in each); every record and the header of every pack (a checksum in each); and whether every chunk that the catalog
- * names is there; the log of recent writes (a checksum in each record); and the audit log (a checksum in each line).  Bytes in a pack that are no record and that nothing names (a crash leaves such) are told, and are no damage.
+ * checksum in each); every record and the header of every pack (a checksum in each); and whether every chunk that the
+ * catalog names is there; the log of recent writes (a checksum in each record); and the audit log (a checksum in each line).
+ * Bytes in a pack that are no record and that nothing names (a crash leaves such) are told, and are no damage.
  *
  * Runs beside everything else in a lab that is in use, slowed down to a rate. */
 #ifndef CYTOFS_SCRUB_H
@@ -29,11 +30,11 @@ struct scrub_finding {
 
 struct scrub_options {
     struct mirror_set *mirrors;
-    struct chunk_store *chunks;   /* the layer of chunk_store_mirror.h */
-    struct catalog *catalog;      /* NULL where it cannot be opened: then its file is looked at by itself */
-    _Atomic uint64_t *rate;       /* bytes a second, may change meanwhile; 0: as fast as it goes */
-    bool look_only;               /* mend nothing */
-    bool alone;                   /* nobody else uses the store: the catalog's structure is looked at too */
+    struct chunk_store *chunks; /* the layer of chunk_store_mirror.h */
+    struct catalog *catalog;    /* NULL where it cannot be opened: then its file is looked at by itself */
+    _Atomic uint64_t *rate;     /* bytes a second, may change meanwhile; 0: as fast as it goes */
+    bool look_only;             /* mend nothing */
+    bool alone;                 /* nobody else uses the store: the catalog's structure is looked at too */
     bool (*progress)(void *context, uint64_t bytes_done, uint64_t bytes_all); /* false: stop */
     void (*found)(void *context, const struct scrub_finding *finding);
     /* Around the mending of a pack: no pack is dropped meanwhile (tree_hold_packs).  May be NULL. */
@@ -59,8 +60,8 @@ MUST_CHECK enum code scrub_run(const struct scrub_options *options, struct scrub
  * *mended: it was.  Nobody else uses the store. */
 MUST_CHECK enum code scrub_mend_format(const char *path, bool *mended, struct failure *why);
 
-/* Whether the lists of mirrors in a folder, as far as it has them, are sound: one that is not is written anew from the other when
- * the store is opened. */
+/* Whether the lists of mirrors in a folder, as far as it has them, are sound: one that is not is written anew from the other
+ * when the store is opened. */
 bool scrub_lists_are_sound(const char *path);
 
 /* "12 MB looked at ..., 3 places damaged, 2 of them mended". */

@@ -1,8 +1,8 @@
 /* The audit log's files, without keys: see ../store/audit_files.h and fs/audit/FORMAT.md.
  *
- * Each line has a checksum.  One that is damaged is mended from another side that has it whole at the same place; a file that a side lacks, or
- * whose end it lacks, is brought there.  The last line may be on its way, in a lab that is in use; and what was written by programs that wrote no
- * checksums is only looked for. */
+ * Each line has a checksum.  One that is damaged is mended from another side that has it whole at the same place; a file
+ * that a side lacks, or whose end it lacks, is brought there.  The last line may be on its way, in a lab that is in use; and
+ * what was written by programs that wrote no checksums is only looked for. */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -24,8 +24,8 @@ static char *path_of(const struct scrub *scrub, size_t side, const char *name)
     return folder ? file_join(folder, name) : NULL;
 }
 
-/* Writes the line from another side, where that has it whole; *length becomes what it has there: a line feed may have been made of one of its
- * bytes, or the other way round. */
+/* Writes the line from another side, where that has it whole; *length becomes what it has there: a line feed may have been
+ * made of one of its bytes, or the other way round. */
 static bool mend_line(const struct scrub *scrub, size_t side, const char *name, size_t at, size_t *length)
 {
     SCOPE_FREE char *to = path_of(scrub, side, name);
@@ -49,12 +49,13 @@ static void look_at_lines(struct scrub *scrub, size_t side, const char *name, co
 {
     size_t length, number = 0;
     enum audit_line_state state;
-    for (size_t at = 0; (state = audit_files_line(text->data, text->length, at, &length)) != AUDIT_LINE_NONE; at += length + 1, number++) {
+    for (size_t at = 0; (state = audit_files_line(text->data, text->length, at, &length)) != AUDIT_LINE_NONE;
+         at += length + 1, number++) {
         if (state == AUDIT_LINE_WHOLE || state == AUDIT_LINE_UNSUMMED || (state == AUDIT_LINE_TORN && newest))
             continue;
         bool mended = !scrub->options->look_only && mend_line(scrub, side, name, at, &length);
-        scrub_tell(scrub, mended ? SCRUB_MENDED : SCRUB_DAMAGED, "%s/" AUDIT_FILES_FOLDER "/%s: line %zu: is damaged", scrub_side_path(scrub, side),
-                   name, number + 1);
+        scrub_tell(scrub, mended ? SCRUB_MENDED : SCRUB_DAMAGED, "%s/" AUDIT_FILES_FOLDER "/%s: line %zu: is damaged",
+                   scrub_side_path(scrub, side), name, number + 1);
     }
 }
 

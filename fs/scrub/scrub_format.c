@@ -1,5 +1,5 @@
-/* What opening a store depends on: its FORMAT file, which every pack's header repeats, and its list of mirrors, of which there are
- * two copies (scrub.h). */
+/* What opening a store depends on: its FORMAT file, which every pack's header repeats, and its list of mirrors, of which
+ * there are two copies (scrub.h). */
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>

@@ -1,8 +1,8 @@
 /* Scrubbing the packs of one side (scrub.h).
  *
  *     each pack    header and records, by their own checksums (chunk_store's verify)
- *     damage       a header is written anew: it is a function of the store's id and the pack's number.  A damaged range is held against the
- *                  same pack on the other sides: their good records in it are placed here.  What is not mended that way is
+ *     damage       a header is written anew: it is a function of the store's id and the pack's number.  A damaged range is
+ * held against the same pack on the other sides: their good records in it are placed here.  What is not mended that way is
  *                  damage where the catalog names a chunk in it, else bytes that nothing needs
  *     absence      each pack that the catalog names must be there, as long as its last chunk needs
  *
@@ -18,9 +18,9 @@
 #include "scope.h"
 #include "scrub_internal.h"
 
-#define RANGES_MAX     4096 /* remembered of one pack; what is beyond is one range to its end */
-#define RECORD_BYTES   24   /* in front of each chunk */
-#define ROWS_MAX       64
+#define RANGES_MAX   4096 /* remembered of one pack; what is beyond is one range to its end */
+#define RECORD_BYTES 24   /* in front of each chunk */
+#define ROWS_MAX     64
 
 struct range {
     uint64_t from, to; /* half-open */
@@ -125,14 +125,16 @@ static void tell_range(struct pack_scrub *pack, const struct range *range, bool 
     const char *folder = scrub_side_path(scrub, pack->side);
     if (named == 0 && lost == 0 && !tried) {
         scrub->summary->unnamed_bytes += range->to - range->from;
-        scrub_tell(scrub, SCRUB_UNNAMED, "%s/packs/%08u.pack: bytes %" PRIu64 " to %" PRIu64 ": hold nothing whole, and nothing needs them",
+        scrub_tell(scrub, SCRUB_UNNAMED,
+                   "%s/packs/%08u.pack: bytes %" PRIu64 " to %" PRIu64 ": hold nothing whole, and nothing needs them",
                    folder, pack->pack, range->from, range->to - 1);
     } else if (lost) {
-        scrub_tell(scrub, SCRUB_DAMAGED, "%s/packs/%08u.pack: bytes %" PRIu64 " to %" PRIu64 ": are damaged: %" PRIu64 " chunk%s lost",
-                   folder, pack->pack, range->from, range->to - 1, lost, lost == 1 ? " is" : "s are");
+        scrub_tell(scrub, SCRUB_DAMAGED,
+                   "%s/packs/%08u.pack: bytes %" PRIu64 " to %" PRIu64 ": are damaged: %" PRIu64 " chunk%s lost", folder,
+                   pack->pack, range->from, range->to - 1, lost, lost == 1 ? " is" : "s are");
     } else {
-        scrub_tell(scrub, SCRUB_MENDED, "%s/packs/%08u.pack: bytes %" PRIu64 " to %" PRIu64 ": were damaged", folder, pack->pack,
-                   range->from, range->to - 1);
+        scrub_tell(scrub, SCRUB_MENDED, "%s/packs/%08u.pack: bytes %" PRIu64 " to %" PRIu64 ": were damaged", folder,
+                   pack->pack, range->from, range->to - 1);
     }
 }
 
@@ -181,7 +183,8 @@ static bool mend_header(const struct pack_scrub *pack)
     return code == CODE_OK;
 }
 
-/* One pack ---------------------------------------------------------------------------------------------------------------- */
+/* One pack ----------------------------------------------------------------------------------------------------------------
+ */
 
 static enum code scrub_pack(struct pack_scrub *pack, uint8_t *chunk, struct failure *why)
 {
@@ -204,7 +207,8 @@ static enum code scrub_pack(struct pack_scrub *pack, uint8_t *chunk, struct fail
     return pack->stopped ? scrub_interrupted(why) : CODE_OK;
 }
 
-/* Absence ------------------------------------------------------------------------------------------------------------------- */
+/* Absence
+ * ------------------------------------------------------------------------------------------------------------------- */
 
 static bool is_there(const struct scrub *scrub, size_t side, const struct chunk_address *last, uint8_t *chunk)
 {
@@ -241,8 +245,8 @@ static enum code check_absence(struct scrub *scrub, size_t side, uint8_t *chunk,
 {
     struct chunk_address last = {0};
     enum code code = CODE_OK;
-    while (scrub->options->catalog && (code = catalog_chunk_next_pack(scrub->options->catalog, last.pack, &last.pack, &last.offset,
-                                                                     &last.bytes, why)) == CODE_OK) {
+    while (scrub->options->catalog && (code = catalog_chunk_next_pack(scrub->options->catalog, last.pack, &last.pack,
+                                                                      &last.offset, &last.bytes, why)) == CODE_OK) {
         if (is_there(scrub, side, &last, chunk))
             continue;
         bool mended = !scrub->options->look_only && bring_back(scrub, side, &last, chunk);

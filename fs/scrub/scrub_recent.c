@@ -2,11 +2,11 @@
  *
  *     record, record, ... of one commit, with the next number each --> 64 zeros, or the file's end
  *
- * Anything else at a record's place is damage, or what a crash has torn: nobody can tell them apart, and both end the log.  A log
- * that follows an older commit than the catalog's last is needed by nobody.
+ * Anything else at a record's place is damage, or what a crash has torn: nobody can tell them apart, and both end the log.
+ * A log that follows an older commit than the catalog's last is needed by nobody.
  *
- * The log of a lab that is in use changes meanwhile.  What it holds is then in memory, too, so a commit mends it; and bytes that
- * are the same before and after that commit were not on their way when they were read. */
+ * The log of a lab that is in use changes meanwhile.  What it holds is then in memory, too, so a commit mends it; and bytes
+ * that are the same before and after that commit were not on their way when they were read. */
 #include <stdio.h>
 #include <string.h>
 
@@ -35,8 +35,8 @@ static bool is_end(const uint8_t *bytes, size_t count)
 static bool is_void(const struct scrub *scrub, uint64_t commit)
 {
     uint64_t last;
-    return scrub->options->catalog &&
-           catalog_get_number(scrub->options->catalog, CATALOG_COMMIT, &last, NULL) == CODE_OK && commit < last;
+    return scrub->options->catalog && catalog_get_number(scrub->options->catalog, CATALOG_COMMIT, &last, NULL) == CODE_OK &&
+           commit < last;
 }
 
 static struct bad_place find_bad(const struct scrub *scrub, uint8_t *bytes, size_t count)
@@ -45,7 +45,8 @@ static struct bad_place find_bad(const struct scrub *scrub, uint8_t *bytes, size
     enum recent_state state = RECENT_NONE;
     size_t at = 0;
     for (uint64_t sequence = 0; at < count && !is_end(bytes + at, count - at); sequence++) {
-        uint64_t sum = checksum_64(bytes + at, count - at < RECENT_FORMAT_RECORD_MAX ? count - at : RECENT_FORMAT_RECORD_MAX, 0);
+        uint64_t sum =
+            checksum_64(bytes + at, count - at < RECENT_FORMAT_RECORD_MAX ? count - at : RECENT_FORMAT_RECORD_MAX, 0);
         state = recent_format_read(bytes + at, count - at, &head);
         if (state == RECENT_UNSUMMED)
             break;
@@ -58,7 +59,8 @@ static struct bad_place find_bad(const struct scrub *scrub, uint8_t *bytes, size
     return (struct bad_place){0};
 }
 
-static enum code look(const struct scrub *scrub, const char *path, struct bad_place *bad, uint64_t *bytes, struct failure *why)
+static enum code look(const struct scrub *scrub, const char *path, struct bad_place *bad, uint64_t *bytes,
+                      struct failure *why)
 {
     SCOPE_BUFFER log = {0};
     *bad = (struct bad_place){0};
@@ -71,7 +73,8 @@ static enum code look(const struct scrub *scrub, const char *path, struct bad_pl
     return CODE_OK;
 }
 
-/* By commits, where there is somebody who makes them: *bad is empty where it was none.  *mended: nobody needs it any more. */
+/* By commits, where there is somebody who makes them: *bad is empty where it was none.  *mended: nobody needs it any more.
+ */
 static enum code mend(const struct scrub *scrub, const char *path, struct bad_place *bad, bool *mended, struct failure *why)
 {
     const struct scrub_options *options = scrub->options;
@@ -105,9 +108,10 @@ enum code scrub_recent(struct scrub *scrub, size_t side, struct failure *why)
     if (bad.is_there && mended)
         scrub_tell(scrub, SCRUB_MENDED, "%s: at %zu: is damaged", path, bad.offset);
     else if (bad.is_there)
-        scrub_tell(scrub, SCRUB_DAMAGED,
-                   "%s: at %zu: a small write that followed the last commit was torn by a crash, or is damaged: it, and what "
-                   "may have come after it, is lost",
-                   path, bad.offset);
+        scrub_tell(
+            scrub, SCRUB_DAMAGED,
+            "%s: at %zu: a small write that followed the last commit was torn by a crash, or is damaged: it, and what "
+            "may have come after it, is lost",
+            path, bad.offset);
     return scrub_step(scrub, bytes) ? CODE_OK : scrub_interrupted(why);
 }

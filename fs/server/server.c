@@ -1,12 +1,12 @@
 /* The clients of a lab: see server.h.
  *
  *   link's thread: message -> the client's queue, the client joins the line
- *   worker:        takes the client at the head of the line, its oldest message that waits for none before it (server_order.h); the client joins
- *                  the line's end, if it has more; carries it out
+ *   worker:        takes the client at the head of the line, its oldest message that waits for none before it
+ * (server_order.h); the client joins the line's end, if it has more; carries it out
  *
- * So each client in the line gets one message done before any gets its second.  A client may keep all workers but a few busy, and waits
- * outside of the line while it has too many answers unread (WIRE_WINDOW_MAX).  What waits by nature (locks, streams, fsync) is parked by the
- * session and keeps no worker.
+ * So each client in the line gets one message done before any gets its second.  A client may keep all workers but a few
+ * busy, and waits outside of the line while it has too many answers unread (WIRE_WINDOW_MAX).  What waits by nature (locks,
+ * streams, fsync) is parked by the session and keeps no worker.
  *
  * A client lives from `begin` until its link has ended and nobody is busy for it; then a worker takes it down.
  *
@@ -15,7 +15,8 @@
  *
  * Clients of before are put together while `restoring`: nothing is carried out before all of them have their locks again.
  *
- * Threads: the wire's one, which only queues; the workers.  One lock guards lines and queues; nothing slow is done under it. */
+ * Threads: the wire's one, which only queues; the workers.  One lock guards lines and queues; nothing slow is done under it.
+ */
 #include "server.h"
 
 #include <pthread.h>
@@ -235,7 +236,8 @@ static void on_message(void *context, const void *bytes, size_t length)
     if (client->ended)
         return;
     if (!client_push(client, bytes, length)) {
-        logging_warning("%s at %s: no memory for a message; the client is dropped", client->viewer.name, client->peer.address);
+        logging_warning("%s at %s: no memory for a message; the client is dropped", client->viewer.name,
+                        client->peer.address);
         wire_link_close(client->link);
         return;
     }
@@ -435,7 +437,8 @@ void server_stop(struct server *server)
     free(server);
 }
 
-/* Looking at it ----------------------------------------------------------------------------------------------------------- */
+/* Looking at it -----------------------------------------------------------------------------------------------------------
+ */
 
 static void describe(struct client *client, struct buffer *out)
 {
@@ -445,11 +448,12 @@ static void describe(struct client *client, struct buffer *out)
     pthread_mutex_lock(&client->lock);
     size_t open = client->open.count;
     pthread_mutex_unlock(&client->lock);
-    buffer_printf(out, "%s  %s  %s  since %s  %llu requests, %zu wait (%zu bytes), %zu open  %llu bytes in, %llu out, %zu unread\n",
-                  client->viewer.name, address, atomic_load(&client->away) ? "away" : "here", since,
-                  (unsigned long long)atomic_load(&client->requests), client->queue.count, client->queued_bytes, open,
-                  (unsigned long long)atomic_load(&client->bytes_in), (unsigned long long)atomic_load(&client->bytes_out),
-                  wire_link_backlog(client->link));
+    buffer_printf(
+        out, "%s  %s  %s  since %s  %llu requests, %zu wait (%zu bytes), %zu open  %llu bytes in, %llu out, %zu unread\n",
+        client->viewer.name, address, atomic_load(&client->away) ? "away" : "here", since,
+        (unsigned long long)atomic_load(&client->requests), client->queue.count, client->queued_bytes, open,
+        (unsigned long long)atomic_load(&client->bytes_in), (unsigned long long)atomic_load(&client->bytes_out),
+        wire_link_backlog(client->link));
 }
 
 void server_describe(struct server *server, const char *member, struct buffer *out)

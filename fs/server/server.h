@@ -1,5 +1,5 @@
-/* The clients of a lab on other machines: each link (wire_server.h) gets a session of the tree (session.h), and a pool of workers carries
- * out what comes, in turn, so that no client keeps the others waiting.
+/* The clients of a lab on other machines: each link (wire_server.h) gets a session of the tree (session.h), and a pool of
+ * workers carries out what comes, in turn, so that no client keeps the others waiting.
  */
 #ifndef CYTOFS_SERVER_H
 #define CYTOFS_SERVER_H
@@ -25,13 +25,13 @@ struct server_door {
 };
 
 struct server_options {
-    const char *address;     /* as wire_server_options */
+    const char *address; /* as wire_server_options */
     uint16_t port;
     const char *socket_path;
     mode_t socket_mode;
     const struct wire_credentials *credentials;
     struct server_door door;
-    int workers; /* 0: by the cores */
+    int workers;       /* 0: by the cores */
     const void *saved; /* what server_part wrote; NULL: none.  Where it makes no sense, its clients begin anew */
     size_t saved_count;
 };
@@ -45,12 +45,13 @@ uint16_t server_port(const struct server *server);
 /* Ends the member's sessions now.  Any thread. */
 void server_expel(struct server *server, const char *member);
 
-/* Stops for a server that goes on where this one ends: finishes what is at hand, and appends to *saved what the clients know and have open, what was not
- * carried out or answered, and their links.  It holds plaintext of all kinds: it is to be sealed.  Only server_stop may follow, after
- * tree_begin_parting. */
+/* Stops for a server that goes on where this one ends: finishes what is at hand, and appends to *saved what the clients know
+ * and have open, what was not carried out or answered, and their links.  It holds plaintext of all kinds: it is to be
+ * sealed.  Only server_stop may follow, after tree_begin_parting. */
 MUST_CHECK enum code server_part(struct server *server, struct buffer *saved, struct failure *why);
 
-/* Appends a line a client (of that member alone; NULL: of all): who, from where, since when, what waits.  Any thread, until server_part. */
+/* Appends a line a client (of that member alone; NULL: of all): who, from where, since when, what waits.  Any thread, until
+ * server_part. */
 void server_describe(struct server *server, const char *member, struct buffer *out);
 
 /* Whether the member has a session.  Any thread. */

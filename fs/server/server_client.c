@@ -4,12 +4,12 @@
  *                                      |
  *                                      +--finished, not answered--> parked and open --answered--> freed
  *
- * A request stays among the open ones until its answer has left, so that those which wait for something (locks, streams, fsync) can be saved
- * and asked again when the server was started anew.
+ * A request stays among the open ones until its answer has left, so that those which wait for something (locks, streams,
+ * fsync) can be saved and asked again when the server was started anew.
  *
- * Answers come from any thread.  Each is one message of the link, which keeps it until the client has acknowledged it; a client whose window is
- * full although nothing is done for it any more cannot be helped, and its link ends.  Notices are left out before that: then the client is told
- * once that everything may have changed. */
+ * Answers come from any thread.  Each is one message of the link, which keeps it until the client has acknowledged it; a
+ * client whose window is full although nothing is done for it any more cannot be helped, and its link ends.  Notices are
+ * left out before that: then the client is told once that everything may have changed. */
 #include "server_client.h"
 
 #include <errno.h>
@@ -27,7 +27,8 @@
 #define LOOK_AHEAD   64  /* messages of the queue that are looked at for one that may be carried out */
 #define MESSAGE_COST 160 /* bytes that keeping one costs */
 
-/* Lists ------------------------------------------------------------------------------------------------------------------- */
+/* Lists -------------------------------------------------------------------------------------------------------------------
+ */
 
 static void append(struct client_messages *list, struct client_message *message)
 {
@@ -53,7 +54,8 @@ static void free_all(struct client_messages *list)
     }
 }
 
-/* Answers ----------------------------------------------------------------------------------------------------------------- */
+/* Answers -----------------------------------------------------------------------------------------------------------------
+ */
 
 /* With the lock. */
 static void send_parts(struct client *client, const struct iovec *parts, int count)
@@ -66,8 +68,8 @@ static void send_parts(struct client *client, const struct iovec *parts, int cou
     }
     if (code == CODE_IO)
         return;
-    logging_warning("%s at %s: an answer cannot be sent: %s; the client is dropped", client->viewer.name, client->peer.address,
-                    why.text);
+    logging_warning("%s at %s: an answer cannot be sent: %s; the client is dropped", client->viewer.name,
+                    client->peer.address, why.text);
     wire_link_close(client->link);
 }
 
@@ -135,7 +137,8 @@ void client_mute(struct client *client)
     client->mute = true;
 }
 
-/* Life -------------------------------------------------------------------------------------------------------------------- */
+/* Life --------------------------------------------------------------------------------------------------------------------
+ */
 
 struct client *client_create(struct server *server, struct tree *tree, struct wire_link *link, const struct wire_peer *peer,
                              const struct viewer *viewer, struct failure *why)
@@ -169,7 +172,8 @@ void client_destroy(struct client *client)
     free(client);
 }
 
-/* Requests ---------------------------------------------------------------------------------------------------------------- */
+/* Requests ----------------------------------------------------------------------------------------------------------------
+ */
 
 bool client_push(struct client *client, const void *bytes, size_t length)
 {

@@ -1,9 +1,10 @@
 /* A client as bytes, for a server that is stopped and started again: see server_client.h.
  *
- *     since (8) | greeted (1) | length (8), the session (session_saved.c) | count (4), requests: each length (4), bytes | count (4), polls: each key (8)
+ *     since (8) | greeted (1) | length (8), the session (session_saved.c) | count (4), requests: each length (4), bytes |
+ * count (4), polls: each key (8)
  *
- * The requests are those that were not answered, the parked ones first: they are asked again, as if they had just come.  Whoever polls is woken, and
- * asks again. */
+ * The requests are those that were not answered, the parked ones first: they are asked again, as if they had just come.
+ * Whoever polls is woken, and asks again. */
 #include <linux/fuse.h>
 
 #include "bytes.h"

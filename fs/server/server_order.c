@@ -1,5 +1,5 @@
-/* The order of requests: see server_order.h.  The header names one node; some requests name a second one in their body, at a place that follows
- * from the opcode. */
+/* The order of requests: see server_order.h.  The header names one node; some requests name a second one in their body, at a
+ * place that follows from the opcode. */
 #include "server_order.h"
 
 #include <linux/fuse.h>
@@ -79,5 +79,6 @@ bool request_order_waits(const struct request_order *later, const struct request
 {
     if (later->alone || earlier->alone)
         return true;
-    return (later->changes || earlier->changes) && (concerns(earlier, later->nodes[0]) || concerns(earlier, later->nodes[1]));
+    return (later->changes || earlier->changes) &&
+           (concerns(earlier, later->nodes[0]) || concerns(earlier, later->nodes[1]));
 }

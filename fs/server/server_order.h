@@ -1,7 +1,8 @@
 /* Inside fs/server: in which order one client's requests are to be carried out.  Pure.
  *
- * A client may send requests without waiting for the answers of those before: bytes that it writes behind, names that it makes.  Those that
- * concern the same file or folder are carried out in the order in which they came, where one of the two changes it; all others side by side.
+ * A client may send requests without waiting for the answers of those before: bytes that it writes behind, names that it
+ * makes.  Those that concern the same file or folder are carried out in the order in which they came, where one of the two
+ * changes it; all others side by side.
  */
 #ifndef CYTOFS_SERVER_ORDER_H
 #define CYTOFS_SERVER_ORDER_H

@@ -1,6 +1,7 @@
 /* Inside fs/server: what a server that is stopped and started again keeps of its clients, as bytes.
  *
- *     "cyserve1" | count (4), clients: each link's id (16), length (8), bytes (server_client_saved.c) | the links (wire_server_save)
+ *     "cyserve1" | count (4), clients: each link's id (16), length (8), bytes (server_client_saved.c) | the links
+ * (wire_server_save)
  */
 #ifndef CYTOFS_SERVER_SAVED_H
 #define CYTOFS_SERVER_SAVED_H

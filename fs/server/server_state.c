@@ -3,11 +3,12 @@
  *   STORE/serve/clients        magic | when | commit number | sealed state
  *   <tmpfs>/cytofs-<id>.resume the key, 32 bytes, readable by its user alone
  *
- * The state holds plaintext of what was under way and keys that members have lent, which the store's disk must never hold: hence the key in
- * memory.  The key is there before the state is, and both are removed before the state is used, so that no state is ever taken up twice.
+ * The state holds plaintext of what was under way and keys that members have lent, which the store's disk must never hold:
+ * hence the key in memory.  The key is there before the state is, and both are removed before the state is used, so that no
+ * state is ever taken up twice.
  *
- * A store whose server was stopped may never be served again, or be deleted: the keys of states that are too old to be taken up are removed by
- * the next server of the same user, whichever store it has. */
+ * A store whose server was stopped may never be served again, or be deleted: the keys of states that are too old to be taken
+ * up are removed by the next server of the same user, whichever store it has. */
 #include "server_state.h"
 
 #include <dirent.h>
@@ -30,16 +31,17 @@
 #include "secret.h"
 #include "timing.h"
 
-#define MAGIC       "cystate1"
-#define MAGIC_BYTES 8
-#define HEAD_BYTES  (MAGIC_BYTES + 16)
-#define PATH_BYTES  4096
+#define MAGIC         "cystate1"
+#define MAGIC_BYTES   8
+#define HEAD_BYTES    (MAGIC_BYTES + 16)
+#define PATH_BYTES    4096
 #define CLOCK_SLACK_S 60 /* by which a clock may have been set back */
-#define KEY_BEGIN   "cytofs-"
-#define KEY_END     ".resume"
-#define KEY_NAME    (sizeof KEY_BEGIN + 2 * IDENTITY_BYTES + sizeof KEY_END - 2) /* characters */
+#define KEY_BEGIN     "cytofs-"
+#define KEY_END       ".resume"
+#define KEY_NAME      (sizeof KEY_BEGIN + 2 * IDENTITY_BYTES + sizeof KEY_END - 2) /* characters */
 
-/* The key ------------------------------------------------------------------------------------------------------------------ */
+/* The key ------------------------------------------------------------------------------------------------------------------
+ */
 
 static bool is_in_memory(const char *folder)
 {
@@ -50,7 +52,8 @@ static bool is_in_memory(const char *folder)
 
 static enum code key_path(const struct server_state_place *place, char path[PATH_BYTES], struct failure *why)
 {
-    const char *const folders[] = {place->memory, getenv("RUNTIME_DIRECTORY"), getenv("XDG_RUNTIME_DIR"), "/run", "/dev/shm"};
+    const char *const folders[] = {place->memory, getenv("RUNTIME_DIRECTORY"), getenv("XDG_RUNTIME_DIR"), "/run",
+                                   "/dev/shm"};
     char id[2 * IDENTITY_BYTES + 1];
     hex_encode(place->store->bytes, sizeof place->store->bytes, id);
     for (size_t i = 0; i < sizeof folders / sizeof *folders; i++)
@@ -102,7 +105,8 @@ static enum code take_key(const char *path, uint8_t *key, struct failure *why)
     struct stat status;
     SCOPE_CLOSE int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
-        return errno == ENOENT ? failure_set(why, CODE_NO_DATA, "its key is gone") : failure_set_errno(why, errno, "%s", path);
+        return errno == ENOENT ? failure_set(why, CODE_NO_DATA, "its key is gone")
+                               : failure_set_errno(why, errno, "%s", path);
     unlink(path);
     if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode) || status.st_uid != geteuid() || status.st_mode & 077 ||
         read(fd, key, AEAD_KEY_BYTES) != AEAD_KEY_BYTES)
@@ -110,7 +114,8 @@ static enum code take_key(const char *path, uint8_t *key, struct failure *why)
     return CODE_OK;
 }
 
-/* The state ---------------------------------------------------------------------------------------------------------------- */
+/* The state ----------------------------------------------------------------------------------------------------------------
+ */
 
 /* What it is sealed for: this store and what the head says. */
 struct binding {

@@ -51,21 +51,19 @@ static void describe_first_steps(struct tree *tree, struct buffer *out)
     if (dataset.name[0])
         buffer_printf(out, "  1. ls datasets/%s\n", dataset.name);
     else
-        buffer_append_text(
-            out, "  1. cytofs synth fluo16 datasets/cells makes a small dataset of synthetic cells\n"
-                 "     (cytofs import brings your own images in)\n");
+        buffer_append_text(out, "  1. cytofs synth fluo16 datasets/cells makes a small dataset of synthetic cells\n"
+                                "     (cytofs import brings your own images in)\n");
     buffer_printf(out,
                   "  2. Write this into jobs/first.yaml with any editor; saving it starts the training:\n"
                   "         dataset: datasets/%s\n"
                   "         train: {network: celldet-n, epochs: 30}\n"
                   "         register: my-detector\n",
                   dataset.name[0] ? dataset.name : "cells");
-    buffer_append_text(
-        out, "  3. cat jobs/queue                     what runs, what waits and why\n"
-             "     tail -f jobs/first/log             jobs/first leads to the latest run\n"
-             "  4. ls jobs/first/metrics jobs/first/plots, and experiments/first/board.csv to compare runs\n"
-             "  5. ls -l models/my-detector, then\n"
-             "     ln -sfn 1 models/my-detector/production   puts version 1 into production\n");
+    buffer_append_text(out, "  3. cat jobs/queue                     what runs, what waits and why\n"
+                            "     tail -f jobs/first/log             jobs/first leads to the latest run\n"
+                            "  4. ls jobs/first/metrics jobs/first/plots, and experiments/first/board.csv to compare runs\n"
+                            "  5. ls -l models/my-detector, then\n"
+                            "     ln -sfn 1 models/my-detector/production   puts version 1 into production\n");
 }
 
 static const char *role_now(struct tree *tree)
@@ -98,28 +96,24 @@ static enum code render_readme(void *context, const char *path, struct buffer *o
     struct tree *tree = context;
     struct tree_statistics numbers;
     tree_statistics(tree, &numbers);
-    buffer_printf(
-        out,
-        "Welcome to the lab, %s.\n\n"
-        "This is a file system: whatever you do here, you do with files (cp, ls, cat, ln, rm, any editor).\n"
-        "You are %s; your role is %s.  Here now: files %" PRIu64 ", folders %" PRIu64
-        ", %.1f MB; on disk all of it is encrypted.\n",
-        tree_viewer_name(tree), tree_viewer_name(tree), role_now(tree), numbers.files, numbers.folders,
-        (double)numbers.bytes_logical / 1e6);
+    buffer_printf(out,
+                  "Welcome to the lab, %s.\n\n"
+                  "This is a file system: whatever you do here, you do with files (cp, ls, cat, ln, rm, any editor).\n"
+                  "You are %s; your role is %s.  Here now: files %" PRIu64 ", folders %" PRIu64
+                  ", %.1f MB; on disk all of it is encrypted.\n",
+                  tree_viewer_name(tree), tree_viewer_name(tree), role_now(tree), numbers.files, numbers.folders,
+                  (double)numbers.bytes_logical / 1e6);
     describe_quota(tree, out);
     buffer_append_text(out, "\nFive things to try\n");
     describe_first_steps(tree, out);
-    buffer_append_text(
-        out,
-        "\n"
-        "home/");
+    buffer_append_text(out, "\n"
+                            "home/");
     buffer_append_text(out, tree_viewer_name(tree));
-    buffer_append_text(
-        out,
-        " is yours alone; datasets, models and experiments are everyone's (ls lab/members).\n"
-        "Who may read a dataset, and how to share it or not: cat lab/spaces/<dataset>.\n"
-        "If a job spec is refused, jobs/<name>.error says why.  If anything else is: cat lab/last-error.\n"
-        "How the server is doing: cat lab/health.\n");
+    buffer_append_text(out,
+                       " is yours alone; datasets, models and experiments are everyone's (ls lab/members).\n"
+                       "Who may read a dataset, and how to share it or not: cat lab/spaces/<dataset>.\n"
+                       "If a job spec is refused, jobs/<name>.error says why.  If anything else is: cat lab/last-error.\n"
+                       "How the server is doing: cat lab/health.\n");
     return buffer_check(out, path, why);
 }
 
@@ -193,14 +187,12 @@ static enum code render_trace(void *context, const char *path, struct buffer *ou
     for (int category = 0; category < TRACE_COUNT; category++)
         buffer_printf(out, "%-8s %s\n", logging_trace_name((enum trace_category)category),
                       logging_trace_enabled((enum trace_category)category) ? "on " : "off");
-    buffer_append_text(
-        out, "(echo tree,jobs > lab/trace switches exactly these on; echo none > lab/trace all off;\n"
-             " the lines appear in the server's log)\n");
+    buffer_append_text(out, "(echo tree,jobs > lab/trace switches exactly these on; echo none > lab/trace all off;\n"
+                            " the lines appear in the server's log)\n");
     return buffer_check(out, path, why);
 }
 
-static enum code select_trace(void *context, const char *path, const char *text, size_t count,
-                              struct failure *why)
+static enum code select_trace(void *context, const char *path, const char *text, size_t count, struct failure *why)
 {
     (void)context;
     (void)path;
@@ -228,11 +220,7 @@ enum code lab_view_add(struct tree *tree, struct failure *why)
          .render = render_last_error,
          .personal = true,
          .stamp = stamp_failures},
-        {.kind = RULE_CONTROL,
-         .pattern = "lab/trace",
-         .context = tree,
-         .render = render_trace,
-         .command = select_trace},
+        {.kind = RULE_CONTROL, .pattern = "lab/trace", .context = tree, .render = render_trace, .command = select_trace},
     };
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
         enum code code = rule_add(tree, &rules[i], why);

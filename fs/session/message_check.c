@@ -1,7 +1,8 @@
 /* Messages from the wire: see message_check.h.
  *
- * One row a known opcode: how long its fixed part is, how many names follow, what else.  Everything without a row is answered ENOSYS,
- * which is also how a kernel learns what a server cannot do.  Then a function for those whose fields need a look.
+ * One row a known opcode: how long its fixed part is, how many names follow, what else.  Everything without a row is
+ * answered ENOSYS, which is also how a kernel learns what a server cannot do.  Then a function for those whose fields need a
+ * look.
  *
  * The layouts are those of protocol 7.31, which the library speaks: INIT is cut so that no later one is agreed on. */
 #include "message_check.h"
@@ -14,20 +15,20 @@
 #include "extra.h"
 #include "tree.h"
 
-#define MINOR_MIN        31
-#define MAJOR            7
-#define INIT_BYTES       16
-#define INIT_FLAGS                                                                                                    \
-    (FUSE_ASYNC_READ | FUSE_POSIX_LOCKS | FUSE_ATOMIC_O_TRUNC | FUSE_BIG_WRITES | FUSE_DONT_MASK | FUSE_FLOCK_LOCKS | \
-     FUSE_AUTO_INVAL_DATA | FUSE_DO_READDIRPLUS | FUSE_READDIRPLUS_AUTO | FUSE_ASYNC_DIO | FUSE_PARALLEL_DIROPS |      \
+#define MINOR_MIN  31
+#define MAJOR      7
+#define INIT_BYTES 16
+#define INIT_FLAGS                                                                                                          \
+    (FUSE_ASYNC_READ | FUSE_POSIX_LOCKS | FUSE_ATOMIC_O_TRUNC | FUSE_BIG_WRITES | FUSE_DONT_MASK | FUSE_FLOCK_LOCKS |       \
+     FUSE_AUTO_INVAL_DATA | FUSE_DO_READDIRPLUS | FUSE_READDIRPLUS_AUTO | FUSE_ASYNC_DIO | FUSE_PARALLEL_DIROPS |           \
      FUSE_MAX_PAGES | FUSE_CACHE_SYMLINKS)
 #define TARGET_MAX       4095
 #define XATTR_SIZE_MAX   65536
 #define XATTR_NAME_BYTES 255
 #define FORGETS_MAX      (MESSAGE_IO_MAX / sizeof(struct fuse_forget_one))
 #define NS_MAX           999999999
-#define SETATTR_KNOWN                                                                                                  \
-    (FATTR_MODE | FATTR_UID | FATTR_GID | FATTR_SIZE | FATTR_ATIME | FATTR_MTIME | FATTR_FH | FATTR_ATIME_NOW |         \
+#define SETATTR_KNOWN                                                                                                       \
+    (FATTR_MODE | FATTR_UID | FATTR_GID | FATTR_SIZE | FATTR_ATIME | FATTR_MTIME | FATTR_FH | FATTR_ATIME_NOW |             \
      FATTR_MTIME_NOW | FATTR_LOCKOWNER | FATTR_CTIME | FATTR_KILL_SUIDGID)
 
 enum names { NO_NAME, NAME, NAME_TARGET, TWO_NAMES, XATTR_NAME };
@@ -131,8 +132,7 @@ static const char *take_name(const char **rest, size_t *left)
     return name;
 }
 
-static enum code take_names(const struct row *row, struct message *out, const char **rest, size_t *left,
-                            struct failure *why)
+static enum code take_names(const struct row *row, struct message *out, const char **rest, size_t *left, struct failure *why)
 {
     if (row->names == NO_NAME)
         return CODE_OK;
@@ -331,8 +331,9 @@ static bool needs_node(uint32_t opcode)
 static enum code check_init(struct fuse_in_header *header, struct fuse_init_in *init, size_t *length, struct failure *why)
 {
     if (init->major != MAJOR || init->minor < MINOR_MIN)
-        return failure_set(why, CODE_INVALID, "the workstation's kernel speaks version %u.%u of the FUSE protocol; it takes %d.%d",
-                           init->major, init->minor, MAJOR, MINOR_MIN);
+        return failure_set(why, CODE_INVALID,
+                           "the workstation's kernel speaks version %u.%u of the FUSE protocol; it takes %d.%d", init->major,
+                           init->minor, MAJOR, MINOR_MIN);
     init->flags &= INIT_FLAGS;
     *length = sizeof *header + INIT_BYTES;
     header->len = (uint32_t)*length;

@@ -1,5 +1,5 @@
-/* Who may do what: see rights_table.h.  The table is written as text, so that it can be read as one: s see, r read, c create, w write,
- * d remove; a column a role. */
+/* Who may do what: see rights_table.h.  The table is written as text, so that it can be read as one: s see, r read, c
+ * create, w write, d remove; a column a role. */
 #include "rights_table.h"
 
 #include <string.h>
@@ -11,37 +11,39 @@ struct row {
 
 #define ALL "srcwd"
 
+/* clang-format off: a table to be read */
 static const struct row table[RESOURCE_COUNT] = {
     /*                                                              viewer scientist steward admin  node   endpoint */
-    [RESOURCE_FRAME] = {"the lab's own folders",                   {"sr",  "sr",     "sr",   "sr",  "sr",  "sr"}},
-    [RESOURCE_DATASET_NEW] = {"a new dataset",                     {"",    "c",      "c",    "c",   "",    ""}},
-    [RESOURCE_DATASET_OWN] = {"a dataset of your own",             {"sr",  ALL,      ALL,    ALL,   "sr",  "sr"}},
-    [RESOURCE_DATASET_SHARED] = {"a dataset of somebody else",     {"sr",  "sr",     ALL,    ALL,   "sr",  "s"}},
-    [RESOURCE_DATASET_CLOSED] = {"a dataset that was not shared with you", {"s", "s", "s",   "s",   "s",   "s"}},
-    [RESOURCE_HOME_OWN] = {"your home",                            {ALL,   ALL,      ALL,    ALL,   "s",   "s"}},
-    [RESOURCE_HOME_CLOSED] = {"another member's home",             {"s",   "s",      "s",    "s",   "s",   "s"}},
-    [RESOURCE_JOB_NEW] = {"a new job",                             {"",    "c",      "c",    "c",   "c",   ""}},
-    [RESOURCE_JOB_OWN] = {"a job of your own",                     {"sr",  ALL,      ALL,    ALL,   ALL,   "s"}},
-    [RESOURCE_JOB_OTHER] = {"somebody else's job",                 {"sr",  "sr",     "sr",   "srd", "srwd", "s"}},
-    [RESOURCE_JOBS_SHOWN] = {"what is shown of jobs",              {"sr",  "sr",     "sr",   "sr",  "sr",  "s"}},
-    [RESOURCE_EXPERIMENT] = {"an experiment",                      {"sr",  "src",    "src",  "src", "src", "s"}},
-    [RESOURCE_RUN_NEW] = {"a new run",                             {"",    "c",      "c",    "c",   "c",   ""}},
-    [RESOURCE_RUN_OWN] = {"a run of your own",                     {"sr",  ALL,      ALL,    ALL,   ALL,   "s"}},
-    [RESOURCE_RUN_OTHER] = {"somebody else's run",                 {"sr",  "sr",     "sr",   "sr",  ALL,   "s"}},
-    [RESOURCE_MODEL] = {"a model",                                 {"sr",  "src",    "src",  "src", "src", "sr"}},
-    [RESOURCE_VERSION_NEW] = {"a new version of a model",          {"",    "c",      "c",    "c",   "c",   ""}},
-    [RESOURCE_VERSION_OWN] = {"a version that you made",           {"sr",  ALL,      ALL,    ALL,   ALL,   "sr"}},
-    [RESOURCE_VERSION_OTHER] = {"a version that somebody else made", {"sr", "sr",    "sr",   "sr",  "sr",  "sr"}},
-    [RESOURCE_ALIAS] = {"an alias of a model's versions (a steward's)", {"sr", "sr", ALL,    ALL,   "sr",  "sr"}},
-    [RESOURCE_MEMBERS] = {"the list of members (an admin's)",      {"sr",  "sr",     "sr",   ALL,   "s",   "s"}},
-    [RESOURCE_SPACES] = {"who may read what",                      {"sr",  "srw",    "srw",  "srw", "s",   "s"}},
-    [RESOURCE_QUOTAS] = {"the quotas (an admin's)",                {"sr",  "sr",     "sr",   "srw", "s",   "s"}},
-    [RESOURCE_NODES] = {"the list of nodes",                       {"sr",  "sr",     "sr",   "sr",  ALL,   "s"}},
-    [RESOURCE_AUDIT] = {"the audit log (a steward's and an admin's)", {"s", "s",     "sr",   "sr",  "s",   "s"}},
-    [RESOURCE_CONTROL] = {"the care of the lab (an admin's)",      {"sr",  "sr",     "sr",   "srw", "s",   "s"}},
-    [RESOURCE_SHOWN] = {"what is shown of the lab",                {"sr",  "sr",     "sr",   "sr",  "sr",  "sr"}},
-    [RESOURCE_NOWHERE] = {"what is nowhere in the lab",            {"",    "",       "",     "",    "",    ""}},
+    [RESOURCE_FRAME] = {"the lab's own folders", {"sr", "sr", "sr", "sr", "sr", "sr"}},
+    [RESOURCE_DATASET_NEW] = {"a new dataset", {"", "c", "c", "c", "", ""}},
+    [RESOURCE_DATASET_OWN] = {"a dataset of your own", {"sr", ALL, ALL, ALL, "sr", "sr"}},
+    [RESOURCE_DATASET_SHARED] = {"a dataset of somebody else", {"sr", "sr", ALL, ALL, "sr", "s"}},
+    [RESOURCE_DATASET_CLOSED] = {"a dataset that was not shared with you", {"s", "s", "s", "s", "s", "s"}},
+    [RESOURCE_HOME_OWN] = {"your home", {ALL, ALL, ALL, ALL, "s", "s"}},
+    [RESOURCE_HOME_CLOSED] = {"another member's home", {"s", "s", "s", "s", "s", "s"}},
+    [RESOURCE_JOB_NEW] = {"a new job", {"", "c", "c", "c", "c", ""}},
+    [RESOURCE_JOB_OWN] = {"a job of your own", {"sr", ALL, ALL, ALL, ALL, "s"}},
+    [RESOURCE_JOB_OTHER] = {"somebody else's job", {"sr", "sr", "sr", "srd", "srwd", "s"}},
+    [RESOURCE_JOBS_SHOWN] = {"what is shown of jobs", {"sr", "sr", "sr", "sr", "sr", "s"}},
+    [RESOURCE_EXPERIMENT] = {"an experiment", {"sr", "src", "src", "src", "src", "s"}},
+    [RESOURCE_RUN_NEW] = {"a new run", {"", "c", "c", "c", "c", ""}},
+    [RESOURCE_RUN_OWN] = {"a run of your own", {"sr", ALL, ALL, ALL, ALL, "s"}},
+    [RESOURCE_RUN_OTHER] = {"somebody else's run", {"sr", "sr", "sr", "sr", ALL, "s"}},
+    [RESOURCE_MODEL] = {"a model", {"sr", "src", "src", "src", "src", "sr"}},
+    [RESOURCE_VERSION_NEW] = {"a new version of a model", {"", "c", "c", "c", "c", ""}},
+    [RESOURCE_VERSION_OWN] = {"a version that you made", {"sr", ALL, ALL, ALL, ALL, "sr"}},
+    [RESOURCE_VERSION_OTHER] = {"a version that somebody else made", {"sr", "sr", "sr", "sr", "sr", "sr"}},
+    [RESOURCE_ALIAS] = {"an alias of a model's versions (a steward's)", {"sr", "sr", ALL, ALL, "sr", "sr"}},
+    [RESOURCE_MEMBERS] = {"the list of members (an admin's)", {"sr", "sr", "sr", ALL, "s", "s"}},
+    [RESOURCE_SPACES] = {"who may read what", {"sr", "srw", "srw", "srw", "s", "s"}},
+    [RESOURCE_QUOTAS] = {"the quotas (an admin's)", {"sr", "sr", "sr", "srw", "s", "s"}},
+    [RESOURCE_NODES] = {"the list of nodes", {"sr", "sr", "sr", "sr", ALL, "s"}},
+    [RESOURCE_AUDIT] = {"the audit log (a steward's and an admin's)", {"s", "s", "sr", "sr", "s", "s"}},
+    [RESOURCE_CONTROL] = {"the care of the lab (an admin's)", {"sr", "sr", "sr", "srw", "s", "s"}},
+    [RESOURCE_SHOWN] = {"what is shown of the lab", {"sr", "sr", "sr", "sr", "sr", "sr"}},
+    [RESOURCE_NOWHERE] = {"what is nowhere in the lab", {"", "", "", "", "", ""}},
 };
+/* clang-format on */
 
 unsigned rights_of(enum member_role role, enum resource resource)
 {

@@ -3,8 +3,9 @@
  *   starting --first message (INIT) answered--> answering --unmounted | socket closed | session_stop--> ended
  *
  * Threads: the first worker answers INIT alone, since nothing may be answered before it, and then starts the others; they
- * read messages from the channel and answer them, a few of them at a time (session_listeners.c, with a thread that watches them).  One more
- * thread answers parked readers (session_streams.c), and one of each fed session tells its client what others changed (session_push.c).
+ * read messages from the channel and answer them, a few of them at a time (session_listeners.c, with a thread that watches
+ * them).  One more thread answers parked readers (session_streams.c), and one of each fed session tells its client what
+ * others changed (session_push.c).
  *
  * Ending.  Whoever unmounts makes every worker's read fail with ENODEV.  But where files are still open after a lazy
  * unmount the kernel keeps the connection, and the workers would go on waiting in their reads; so session_destroy nudges
@@ -38,7 +39,7 @@
 
 #define WORKERS_MIN        8 /* a worker that renders or checks leaves others for quick answers */
 #define WORKERS_BY_CORES   16
-#define BACKGROUND_MAX     64 /* read-ahead requests that the kernel may have under way */
+#define BACKGROUND_MAX     64    /* read-ahead requests that the kernel may have under way */
 #define LONG_WRITE_BYTES   65536 /* a message of this length holds bytes to seal */
 #define LIBRARY_LINE_BYTES 512
 #define NUDGE_SIGNAL       SIGURG /* is ignored by default, so a stray one harms nobody */
@@ -53,8 +54,8 @@ static void on_init(void *session, struct fuse_conn_info *connection)
     connection->congestion_threshold = BACKGROUND_MAX * 3 / 4;
     connection->time_gran = 1;
     connection->want |= connection->capable & (FUSE_CAP_POSIX_LOCKS | FUSE_CAP_FLOCK_LOCKS);
-    connection->want &= ~(unsigned)(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE |
-                                    FUSE_CAP_WRITEBACK_CACHE);
+    connection->want &=
+        ~(unsigned)(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE | FUSE_CAP_WRITEBACK_CACHE);
 }
 
 static void log_library(enum fuse_log_level level, const char *format, va_list arguments)
@@ -85,8 +86,7 @@ static enum code make_fuse_session(struct session *session, struct failure *why)
     session->fuse = fuse_session_new(&args, &operations, sizeof operations, session);
     fuse_opt_free_args(&args); /* the library may have copied them */
     if (!session->fuse)
-        return failure_set(why, CODE_NO_MEMORY,
-                           "starting a session: the FUSE library refused (its reason is in the log)");
+        return failure_set(why, CODE_NO_MEMORY, "starting a session: the FUSE library refused (its reason is in the log)");
     return session_channel_attach(&session->channel, session->fuse, why);
 }
 
@@ -234,8 +234,7 @@ static struct session *make_session(struct tree *tree, const struct session_opti
     return session;
 }
 
-static enum code open_channel(struct session *session, const struct session_options *options,
-                              struct failure *why)
+static enum code open_channel(struct session *session, const struct session_options *options, struct failure *why)
 {
     if (options->peer) {
         session->channel.peer = *options->peer;
@@ -250,8 +249,8 @@ static enum code open_channel(struct session *session, const struct session_opti
     enum code code = session_mount_prepare(options->mountpoint, &absolute, why);
     if (code != CODE_OK)
         return code;
-    code = session_mount(absolute, options->label ? options->label : "cytofs", options->allow_other,
-                         &session->channel.fd, why);
+    code =
+        session_mount(absolute, options->label ? options->label : "cytofs", options->allow_other, &session->channel.fd, why);
     if (code == CODE_OK)
         session->channel.mountpoint = absolute;
     else
@@ -277,13 +276,11 @@ static enum code start_threads(struct session *session, struct failure *why)
     while (code == CODE_OK && session->channel.mountpoint && !session->answering && !session->ended)
         pthread_cond_wait(&session->life_changed, &session->life);
     if (code == CODE_OK && session->channel.mountpoint && !session->answering)
-        return failure_set(why, CODE_IO, "mounting on %s: it was unmounted at once",
-                           session->channel.mountpoint);
+        return failure_set(why, CODE_IO, "mounting on %s: it was unmounted at once", session->channel.mountpoint);
     return code;
 }
 
-enum code session_start(struct tree *tree, const struct session_options *options, struct session **out,
-                        struct failure *why)
+enum code session_start(struct tree *tree, const struct session_options *options, struct session **out, struct failure *why)
 {
     struct session *session = make_session(tree, options);
     if (!session) {
@@ -315,8 +312,9 @@ static void note_greeting(struct session *session, const void *message, size_t l
     session->greeting_bytes = length;
 }
 
-/* An INTERRUPT of a request that it does not know is kept by the library until some later request takes one such out.  So a client that sends
- * nothing else could fill the memory: false, where too many may be kept.  Who waits is interrupted by the next one that comes. */
+/* An INTERRUPT of a request that it does not know is kept by the library until some later request takes one such out.  So a
+ * client that sends nothing else could fill the memory: false, where too many may be kept.  Who waits is interrupted by the
+ * next one that comes. */
 static bool admits_interrupt(struct session *session, const struct fuse_in_header *header)
 {
     bool interrupts = header->opcode == FUSE_INTERRUPT;

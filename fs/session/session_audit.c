@@ -1,5 +1,5 @@
-/* What goes into the audit log: see session_audit.h.  Attributes and single look-ups do not: a kernel asks for those all the time.  What is read or
- * written by a handle was told when it was opened. */
+/* What goes into the audit log: see session_audit.h.  Attributes and single look-ups do not: a kernel asks for those all the
+ * time.  What is read or written by a handle was told when it was opened. */
 #include "session_audit.h"
 
 #include <fcntl.h>
@@ -15,7 +15,8 @@
 static bool is_alias(struct session *session, uint64_t folder, const char *name)
 {
     struct tree_place place;
-    return tree_place(session->tree, (struct node_id){folder}, name, session->channel.peer.viewer, &place, NULL) == CODE_OK &&
+    return tree_place(session->tree, (struct node_id){folder}, name, session->channel.peer.viewer, &place, NULL) ==
+               CODE_OK &&
            place.area == PLACE_MODELS && place.depth == 2 && (!place.exists || place.kind == NODE_LINK);
 }
 

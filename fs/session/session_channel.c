@@ -3,12 +3,12 @@
  * The end of a channel is told to libfuse as ENODEV, as the kernel does after an unmount.  A socket peer may send messages
  * longer than our buffer; such a message is cut by the kernel, so it is answered by ending the session.
  *
- * libfuse 3.14 speaks protocol 7.31 but never asks for three things that kernels offer, so their flags are set in the answer to
- * INIT as it passes (older kernels ignore what they do not know): parallel operations in one folder (since 7.25), which the
- * tree allows; that we take the set-uid and set-gid bits of a file that somebody without privilege changes (7.33), without
- * which the kernel asks for the attribute security.capability before each write; and shared maps of files that are open for
- * direct I/O, as those opened with O_APPEND are (7.39).  A kernel that offers the last one also drops the pages of what is
- * written past its cache, so that files may be written like that which others read through it (session_files.c). */
+ * libfuse 3.14 speaks protocol 7.31 but never asks for three things that kernels offer, so their flags are set in the answer
+ * to INIT as it passes (older kernels ignore what they do not know): parallel operations in one folder (since 7.25), which
+ * the tree allows; that we take the set-uid and set-gid bits of a file that somebody without privilege changes (7.33),
+ * without which the kernel asks for the attribute security.capability before each write; and shared maps of files that are
+ * open for direct I/O, as those opened with O_APPEND are (7.39).  A kernel that offers the last one also drops the pages of
+ * what is written past its cache, so that files may be written like that which others read through it (session_files.c). */
 #include "session_channel.h"
 
 #include <errno.h>
@@ -25,15 +25,14 @@
 static void trace_request(const struct fuse_in_header *header, ssize_t length)
 {
     if (length >= (ssize_t)sizeof *header)
-        logging_trace(TRACE_SESSION, "request %llu: opcode %u, node %llu, %u bytes",
-                      (unsigned long long)header->unique, header->opcode, (unsigned long long)header->nodeid,
-                      header->len);
+        logging_trace(TRACE_SESSION, "request %llu: opcode %u, node %llu, %u bytes", (unsigned long long)header->unique,
+                      header->opcode, (unsigned long long)header->nodeid, header->len);
 }
 
 static void trace_reply(const struct fuse_out_header *header)
 {
-    logging_trace(TRACE_SESSION, "reply %llu: error %d, %u bytes", (unsigned long long)header->unique,
-                  header->error, header->len);
+    logging_trace(TRACE_SESSION, "reply %llu: error %d, %u bytes", (unsigned long long)header->unique, header->error,
+                  header->len);
 }
 
 /* What the kernel says of itself in INIT that the library does not look at. */
@@ -72,8 +71,7 @@ static ssize_t read_socket(int fd, void *bytes, size_t size, void *session)
 
 static void ask_for_more(struct session_channel *channel, const struct iovec *parts, int count)
 {
-    if (atomic_exchange(&channel->greeted, true) || count < 2 ||
-        parts[1].iov_len < sizeof(struct fuse_init_out))
+    if (atomic_exchange(&channel->greeted, true) || count < 2 || parts[1].iov_len < sizeof(struct fuse_init_out))
         return;
     struct fuse_init_out *answer = parts[1].iov_base;
     answer->max_pages = (uint16_t)(SESSION_WRITE_MAX / (uint32_t)sysconf(_SC_PAGESIZE)); /* of what is read, too */
@@ -119,8 +117,7 @@ static ssize_t write_peer(int fd, struct iovec *parts, int count, void *session)
     return header->len;
 }
 
-enum code session_channel_attach(struct session_channel *channel, struct fuse_session *fuse,
-                                 struct failure *why)
+enum code session_channel_attach(struct session_channel *channel, struct fuse_session *fuse, struct failure *why)
 {
     static const struct fuse_custom_io device = {.read = read_device, .writev = write_device};
     static const struct fuse_custom_io socket = {.read = read_socket, .writev = write_socket};

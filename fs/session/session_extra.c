@@ -1,7 +1,8 @@
 /* Operations of clients on other machines: see session_extra.h; formats in fs/wire/extra.h.
  *
- * Each decodes its message, calls the tree once, and answers once, through the session's peer.  Whoever feeds the session has
- * checked lengths and rights; lengths are held against the message once more all the same, since they cost nothing.  Any worker thread. */
+ * Each decodes its message, calls the tree once, and answers once, through the session's peer.  Whoever feeds the session
+ * has checked lengths and rights; lengths are held against the message once more all the same, since they cost nothing.  Any
+ * worker thread. */
 #include "session_extra.h"
 
 #include <errno.h>

@@ -7,8 +7,9 @@
 
 struct session;
 
-/* Carries the message out and answers it, if it is one of these; false where it is the kernel's.  Its lengths were checked.  On the way
- * a node that the client speaks of counts as known to it: it may have learnt of it before the server was started anew. */
+/* Carries the message out and answers it, if it is one of these; false where it is the kernel's.  Its lengths were checked.
+ * On the way a node that the client speaks of counts as known to it: it may have learnt of it before the server was started
+ * anew. */
 bool session_extra_process(struct session *session, const void *message, size_t length);
 
 /* Gives back what was set aside of the member's quota (RESERVE). */

@@ -8,12 +8,11 @@
  *   opened with O_APPEND          nothing (direct I/O): the tree itself finds the end, so that each write lands whole
  *                                 behind what others appended; through the page cache the kernel would place it by the
  *                                 size that it last saw, and cut it at page borders
- *   made to be written only       nothing: its pages would be dropped at the next open all the same, and past the page cache a
- *                                 write is one copy less, in messages as large as may be, and the kernel asks for no
- *                                 attribute of the file before
- *   control files, opened to write nothing: one write(2) must arrive as one command
- *   streams                       nothing, and no seeking
- * There is no write-back cache: it would make the kernel ignore the tree's sizes, and the appends of others get lost. */
+ *   made to be written only       nothing: its pages would be dropped at the next open all the same, and past the page cache
+ * a write is one copy less, in messages as large as may be, and the kernel asks for no attribute of the file before control
+ * files, opened to write nothing: one write(2) must arrive as one command streams                       nothing, and no
+ * seeking There is no write-back cache: it would make the kernel ignore the tree's sizes, and the appends of others get
+ * lost. */
 #include "session_files.h"
 
 #include <errno.h>
@@ -51,7 +50,8 @@ static struct session_handle *handle_of(fuse_req_t request, const struct fuse_fi
     return session_handles_get(&session_of(request)->handles, file->fh, false);
 }
 
-/* A file that is being made by who only writes it: reading begins after another open, which drops the pages of another version. */
+/* A file that is being made by who only writes it: reading begins after another open, which drops the pages of another
+ * version. */
 static bool is_filled_once(struct session *session, const struct fuse_file_info *info)
 {
     return (info->flags & (O_CREAT | O_ACCMODE)) == (O_CREAT | O_WRONLY) && atomic_load(&session->channel.drops_pages);
@@ -85,8 +85,7 @@ static enum code add_handle(struct session *session, struct tree_file *file, uns
     return code;
 }
 
-static void on_create(fuse_req_t request, fuse_ino_t folder, const char *name, mode_t mode,
-                      struct fuse_file_info *info)
+static void on_create(fuse_req_t request, fuse_ino_t folder, const char *name, mode_t mode, struct fuse_file_info *info)
 {
     struct session *session = session_of(request);
     struct failure why;
@@ -94,8 +93,7 @@ static void on_create(fuse_req_t request, fuse_ino_t folder, const char *name, m
     struct tree_file *file;
     unsigned flags = decode_flags(fuse_req_ctx(request)->uid, info->flags);
     const struct tree_new what = session_new(request, NODE_FILE, mode);
-    enum code code =
-        tree_make_file(session->tree, session_node(folder), name, &what, flags, &attributes, &file, &why);
+    enum code code = tree_make_file(session->tree, session_node(folder), name, &what, flags, &attributes, &file, &why);
     if (code != CODE_OK) {
         session_reply_failure(request, code, &why, session_node(folder), name);
         return;
@@ -173,8 +171,7 @@ static void on_open(fuse_req_t request, fuse_ino_t number, struct fuse_file_info
 }
 
 /* Replies after an operation on an open file, which puts the handle back first. */
-static void finish(fuse_req_t request, struct session_handle *handle, enum code code,
-                   const struct failure *why)
+static void finish(fuse_req_t request, struct session_handle *handle, enum code code, const struct failure *why)
 {
     struct node_id node = handle->node;
     session_handles_put(handle);
@@ -200,8 +197,7 @@ static void read_file(fuse_req_t request, struct session_handle *handle, size_t 
     block_pool_give(blocks, bytes);
 }
 
-static void on_read(fuse_req_t request, fuse_ino_t node, size_t count, off_t offset,
-                    struct fuse_file_info *info)
+static void on_read(fuse_req_t request, fuse_ino_t node, size_t count, off_t offset, struct fuse_file_info *info)
 {
     (void)node;
     struct session_handle *handle = handle_of(request, info);
@@ -330,10 +326,10 @@ static void on_lseek(fuse_req_t request, fuse_ino_t node, off_t offset, int when
     }
     struct failure why;
     uint64_t found;
-    enum code code = whence != SEEK_DATA && whence != SEEK_HOLE
-                         ? failure_set(&why, CODE_INVALID, "this kind of seeking is the client's own")
-                         : tree_seek(handle->file, (uint64_t)offset, whence == SEEK_DATA ? SEEK_TO_DATA : SEEK_TO_HOLE,
-                                     &found, &why);
+    enum code code =
+        whence != SEEK_DATA && whence != SEEK_HOLE
+            ? failure_set(&why, CODE_INVALID, "this kind of seeking is the client's own")
+            : tree_seek(handle->file, (uint64_t)offset, whence == SEEK_DATA ? SEEK_TO_DATA : SEEK_TO_HOLE, &found, &why);
     if (code != CODE_OK) {
         finish(request, handle, code, &why);
         return;
@@ -357,9 +353,8 @@ static void copy_range(fuse_req_t request, const struct tree_copy *copy, struct 
     fuse_reply_write(request, copied);
 }
 
-static void on_copy_file_range(fuse_req_t request, fuse_ino_t from_node, off_t from_offset,
-                               struct fuse_file_info *from_info, fuse_ino_t to_node, off_t to_offset,
-                               struct fuse_file_info *to_info, size_t count, int flags)
+static void on_copy_file_range(fuse_req_t request, fuse_ino_t from_node, off_t from_offset, struct fuse_file_info *from_info,
+                               fuse_ino_t to_node, off_t to_offset, struct fuse_file_info *to_info, size_t count, int flags)
 {
     (void)from_node;
     (void)to_node;
@@ -380,8 +375,7 @@ static void on_copy_file_range(fuse_req_t request, fuse_ino_t from_node, off_t f
     fuse_reply_err(request, from && to ? EINVAL : EBADF);
 }
 
-static void on_poll(fuse_req_t request, fuse_ino_t node, struct fuse_file_info *info,
-                    struct fuse_pollhandle *poll)
+static void on_poll(fuse_req_t request, fuse_ino_t node, struct fuse_file_info *info, struct fuse_pollhandle *poll)
 {
     (void)node;
     struct session_handle *handle = handle_of(request, info);

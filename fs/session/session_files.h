@@ -13,7 +13,8 @@ struct session;
 
 void session_files_fill(struct fuse_lowlevel_ops *operations);
 
-/* Opens a file as open(2) with info->flags would, also one without a name; info->fh and what the client may cache are filled in. */
+/* Opens a file as open(2) with info->flags would, also one without a name; info->fh and what the client may cache are filled
+ * in. */
 MUST_CHECK enum code session_files_reopen(struct session *session, struct node_id node, uid_t caller,
                                           struct fuse_file_info *info, struct failure *why);
 

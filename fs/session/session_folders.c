@@ -22,7 +22,8 @@ struct entry {
     struct node_attributes attributes;
 };
 
-enum code session_folders_open(struct session *session, struct node_id node, struct fuse_file_info *info, struct failure *why)
+enum code session_folders_open(struct session *session, struct node_id node, struct fuse_file_info *info,
+                               struct failure *why)
 {
     struct session_handle handle = {.session = session, .kind = HANDLE_FOLDER, .node = node};
     enum code code = tree_open_folder(session->tree, node, &handle.folder, why);
@@ -75,8 +76,7 @@ static enum code renew_listing(struct session_handle *handle, struct failure *wh
 }
 
 /* Adds one entry with attributes; the bytes that it took, or would take where that is more than `room`. */
-static size_t add_with_attributes(fuse_req_t request, char *bytes, size_t room, const struct entry *entry,
-                                  uint64_t offset)
+static size_t add_with_attributes(fuse_req_t request, char *bytes, size_t room, const struct entry *entry, uint64_t offset)
 {
     struct session *session = session_of(request);
     struct fuse_entry_param parameters;
@@ -91,8 +91,7 @@ static size_t add_with_attributes(fuse_req_t request, char *bytes, size_t room, 
     return fuse_add_direntry_plus(request, bytes, room, entry->name, &parameters, (off_t)offset + 1);
 }
 
-static size_t add_plain(fuse_req_t request, char *bytes, size_t room, const struct entry *entry,
-                        uint64_t offset)
+static size_t add_plain(fuse_req_t request, char *bytes, size_t room, const struct entry *entry, uint64_t offset)
 {
     struct stat status;
     session_reply_fill_stat(session_of(request), &entry->attributes, &status);
@@ -100,17 +99,16 @@ static size_t add_plain(fuse_req_t request, char *bytes, size_t room, const stru
 }
 
 /* With the listing's lock held: fills the buffer with entries from `offset` on; the bytes used. */
-static size_t list(fuse_req_t request, struct session_handle *handle, char *bytes, size_t size,
-                   uint64_t offset, bool with_attributes)
+static size_t list(fuse_req_t request, struct session_handle *handle, char *bytes, size_t size, uint64_t offset,
+                   bool with_attributes)
 {
     size_t used = 0;
     struct entry entry;
     for (; entry_at(handle, offset, &entry); offset++) {
         if (is_gone(&entry))
             continue;
-        size_t took = with_attributes
-                          ? add_with_attributes(request, bytes + used, size - used, &entry, offset)
-                          : add_plain(request, bytes + used, size - used, &entry, offset);
+        size_t took = with_attributes ? add_with_attributes(request, bytes + used, size - used, &entry, offset)
+                                      : add_plain(request, bytes + used, size - used, &entry, offset);
         if (took > size - used)
             break;
         used += took;
@@ -151,15 +149,13 @@ static void reply_listing(fuse_req_t request, size_t size, off_t offset, const s
     block_pool_give(blocks, bytes);
 }
 
-static void on_readdir(fuse_req_t request, fuse_ino_t node, size_t size, off_t offset,
-                       struct fuse_file_info *info)
+static void on_readdir(fuse_req_t request, fuse_ino_t node, size_t size, off_t offset, struct fuse_file_info *info)
 {
     (void)node;
     reply_listing(request, size, offset, info, false);
 }
 
-static void on_readdirplus(fuse_req_t request, fuse_ino_t node, size_t size, off_t offset,
-                           struct fuse_file_info *info)
+static void on_readdirplus(fuse_req_t request, fuse_ino_t node, size_t size, off_t offset, struct fuse_file_info *info)
 {
     (void)node;
     reply_listing(request, size, offset, info, true);

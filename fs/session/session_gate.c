@@ -1,4 +1,5 @@
-/* The gate: see session_gate.h.  Two looks, in this order: could a kernel have sent this; may this viewer have it carried out. */
+/* The gate: see session_gate.h.  Two looks, in this order: could a kernel have sent this; may this viewer have it carried
+ * out. */
 #include "session_gate.h"
 
 #include <errno.h>

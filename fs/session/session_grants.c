@@ -4,8 +4,9 @@
  *     a lock is granted --the count is another than at the last drop--> waiting --the thread--> pages dropped --> answered
  *
  * Whoever gets a lock after another gave it up finds the other's changes counted: they were counted before the other was
- * answered.  Two who get a lock at once need the pages dropped once, and the second must be answered after that: hence one thread, which looks
- * at the count again before it drops.  Then no page and no attribute is dropped any more behind who has been answered, but for what is changed later.
+ * answered.  Two who get a lock at once need the pages dropped once, and the second must be answered after that: hence one
+ * thread, which looks at the count again before it drops.  Then no page and no attribute is dropped any more behind who has
+ * been answered, but for what is changed later.
  */
 #include "session_grants.h"
 

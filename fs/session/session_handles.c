@@ -1,7 +1,7 @@
 /* The table of open files and folders: see session_handles.h.
  *
- * A key is generation << 32 | index.  A slot's generation counts up each time it is freed, and starts at 1 (in a session that goes on, behind
- * all of before), so that no key is 0.  Free slots form a list, last freed first.
+ * A key is generation << 32 | index.  A slot's generation counts up each time it is freed, and starts at 1 (in a session
+ * that goes on, behind all of before), so that no key is 0.  Free slots form a list, last freed first.
  *
  * Invariants: 1. slots[i].handle is NULL exactly while i is in the free list; 2. a handle in the table has at least one
  * borrower, the table.  Closing happens outside the lock, since rules act in it. */
@@ -56,13 +56,14 @@ static enum code grow(struct session_handles *handles, struct failure *why)
 {
     uint32_t count = handles->slot_count > 0 ? handles->slot_count * 2 : SLOTS_FIRST;
     if (count > handles->max)
-        return failure_set(why, CODE_AGAIN,
-                           "%u files are open in this mount, which is the limit (close some)", handles->max);
+        return failure_set(why, CODE_AGAIN, "%u files are open in this mount, which is the limit (close some)",
+                           handles->max);
     struct session_handle_slot *slots = realloc(handles->slots, count * sizeof *slots);
     if (!slots)
         return failure_set(why, CODE_NO_MEMORY, "opening one more file: no memory");
     for (uint32_t i = handles->slot_count; i < count; i++)
-        slots[i] = (struct session_handle_slot){.generation = handles->first_generation, .next_free = i + 1 < count ? i + 2 : 0};
+        slots[i] =
+            (struct session_handle_slot){.generation = handles->first_generation, .next_free = i + 1 < count ? i + 2 : 0};
     handles->first_free = handles->slot_count + 1;
     handles->slots = slots;
     handles->slot_count = count;
@@ -88,8 +89,8 @@ static void free_copy(struct session_handle *copy)
     free(copy);
 }
 
-enum code session_handles_add(struct session_handles *handles, const struct session_handle *handle,
-                              uint64_t *key, struct failure *why)
+enum code session_handles_add(struct session_handles *handles, const struct session_handle *handle, uint64_t *key,
+                              struct failure *why)
 {
     struct session_handle *copy = copy_handle(handle, why);
     if (!copy)
@@ -141,7 +142,8 @@ enum code session_handles_add_at(struct session_handles *handles, const struct s
 {
     uint32_t index = (uint32_t)key, generation = (uint32_t)(key >> 32);
     if (index >= handles->max || generation == 0)
-        return failure_set(why, CODE_INVALID, "an open file of before has the key %llx, which is none", (unsigned long long)key);
+        return failure_set(why, CODE_INVALID, "an open file of before has the key %llx, which is none",
+                           (unsigned long long)key);
     struct session_handle *copy = copy_handle(handle, why);
     if (!copy)
         return CODE_NO_MEMORY;

@@ -59,8 +59,8 @@ void session_handles_destroy(struct session_handles *handles);
 
 /* Puts a copy of *handle into the table, which then owns its file or folder, and gives out its key.  CODE_NO_MEMORY or,
  * beyond the maximum, CODE_AGAIN leave them with the caller. */
-MUST_CHECK enum code session_handles_add(struct session_handles *handles, const struct session_handle *handle,
-                                         uint64_t *key, struct failure *why);
+MUST_CHECK enum code session_handles_add(struct session_handles *handles, const struct session_handle *handle, uint64_t *key,
+                                         struct failure *why);
 
 /* The same under a key that was given out before the session was started anew; for a table in which nothing was closed yet.
  * CODE_INVALID where the key cannot be one. */

@@ -1,5 +1,5 @@
-/* Lent keys: see session_lending.h.  Whose wraps are listed, and who lends, is the session's viewer; the member who opened the store has
- * nothing to lend. */
+/* Lent keys: see session_lending.h.  Whose wraps are listed, and who lends, is the session's viewer; the member who opened
+ * the store has nothing to lend. */
 #include "session_lending.h"
 
 #include <errno.h>
@@ -20,8 +20,7 @@ _Static_assert(KEYS_AT_ONCE * sizeof(struct extra_wrapped_key) <= (1u << 20), "a
 static void answer(struct session *session, const struct fuse_in_header *header, int error, const struct buffer *body)
 {
     size_t count = body ? body->length : 0;
-    const struct fuse_out_header out = {
-        .len = (uint32_t)(sizeof out + count), .error = -error, .unique = header->unique};
+    const struct fuse_out_header out = {.len = (uint32_t)(sizeof out + count), .error = -error, .unique = header->unique};
     const struct iovec parts[] = {{(void *)&out, sizeof out}, {count ? body->data : NULL, count}};
     session->channel.peer.send(session->channel.peer.context, parts, count ? 2 : 1);
 }

@@ -2,17 +2,17 @@
  *
  *     parked --called--> listening --a message came--> working --done--> listening, or parked where enough others listen
  *
- * Who calls.  A worker that goes to work on something long leaves nobody without a listener: where it was the last one, it calls
- * another.  After short work it comes back to listen sooner than another would be awake, so it calls nobody.  But short work can take
- * long all the same: it waits for a lock, for a commit's gate, for the disk, maybe for an answer that only another worker can give.
- * Therefore the watch, a thread of its own, looks at the workers each TICK_NS while it happens that nobody listens, and calls as many as are
- * at the same message still.
+ * Who calls.  A worker that goes to work on something long leaves nobody without a listener: where it was the last one, it
+ * calls another.  After short work it comes back to listen sooner than another would be awake, so it calls nobody.  But
+ * short work can take long all the same: it waits for a lock, for a commit's gate, for the disk, maybe for an answer that
+ * only another worker can give. Therefore the watch, a thread of its own, looks at the workers each TICK_NS while it happens
+ * that nobody listens, and calls as many as are at the same message still.
  *
  * Invariants
  *  1. `listening` counts workers that receive, or are about to; it is raised only where it is below its limit, so that
  *     nobody is counted who then parks.
- *  2. Whoever takes the last listener away sees to it that the watch is awake.  The watch goes to sleep only after a while in which
- *     somebody listened, and looks once more after it has said so.
+ *  2. Whoever takes the last listener away sees to it that the watch is awake.  The watch goes to sleep only after a while
+ * in which somebody listened, and looks once more after it has said so.
  *  3. active = workers - parked.
  */
 #include "session_listeners.h"

@@ -1,8 +1,9 @@
 /* Which of a session's workers listen for messages.
  *
- * The kernel wakes another listener for each message that comes, also where one that is awake would have it next; a wake-up costs more than
- * most messages do.  So only a few workers listen, fewer than there are cores: the others are parked, and called where those are busy for
- * long.  (With 2 listeners in the place of 8 on 2 cores, 8 writers that append and sync cost 34 us of CPU an append in the place of 60.) */
+ * The kernel wakes another listener for each message that comes, also where one that is awake would have it next; a wake-up
+ * costs more than most messages do.  So only a few workers listen, fewer than there are cores: the others are parked, and
+ * called where those are busy for long.  (With 2 listeners in the place of 8 on 2 cores, 8 writers that append and sync cost
+ * 34 us of CPU an append in the place of 60.) */
 #ifndef CYTOFS_SESSION_LISTENERS_H
 #define CYTOFS_SESSION_LISTENERS_H
 
@@ -18,10 +19,10 @@ struct session_listeners {
     int most; /* that listen while nothing takes long; constant */
 
     atomic_int listening;
-    atomic_bool watching;                      /* the watch looks at the workers every now and then; else it sleeps */
-    atomic_uint turns[SESSION_THREADS_MAX];    /* of each worker: odd while it carries out a message */
+    atomic_bool watching;                   /* the watch looks at the workers every now and then; else it sleeps */
+    atomic_uint turns[SESSION_THREADS_MAX]; /* of each worker: odd while it carries out a message */
 
-    pthread_mutex_t lock; /* guards the fields below; no other lock is taken under it */
+    pthread_mutex_t lock;  /* guards the fields below; no other lock is taken under it */
     pthread_cond_t called; /* the parked ones wait here */
     pthread_cond_t wanted; /* the watch waits here */
     int active;            /* workers that listen or work, or were called to */

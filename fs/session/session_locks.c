@@ -13,10 +13,11 @@
  * opened for reading only have no FLUSH (it costs each reader a round trip), and there they end with RELEASE, when the last
  * descriptor of that open file is closed.  flock(2) locks, and those of F_OFD_SETLK, end with RELEASE.
  *
- * What another wrote under his lock is to be seen under ours: before a lock is granted the client drops its old pages (session_grants.h), or,
- * where it is fed, has been told of all changes; and it asks for the attributes anew.  It would throw their answer away if it were made
- * to ask once more meanwhile, since somebody else opens the file, and miss what the file has grown by; so that waits until nobody has a lock
- * (the session's lock makes it come wholly before a lock is granted, or not at all). */
+ * What another wrote under his lock is to be seen under ours: before a lock is granted the client drops its old pages
+ * (session_grants.h), or, where it is fed, has been told of all changes; and it asks for the attributes anew.  It would
+ * throw their answer away if it were made to ask once more meanwhile, since somebody else opens the file, and miss what the
+ * file has grown by; so that waits until nobody has a lock (the session's lock makes it come wholly before a lock is
+ * granted, or not at all). */
 #include "session_locks.h"
 
 #include <errno.h>
@@ -30,7 +31,7 @@
 #include "session_state.h"
 
 struct parked_lock {
-    struct lock_waiter waiter; /* first: the table gives us its address */
+    struct lock_waiter waiter;     /* first: the table gives us its address */
     struct session_handle *handle; /* borrowed: it is not closed while somebody waits by it */
     fuse_req_t request;
     struct parked_lock *previous, *next;
@@ -144,9 +145,11 @@ static void set_or_park(fuse_req_t request, struct session_handle *handle, const
 {
     struct failure why;
     struct session *session = handle->session;
-    struct parked_lock *parked = atomic_load(&session->locks.parked) < SESSION_LOCKS_PARKED_MAX ? calloc(1, sizeof *parked) : NULL;
+    struct parked_lock *parked =
+        atomic_load(&session->locks.parked) < SESSION_LOCKS_PARKED_MAX ? calloc(1, sizeof *parked) : NULL;
     if (!parked) {
-        finish(request, handle, LOCK_MODE_NONE, failure_set(&why, CODE_NO_LOCKS, "locking a file: no memory, or too many wait for locks already"), &why);
+        finish(request, handle, LOCK_MODE_NONE,
+               failure_set(&why, CODE_NO_LOCKS, "locking a file: no memory, or too many wait for locks already"), &why);
         return;
     }
     parked->waiter.answer = on_answer;

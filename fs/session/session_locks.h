@@ -31,8 +31,8 @@ void session_locks_fill(struct fuse_lowlevel_ops *operations);
 /* The client is gone: whoever still waits is told EINTR, and its locks end.  No worker answers requests any more. */
 void session_locks_abandon(struct session *session);
 
-/* Makes the client ask for the attributes (session_reply.h), but not while somebody has a lock on the file: who got it was made to ask
- * then. */
+/* Makes the client ask for the attributes (session_reply.h), but not while somebody has a lock on the file: who got it was
+ * made to ask then. */
 void session_locks_forget_attributes(struct session *session, struct node_id node);
 
 /* Answers that a lock is granted: what others wrote before has been made visible. */

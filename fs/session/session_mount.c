@@ -6,9 +6,9 @@
  * fusermount3 is set-uid root.  It mounts for us and passes the open device back over the socket that _FUSE_COMMFD
  * names (the protocol of fusermount(1): one byte with the descriptor beside it).
  *
- * Mode bits are enforced by the kernel (default_permissions), on the mode, owner and group that the session shows.  Where root
- * mounts for itself alone they forbid nothing, but to run a file that nobody may run, which session_names.c answers: there the
- * kernel need not ask for a folder's attributes anew after each file that is made in it. */
+ * Mode bits are enforced by the kernel (default_permissions), on the mode, owner and group that the session shows.  Where
+ * root mounts for itself alone they forbid nothing, but to run a file that nobody may run, which session_names.c answers:
+ * there the kernel need not ask for a folder's attributes anew after each file that is made in it. */
 #include "session_mount.h"
 
 #include <dirent.h>
@@ -77,7 +77,8 @@ static enum code run_helper(const char *const *arguments, int peer, struct failu
     posix_spawn_file_actions_destroy(&actions);
     close(ends[1]);
     if (error == ENOENT)
-        return failure_set(why, CODE_UNSUPPORTED, "%s, by which users mount, is not in PATH: install it (apt install fuse3), or mount as root",
+        return failure_set(why, CODE_UNSUPPORTED,
+                           "%s, by which users mount, is not in PATH: install it (apt install fuse3), or mount as root",
                            HELPER);
     if (error)
         return failure_set_errno(why, error, "running %s", HELPER);
@@ -95,14 +96,13 @@ enum code session_mount_remove(const char *mountpoint, struct failure *why)
     return code == CODE_OK ? CODE_OK : failure_wrap(why, code, "unmounting %s", mountpoint);
 }
 
-/* Where a file system server died, every request gives ENOTCONN, or ECONNABORTED where it was under way just then.  The kernel
- * may still answer open(2) and stat(2) from what it was told before; so it is made to ask. */
+/* Where a file system server died, every request gives ENOTCONN, or ECONNABORTED where it was under way just then.  The
+ * kernel may still answer open(2) and stat(2) from what it was told before; so it is made to ask. */
 static bool is_dead(const char *mountpoint)
 {
     struct statx status;
     SCOPE_CLOSE int folder = open(mountpoint, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (folder >= 0 &&
-        statx(folder, "", AT_EMPTY_PATH | AT_STATX_FORCE_SYNC, STATX_BASIC_STATS, &status) == 0)
+    if (folder >= 0 && statx(folder, "", AT_EMPTY_PATH | AT_STATX_FORCE_SYNC, STATX_BASIC_STATS, &status) == 0)
         return false;
     return errno == ENOTCONN || errno == ECONNABORTED;
 }
@@ -131,10 +131,8 @@ static enum code check_empty(const char *mountpoint, struct failure *why)
     if (empty)
         return CODE_OK;
     struct statx status;
-    if (statx(AT_FDCWD, mountpoint, AT_NO_AUTOMOUNT, 0, &status) == 0 &&
-        (status.stx_attributes & STATX_ATTR_MOUNT_ROOT))
-        return failure_set(why, CODE_BUSY,
-                           "mounting on %s: something is mounted there already (unmount it first: %s -u %s)",
+    if (statx(AT_FDCWD, mountpoint, AT_NO_AUTOMOUNT, 0, &status) == 0 && (status.stx_attributes & STATX_ATTR_MOUNT_ROOT))
+        return failure_set(why, CODE_BUSY, "mounting on %s: something is mounted there already (unmount it first: %s -u %s)",
                            mountpoint, HELPER, mountpoint);
     return failure_set(why, CODE_NOT_EMPTY,
                        "mounting on %s: the folder is not empty, and a mount would hide its files "
@@ -150,8 +148,8 @@ enum code session_mount_prepare(const char *mountpoint, char **absolute, struct 
         return code;
     SCOPE_FREE char *path = realpath(mountpoint, NULL);
     if (!path && errno == ENOENT)
-        return failure_set(why, CODE_NOT_FOUND, "mounting on %s: there is no such folder (make it first: mkdir %s)", mountpoint,
-                           mountpoint);
+        return failure_set(why, CODE_NOT_FOUND, "mounting on %s: there is no such folder (make it first: mkdir %s)",
+                           mountpoint, mountpoint);
     if (!path)
         return failure_set_errno(why, errno, "mounting on %s", mountpoint);
     code = check_empty(path, why);
@@ -162,8 +160,7 @@ enum code session_mount_prepare(const char *mountpoint, char **absolute, struct 
     return CODE_OK;
 }
 
-static enum code mount_as_root(const char *mountpoint, const char *label, bool allow_other, int *fd,
-                               struct failure *why)
+static enum code mount_as_root(const char *mountpoint, const char *label, bool allow_other, int *fd, struct failure *why)
 {
     SCOPE_CLOSE int device = open("/dev/fuse", O_RDWR | O_CLOEXEC);
     if (device < 0)
@@ -186,8 +183,7 @@ static enum code receive_device(int from, int *fd, struct failure *why)
         struct cmsghdr header;
         char space[CMSG_SPACE(sizeof(int))];
     } control;
-    struct msghdr message = {
-        .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
     ssize_t got;
     do
         got = recvmsg(from, &message, MSG_CMSG_CLOEXEC);
@@ -199,8 +195,7 @@ static enum code receive_device(int from, int *fd, struct failure *why)
     return CODE_OK;
 }
 
-static enum code mount_by_helper(const char *mountpoint, const char *label, bool allow_other, int *fd,
-                                 struct failure *why)
+static enum code mount_by_helper(const char *mountpoint, const char *label, bool allow_other, int *fd, struct failure *why)
 {
     int pair[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
@@ -209,8 +204,7 @@ static enum code mount_by_helper(const char *mountpoint, const char *label, bool
     SCOPE_CLOSE int theirs = pair[1];
     fcntl(theirs, F_SETFD, 0);
     SCOPE_BUFFER options = {.max = 1024};
-    buffer_printf(&options, "fsname=%s,subtype=cytofs,default_permissions%s", label,
-                  allow_other ? ",allow_other" : "");
+    buffer_printf(&options, "fsname=%s,subtype=cytofs,default_permissions%s", label, allow_other ? ",allow_other" : "");
     enum code code = buffer_check(&options, "the mount's label", why);
     if (code != CODE_OK)
         return code;
@@ -221,12 +215,10 @@ static enum code mount_by_helper(const char *mountpoint, const char *label, bool
     return code == CODE_OK ? CODE_OK : failure_wrap(why, code, "mounting on %s", mountpoint);
 }
 
-enum code session_mount(const char *mountpoint, const char *label, bool allow_other, int *fd,
-                        struct failure *why)
+enum code session_mount(const char *mountpoint, const char *label, bool allow_other, int *fd, struct failure *why)
 {
     if (strpbrk(label, ",\\"))
-        return failure_set(why, CODE_INVALID, "the mount's label \"%s\" must not hold a comma or a backslash",
-                           label);
+        return failure_set(why, CODE_INVALID, "the mount's label \"%s\" must not hold a comma or a backslash", label);
     if (geteuid() == 0) {
         enum code code = mount_as_root(mountpoint, label, allow_other, fd, why);
         if (code != CODE_NOT_PERMITTED)

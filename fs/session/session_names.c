@@ -34,8 +34,7 @@ static void on_forget(fuse_req_t request, fuse_ino_t node, uint64_t count)
 static void on_forget_multi(fuse_req_t request, size_t count, struct fuse_forget_data *forgotten)
 {
     for (size_t i = 0; i < count; i++)
-        session_nodes_forget(&session_of(request)->nodes, session_node(forgotten[i].ino),
-                             forgotten[i].nlookup);
+        session_nodes_forget(&session_of(request)->nodes, session_node(forgotten[i].ino), forgotten[i].nlookup);
     fuse_reply_none(request);
 }
 
@@ -80,8 +79,9 @@ static bool drops_set_id(int which, uid_t caller)
     return which & (FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID) || which == 0 || (which & FUSE_SET_ATTR_SIZE && caller != 0);
 }
 
-/* A change of nothing is chown(2) with -1 for both, which takes the bits as any chown does, or the kernel's notice before a write.
- * It does not say which; so from others than the owner nothing is taken: what they write takes it (OPEN_DROPS_SET_ID). */
+/* A change of nothing is chown(2) with -1 for both, which takes the bits as any chown does, or the kernel's notice before a
+ * write. It does not say which; so from others than the owner nothing is taken: what they write takes it
+ * (OPEN_DROPS_SET_ID). */
 static bool is_notice(fuse_req_t request, struct node_id node, int which)
 {
     struct node_attributes now;
@@ -123,8 +123,7 @@ static struct attribute_change decode_change(const struct session *session, cons
     return change;
 }
 
-static enum code check_owner(const struct session *session, const struct stat *wanted, int which,
-                             struct failure *why)
+static enum code check_owner(const struct session *session, const struct stat *wanted, int which, struct failure *why)
 {
     if (session->keeps_owners || ((!(which & FUSE_SET_ATTR_UID) || wanted->st_uid == session->owner) &&
                                   (!(which & FUSE_SET_ATTR_GID) || wanted->st_gid == session->group)))
@@ -135,8 +134,7 @@ static enum code check_owner(const struct session *session, const struct stat *w
         "--no-same-owner, with rsync --no-owner --no-group; root keeps owners by mounting with --allow-other)");
 }
 
-static void on_setattr(fuse_req_t request, fuse_ino_t node, struct stat *wanted, int which,
-                       struct fuse_file_info *file)
+static void on_setattr(fuse_req_t request, fuse_ino_t node, struct stat *wanted, int which, struct fuse_file_info *file)
 {
     (void)file;
     struct failure why;
@@ -166,8 +164,8 @@ static void on_readlink(fuse_req_t request, fuse_ino_t node)
         session_reply_failure(request, code, &why, session_node(node), NULL);
 }
 
-static void reply_made(fuse_req_t request, enum code code, const struct failure *why, fuse_ino_t folder,
-                       const char *name, const struct node_attributes *attributes)
+static void reply_made(fuse_req_t request, enum code code, const struct failure *why, fuse_ino_t folder, const char *name,
+                       const struct node_attributes *attributes)
 {
     if (code == CODE_OK)
         session_reply_entry(request, attributes);
@@ -212,8 +210,8 @@ static void on_mknod(fuse_req_t request, fuse_ino_t folder, const char *name, mo
     struct failure why;
     struct node_attributes attributes;
     struct tree_file *file;
-    enum code code = tree_make_file(session_tree_of(request), session_node(folder), name, &what,
-                                    OPEN_READ | OPEN_EXCLUSIVE, &attributes, &file, &why);
+    enum code code = tree_make_file(session_tree_of(request), session_node(folder), name, &what, OPEN_READ | OPEN_EXCLUSIVE,
+                                    &attributes, &file, &why);
     if (code == CODE_OK)
         tree_release(file);
     reply_made(request, code, &why, folder, name, &attributes);
@@ -236,8 +234,8 @@ static void on_link(fuse_req_t request, fuse_ino_t node, fuse_ino_t folder, cons
 {
     struct failure why;
     struct node_attributes attributes;
-    enum code code = tree_hard_link(session_tree_of(request), session_node(node), session_node(folder), name,
-                                    &attributes, &why);
+    enum code code =
+        tree_hard_link(session_tree_of(request), session_node(node), session_node(folder), name, &attributes, &why);
     reply_made(request, code, &why, folder, name, &attributes);
 }
 
@@ -279,13 +277,15 @@ static void on_rename(fuse_req_t request, fuse_ino_t from_folder, const char *fr
     session_reply_done(request, code, &why, session_node(to_folder), to_name);
 }
 
-/* df's numbers: what the chunks take, what their device has left; for who has a quota, that and what is left of it, if that is less. */
+/* df's numbers: what the chunks take, what their device has left; for who has a quota, that and what is left of it, if that
+ * is less. */
 static void on_statfs(fuse_req_t request, fuse_ino_t node)
 {
     (void)node;
     struct tree_statistics numbers;
     tree_statistics(session_tree_of(request), &numbers);
-    const struct tree_quota_storage quota = tree_quota_storage(session_tree_of(request), session_of(request)->channel.peer.viewer);
+    const struct tree_quota_storage quota =
+        tree_quota_storage(session_tree_of(request), session_of(request)->channel.peer.viewer);
     const uint64_t block = 4096;
     uint64_t all = numbers.bytes_stored + numbers.bytes_free, free = numbers.bytes_free;
     if (quota.most != QUOTA_UNLIMITED) {

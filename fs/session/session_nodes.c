@@ -3,8 +3,8 @@
  * A hash table with open addressing: an entry lies in the slot of its hash or in one of those behind it, with no free slot
  * between.  Removal moves later entries of the same run back, so there are no tombstones.
  *
- * Invariants: 1. at most three quarters of the slots are in use; 2. every entry has lookups > 0, and the tree counts exactly one
- * reference for it.  The root needs no reference and is never in the table.  Any worker thread; one lock. */
+ * Invariants: 1. at most three quarters of the slots are in use; 2. every entry has lookups > 0, and the tree counts exactly
+ * one reference for it.  The root needs no reference and is never in the table.  Any worker thread; one lock. */
 #include "session_nodes.h"
 
 #include <assert.h>
@@ -140,9 +140,7 @@ enum session_pages session_nodes_open(struct session_nodes *nodes, struct node_i
         return PAGES_UNKNOWN;
     /* 31 bits of it: nobody changes a file two thousand million times between two opens. */
     uint32_t mark = (uint32_t)version << 1 | 1;
-    enum session_pages pages = entry->mark == 0      ? PAGES_UNKNOWN
-                               : entry->mark == mark ? PAGES_CURRENT
-                                                     : PAGES_OUTDATED;
+    enum session_pages pages = entry->mark == 0 ? PAGES_UNKNOWN : entry->mark == mark ? PAGES_CURRENT : PAGES_OUTDATED;
     entry->mark = mark;
     return pages;
 }
@@ -165,8 +163,7 @@ bool session_nodes_knows(struct session_nodes *nodes, struct node_id node)
 void session_nodes_touch(struct session_nodes *nodes, struct node_id node)
 {
     struct node_attributes there;
-    if (node.value >> 63 || session_nodes_knows(nodes, node) ||
-        tree_attributes(nodes->tree, node, &there, NULL) != CODE_OK)
+    if (node.value >> 63 || session_nodes_knows(nodes, node) || tree_attributes(nodes->tree, node, &there, NULL) != CODE_OK)
         return;
     (void)!session_nodes_remember(nodes, node); /* without memory it hears of no changes */
 }

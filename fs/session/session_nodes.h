@@ -17,7 +17,7 @@ struct session_node_entry {
     uint32_t lookups; /* > 0; at UINT32_MAX it stays there until the session ends */
     uint32_t mark;    /* of the version of the pages that the client may hold; 0: it opened none yet */
     uint32_t opens;   /* open files of the node */
-    uint32_t dropped; /* how often others had changed it when the client's pages were dropped for a lock (session_grants.h) */
+    uint32_t dropped; /* how often others had changed it when its pages were dropped for a lock (session_grants.h) */
 };
 
 struct session_nodes {
@@ -39,7 +39,8 @@ bool session_nodes_remember(struct session_nodes *nodes, struct node_id node);
 /* The client knew the node, with these counts, before the session was started anew.  False without memory. */
 bool session_nodes_restore(struct session_nodes *nodes, struct node_id node, uint32_t lookups, uint32_t mark);
 
-/* The client speaks of a stored node as of one that it knows, maybe from before the server was started anew: counts one lookup where it has none. */
+/* The client speaks of a stored node as of one that it knows, maybe from before the server was started anew: counts one
+ * lookup where it has none. */
 void session_nodes_touch(struct session_nodes *nodes, struct node_id node);
 
 /* Whether the client knows the node. */
@@ -48,7 +49,8 @@ bool session_nodes_knows(struct session_nodes *nodes, struct node_id node);
 /* The client gives back `count` lookups; more than it has count as all of them. */
 void session_nodes_forget(struct session_nodes *nodes, struct node_id node, uint64_t count);
 
-/* What the client may have cached of a node's contents: nothing that we know of, those of the version asked for, or others. */
+/* What the client may have cached of a node's contents: nothing that we know of, those of the version asked for, or others.
+ */
 enum session_pages { PAGES_UNKNOWN, PAGES_CURRENT, PAGES_OUTDATED };
 
 /* What it may have cached since it last opened the node, compared with `version`, which it opens now. */
@@ -59,8 +61,8 @@ void session_nodes_count_open(struct session_nodes *nodes, struct node_id node);
 void session_nodes_count_close(struct session_nodes *nodes, struct node_id node);
 bool session_nodes_is_open(struct session_nodes *nodes, struct node_id node);
 
-/* How often others had changed the node when its pages were dropped, as was set last; 0 at first, and for one that the client does not
- * know. */
+/* How often others had changed the node when its pages were dropped, as was set last; 0 at first, and for one that the
+ * client does not know. */
 uint32_t session_nodes_dropped_at(struct session_nodes *nodes, struct node_id node);
 void session_nodes_set_dropped(struct session_nodes *nodes, struct node_id node, uint32_t changes);
 

@@ -2,12 +2,13 @@
  *
  *     any thread, with the tree's lock --note--> waiting --taken whole--> the push thread --filtered--> the client
  *
- * The thread takes all that waits, sends it without any lock, and then pauses for PAUSE_MS, so a stream of changes is at most 200
- * batches a second, and a single change is sent at once.  session_push_flush does the same for who cannot wait; one of them at a time.  Which nodes the client knows is looked up when sending, not when noting:
- * that table's lock is taken outside of the tree's.
+ * The thread takes all that waits, sends it without any lock, and then pauses for PAUSE_MS, so a stream of changes is at
+ * most 200 batches a second, and a single change is sent at once.  session_push_flush does the same for who cannot wait; one
+ * of them at a time.  Which nodes the client knows is looked up when sending, not when noting: that table's lock is taken
+ * outside of the tree's.
  *
- * A client that was answered before a change and hears of the change before it has read that answer must not keep the answer;
- * that is its own to see to (it knows what it has asked and when it heard).
+ * A client that was answered before a change and hears of the change before it has read that answer must not keep the
+ * answer; that is its own to see to (it knows what it has asked and when it heard).
  */
 #include "session_push.h"
 
@@ -22,9 +23,9 @@
 #include "session_rights.h"
 #include "session_state.h"
 
-#define BUCKETS    4096
-#define PAUSE_MS   5
-#define NO_OFFSET  UINT64_MAX
+#define BUCKETS   4096
+#define PAUSE_MS  5
+#define NO_OFFSET UINT64_MAX
 
 struct push_entry {
     uint64_t node;  /* of a name: the folder */
@@ -63,8 +64,7 @@ static bool make_room(struct push_table *table)
     if (table->count < table->capacity)
         return true;
     size_t capacity = table->capacity ? table->capacity * 2 : 64;
-    struct push_entry *entries =
-        capacity <= PUSH_WAITING_MAX ? realloc(table->entries, capacity * sizeof *entries) : NULL;
+    struct push_entry *entries = capacity <= PUSH_WAITING_MAX ? realloc(table->entries, capacity * sizeof *entries) : NULL;
     if (!entries)
         return false;
     table->entries = entries;

@@ -1,9 +1,10 @@
-/* What others change, told to a fed session's client as notifications of the FUSE protocol, so that it drops what it has cached:
- * FUSE_NOTIFY_INVAL_INODE for attributes (offset -1) and for contents (from an offset on, attributes included), FUSE_NOTIFY_INVAL_ENTRY and
- * FUSE_NOTIFY_DELETE for a name and, with it, the folder's listing and attributes, EXTRA_NOTIFY_EVERYTHING (extra.h).
+/* What others change, told to a fed session's client as notifications of the FUSE protocol, so that it drops what it has
+ * cached: FUSE_NOTIFY_INVAL_INODE for attributes (offset -1) and for contents (from an offset on, attributes included),
+ * FUSE_NOTIFY_INVAL_ENTRY and FUSE_NOTIFY_DELETE for a name and, with it, the folder's listing and attributes,
+ * EXTRA_NOTIFY_EVERYTHING (extra.h).
  *
- * Changes are noted as they happen and sent by a thread of the session's own, coalesced while they wait: many writes into one file
- * are one notification.  Only nodes and folders that the client knows, and may read, are spoken of.
+ * Changes are noted as they happen and sent by a thread of the session's own, coalesced while they wait: many writes into
+ * one file are one notification.  Only nodes and folders that the client knows, and may read, are spoken of.
  */
 #ifndef CYTOFS_SESSION_PUSH_H
 #define CYTOFS_SESSION_PUSH_H
@@ -41,8 +42,8 @@ struct session_push {
 void session_push_init(struct session_push *push, struct session *session);
 MUST_CHECK enum code session_push_start(struct session_push *push, struct failure *why);
 
-/* Returns when all that others have changed until now was sent.  For answers after which the client counts on having heard of it: an open, a
- * lock.  Without any lock. */
+/* Returns when all that others have changed until now was sent.  For answers after which the client counts on having heard
+ * of it: an open, a lock.  Without any lock. */
 void session_push_flush(struct session_push *push);
 
 /* Nothing is sent afterwards. */

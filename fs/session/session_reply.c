@@ -37,8 +37,7 @@ static struct timespec to_timespec(int64_t ns)
 {
     const int64_t second = 1000000000;
     int64_t whole = ns / second, rest = ns % second;
-    return (struct timespec){.tv_sec = rest < 0 ? whole - 1 : whole,
-                             .tv_nsec = rest < 0 ? rest + second : rest};
+    return (struct timespec){.tv_sec = rest < 0 ? whole - 1 : whole, .tv_nsec = rest < 0 ? rest + second : rest};
 }
 
 static mode_t kind_bits(enum node_kind kind)
@@ -68,8 +67,7 @@ static bool is_user(int64_t owner)
     return owner >= 0 && owner < UINT32_MAX;
 }
 
-void session_reply_fill_stat(const struct session *session, const struct node_attributes *attributes,
-                             struct stat *out)
+void session_reply_fill_stat(const struct session *session, const struct node_attributes *attributes, struct stat *out)
 {
     *out = (struct stat){
         .st_ino = attributes->id.value,
@@ -151,8 +149,7 @@ void session_reply_failure(fuse_req_t request, enum code code, const struct fail
     fuse_reply_err(request, failure_to_errno(code));
 }
 
-void session_reply_done(fuse_req_t request, enum code code, const struct failure *why, struct node_id node,
-                        const char *name)
+void session_reply_done(fuse_req_t request, enum code code, const struct failure *why, struct node_id node, const char *name)
 {
     if (code == CODE_OK)
         fuse_reply_err(request, 0);

@@ -17,8 +17,7 @@ struct stat;
  * changed through other mounts and by the server, so this is the bound on what a reader sees too late. */
 #define SESSION_STORED_TIMEOUT_S 1.0
 
-void session_reply_fill_stat(const struct session *session, const struct node_attributes *attributes,
-                             struct stat *out);
+void session_reply_fill_stat(const struct session *session, const struct node_attributes *attributes, struct stat *out);
 void session_reply_fill_attr(const struct session *session, const struct node_attributes *attributes, struct fuse_attr *out);
 void session_reply_fill_entry(const struct session *session, const struct node_attributes *attributes,
                               struct fuse_entry_param *out);
@@ -33,12 +32,12 @@ void session_reply_note(struct tree *tree, enum code code, const struct failure 
 
 /* Answers with the code's errno.  A text that a person should be able to find is noted under the path of the node (and,
  * unless NULL, the name in it). */
-void session_reply_failure(struct fuse_req *request, enum code code, const struct failure *why,
-                           struct node_id node, const char *name);
+void session_reply_failure(struct fuse_req *request, enum code code, const struct failure *why, struct node_id node,
+                           const char *name);
 
 /* Answers success or, as above, failure. */
-void session_reply_done(struct fuse_req *request, enum code code, const struct failure *why,
-                        struct node_id node, const char *name);
+void session_reply_done(struct fuse_req *request, enum code code, const struct failure *why, struct node_id node,
+                        const char *name);
 
 void session_reply_attributes(struct fuse_req *request, const struct node_attributes *attributes);
 

@@ -1,7 +1,8 @@
 /* Numbers set aside: see session_reserved.h.
  *
- * A number is used at most once, since contents are sealed under it: so a bit says of each whether it was taken.  Saved: the ranges
- * one after another, each its first number (8 bytes), how many (4), and one bit a number (512 bytes), little-endian. */
+ * A number is used at most once, since contents are sealed under it: so a bit says of each whether it was taken.  Saved: the
+ * ranges one after another, each its first number (8 bytes), how many (4), and one bit a number (512 bytes), little-endian.
+ */
 #include "session_reserved.h"
 
 #include <stdlib.h>
@@ -72,7 +73,7 @@ void session_reserved_give_back(struct session_reserved *reserved, uint64_t numb
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&reserved->lock);
     struct reserved_range *range = find(reserved, number);
     if (range)
-        range->used[(number - range->first) / 8] &= (uint8_t)~(1 << (number - range->first) % 8);
+        range->used[(number - range->first) / 8] &= (uint8_t) ~(1 << (number - range->first) % 8);
 }
 
 uint64_t session_reserved_room(struct session_reserved *reserved)
@@ -110,8 +111,7 @@ void session_reserved_save(struct session_reserved *reserved, struct buffer *out
     }
 }
 
-enum code session_reserved_restore(struct session_reserved *reserved, const void *bytes, size_t count,
-                                   struct failure *why)
+enum code session_reserved_restore(struct session_reserved *reserved, const void *bytes, size_t count, struct failure *why)
 {
     const uint8_t *from = bytes;
     if (count % SAVED_BYTES || count / SAVED_BYTES > RESERVED_RANGES_MAX)

@@ -1,7 +1,8 @@
 /* May the viewer do that: see session_rights.h.
  *
- * A message becomes up to three questions, each about a node or a name and some rights; all must be answered with yes.  The question is asked before
- * the operation: who gets the right by a change in between could have come a moment later, and who loses it, a moment earlier. */
+ * A message becomes up to three questions, each about a node or a name and some rights; all must be answered with yes.  The
+ * question is asked before the operation: who gets the right by a change in between could have come a moment later, and who
+ * loses it, a moment earlier. */
 #include "session_rights.h"
 
 #include <fcntl.h>
@@ -22,10 +23,7 @@ struct asking {
 
 static const char *verb_of(unsigned right)
 {
-    return right & RIGHT_REMOVE   ? "remove"
-           : right & RIGHT_WRITE  ? "change"
-           : right & RIGHT_CREATE ? "make"
-                                  : "read";
+    return right & RIGHT_REMOVE ? "remove" : right & RIGHT_WRITE ? "change" : right & RIGHT_CREATE ? "make" : "read";
 }
 
 static enum code judge(const struct asking *asking, const struct tree_place *place, unsigned wanted)
@@ -50,7 +48,8 @@ static enum code ask(const struct asking *asking, uint64_t node, unsigned wanted
     return judge(asking, &place, wanted);
 }
 
-/* For the name `missing` rights where it does not exist, `existing` where it does.  Whoever may not read the folder does not even learn which. */
+/* For the name `missing` rights where it does not exist, `existing` where it does.  Whoever may not read the folder does not
+ * even learn which. */
 static enum code ask_name(const struct asking *asking, uint64_t folder, const char *name, unsigned missing,
                           unsigned existing)
 {
@@ -63,7 +62,8 @@ static enum code ask_name(const struct asking *asking, uint64_t folder, const ch
     return judge(asking, &place, place.exists ? existing : missing);
 }
 
-/* A name that is free is not there to be removed: the operation says so.  But a rule's files are not among the stored names. */
+/* A name that is free is not there to be removed: the operation says so.  But a rule's files are not among the stored names.
+ */
 static enum code ask_remove(const struct asking *asking, uint64_t folder, const char *name)
 {
     struct tree_place place;
@@ -92,13 +92,14 @@ static enum code ask_into_jobs(const struct asking *asking, uint64_t folder, uin
     code = tree_place(tree, (struct node_id){from}, name, asking->viewer, &what, asking->why);
     if (code != CODE_OK || what.made || !what.exists)
         return code;
-    return failure_set(asking->why, CODE_DENIED, "only what you made yourself can become a job: write the spec into jobs/ anew (cp)");
+    return failure_set(asking->why, CODE_DENIED,
+                       "only what you made yourself can become a job: write the spec into jobs/ anew (cp)");
 }
 
 static enum code ask_rename(const struct asking *asking, const struct message *message)
 {
-    bool exchanges = message->opcode == FUSE_RENAME2 &&
-                     ((const struct fuse_rename2_in *)message->body)->flags & RENAME_EXCHANGE_FLAG;
+    bool exchanges =
+        message->opcode == FUSE_RENAME2 && ((const struct fuse_rename2_in *)message->body)->flags & RENAME_EXCHANGE_FLAG;
     enum code code = ask_remove(asking, message->node, message->name);
     if (code == CODE_OK)
         code = ask_name(asking, message->second_node, message->second_name, RIGHT_CREATE,

@@ -2,17 +2,18 @@
  *
  *     "cysessn2"
  *     greeting   length (4), the INIT request
- *     nodes      count (8); each: id (8), lookups (4), mark (4); of a derived one (bit 63) also folder (8), length (2) and bytes of its name
- *     handles    the first generation of new keys (4), count (8); each: key (8), node (8), kind (1), listing begun or end told (1), flags (4)
- *     locks      count (8); each: node (8), kind (1), mode (1), first (8), last (8), owner (8), handle (8), process (4)
- *     held       bytes of the member's quota for files to be put (8); "cysessn1" had none
- *     reserved   the numbers for files to be put (session_reserved.c), to the end
+ *     nodes      count (8); each: id (8), lookups (4), mark (4); of a derived one (bit 63) also folder (8), length (2) and
+ * bytes of its name handles    the first generation of new keys (4), count (8); each: key (8), node (8), kind (1), listing
+ * begun or end told (1), flags (4) locks      count (8); each: node (8), kind (1), mode (1), first (8), last (8), owner (8),
+ * handle (8), process (4) held       bytes of the member's quota for files to be put (8); "cysessn1" had none reserved   the
+ * numbers for files to be put (session_reserved.c), to the end
  *
- * All numbers little-endian.  Derived nodes are found by their places: they exist again from the moment when they are looked up.  Listings and
- * derived files are shown anew, as of now.  What the client's pages hold is only known of stored nodes, whose versions go on; other marks are made
- * to differ from all that come.
+ * All numbers little-endian.  Derived nodes are found by their places: they exist again from the moment when they are looked
+ * up.  Listings and derived files are shown anew, as of now.  What the client's pages hold is only known of stored nodes,
+ * whose versions go on; other marks are made to differ from all that come.
  *
- * Everything that is read is bounded by the bytes that are there; ids and keys are believed no more than those that a client sends. */
+ * Everything that is read is bounded by the bytes that are there; ids and keys are believed no more than those that a client
+ * sends. */
 #include "session_saved.h"
 
 #include <string.h>
@@ -27,16 +28,17 @@
 #include "tree_quota.h"
 #include "viewer.h"
 
-#define MAGIC          "cysessn2"
-#define MAGIC_BEFORE   "cysessn1"
-#define MAGIC_BYTES    8
-#define DERIVED_BIT    (UINT64_C(1) << 63)
-#define MARK_OUTDATED  UINT32_MAX
-#define NODE_BYTES     16
-#define HANDLE_BYTES   22
-#define LOCK_BYTES     46
+#define MAGIC         "cysessn2"
+#define MAGIC_BEFORE  "cysessn1"
+#define MAGIC_BYTES   8
+#define DERIVED_BIT   (UINT64_C(1) << 63)
+#define MARK_OUTDATED UINT32_MAX
+#define NODE_BYTES    16
+#define HANDLE_BYTES  22
+#define LOCK_BYTES    46
 
-/* Saving ------------------------------------------------------------------------------------------------------------------ */
+/* Saving ------------------------------------------------------------------------------------------------------------------
+ */
 
 /* A count that is known when what it counts was put. */
 struct counted {
@@ -150,7 +152,8 @@ void session_save(struct session *session, struct buffer *out)
     session_reserved_save(&session->reserved, out);
 }
 
-/* Taking up --------------------------------------------------------------------------------------------------------------- */
+/* Taking up ---------------------------------------------------------------------------------------------------------------
+ */
 
 struct reader {
     const uint8_t *at;

@@ -24,8 +24,8 @@
 #include "tree.h"
 #include "tree_observe.h"
 
-#define SESSION_GREETING_MAX 256 /* bytes of an INIT request, its header included */
-#define SESSION_WRITE_MAX   (1u << 20) /* bytes in one WRITE or READ */
+#define SESSION_GREETING_MAX 256        /* bytes of an INIT request, its header included */
+#define SESSION_WRITE_MAX    (1u << 20) /* bytes in one WRITE or READ */
 /* What the kernel is asked to send at once: whole chunks, in fewer pages than its messages may have, so that they fit also
  * where the writer's buffer does not begin with a page. */
 #define SESSION_WRITE_WANTED (7u << 17)
@@ -44,7 +44,8 @@ struct session {
     struct session_channel channel;
     uid_t owner; /* shown as the owner of all that has none of its own */
     gid_t group;
-    bool keeps_owners; /* what is made belongs to whoever asked, and chown changes it; else no file has an owner of its own */
+    /* What is made belongs to whoever asked, and chown changes it; else no file has an owner of its own. */
+    bool keeps_owners;
     bool for_programs;
     int worker_count;
 
@@ -59,9 +60,9 @@ struct session {
     struct session_handles handles;
     struct session_streams streams;
     struct session_locks locks;
-    struct tree_observer observer; /* also says which changes are this client's own (tree_observe_as) */
-    struct session_push push;      /* of a fed session */
-    struct session_grants grants;  /* of any other */
+    struct tree_observer observer;    /* also says which changes are this client's own (tree_observe_as) */
+    struct session_push push;         /* of a fed session */
+    struct session_grants grants;     /* of any other */
     struct session_reserved reserved; /* of a fed session */
     struct session_listeners listeners;
 
@@ -91,7 +92,8 @@ static inline struct node_id session_node(fuse_ino_t number)
     return (struct node_id){number};
 }
 
-/* Whether the client may keep the folder's listing, and that a name is missing in it: it is told of all that comes and goes there. */
+/* Whether the client may keep the folder's listing, and that a name is missing in it: it is told of all that comes and goes
+ * there. */
 static inline bool session_may_keep_names(const struct session *session, struct node_id folder)
 {
     return session->channel.peer.send && !tree_makes_names(session->tree, folder);

@@ -1,7 +1,7 @@
 /* Parked reads and poll: see session_streams.h.
  *
- *   READ, nothing there, not the first time --> parked on its handle --> watch the stream --> (wake | INTERRUPT) --> waker's queue
- *                                  ^                                                               |
+ *   READ, nothing there, not the first time --> parked on its handle --> watch the stream --> (wake | INTERRUPT) --> waker's
+ * queue ^                                                               |
  *                                  +------- still nothing: watch again ---------------------- waker reads, answers
  *
  * Invariants
@@ -106,8 +106,7 @@ static void park(struct session_handle *handle, fuse_req_t request, size_t count
 }
 
 /* Reads into `bytes`, which has room for STREAM_READ_MAX. */
-static enum code read_stream(struct session_handle *handle, size_t count, char *bytes, size_t *got,
-                             struct failure *why)
+static enum code read_stream(struct session_handle *handle, size_t count, char *bytes, size_t *got, struct failure *why)
 {
     return tree_read(handle->file, 0, bytes, count < STREAM_READ_MAX ? count : STREAM_READ_MAX, got, why);
 }

@@ -1,8 +1,8 @@
 /* Blocking reads and poll on streams, without a thread that waits.
  *
- * The first read of an opening that finds nothing gives the end of the file (rule.h).  Any later one is parked: its request is kept and answered when the stream wakes, when the reader is
- * interrupted, or when the session ends.  One thread per session, the waker, gives these late answers; no worker ever
- * waits for a stream. */
+ * The first read of an opening that finds nothing gives the end of the file (rule.h).  Any later one is parked: its request
+ * is kept and answered when the stream wakes, when the reader is interrupted, or when the session ends.  One thread per
+ * session, the waker, gives these late answers; no worker ever waits for a stream. */
 #ifndef CYTOFS_SESSION_STREAMS_H
 #define CYTOFS_SESSION_STREAMS_H
 
@@ -44,13 +44,12 @@ MUST_CHECK enum code session_streams_start(struct session_streams *streams, stru
 void session_streams_stop(struct session_streams *streams);
 void session_streams_destroy(struct session_streams *streams);
 
-/* Answers a READ on a stream now or later.  Without `wait` a stream with nothing to read gives EAGAIN, never its end.  Both functions
- * put the handle, which the caller borrowed, back. */
+/* Answers a READ on a stream now or later.  Without `wait` a stream with nothing to read gives EAGAIN, never its end.  Both
+ * functions put the handle, which the caller borrowed, back. */
 void session_streams_read(struct session_handle *handle, struct fuse_req *request, size_t count, bool wait);
 
 /* Answers a POLL; takes over `poll`, which may be NULL. */
-void session_streams_poll(struct session_handle *handle, struct fuse_req *request,
-                          struct fuse_pollhandle *poll);
+void session_streams_poll(struct session_handle *handle, struct fuse_req *request, struct fuse_pollhandle *poll);
 
 /* Answers what is, or will be, parked on the handle with EINTR: the client closed it, or the session ends.  The caller
  * borrows the handle. */

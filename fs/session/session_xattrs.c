@@ -5,12 +5,10 @@
 #include "session_reply.h"
 #include "session_state.h"
 
-static void on_setxattr(fuse_req_t request, fuse_ino_t node, const char *name, const char *value,
-                        size_t count, int flags)
+static void on_setxattr(fuse_req_t request, fuse_ino_t node, const char *name, const char *value, size_t count, int flags)
 {
     struct failure why;
-    enum code code =
-        tree_set_xattr(session_tree_of(request), session_node(node), name, value, count, flags, &why);
+    enum code code = tree_set_xattr(session_tree_of(request), session_node(node), name, value, count, flags, &why);
     session_reply_done(request, code, &why, session_node(node), NULL);
 }
 

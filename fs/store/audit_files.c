@@ -1,5 +1,5 @@
-/* Files of the audit log, without keys: see audit_files.h.  Lines are ended by a line feed; in files of version 2 the last 17 bytes before it are
- * ' ' and XXH3-64 (seed 0) of what stands before them. */
+/* Files of the audit log, without keys: see audit_files.h.  Lines are ended by a line feed; in files of version 2 the last
+ * 17 bytes before it are ' ' and XXH3-64 (seed 0) of what stands before them. */
 #include "audit_files.h"
 
 #include <errno.h>
@@ -107,7 +107,8 @@ static enum code bring_file(const char *from, const char *to, struct failure *wh
                 memcmp(buffer_text(&there), buffer_text(&ours), there.length) == 0;
     if (fits && there.length == wanted)
         return CODE_OK;
-    return fits ? append(to, ours.data + there.length, wanted - there.length, why) : file_replace(to, buffer_text(&ours), wanted, why);
+    return fits ? append(to, ours.data + there.length, wanted - there.length, why)
+                : file_replace(to, buffer_text(&ours), wanted, why);
 }
 
 static bool is_as_long(const char *from, const char *to)

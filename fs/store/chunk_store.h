@@ -4,8 +4,8 @@
  * or sealed, and goes away whole (drop_pack), when the catalog says that nothing in it is needed any more.
  *
  * One interface, several stores: chunk_store_packs.h (files), chunk_store_memory.h, chunk_store_fault.h (a
- * layer that makes another one fail), chunk_store_mirror.h (a layer over several that hold the same).  Every call may be made from any thread at the same time as any other,
- * except destroy.
+ * layer that makes another one fail), chunk_store_mirror.h (a layer over several that hold the same).  Every call may be
+ * made from any thread at the same time as any other, except destroy.
  *
  * Invariants that every implementation keeps
  *  1. An address is never given out twice, not even after its pack was dropped (after a crash, one that was
@@ -61,22 +61,20 @@ typedef bool chunk_store_visit(void *context, const struct chunk_address *addres
 struct chunk_store {
     /* Appends a copy of the bytes (1 .. CHUNK_STORE_BYTES_MAX).  Not durable before the next sync.
      * CODE_NO_SPACE: the disk is full, nothing was stored. */
-    enum code (*put)(struct chunk_store *store, const void *bytes, size_t count,
-                     struct chunk_address *address, struct failure *why);
+    enum code (*put)(struct chunk_store *store, const void *bytes, size_t count, struct chunk_address *address,
+                     struct failure *why);
 
     /* Copies address->bytes bytes to out.  CODE_NOT_FOUND: no such pack.  CODE_CORRUPT: the bytes there are
      * not what was put (bit rot, a lost end), or the address is not one that put gave out. */
-    enum code (*get)(struct chunk_store *store, const struct chunk_address *address, void *out,
-                     struct failure *why);
+    enum code (*get)(struct chunk_store *store, const struct chunk_address *address, void *out, struct failure *why);
 
     /* As get, but the bytes may be others than were put, and only their reader can tell: for callers that authenticate what
      * they get, and ask `get` for it where that fails.  NULL where get is no slower. */
-    enum code (*fetch)(struct chunk_store *store, const struct chunk_address *address, void *out,
-                       struct failure *why);
+    enum code (*fetch)(struct chunk_store *store, const struct chunk_address *address, void *out, struct failure *why);
 
     /* Writes a chunk to where another store of the same packs put it: so two stores come to hold the same, and a damaged
-     * record is mended.  The pack is made where it is missing, and its header mended; with address->bytes 0 no more than that.  A store that does not grow by places of others
-     * (CODE_UNSUPPORTED) has no mirrors. */
+     * record is mended.  The pack is made where it is missing, and its header mended; with address->bytes 0 no more than
+     * that.  A store that does not grow by places of others (CODE_UNSUPPORTED) has no mirrors. */
     enum code (*place)(struct chunk_store *store, const struct chunk_address *address, const void *bytes,
                        struct failure *why);
 
@@ -111,23 +109,20 @@ MUST_CHECK static inline enum code chunk_store_put(struct chunk_store *store, co
     return store->put(store, bytes, count, address, why);
 }
 
-MUST_CHECK static inline enum code chunk_store_get(struct chunk_store *store,
-                                                   const struct chunk_address *address, void *out,
+MUST_CHECK static inline enum code chunk_store_get(struct chunk_store *store, const struct chunk_address *address, void *out,
                                                    struct failure *why)
 {
     return store->get(store, address, out, why);
 }
 
-MUST_CHECK static inline enum code chunk_store_fetch(struct chunk_store *store,
-                                                     const struct chunk_address *address, void *out,
-                                                     struct failure *why)
+MUST_CHECK static inline enum code chunk_store_fetch(struct chunk_store *store, const struct chunk_address *address,
+                                                     void *out, struct failure *why)
 {
     return store->fetch ? store->fetch(store, address, out, why) : store->get(store, address, out, why);
 }
 
-MUST_CHECK static inline enum code chunk_store_place(struct chunk_store *store,
-                                                     const struct chunk_address *address, const void *bytes,
-                                                     struct failure *why)
+MUST_CHECK static inline enum code chunk_store_place(struct chunk_store *store, const struct chunk_address *address,
+                                                     const void *bytes, struct failure *why)
 {
     return store->place(store, address, bytes, why);
 }
@@ -142,21 +137,19 @@ MUST_CHECK static inline enum code chunk_store_seal(struct chunk_store *store, s
     return store->seal(store, why);
 }
 
-MUST_CHECK static inline enum code chunk_store_drop_pack(struct chunk_store *store, uint32_t pack,
-                                                         struct failure *why)
+MUST_CHECK static inline enum code chunk_store_drop_pack(struct chunk_store *store, uint32_t pack, struct failure *why)
 {
     return store->drop_pack(store, pack, why);
 }
 
-MUST_CHECK static inline enum code chunk_store_list_packs(struct chunk_store *store,
-                                                          struct chunk_pack_list *out, struct failure *why)
+MUST_CHECK static inline enum code chunk_store_list_packs(struct chunk_store *store, struct chunk_pack_list *out,
+                                                          struct failure *why)
 {
     return store->list_packs(store, out, why);
 }
 
-MUST_CHECK static inline enum code chunk_store_verify(struct chunk_store *store, uint32_t pack,
-                                                      chunk_store_visit *visit, void *context,
-                                                      struct failure *why)
+MUST_CHECK static inline enum code chunk_store_verify(struct chunk_store *store, uint32_t pack, chunk_store_visit *visit,
+                                                      void *context, struct failure *why)
 {
     return store->verify(store, pack, visit, context, why);
 }

@@ -38,8 +38,7 @@ static struct fault_store *self_of(struct chunk_store *store)
 }
 
 /* Counts the call, waits its latency, and says what becomes of it; *why is set for FAIL. */
-static enum verdict decide(struct fault_store *self, enum chunk_store_call call, enum code *code,
-                           struct failure *why)
+static enum verdict decide(struct fault_store *self, enum chunk_store_call call, enum code *code, struct failure *why)
 {
     struct call_state state;
     {
@@ -62,8 +61,8 @@ static enum verdict decide(struct fault_store *self, enum chunk_store_call call,
     return FAIL;
 }
 
-static enum code put_torn(struct fault_store *self, const void *bytes, size_t count,
-                          struct chunk_address *address, struct failure *why)
+static enum code put_torn(struct fault_store *self, const void *bytes, size_t count, struct chunk_address *address,
+                          struct failure *why)
 {
     SCOPE_FREE uint8_t *torn = calloc(1, count ? count : 1);
     if (!torn)
@@ -72,8 +71,8 @@ static enum code put_torn(struct fault_store *self, const void *bytes, size_t co
     return self->below->put(self->below, torn, count, address, why);
 }
 
-static enum code fault_put(struct chunk_store *store, const void *bytes, size_t count,
-                           struct chunk_address *address, struct failure *why)
+static enum code fault_put(struct chunk_store *store, const void *bytes, size_t count, struct chunk_address *address,
+                           struct failure *why)
 {
     struct fault_store *self = self_of(store);
     enum code code;
@@ -88,8 +87,7 @@ static enum code fault_put(struct chunk_store *store, const void *bytes, size_t 
     return self->below->put(self->below, bytes, count, address, why);
 }
 
-static enum code fault_get(struct chunk_store *store, const struct chunk_address *address, void *out,
-                           struct failure *why)
+static enum code fault_get(struct chunk_store *store, const struct chunk_address *address, void *out, struct failure *why)
 {
     struct fault_store *self = self_of(store);
     enum code code;
@@ -108,8 +106,7 @@ static enum code fault_place(struct chunk_store *store, const struct chunk_addre
 {
     struct fault_store *self = self_of(store);
     enum code code;
-    return decide(self, CHUNK_STORE_PUT, &code, why) == FAIL ? code
-                                                              : self->below->place(self->below, address, bytes, why);
+    return decide(self, CHUNK_STORE_PUT, &code, why) == FAIL ? code : self->below->place(self->below, address, bytes, why);
 }
 
 static enum code fault_sync(struct chunk_store *store, struct failure *why)
@@ -141,8 +138,8 @@ static enum code fault_list_packs(struct chunk_store *store, struct chunk_pack_l
     return self->below->list_packs(self->below, out, why);
 }
 
-static enum code fault_verify(struct chunk_store *store, uint32_t pack, chunk_store_visit *visit,
-                              void *context, struct failure *why)
+static enum code fault_verify(struct chunk_store *store, uint32_t pack, chunk_store_visit *visit, void *context,
+                              struct failure *why)
 {
     struct fault_store *self = self_of(store);
     return self->below->verify(self->below, pack, visit, context, why);
@@ -185,8 +182,7 @@ enum code chunk_store_fault_create(struct chunk_store *below, struct chunk_store
     return CODE_OK;
 }
 
-void chunk_store_fault_set(struct chunk_store *store, enum chunk_store_call call,
-                           const struct chunk_store_fault *fault)
+void chunk_store_fault_set(struct chunk_store *store, enum chunk_store_call call, const struct chunk_store_fault *fault)
 {
     struct fault_store *self = self_of(store);
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&self->lock);

@@ -81,13 +81,13 @@ static struct memory_pack *growing_pack(struct memory_store *self, size_t count)
     return &self->packs[self->pack_count++];
 }
 
-static enum code memory_put(struct chunk_store *store, const void *bytes, size_t count,
-                            struct chunk_address *address, struct failure *why)
+static enum code memory_put(struct chunk_store *store, const void *bytes, size_t count, struct chunk_address *address,
+                            struct failure *why)
 {
     struct memory_store *self = self_of(store);
     if (count < 1 || count > CHUNK_STORE_BYTES_MAX)
-        return failure_set(why, CODE_TOO_LARGE, "storing a chunk: %zu bytes, between 1 and %zu are possible",
-                           count, CHUNK_STORE_BYTES_MAX);
+        return failure_set(why, CODE_TOO_LARGE, "storing a chunk: %zu bytes, between 1 and %zu are possible", count,
+                           CHUNK_STORE_BYTES_MAX);
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&self->lock);
     struct memory_pack *pack = growing_pack(self, PACK_RECORD_BYTES + count);
     if (!pack)
@@ -102,8 +102,7 @@ static enum code memory_put(struct chunk_store *store, const void *bytes, size_t
     return CODE_OK;
 }
 
-static enum code memory_get(struct chunk_store *store, const struct chunk_address *address, void *out,
-                            struct failure *why)
+static enum code memory_get(struct chunk_store *store, const struct chunk_address *address, void *out, struct failure *why)
 {
     struct memory_store *self = self_of(store);
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&self->lock);
@@ -111,8 +110,7 @@ static enum code memory_get(struct chunk_store *store, const struct chunk_addres
     if (!pack)
         return failure_set(why, CODE_NOT_FOUND, "reading a chunk: pack %u is not there", address->pack);
     const struct pack_place place = {address->pack, address->offset};
-    if (address->offset > pack->bytes ||
-        pack->bytes - address->offset < PACK_RECORD_BYTES + (size_t)address->bytes)
+    if (address->offset > pack->bytes || pack->bytes - address->offset < PACK_RECORD_BYTES + (size_t)address->bytes)
         return failure_set(why, CODE_CORRUPT, "reading a chunk: pack %u has no record at %llu", address->pack,
                            (unsigned long long)address->offset);
     const uint8_t *record = pack->data + address->offset, *chunk = record + PACK_RECORD_BYTES;
@@ -169,8 +167,7 @@ static enum code memory_drop_pack(struct chunk_store *store, uint32_t number, st
     return CODE_OK;
 }
 
-static enum code memory_list_packs(struct chunk_store *store, struct chunk_pack_list *out,
-                                   struct failure *why)
+static enum code memory_list_packs(struct chunk_store *store, struct chunk_pack_list *out, struct failure *why)
 {
     struct memory_store *self = self_of(store);
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&self->lock);
@@ -193,8 +190,8 @@ static enum code read_pack(void *context, uint64_t offset, void *bytes, size_t c
 }
 
 /* A copy is walked, so that the visitor may call the store. */
-static enum code memory_verify(struct chunk_store *store, uint32_t number, chunk_store_visit *visit,
-                               void *context, struct failure *why)
+static enum code memory_verify(struct chunk_store *store, uint32_t number, chunk_store_visit *visit, void *context,
+                               struct failure *why)
 {
     struct memory_store *self = self_of(store);
     struct memory_pack copy = {.number = number};
@@ -246,7 +243,7 @@ enum code chunk_store_memory_create(uint64_t roll_bytes, struct chunk_store **ou
         .put = memory_put,
         .get = memory_get,
         .place = memory_place,
-    .sync = memory_sync,
+        .sync = memory_sync,
         .seal = memory_seal,
         .drop_pack = memory_drop_pack,
         .list_packs = memory_list_packs,

@@ -8,7 +8,6 @@
 
 /* Packs end at roll_bytes (0: 64 MiB).  Packs hold the same bytes as those in files, with a store id of
  * zeros. */
-MUST_CHECK enum code chunk_store_memory_create(uint64_t roll_bytes, struct chunk_store **out,
-                                               struct failure *why);
+MUST_CHECK enum code chunk_store_memory_create(uint64_t roll_bytes, struct chunk_store **out, struct failure *why);
 
 #endif

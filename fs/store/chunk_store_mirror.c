@@ -1,15 +1,15 @@
 /* Mirrored chunks: see chunk_store_mirror.h.
  *
- * The first current side, the leader, says where a chunk goes; the others place it there.  put_lock makes that one step, so all
- * sides see the same puts in the same order, and any of them can lead on when the leader is lost.
+ * The first current side, the leader, says where a chunk goes; the others place it there.  put_lock makes that one step, so
+ * all sides see the same puts in the same order, and any of them can lead on when the leader is lost.
  *
  * A full disk of the leader is told as it is; that of another side makes it lost.
  *
- * Locks, outermost first: drops (read side: a chunk is being read or placed; write side: a pack goes away, so that nothing is
- * mended back into it), put_lock, those of the stores below and of the set.
+ * Locks, outermost first: drops (read side: a chunk is being read or placed; write side: a pack goes away, so that nothing
+ * is mended back into it), put_lock, those of the stores below and of the set.
  *
- * below[i] changes only while side i is neither current nor being filled; a store that was replaced is kept to the end, since
- * a reader may still be in it.
+ * below[i] changes only while side i is neither current nor being filled; a store that was replaced is kept to the end,
+ * since a reader may still be in it.
  */
 #include "chunk_store_mirror.h"
 
@@ -80,7 +80,8 @@ static enum code mirror_put(struct chunk_store *store, const void *bytes, size_t
         return code;
     }
     for (size_t side = 0; side < mirror_set_count(self->set); side++)
-        if (side != first && takes_puts(self, side) && chunk_store_place(self->below[side], address, bytes, &here) != CODE_OK)
+        if (side != first && takes_puts(self, side) &&
+            chunk_store_place(self->below[side], address, bytes, &here) != CODE_OK)
             mirror_set_lose(self->set, side, here.text);
     return CODE_OK;
 }
@@ -143,8 +144,7 @@ static enum code get_any(struct mirror_store *self, const struct chunk_address *
     return tried ? first : failure_set(why, CODE_IO, "reading a chunk: no folder of the store is left");
 }
 
-static enum code mirror_get(struct chunk_store *store, const struct chunk_address *address, void *out,
-                            struct failure *why)
+static enum code mirror_get(struct chunk_store *store, const struct chunk_address *address, void *out, struct failure *why)
 {
     struct mirror_store *self = self_of(store);
     pthread_rwlock_rdlock(&self->drops);

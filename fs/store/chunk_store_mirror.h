@@ -10,13 +10,13 @@
 
 struct mirror_set;
 
-/* below[i] is the chunk store of side i of the set, NULL where that is not current; they are taken over, but stay the caller's
- * where this fails.  The set is borrowed. */
+/* below[i] is the chunk store of side i of the set, NULL where that is not current; they are taken over, but stay the
+ * caller's where this fails.  The set is borrowed. */
 MUST_CHECK enum code chunk_store_mirror_create(struct mirror_set *set, struct chunk_store *const *below,
                                                struct chunk_store **out, struct failure *why);
 
-/* The packs of all current sides of a set, behind such a layer (of one side too: others may come).  A side whose packs cannot
- * be opened is lost, if another one is left. */
+/* The packs of all current sides of a set, behind such a layer (of one side too: others may come).  A side whose packs
+ * cannot be opened is lost, if another one is left. */
 MUST_CHECK enum code chunk_store_mirror_open(struct mirror_set *set, bool read_only, struct chunk_store **out,
                                              struct failure *why);
 

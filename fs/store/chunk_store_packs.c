@@ -77,10 +77,9 @@ static struct packs_store *self_of(struct chunk_store *store)
 
 static enum code refuse_broken(struct failure *why)
 {
-    return failure_set(
-        why, CODE_IO,
-        "storing chunks: an earlier write to the store's disk failed, so nothing more is written: check "
-        "the disk, then mount again");
+    return failure_set(why, CODE_IO,
+                       "storing chunks: an earlier write to the store's disk failed, so nothing more is written: check "
+                       "the disk, then mount again");
 }
 
 /* Putting -------------------------------------------------------------------------------------- */
@@ -134,8 +133,8 @@ static enum code write_failed(struct packs_store *self, int error, struct failur
     return failure_set_errno(why, error, "storing a chunk: pack %u cannot be written", self->growing->number);
 }
 
-static enum code append(struct packs_store *self, const void *bytes, size_t count,
-                        struct chunk_address *address, struct failure *why)
+static enum code append(struct packs_store *self, const void *bytes, size_t count, struct chunk_address *address,
+                        struct failure *why)
 {
     enum code code = CODE_OK;
     if (self->broken)
@@ -159,13 +158,13 @@ static enum code append(struct packs_store *self, const void *bytes, size_t coun
     return CODE_OK;
 }
 
-static enum code packs_put(struct chunk_store *store, const void *bytes, size_t count,
-                           struct chunk_address *address, struct failure *why)
+static enum code packs_put(struct chunk_store *store, const void *bytes, size_t count, struct chunk_address *address,
+                           struct failure *why)
 {
     struct packs_store *self = self_of(store);
     if (count < 1 || count > CHUNK_STORE_BYTES_MAX)
-        return failure_set(why, CODE_TOO_LARGE, "storing a chunk: %zu bytes, between 1 and %zu are possible",
-                           count, CHUNK_STORE_BYTES_MAX);
+        return failure_set(why, CODE_TOO_LARGE, "storing a chunk: %zu bytes, between 1 and %zu are possible", count,
+                           CHUNK_STORE_BYTES_MAX);
     if (self->read_only)
         return failure_set(why, CODE_READ_ONLY, "storing a chunk: the store was opened read-only");
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&self->append_lock);
@@ -251,14 +250,13 @@ static enum code read_chunk(struct packs_store *self, const struct chunk_address
                             struct failure *why)
 {
     if (!is_possible(address))
-        return failure_set(why, CODE_CORRUPT, "reading a chunk: none can lie in pack %u at %llu",
-                           address->pack, (unsigned long long)address->offset);
+        return failure_set(why, CODE_CORRUPT, "reading a chunk: none can lie in pack %u at %llu", address->pack,
+                           (unsigned long long)address->offset);
     struct pack_file *file;
     enum code code = pack_table_lease(self->table, address->pack, &file, why);
     if (code != CODE_OK)
         return code;
-    code = check ? pack_io_read_record(file->fd, address, out, why)
-                 : pack_io_read_unchecked(file->fd, address, out, why);
+    code = check ? pack_io_read_record(file->fd, address, out, why) : pack_io_read_unchecked(file->fd, address, out, why);
     pack_table_return(self->table, file);
     if (code == CODE_OK) {
         atomic_fetch_add_explicit(&self->gets, 1, memory_order_relaxed);
@@ -267,14 +265,12 @@ static enum code read_chunk(struct packs_store *self, const struct chunk_address
     return code;
 }
 
-static enum code packs_get(struct chunk_store *store, const struct chunk_address *address, void *out,
-                           struct failure *why)
+static enum code packs_get(struct chunk_store *store, const struct chunk_address *address, void *out, struct failure *why)
 {
     return read_chunk(self_of(store), address, true, out, why);
 }
 
-static enum code packs_fetch(struct chunk_store *store, const struct chunk_address *address, void *out,
-                             struct failure *why)
+static enum code packs_fetch(struct chunk_store *store, const struct chunk_address *address, void *out, struct failure *why)
 {
     return read_chunk(self_of(store), address, false, out, why);
 }
@@ -415,19 +411,20 @@ static enum code read_pack(void *context, uint64_t offset, void *bytes, size_t c
     return code == CODE_OK ? code : failure_wrap(why, code, "checking pack %u", file->number);
 }
 
-static enum code walk_pack(struct packs_store *self, struct pack_file *file, chunk_store_visit *visit,
-                           void *context, struct failure *why)
+static enum code walk_pack(struct packs_store *self, struct pack_file *file, chunk_store_visit *visit, void *context,
+                           struct failure *why)
 {
     struct stat status;
     if (fstat(file->fd, &status) != 0)
         return failure_set_errno(why, errno, "checking pack %u", file->number);
     uint64_t known = pack_table_bytes(self->table, file), real = (uint64_t)status.st_size;
-    const struct pack_source source = {.number = file->number, .bytes = real < known ? real : known, .context = file, .read = read_pack};
+    const struct pack_source source = {
+        .number = file->number, .bytes = real < known ? real : known, .context = file, .read = read_pack};
     return pack_walk(&source, visit, context, why);
 }
 
-static enum code packs_verify(struct chunk_store *store, uint32_t pack, chunk_store_visit *visit,
-                              void *context, struct failure *why)
+static enum code packs_verify(struct chunk_store *store, uint32_t pack, chunk_store_visit *visit, void *context,
+                              struct failure *why)
 {
     struct packs_store *self = self_of(store);
     struct pack_file *file;

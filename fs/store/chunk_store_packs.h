@@ -10,9 +10,8 @@
 
 struct chunk_store;
 
-#define CHUNK_STORE_PACKS_ROLL_BYTES                                                                         \
-    ((uint64_t)256 << 20)                       /* a new pack begins before one would grow beyond this */
-#define CHUNK_STORE_PACKS_MAX ((size_t)1 << 20) /* packs in one store: 256 TiB */
+#define CHUNK_STORE_PACKS_ROLL_BYTES ((uint64_t)256 << 20) /* a new pack begins before one would grow beyond this */
+#define CHUNK_STORE_PACKS_MAX        ((size_t)1 << 20)     /* packs in one store: 256 TiB */
 
 struct chunk_store_packs_options {
     struct store_id store;
@@ -24,8 +23,7 @@ struct chunk_store_packs_options {
  * there is changed, and names that are no pack's are left alone.  A pack with a damaged header, or of another
  * store, is found when it is first used (CODE_CORRUPT).  CODE_NEWER_FORMAT: the last pack is a newer
  * version's. */
-MUST_CHECK enum code chunk_store_packs_open(const char *folder,
-                                            const struct chunk_store_packs_options *options,
+MUST_CHECK enum code chunk_store_packs_open(const char *folder, const struct chunk_store_packs_options *options,
                                             struct chunk_store **out, struct failure *why);
 
 #endif

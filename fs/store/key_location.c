@@ -37,9 +37,8 @@ static enum code locate(const char *option, const char *name, struct buffer *out
     else if (home)
         buffer_printf(out, "%s/.config/cytofs/keys/%s.key", home, name);
     else
-        return failure_set(
-            why, CODE_NOT_FOUND,
-            "finding your key: you have no home folder here: name the key file with --key or $CYTOFS_KEY");
+        return failure_set(why, CODE_NOT_FOUND,
+                           "finding your key: you have no home folder here: name the key file with --key or $CYTOFS_KEY");
     return buffer_check(out, "the path of the key file", why);
 }
 
@@ -48,8 +47,7 @@ enum code key_location_of_member(const char *option, struct buffer *out, struct 
     return locate(option, "member", out, why);
 }
 
-enum code key_location_find(const struct store_id *store, const char *option, struct buffer *out,
-                            struct failure *why)
+enum code key_location_find(const struct store_id *store, const char *option, struct buffer *out, struct failure *why)
 {
     char id[HEX_TEXT_BYTES(IDENTITY_BYTES)];
     hex_encode(store->bytes, IDENTITY_BYTES, id);

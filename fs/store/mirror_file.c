@@ -18,8 +18,8 @@
 #include "scope.h"
 #include "summed_text.h"
 
-#define MAGIC     "cytofs mirrors "
-#define TAG_TEXT  (2 * MIRROR_FILE_TAG_BYTES)
+#define MAGIC    "cytofs mirrors "
+#define TAG_TEXT (2 * MIRROR_FILE_TAG_BYTES)
 
 const char *const mirror_file_names[] = {"mirrors", "mirrors-copy", NULL};
 
@@ -32,7 +32,8 @@ void mirror_file_free(struct mirror_file *file)
     file->member_count = 0;
 }
 
-/* Writing ---------------------------------------------------------------------------------------------------------------- */
+/* Writing ----------------------------------------------------------------------------------------------------------------
+ */
 
 static void write_tag(struct buffer *out, const char *before, const struct mirror_tag *tag, const char *behind)
 {
@@ -62,7 +63,8 @@ void mirror_file_write(const struct mirror_file *file, struct buffer *out)
     out->failed |= text.failed;
 }
 
-/* Parsing ---------------------------------------------------------------------------------------------------------------- */
+/* Parsing ----------------------------------------------------------------------------------------------------------------
+ */
 
 struct cursor {
     const char *at, *end;
@@ -165,7 +167,8 @@ enum code mirror_file_parse(const char *text, size_t count, struct mirror_file *
     return CODE_OK;
 }
 
-/* Epochs ------------------------------------------------------------------------------------------------------------------ */
+/* Epochs ------------------------------------------------------------------------------------------------------------------
+ */
 
 static bool same_tag(const struct mirror_tag *a, const struct mirror_tag *b)
 {
@@ -203,7 +206,8 @@ enum code mirror_file_advance(struct mirror_file *file, struct failure *why)
     return CODE_OK;
 }
 
-/* In a folder --------------------------------------------------------------------------------------------------------------- */
+/* In a folder
+ * --------------------------------------------------------------------------------------------------------------- */
 
 enum code mirror_file_load(const char *folder, struct mirror_file *out, struct failure *why)
 {

@@ -33,11 +33,11 @@ struct mirror_member {
 };
 
 struct mirror_file {
-    struct mirror_tag self; /* the folder that this lies in */
-    bool filling;           /* it was being brought up to date: it is no whole store */
-    bool closed;            /* the program that used it came to its end */
-    uint64_t epoch;         /* from 1 */
-    struct mirror_tag tag;  /* the epoch's */
+    struct mirror_tag self;                       /* the folder that this lies in */
+    bool filling;                                 /* it was being brought up to date: it is no whole store */
+    bool closed;                                  /* the program that used it came to its end */
+    uint64_t epoch;                               /* from 1 */
+    struct mirror_tag tag;                        /* the epoch's */
     struct mirror_tag past[MIRROR_FILE_PAST_MAX]; /* those before it, newest first */
     size_t past_count;
     struct mirror_member members[MIRROR_SIDES_MAX]; /* all folders, this one among them */

@@ -1,10 +1,10 @@
-/* The folders of a store: see mirror_set.h.  Here are their states; the rest lies in mirror_set_open.c, mirror_set_record.c (the lists of
- * mirrors) and mirror_set_change.c (folders that come and go).
+/* The folders of a store: see mirror_set.h.  Here are their states; the rest lies in mirror_set_open.c, mirror_set_record.c
+ * (the lists of mirrors) and mirror_set_change.c (folders that come and go).
  *
- * Opening.  Every folder's list of mirrors is read and held against the others' (mirror_file_compare).  One that is not older
- * than any other leads; those of the same epoch are current with it, but for one case: if the program or the machine died,
- * folders of one epoch may differ in what was not acknowledged yet.  Then the one that went furthest leads and the others are
- * behind, to be filled anew (`newest` decides; it knows catalogs).
+ * Opening.  Every folder's list of mirrors is read and held against the others' (mirror_file_compare).  One that is not
+ * older than any other leads; those of the same epoch are current with it, but for one case: if the program or the machine
+ * died, folders of one epoch may differ in what was not acknowledged yet.  Then the one that went furthest leads and the
+ * others are behind, to be filled anew (`newest` decides; it knows catalogs).
  *
  * Recording.  `record` is what all current folders hold, but for the line `self`.  A new epoch begins, and is durable on all
  * current folders, before anything is acknowledged that some folder lacks:
@@ -18,8 +18,8 @@
  *  2. A side whose folder lists it as current, in the present epoch, holds everything acknowledged.
  *  3. `unsettled` is set from the moment that a side is lost until that is durable on the others.
  *
- * Locks: `lock` guards all but the states, the repairs and `unsettled`, which are atomic; it is held over the writing of lists,
- * which is rare.  `told` is called with it.
+ * Locks: `lock` guards all but the states, the repairs and `unsettled`, which are atomic; it is held over the writing of
+ * lists, which is rare.  `told` is called with it.
  */
 #include "mirror_set.h"
 

@@ -1,5 +1,5 @@
-/* Folders that come and go while the store is in use, or between two uses: see mirror_set.h, mirror_fill.h for what lies between
- * beginning to fill one and its joining. */
+/* Folders that come and go while the store is in use, or between two uses: see mirror_set.h, mirror_fill.h for what lies
+ * between beginning to fill one and its joining. */
 #include "mirror_set.h"
 
 #include <stdlib.h>
@@ -53,10 +53,11 @@ static enum code check_returning(const struct mirror_set *set, const char *path,
         return failure_set(why, CODE_NOT_PERMITTED, "%s: is another store: name an empty or a new folder", path);
     enum code code = mirror_file_load(path, file, why);
     if (code == CODE_NOT_FOUND)
-        return failure_set(why, CODE_NOT_PERMITTED,
-                           "%s: is a copy of this store that was not its mirror, and may hold what this one lacks: empty it, "
-                           "or name a new folder",
-                           path);
+        return failure_set(
+            why, CODE_NOT_PERMITTED,
+            "%s: is a copy of this store that was not its mirror, and may hold what this one lacks: empty it, "
+            "or name a new folder",
+            path);
     if (code != CODE_OK)
         return code;
     enum mirror_order order = mirror_file_compare(file, &set->record);

@@ -1,5 +1,5 @@
-/* What the files of mirror_set share; their theory is at the top of mirror_set.c.  Functions are called with the set's lock, or while
- * nobody else knows the set. */
+/* What the files of mirror_set share; their theory is at the top of mirror_set.c.  Functions are called with the set's lock,
+ * or while nobody else knows the set. */
 #ifndef CYTOFS_MIRROR_SET_INTERNAL_H
 #define CYTOFS_MIRROR_SET_INTERNAL_H
 
@@ -26,10 +26,10 @@ struct mirror_set {
     pthread_mutex_t lock;
     _Atomic size_t count;
     struct mirror_side sides[MIRROR_SIDES_MAX];
-    struct mirror_file record; /* its members are made from the sides when it is written */
+    struct mirror_file record;                 /* its members are made from the sides when it is written */
     struct store_folder *retired[RETIRED_MAX]; /* unlocked; kept because somebody may still look at their paths */
     size_t retired_count;
-    bool recorded;             /* the store has a list of mirrors */
+    bool recorded; /* the store has a list of mirrors */
     bool read_only;
     atomic_bool unsettled;
     _Atomic uint64_t repairs;
@@ -43,8 +43,8 @@ size_t mirror_set_count_current(const struct mirror_set *set);
 bool mirror_set_lose_held(struct mirror_set *set, size_t side, const char *reason);
 void mirror_set_look_held(struct mirror_set *set);
 
-/* Lists (mirror_set_record.c): that of one side's folder; those of all current sides, of which one that cannot be written is lost, and
- * then the others are told of that too; those of a new epoch. */
+/* Lists (mirror_set_record.c): that of one side's folder; those of all current sides, of which one that cannot be written is
+ * lost, and then the others are told of that too; those of a new epoch. */
 MUST_CHECK enum code mirror_set_save_on(struct mirror_set *set, size_t side, struct failure *why);
 MUST_CHECK enum code mirror_set_save_all(struct mirror_set *set, struct failure *why);
 MUST_CHECK enum code mirror_set_begin_epoch(struct mirror_set *set, struct failure *why);

@@ -134,11 +134,12 @@ static enum code open_mirrors(struct mirror_set *set, struct findings *found, st
 
 static enum code refuse_apart(const struct mirror_set *set, size_t a, size_t b, struct failure *why)
 {
-    return failure_set(why, CODE_NOT_PERMITTED,
-                       "%s and its mirror %s have both been changed without the other, and neither can be brought up to date "
-                       "without losing something: look at both (move one away, mount the other), keep one, and empty the "
-                       "folder of the other before: cytofs mirror add",
-                       set->sides[a].path, set->sides[b].path);
+    return failure_set(
+        why, CODE_NOT_PERMITTED,
+        "%s and its mirror %s have both been changed without the other, and neither can be brought up to date "
+        "without losing something: look at both (move one away, mount the other), keep one, and empty the "
+        "folder of the other before: cytofs mirror add",
+        set->sides[a].path, set->sides[b].path);
 }
 
 /* The side that none is newer than. */
@@ -170,8 +171,7 @@ static enum code find_leader(const struct mirror_set *set, const struct findings
 static bool is_level(const struct mirror_set *set, const struct findings *found, size_t leader, size_t side)
 {
     const struct mirror_file *file = &found->files[leader];
-    if (!found->there[side] || found->files[side].filling ||
-        mirror_file_compare(&found->files[side], file) != MIRROR_SAME)
+    if (!found->there[side] || found->files[side].filling || mirror_file_compare(&found->files[side], file) != MIRROR_SAME)
         return false;
     for (size_t i = 0; i < file->member_count; i++)
         if (mirror_set_same_id(&file->members[i].id, &set->sides[side].id))
@@ -220,7 +220,8 @@ static enum code judge(struct mirror_set *set, const struct mirror_set_options *
             mirror_set_change_state(&set->sides[side], MIRROR_CURRENT, "");
         else if (found->there[side])
             mirror_set_change_state(&set->sides[side], MIRROR_BEHIND,
-                      level[side] ? "the last use of the lab did not come to its end" : "it was not in use with the others");
+                                    level[side] ? "the last use of the lab did not come to its end"
+                                                : "it was not in use with the others");
     }
     mirror_file_free(&set->record);
     set->record = found->files[leader];

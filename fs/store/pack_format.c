@@ -31,18 +31,16 @@ void pack_format_write_header(const struct pack_header *header, uint8_t bytes[PA
     checksum_128(bytes, HEADER_CHECKSUM_AT, 0, bytes + HEADER_CHECKSUM_AT);
 }
 
-enum code pack_format_read_header(const uint8_t bytes[PACK_HEADER_BYTES], struct pack_header *out,
-                                  struct failure *why)
+enum code pack_format_read_header(const uint8_t bytes[PACK_HEADER_BYTES], struct pack_header *out, struct failure *why)
 {
     uint8_t sum[CHECKSUM_BYTES];
     checksum_128(bytes, HEADER_CHECKSUM_AT, 0, sum);
-    if (memcmp(bytes, HEADER_MAGIC, HEADER_VERSION_AT) != 0 ||
-        memcmp(bytes + HEADER_CHECKSUM_AT, sum, CHECKSUM_BYTES) != 0)
+    if (memcmp(bytes, HEADER_MAGIC, HEADER_VERSION_AT) != 0 || memcmp(bytes + HEADER_CHECKSUM_AT, sum, CHECKSUM_BYTES) != 0)
         return failure_set(why, CODE_CORRUPT, "its header is damaged, or it is no pack");
     uint32_t version = bytes_load32(bytes + HEADER_VERSION_AT);
     if (version != PACK_FORMAT_VERSION)
-        return failure_set(why, CODE_NEWER_FORMAT, "it has format %u, this program knows %u: update cytofs",
-                           version, PACK_FORMAT_VERSION);
+        return failure_set(why, CODE_NEWER_FORMAT, "it has format %u, this program knows %u: update cytofs", version,
+                           PACK_FORMAT_VERSION);
     out->number = bytes_load32(bytes + HEADER_NUMBER_AT);
     memcpy(out->store.bytes, bytes + HEADER_STORE_AT, IDENTITY_BYTES);
     return CODE_OK;
@@ -71,8 +69,8 @@ uint32_t pack_format_record_length(const uint8_t record[PACK_RECORD_BYTES])
     return count;
 }
 
-bool pack_format_check_record(const struct pack_place *place, const uint8_t record[PACK_RECORD_BYTES],
-                              const void *chunk, uint32_t count)
+bool pack_format_check_record(const struct pack_place *place, const uint8_t record[PACK_RECORD_BYTES], const void *chunk,
+                              uint32_t count)
 {
     uint8_t sum[CHECKSUM_BYTES];
     if (count == 0 || pack_format_record_length(record) != count)

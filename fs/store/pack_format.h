@@ -45,7 +45,7 @@ void pack_format_write_record(const struct pack_place *place, const void *chunk,
 uint32_t pack_format_record_length(const uint8_t record[PACK_RECORD_BYTES]);
 
 /* Whether the head belongs to exactly this chunk at this place. */
-bool pack_format_check_record(const struct pack_place *place, const uint8_t record[PACK_RECORD_BYTES],
-                              const void *chunk, uint32_t count);
+bool pack_format_check_record(const struct pack_place *place, const uint8_t record[PACK_RECORD_BYTES], const void *chunk,
+                              uint32_t count);
 
 #endif

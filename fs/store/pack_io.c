@@ -8,13 +8,11 @@
 
 #include "chunk_store.h"
 
-int pack_io_write_record(int fd, uint64_t offset, const uint8_t record[PACK_RECORD_BYTES], const void *chunk,
-                         size_t count)
+int pack_io_write_record(int fd, uint64_t offset, const uint8_t record[PACK_RECORD_BYTES], const void *chunk, size_t count)
 {
     size_t done = 0, total = PACK_RECORD_BYTES + count;
     while (done < total) {
-        struct iovec parts[2] = {{(void *)(uintptr_t)record, PACK_RECORD_BYTES},
-                                 {(void *)(uintptr_t)chunk, count}};
+        struct iovec parts[2] = {{(void *)(uintptr_t)record, PACK_RECORD_BYTES}, {(void *)(uintptr_t)chunk, count}};
         struct iovec *first = parts;
         if (done < PACK_RECORD_BYTES) {
             parts[0].iov_base = (char *)parts[0].iov_base + done;
@@ -71,8 +69,8 @@ enum code pack_io_read_record(int fd, const struct chunk_address *address, void 
 enum code pack_io_read_unchecked(int fd, const struct chunk_address *address, void *out, struct failure *why)
 {
     for (size_t done = 0; done < address->bytes;) {
-        ssize_t got = pread(fd, (char *)out + done, address->bytes - done,
-                            (off_t)(address->offset + PACK_RECORD_BYTES + done));
+        ssize_t got =
+            pread(fd, (char *)out + done, address->bytes - done, (off_t)(address->offset + PACK_RECORD_BYTES + done));
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)

@@ -67,8 +67,7 @@ static bool make_room(struct pack_table *table)
     if (table->count < table->capacity)
         return true;
     size_t capacity = table->capacity ? 2 * table->capacity : 64;
-    struct pack_file **grown =
-        table->count < CHUNK_STORE_PACKS_MAX ? realloc(table->files, capacity * sizeof *grown) : NULL;
+    struct pack_file **grown = table->count < CHUNK_STORE_PACKS_MAX ? realloc(table->files, capacity * sizeof *grown) : NULL;
     if (!grown)
         return false;
     table->files = grown;
@@ -130,8 +129,7 @@ static enum code add_files(struct pack_table *table, struct failure *why)
     return code;
 }
 
-enum code pack_table_open(const char *folder, const struct store_id *store, struct pack_table **out,
-                          struct failure *why)
+enum code pack_table_open(const char *folder, const struct store_id *store, struct pack_table **out, struct failure *why)
 {
     struct pack_table *table = calloc(1, sizeof *table);
     if (!table)
@@ -239,8 +237,7 @@ static enum code open_file(struct pack_table *table, struct pack_file *file, str
     return CODE_OK;
 }
 
-enum code pack_table_lease(struct pack_table *table, uint32_t number, struct pack_file **out,
-                           struct failure *why)
+enum code pack_table_lease(struct pack_table *table, uint32_t number, struct pack_file **out, struct failure *why)
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&table->lock);
     struct pack_file *file = find_file(table, number);
@@ -439,8 +436,7 @@ enum code pack_table_list(struct pack_table *table, struct chunk_pack_list *out,
     if (!out->packs)
         return failure_set(why, CODE_NO_MEMORY, "%s: out of memory", table->folder);
     for (size_t i = 0; i < table->count; i++)
-        out->packs[i] =
-            (struct chunk_pack){.number = table->files[i]->number, .bytes = table->files[i]->bytes};
+        out->packs[i] = (struct chunk_pack){.number = table->files[i]->number, .bytes = table->files[i]->bytes};
     return CODE_OK;
 }
 

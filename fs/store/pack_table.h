@@ -32,8 +32,8 @@ struct pack_file {
 };
 
 /* Lists the folder; names that are none of a pack's are left alone.  `folder` is copied. */
-MUST_CHECK enum code pack_table_open(const char *folder, const struct store_id *store,
-                                     struct pack_table **out, struct failure *why);
+MUST_CHECK enum code pack_table_open(const char *folder, const struct store_id *store, struct pack_table **out,
+                                     struct failure *why);
 
 /* No lease may be left. */
 void pack_table_destroy(struct pack_table *table);
@@ -69,8 +69,7 @@ uint32_t pack_table_highest(struct pack_table *table);
 void pack_table_set_bytes(struct pack_table *table, struct pack_file *file, uint64_t bytes);
 uint64_t pack_table_bytes(struct pack_table *table, const struct pack_file *file);
 
-MUST_CHECK enum code pack_table_list(struct pack_table *table, struct chunk_pack_list *out,
-                                     struct failure *why);
+MUST_CHECK enum code pack_table_list(struct pack_table *table, struct chunk_pack_list *out, struct failure *why);
 
 /* How many packs, and their bytes together. */
 void pack_table_totals(struct pack_table *table, uint64_t *packs, uint64_t *bytes);

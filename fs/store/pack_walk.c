@@ -129,8 +129,7 @@ static enum code walk_records(struct walk *walk, chunk_store_visit *visit, void 
     return CODE_OK;
 }
 
-enum code pack_walk(const struct pack_source *source, chunk_store_visit *visit, void *context,
-                    struct failure *why)
+enum code pack_walk(const struct pack_source *source, chunk_store_visit *visit, void *context, struct failure *why)
 {
     if (source->bytes > PACK_BYTES_MAX)
         return failure_set(why, CODE_CORRUPT, "pack %u: longer than any pack", source->number);

@@ -9,7 +9,16 @@
 
 #define MAGIC "cyrl" /* no associated data of other sealed things begins so */
 
-enum { AT_COUNT = 4, AT_COMMIT = 8, AT_SEQUENCE = 16, AT_INODE = 24, AT_OFFSET = 32, AT_MODIFY = 40, AT_SPACE = 48, AT_SUM = 56 };
+enum {
+    AT_COUNT = 4,
+    AT_COMMIT = 8,
+    AT_SEQUENCE = 16,
+    AT_INODE = 24,
+    AT_OFFSET = 32,
+    AT_MODIFY = 40,
+    AT_SPACE = 48,
+    AT_SUM = 56
+};
 
 void recent_format_write_head(const struct recent_head *head, uint8_t bytes[RECENT_FORMAT_HEAD])
 {

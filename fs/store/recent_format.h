@@ -1,19 +1,19 @@
 /* The bytes of the log of recent writes as pure functions; fs/tree/FORMAT.md draws them.
  *
- * Records lie one behind the other without gaps.  Which of them count is known by the catalog's last commit; whether one is whole is
- * known by anybody, from its checksum. */
+ * Records lie one behind the other without gaps.  Which of them count is known by the catalog's last commit; whether one is
+ * whole is known by anybody, from its checksum. */
 #ifndef CYTOFS_RECENT_FORMAT_H
 #define CYTOFS_RECENT_FORMAT_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-#define RECENT_FORMAT_FILE         "recent.log"
-#define RECENT_FORMAT_FILE_BYTES   ((size_t)4 << 20)
-#define RECENT_FORMAT_HEAD         64
-#define RECENT_FORMAT_WRITE_MAX    4096 /* bytes of one write */
-#define RECENT_FORMAT_OVERHEAD     (RECENT_FORMAT_HEAD + 28) /* head, nonce, tag */
-#define RECENT_FORMAT_RECORD_MAX   (RECENT_FORMAT_OVERHEAD + RECENT_FORMAT_WRITE_MAX)
+#define RECENT_FORMAT_FILE       "recent.log"
+#define RECENT_FORMAT_FILE_BYTES ((size_t)4 << 20)
+#define RECENT_FORMAT_HEAD       64
+#define RECENT_FORMAT_WRITE_MAX  4096                      /* bytes of one write */
+#define RECENT_FORMAT_OVERHEAD   (RECENT_FORMAT_HEAD + 28) /* head, nonce, tag */
+#define RECENT_FORMAT_RECORD_MAX (RECENT_FORMAT_OVERHEAD + RECENT_FORMAT_WRITE_MAX)
 
 struct recent_head {
     uint32_t count; /* bytes of the write: 1 .. RECENT_FORMAT_WRITE_MAX */
@@ -28,14 +28,14 @@ void recent_format_write_head(const struct recent_head *head, uint8_t bytes[RECE
 void recent_format_write_sum(uint8_t *record, size_t count);
 
 enum recent_state {
-    RECENT_NONE,    /* no record begins here */
+    RECENT_NONE, /* no record begins here */
     RECENT_WHOLE,
     RECENT_UNSUMMED, /* of a program that wrote no checksums yet: only its key tells whether it is whole */
-    RECENT_DAMAGED, /* or torn */
+    RECENT_DAMAGED,  /* or torn */
 };
 
-/* What begins at `bytes`, of which there are `count`.  *head is filled in but for RECENT_NONE, and the checksum then replaced by
- * zeros. */
+/* What begins at `bytes`, of which there are `count`.  *head is filled in but for RECENT_NONE, and the checksum then
+ * replaced by zeros. */
 enum recent_state recent_format_read(uint8_t *bytes, size_t count, struct recent_head *head);
 
 /* How long the record is. */

@@ -100,7 +100,8 @@ static enum code take_lock(struct store_folder *folder, struct failure *why)
         if (errno != EWOULDBLOCK)
             return failure_set_errno(why, errno, "%s: cannot be locked", path);
         long holder = read_holder(folder->lock_fd);
-        return failure_set(why, CODE_BUSY, "%s: is in use by process %ld: name the folder where it is mounted, or end that process",
+        return failure_set(why, CODE_BUSY,
+                           "%s: is in use by process %ld: name the folder where it is mounted, or end that process",
                            folder->path, holder);
     }
     if (!folder->read_only)
@@ -198,8 +199,7 @@ static enum code check_unused(const char *path, struct failure *why)
     struct file_names names;
     enum code code = file_list(path, FOLDER_NAMES_MAX, &names, why);
     if (code == CODE_TOO_LARGE)
-        return failure_set(why, CODE_NOT_EMPTY, "%s: is full of other files: name an empty or a new folder",
-                           path);
+        return failure_set(why, CODE_NOT_EMPTY, "%s: is full of other files: name an empty or a new folder", path);
     if (code != CODE_OK)
         return code;
     bool packs = false;
@@ -211,8 +211,7 @@ static enum code check_unused(const char *path, struct failure *why)
             code = failure_set(why, CODE_EXISTS, "%s: is a store already", path);
         else if (strcmp(name, LOCK_FILE) != 0 && strcmp(name, PACKS_FOLDER) != 0 &&
                  !begins_with(name, FORMAT_FILE ".tmp-") && !(packs && is_left_over(name)))
-            code = failure_set(why, CODE_NOT_EMPTY,
-                               "%s: holds other files (%s): name an empty or a new folder", path, name);
+            code = failure_set(why, CODE_NOT_EMPTY, "%s: holds other files (%s): name an empty or a new folder", path, name);
     }
     file_names_free(&names);
     return code;
@@ -223,8 +222,7 @@ static enum code check_no_packs(const struct store_folder *folder, struct failur
     struct file_names names;
     enum code code = file_list(folder->packs, FOLDER_NAMES_MAX, &names, why);
     if (code == CODE_TOO_LARGE || (code == CODE_OK && names.count > 0))
-        code =
-            failure_set(why, CODE_NOT_EMPTY, "%s: holds files: name an empty or a new folder", folder->packs);
+        code = failure_set(why, CODE_NOT_EMPTY, "%s: holds files: name an empty or a new folder", folder->packs);
     file_names_free(&names);
     return code;
 }
@@ -304,8 +302,7 @@ enum code store_folder_open(const char *path, bool read_only, struct store_folde
     if (!format)
         return out_of_memory(path, why);
     if (!file_exists(format))
-        return failure_set(why, CODE_NOT_FOUND, "%s: there is no store here (make one: cytofs init %s)", path,
-                           path);
+        return failure_set(why, CODE_NOT_FOUND, "%s: there is no store here (make one: cytofs init %s)", path, path);
     struct store_folder *folder = NULL;
     enum code code = make_paths(path, &folder, why);
     if (code != CODE_OK)
@@ -330,8 +327,8 @@ bool store_folder_is_in_place(const struct store_folder *folder)
     struct stat ours, there;
     SCOPE_FREE char *lock = file_join(folder->path, LOCK_FILE);
     SCOPE_FREE char *format = file_join(folder->path, FORMAT_FILE);
-    return lock && format && fstat(folder->lock_fd, &ours) == 0 && stat(lock, &there) == 0 &&
-           ours.st_dev == there.st_dev && ours.st_ino == there.st_ino && access(format, F_OK) == 0;
+    return lock && format && fstat(folder->lock_fd, &ours) == 0 && stat(lock, &there) == 0 && ours.st_dev == there.st_dev &&
+           ours.st_ino == there.st_ino && access(format, F_OK) == 0;
 }
 
 enum code store_folder_rewrite_format(const char *path, const struct store_id *id, struct failure *why)

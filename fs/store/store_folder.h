@@ -42,8 +42,7 @@ MUST_CHECK enum code store_folder_rewrite_format(const char *path, const struct 
 
 /* Opens and locks.  CODE_NOT_FOUND: no store there.  CODE_BUSY: another process has it, named in the text.
  * CODE_NEWER_FORMAT, CODE_CORRUPT.  read_only takes a shared lock: any number of readers, no writer. */
-MUST_CHECK enum code store_folder_open(const char *path, bool read_only, struct store_folder **out,
-                                       struct failure *why);
+MUST_CHECK enum code store_folder_open(const char *path, bool read_only, struct store_folder **out, struct failure *why);
 
 /* The number of the process that has it open to write, or had it last; 0: not known. */
 long store_folder_holder(const char *path);

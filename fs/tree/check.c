@@ -27,8 +27,8 @@
 #include "tree_seal.h"
 #include "tree_space.h"
 
-#define BATCH            256
-#define PROGRESS_EVERY   64
+#define BATCH          256
+#define PROGRESS_EVERY 64
 
 struct seen { /* an inode */
     uint64_t inode, parent, size;
@@ -100,7 +100,8 @@ static void count_kind(struct check *check, const struct catalog_inode *row)
     struct check_summary *summary = check->summary;
     *(row->kind == CATALOG_INODE_FILE     ? &summary->files
       : row->kind == CATALOG_INODE_FOLDER ? &summary->folders
-                                          : &summary->links) += 1; /* or a pipe, a socket, a device: a name and little else */
+                                          : &summary->links) +=
+        1; /* or a pipe, a socket, a device: a name and little else */
     summary->snapshots_and_frozen += (row->flags & CATALOG_INODE_FROZEN) != 0;
     summary->orphans += row->links == 0;
 }
@@ -124,7 +125,8 @@ static void check_inode(struct check *check, const struct catalog_inode *row)
         problem(check, "inode %llu: %s", (unsigned long long)row->inode, why.text);
         return;
     }
-    struct node *node = node_peek(check->tree, row->inode); /* what was found in the log of recent writes is in memory only */
+    struct node *node =
+        node_peek(check->tree, row->inode); /* what was found in the log of recent writes is in memory only */
     code = authentic_check_row(check->tree, row, &why);
     if (code == CODE_OK)
         code = node ? authentic_check(check->tree, node, &why) : authentic_check_hanging(check->tree, row, &why);
@@ -138,8 +140,8 @@ static void check_inode(struct check *check, const struct catalog_inode *row)
     if (names_read_target(check->tree, row->inode, &target, &why) != CODE_OK)
         problem(check, "inode %llu: %s", (unsigned long long)row->inode, why.text);
     else if (target.length != row->size)
-        problem(check, "inode %llu: the link's target has %zu bytes and should have %llu",
-                (unsigned long long)row->inode, target.length, (unsigned long long)row->size);
+        problem(check, "inode %llu: the link's target has %zu bytes and should have %llu", (unsigned long long)row->inode,
+                target.length, (unsigned long long)row->size);
 }
 
 static enum code enter(struct check *check, const struct catalog_inode *row, struct failure *why)
@@ -152,8 +154,8 @@ static enum code enter(struct check *check, const struct catalog_inode *row, str
         check->seen = seen;
         check->seen_capacity = capacity;
     }
-    check->seen[check->seen_count++] = (struct seen){
-        .inode = row->inode, .size = row->size, .links = row->links, .flags = row->flags, .kind = row->kind};
+    check->seen[check->seen_count++] =
+        (struct seen){.inode = row->inode, .size = row->size, .links = row->links, .flags = row->flags, .kind = row->kind};
     return CODE_OK;
 }
 
@@ -409,8 +411,8 @@ static enum code check_all(struct check *check, struct failure *why)
     return code;
 }
 
-enum code check_run(struct tree *tree, const struct check_options *options, struct buffer *report,
-                    struct check_summary *out, struct failure *why)
+enum code check_run(struct tree *tree, const struct check_options *options, struct buffer *report, struct check_summary *out,
+                    struct failure *why)
 {
     *out = (struct check_summary){0};
     struct check check = {.tree = tree, .options = options, .report = report, .summary = out};

@@ -119,8 +119,7 @@ static bool same_owner(const struct lock_request *a, const struct lock_request *
 static bool in_the_way(const struct lock_request *held, const struct lock_request *wanted)
 {
     return held->kind == wanted->kind && !same_owner(held, wanted) && held->first <= wanted->last &&
-           wanted->first <= held->last &&
-           (held->mode == LOCK_MODE_EXCLUSIVE || wanted->mode == LOCK_MODE_EXCLUSIVE);
+           wanted->first <= held->last && (held->mode == LOCK_MODE_EXCLUSIVE || wanted->mode == LOCK_MODE_EXCLUSIVE);
 }
 
 /* The first lock from `lock` on that is in the way, or NULL. */
@@ -306,8 +305,7 @@ static bool would_deadlock(struct lock_table *table, struct locked_file *file, c
     struct lock_waiter *pending = NULL; /* reached, and not yet looked at */
     const struct lock_request *wanted = request;
     while (file) {
-        for (struct held_lock *lock = next_conflict(file->locks, wanted); lock;
-             lock = next_conflict(lock->next, wanted)) {
+        for (struct held_lock *lock = next_conflict(file->locks, wanted); lock; lock = next_conflict(lock->next, wanted)) {
             if (same_owner(&lock->what, request))
                 return true;
             for (struct lock_waiter *waiter = table->waiters; waiter; waiter = waiter->all_next)
@@ -353,11 +351,10 @@ static enum code set(struct lock_table *table, const struct lock_request *reques
                      struct lock_waiter **answered, struct failure *why)
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&table->mutex);
-    struct locked_file *file = request->mode == LOCK_MODE_NONE ? find_file(table, request->node)
-                                                               : find_or_make_file(table, request->node);
+    struct locked_file *file =
+        request->mode == LOCK_MODE_NONE ? find_file(table, request->node) : find_or_make_file(table, request->node);
     if (!file)
-        return request->mode == LOCK_MODE_NONE ? CODE_OK
-                                               : failure_set(why, CODE_NO_LOCKS, "locking a file: no memory");
+        return request->mode == LOCK_MODE_NONE ? CODE_OK : failure_set(why, CODE_NO_LOCKS, "locking a file: no memory");
     enum code code = CODE_OK;
     if (request->kind == LOCK_OF_FILE && has_lock_of_other_mode(file, request)) {
         struct lock_request given_back = *request;

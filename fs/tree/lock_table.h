@@ -70,11 +70,11 @@ bool lock_table_is_locked(struct lock_table *table, uint64_t node);
  * CODE_DEADLOCK where waiting would be for an owner who waits for this one (LOCK_OF_RANGE only).  CODE_INTERRUPTED where
  * the waiter was cancelled before.  CODE_NO_LOCKS at a maximum or without memory.
  * As on Linux, changing the mode of a LOCK_OF_FILE gives the old one back first, and fails without it. */
-MUST_CHECK enum code lock_table_set(struct lock_table *table, const struct lock_request *request,
-                                    struct lock_waiter *waiter, struct failure *why);
+MUST_CHECK enum code lock_table_set(struct lock_table *table, const struct lock_request *request, struct lock_waiter *waiter,
+                                    struct failure *why);
 
-/* True: it waited, and waits no more; it will not be answered.  False: it is answered, or is being; or lock_table_set has not
- * made it wait yet, and will not. */
+/* True: it waited, and waits no more; it will not be answered.  False: it is answered, or is being; or lock_table_set has
+ * not made it wait yet, and will not. */
 bool lock_table_cancel(struct lock_table *table, struct lock_waiter *waiter);
 
 /* close(2): the owner's LOCK_OF_RANGE locks on the node end. */

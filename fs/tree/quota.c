@@ -79,10 +79,11 @@ enum code quota_change(struct quota *quota, const char *text, size_t count, stru
             break;
         snprintf(word, sizeof word, "%.*s", length > WORD_MAX ? WORD_MAX : (int)length, text + at);
         if (length > WORD_MAX || memchr(text + at, 0, length) || !change_one(&changed, word))
-            return failure_set(why, CODE_INVALID,
-                               "\"%.*s\" is not understood: write words like storage=100G jobs=4 gpus=1 cpus=8, with none for no "
-                               "limit, default for what everyone has",
-                               length > WORD_MAX ? WORD_MAX : (int)length, text + at);
+            return failure_set(
+                why, CODE_INVALID,
+                "\"%.*s\" is not understood: write words like storage=100G jobs=4 gpus=1 cpus=8, with none for no "
+                "limit, default for what everyone has",
+                length > WORD_MAX ? WORD_MAX : (int)length, text + at);
         at += length;
     }
     *quota = changed;

@@ -30,8 +30,8 @@ extern const struct quota quota_unset;
 /* "storage", "jobs", "gpus", "cpus". */
 const char *quota_kind_name(enum quota_kind kind);
 
-/* Changes *quota by words like "storage=100G jobs=4 gpus=none cpus=default": K, M, G, T are powers of 1024, "none" is no limit, "default" what
- * everyone has.  CODE_INVALID, and *quota as it was, where a word is not understood. */
+/* Changes *quota by words like "storage=100G jobs=4 gpus=none cpus=default": K, M, G, T are powers of 1024, "none" is no
+ * limit, "default" what everyone has.  CODE_INVALID, and *quota as it was, where a word is not understood. */
 MUST_CHECK enum code quota_change(struct quota *quota, const char *text, size_t count, struct failure *why);
 
 /* What holds for somebody who has `own` where everyone has `everyone`: nothing of it is QUOTA_UNSET. */

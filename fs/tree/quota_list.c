@@ -1,5 +1,5 @@
-/* The list of quotas: see quota_list.h.  It is sealed with the lab's key and proved, so whoever can write it is a member; what is read is checked
- * all the same. */
+/* The list of quotas: see quota_list.h.  It is sealed with the lab's key and proved, so whoever can write it is a member;
+ * what is read is checked all the same. */
 #include "quota_list.h"
 
 #include <inttypes.h>
@@ -70,7 +70,8 @@ enum code quota_list_parse(const char *text, size_t count, struct quota_list *ou
     for (at += header; at < end;) {
         char line[LINE_MAX];
         const char *stop = memchr(at, '\n', (size_t)(end - at));
-        if (!stop || (size_t)(stop - at) >= sizeof line || memchr(at, 0, (size_t)(stop - at)) || out->count == QUOTA_LIST_MAX)
+        if (!stop || (size_t)(stop - at) >= sizeof line || memchr(at, 0, (size_t)(stop - at)) ||
+            out->count == QUOTA_LIST_MAX)
             return damaged(why);
         memcpy(line, at, (size_t)(stop - at));
         line[stop - at] = 0;

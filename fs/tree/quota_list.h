@@ -23,6 +23,7 @@ void quota_list_print(const struct quota_list *list, struct buffer *out);
 struct quota quota_list_get(const struct quota_list *list, const char *name);
 
 /* Says it; one that says nothing is taken out.  CODE_TOO_LARGE where there are QUOTA_LIST_MAX others. */
-MUST_CHECK enum code quota_list_put(struct quota_list *list, const char *name, const struct quota *quota, struct failure *why);
+MUST_CHECK enum code quota_list_put(struct quota_list *list, const char *name, const struct quota *quota,
+                                    struct failure *why);
 
 #endif

@@ -1,12 +1,11 @@
 /* The repair: see repair.h.
  *
- *     open        tree_open_options.repair has put rows right that made no sense (catalog_repair.h), in a transaction that is not
- *                 committed
- *     vouch       rows that are not as they were written last are found; without `accept` that is the end
- *     names       names that lead nowhere go, links are counted, what hangs nowhere is put into lab/lost+found
- *     contents    symbolic links without a target go; chunks beyond a file's end are cut; chunks whose bytes are gone are noted
- *     prove       what changed, or was accepted, gets sums and proofs
- *     check       the whole store is checked once more; then everything is committed, or nothing
+ *     open        tree_open_options.repair has put rows right that made no sense (catalog_repair.h), in a transaction that
+ * is not committed vouch       rows that are not as they were written last are found; without `accept` that is the end names
+ * names that lead nowhere go, links are counted, what hangs nowhere is put into lab/lost+found contents    symbolic links
+ * without a target go; chunks beyond a file's end are cut; chunks whose bytes are gone are noted prove       what changed,
+ * or was accepted, gets sums and proofs check       the whole store is checked once more; then everything is committed, or
+ * nothing
  *
  * All of it works on rows, beside the tree's nodes: a damaged row must not be believed by accident.  The tree was opened for
  * reading, so no committer runs.  A transaction that is not committed is forgotten with the tree. */
@@ -62,8 +61,8 @@ enum code repair_enter(struct repair *repair, const struct catalog_inode *row)
         repair->nodes = nodes;
         repair->capacity = capacity;
     }
-    repair->nodes[repair->count++] = (struct repair_node){
-        .inode = row->inode, .links = row->links, .flags = row->flags, .kind = row->kind};
+    repair->nodes[repair->count++] =
+        (struct repair_node){.inode = row->inode, .links = row->links, .flags = row->flags, .kind = row->kind};
     return CODE_OK;
 }
 
@@ -120,8 +119,7 @@ static enum code load(struct repair *repair)
     size_t count;
     uint64_t after = 0;
     do {
-        enum code code =
-            catalog_inode_walk(repair->tree->catalog, after, rows, REPAIR_ROWS_AT_ONCE, &count, repair->why);
+        enum code code = catalog_inode_walk(repair->tree->catalog, after, rows, REPAIR_ROWS_AT_ONCE, &count, repair->why);
         for (size_t i = 0; code == CODE_OK && i < count; i++) {
             after = rows[i].inode;
             code = repair_enter(repair, &rows[i]);
@@ -234,8 +232,8 @@ static enum code commit(struct repair *repair)
 
 static bool anything_done(const struct repair_summary *summary)
 {
-    return summary->unproven || summary->rows || summary->names_removed || summary->links_counted ||
-           summary->attached || summary->links_removed || summary->parts_cut || summary->parts_lost;
+    return summary->unproven || summary->rows || summary->names_removed || summary->links_counted || summary->attached ||
+           summary->links_removed || summary->parts_cut || summary->parts_lost;
 }
 
 /* Rows are changed between the begin and the end of one operation of the catalog, which takes them back if this fails. */
@@ -273,8 +271,7 @@ enum code repair_run(struct tree *tree, const struct repair_options *options, st
 {
     struct failure ignored;
     *out = (struct repair_summary){.rows = tree->rows_repaired};
-    struct repair repair = {
-        .tree = tree, .options = options, .summary = out, .report = report, .why = why ? why : &ignored};
+    struct repair repair = {.tree = tree, .options = options, .summary = out, .report = report, .why = why ? why : &ignored};
     enum code code = run(&repair);
     free(repair.nodes);
     if (code == CODE_OK)

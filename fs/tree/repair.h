@@ -17,14 +17,15 @@ struct repair_options {
 };
 
 struct repair_summary {
-    uint64_t unproven;  /* files and folders whose rows are not as they were written last */
-    uint64_t rows;      /* that made no sense, or were counted wrong */
-    uint64_t names_removed, links_counted, attached; /* names that led nowhere; wrong counts; nodes put into lab/lost+found */
+    uint64_t unproven; /* files and folders whose rows are not as they were written last */
+    uint64_t rows;     /* that made no sense, or were counted wrong */
+    uint64_t names_removed, links_counted,
+        attached;           /* names that led nowhere; wrong counts; nodes put into lab/lost+found */
     uint64_t links_removed; /* symbolic links that had lost their target */
-    uint64_t parts_cut;  /* of files, beyond their end */
-    uint64_t parts_lost; /* whose bytes are gone: noted now; reading them goes on giving EIO */
+    uint64_t parts_cut;     /* of files, beyond their end */
+    uint64_t parts_lost;    /* whose bytes are gone: noted now; reading them goes on giving EIO */
     uint64_t problems_left;
-    bool changed;       /* what was repaired is committed */
+    bool changed; /* what was repaired is committed */
 };
 
 /* A tree that was opened with tree_open_options.repair.  Either everything is repaired that can be, in one transaction, or

@@ -1,11 +1,11 @@
 /* Repairing what hangs on files and links.
  *
- * A chunk whose bytes are gone stays what it is: its row keeps its place, so that it can be read again should the pack come back
- * from a mirror or a backup, and reading it goes on failing: never zeros in place of what somebody wrote.  Its nonce is
+ * A chunk whose bytes are gone stays what it is: its row keeps its place, so that it can be read again should the pack come
+ * back from a mirror or a backup, and reading it goes on failing: never zeros in place of what somebody wrote.  Its nonce is
  * noted, so that it is no news to the next check.
  *
- * A chunk that reaches beyond its file's end is cut there; where it cannot be read, its row is replaced by one of a chunk that
- * is lost. */
+ * A chunk that reaches beyond its file's end is cut there; where it cannot be read, its row is replaced by one of a chunk
+ * that is lost. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -100,8 +100,8 @@ static enum code walk_links(struct repair *repair)
 /* Chunks ----------------------------------------------------------------------------------------------------------- */
 
 /* Reads the chunk as a reader would; CODE_DENIED without the key. */
-static enum code read_chunk(struct repair *repair, const struct node *file, const struct catalog_chunk *row,
-                            uint8_t *plain, uint32_t *length)
+static enum code read_chunk(struct repair *repair, const struct node *file, const struct catalog_chunk *row, uint8_t *plain,
+                            uint32_t *length)
 {
     struct space *space;
     enum code code = space_find(repair->tree, file->row.space, &space, repair->why);
@@ -148,8 +148,7 @@ static enum code drop_chunk(struct repair *repair, const struct catalog_chunk *r
     return catalog_chunk_delete(repair->tree->catalog, row->inode, row->index, repair->why);
 }
 
-static enum code look_at_chunk(struct repair *repair, const struct catalog_chunk *row, struct node *file,
-                               uint8_t *plain)
+static enum code look_at_chunk(struct repair *repair, const struct catalog_chunk *row, struct node *file, uint8_t *plain)
 {
     uint64_t start = row->index * TREE_CHUNK_BYTES;
     uint32_t length = 0, stated = row->bytes - AEAD_OVERHEAD;
@@ -188,8 +187,8 @@ static enum code walk_chunks(struct repair *repair)
     uint64_t inode = 0, done = 0;
     int64_t index = -1;
     do {
-        enum code code = catalog_chunk_walk(repair->tree->catalog, inode, index, rows, REPAIR_ROWS_AT_ONCE, &count,
-                                            repair->why);
+        enum code code =
+            catalog_chunk_walk(repair->tree->catalog, inode, index, rows, REPAIR_ROWS_AT_ONCE, &count, repair->why);
         for (size_t i = 0; code == CODE_OK && i < count; i++) {
             code = look_at_chunk(repair, &rows[i], &file, plain);
             inode = rows[i].inode;

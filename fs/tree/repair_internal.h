@@ -10,12 +10,12 @@
 
 /* An inode, while the repair goes on. */
 struct repair_node {
-    uint64_t inode, parent;      /* parent: a folder that names it; 0: none */
-    uint32_t links, counted;     /* as the row says, and as there are names */
+    uint64_t inode, parent;  /* parent: a folder that names it; 0: none */
+    uint32_t links, counted; /* as the row says, and as there are names */
     uint32_t flags;
     enum catalog_inode_kind kind;
-    uint8_t mark;                /* of the search for circles */
-    bool touched;                /* the row, or what hangs on it, has changed: it is to be proven anew */
+    uint8_t mark; /* of the search for circles */
+    bool touched; /* the row, or what hangs on it, has changed: it is to be proven anew */
 };
 
 struct repair {

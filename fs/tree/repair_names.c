@@ -1,11 +1,11 @@
 /* Repairing names.
  *
- *   1. Every name is looked at: one whose folder is none, which leads nowhere, which cannot be opened with the folder's keys, or
- *      which is a folder's second, goes.
+ *   1. Every name is looked at: one whose folder is none, which leads nowhere, which cannot be opened with the folder's
+ * keys, or which is a folder's second, goes.
  *   2. What has no name left, and was not being removed, is put into lab/lost+found under its number; a dataset back into
  *      datasets/, and a dataset's .snap back into its dataset.
- *   3. Folders that reach the root no more, because they lie in each other in a circle, are cut loose at one of them, which is
- *      put there too.
+ *   3. Folders that reach the root no more, because they lie in each other in a circle, are cut loose at one of them, which
+ * is put there too.
  *   4. Links are counted.
  *
  * A name that cannot be opened says nothing to anybody; whoever lay under it is kept. */
@@ -57,8 +57,8 @@ static enum code remove_name(struct repair *repair, const struct name_row *row, 
         folder->touched = true;
     repair->summary->names_removed++;
     repair_tell(repair, "removed a name in inode %llu, which %s", (unsigned long long)row->parent, reason);
-    return catalog_name_delete(repair->tree->catalog,
-                               &(struct catalog_name){row->parent, row->bytes, row->count}, repair->why);
+    return catalog_name_delete(repair->tree->catalog, &(struct catalog_name){row->parent, row->bytes, row->count},
+                               repair->why);
 }
 
 /* Whether the folder's keys open the name.  A folder whose origin was damaged opens its names by its own number. */
@@ -319,8 +319,7 @@ static enum code follow(struct repair *repair, struct repair_node *from)
         if (code != CODE_OK)
             return code;
     }
-    for (node = repair_find(repair, begun); node && node->mark == MARK_ON_THE_WAY;
-         node = repair_find(repair, node->parent))
+    for (node = repair_find(repair, begun); node && node->mark == MARK_ON_THE_WAY; node = repair_find(repair, node->parent))
         node->mark = MARK_REACHES;
     return CODE_OK;
 }
@@ -375,8 +374,8 @@ static enum code find_frame(struct repair *repair)
     for (size_t i = 0; i < sizeof frame / sizeof *frame; i++) {
         const struct repair_node *node = repair_find(repair, frame[i].inode);
         if (!node || node->kind != CATALOG_INODE_FOLDER)
-            return failure_set(repair->why, CODE_CORRUPT,
-                               "%s is lost: put the store back from a backup (cytofs restore)", frame[i].name);
+            return failure_set(repair->why, CODE_CORRUPT, "%s is lost: put the store back from a backup (cytofs restore)",
+                               frame[i].name);
     }
     return CODE_OK;
 }

@@ -1,19 +1,18 @@
 /* Rules: what makes the tree more than a disk.
  *
  * A rule is attached to a path pattern: components separated by '/', each a literal or with one '*' that stands for any
- * run of bytes in this one component (written with blanks here only because of C: "jobs/ *.yaml", "experiments/ * / * /status").  Names that begin
- * with '.' are matched only by a pattern component that begins with '.'.  Paths are relative to the root, without a
- * leading '/'.
+ * run of bytes in this one component (written with blanks here only because of C: "jobs/ *.yaml", "experiments/ * / *
+ * /status").  Names that begin with '.' are matched only by a pattern component that begins with '.'.  Paths are relative to
+ * the root, without a leading '/'.
  *
  * DERIVED  a file that exists because of the rule: a pure function of stored files.  Made when looked at, cached until
  *          its stamp changes, shown with its true size and a stable modification time.  Read-only; unlinking it succeeds
  *          without effect, so that `rm -r` of its folder works.
- * STREAM   an endless derived file; each open has its own position.  A reader comes once to its end, where it has caught up, so
- *          that cat(1) shows what there is and tail(1) goes on from there; after that its reads wait for more.
- * WATCH    a stored file whose life the rule follows: its contents are checked when a writer closes it (FLUSH
- *          answers), and acted on afterwards (RELEASE acts).
- * CONTROL  a derived file that can also be written: each write is one command, whole.  Making a new one and removing one may
- *          be commands too.
+ * STREAM   an endless derived file; each open has its own position.  A reader comes once to its end, where it has caught up,
+ * so that cat(1) shows what there is and tail(1) goes on from there; after that its reads wait for more. WATCH    a stored
+ * file whose life the rule follows: its contents are checked when a writer closes it (FLUSH answers), and acted on
+ * afterwards (RELEASE acts). CONTROL  a derived file that can also be written: each write is one command, whole.  Making a
+ * new one and removing one may be commands too.
  *
  * Rules are added before the tree is served and live as long as it.  Callbacks run without any lock of the tree, from any
  * thread, possibly several at once; they may use tree_path.h.
@@ -42,8 +41,8 @@ struct rule {
     const char *pattern;
     void *context; /* first argument of every callback */
 
-    /* DERIVED, CONTROL: reports the names in `folder` that match the pattern's last component and exist now.  NULL where that
-     * component has no '*': then the name exists wherever the folder does. */
+    /* DERIVED, CONTROL: reports the names in `folder` that match the pattern's last component and exist now.  NULL where
+     * that component has no '*': then the name exists wherever the folder does. */
     void (*list)(void *context, const char *folder, rule_emit *emit, void *emit_context);
 
     /* DERIVED, CONTROL: the contents.  CODE_NOT_FOUND makes the name absent. */

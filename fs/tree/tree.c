@@ -57,8 +57,8 @@
 #include "tree_usage.h"
 #include "viewer.h"
 
-/* When the tree is opened: numbers that were given out and not committed before a crash stay unused, since clients may still know them.  More than
- * one commit makes. */
+/* When the tree is opened: numbers that were given out and not committed before a crash stay unused, since clients may still
+ * know them.  More than one commit makes. */
 #define INODES_SKIPPED (UINT64_C(1) << 24)
 
 static enum code init_locks(struct tree *tree, struct failure *why)
@@ -167,8 +167,7 @@ static enum code find_member(struct tree *tree, struct failure *why)
     struct catalog_member member;
     enum code code = catalog_space_find_member(tree->catalog, member_key_public(tree->member)->id.bytes, &member, why);
     if (code == CODE_NO_DATA)
-        return failure_set(why, CODE_DENIED,
-                           "this key belongs to nobody in this lab: use the key of one of its members");
+        return failure_set(why, CODE_DENIED, "this key belongs to nobody in this lab: use the key of one of its members");
     if (code != CODE_OK)
         return code;
     if (member.removed_ms)

@@ -20,9 +20,9 @@
 #include "failure.h"
 
 #define TREE_COMMIT_INTERVAL_MS 1000
-#define TREE_NAME_MAX           255           /* bytes in one name, without the terminator */
+#define TREE_NAME_MAX           255 /* bytes in one name, without the terminator */
 #define TREE_FILE_BYTES_MAX     (INT64_C(1) << 44)
-#define TREE_XATTR_BYTES_MAX    65536         /* one value */
+#define TREE_XATTR_BYTES_MAX    65536 /* one value */
 
 /* Names that begin with this are reserved for things being put together (staging); they are never listed, and
  * renaming one to its final name makes it appear whole. */
@@ -32,9 +32,9 @@ struct tree;
 struct chunk_store; /* chunk_store.h */
 struct member_key;  /* member_key.h */
 struct member_public;
-struct store_id;    /* identity.h */
-struct mirror_set;  /* mirror_set.h */
-struct catalog;     /* catalog.h */
+struct store_id;   /* identity.h */
+struct mirror_set; /* mirror_set.h */
+struct catalog;    /* catalog.h */
 
 /* What FUSE calls a node id.  Stored nodes: the inode number, never reused.  Derived nodes: bit 63 is set. */
 struct node_id {
@@ -47,31 +47,30 @@ enum node_kind { NODE_FILE, NODE_FOLDER, NODE_LINK, NODE_FIFO, NODE_SOCKET, NODE
 /* The owner or group of what belongs to whoever mounts. */
 #define TREE_MOUNTER (-1)
 
-
 struct node_attributes {
     struct node_id id;
     enum node_kind kind;
-    uint32_t mode;   /* permission bits only */
+    uint32_t mode;        /* permission bits only */
     int64_t owner, group; /* numbers, or TREE_MOUNTER */
-    uint64_t device; /* of a device: the number that it stands for, as the kernel writes it */
-    uint64_t size;   /* bytes; derived files have their true size */
-    uint64_t blocks; /* 512-byte units */
+    uint64_t device;      /* of a device: the number that it stands for, as the kernel writes it */
+    uint64_t size;        /* bytes; derived files have their true size */
+    uint64_t blocks;      /* 512-byte units */
     uint32_t links;
     int64_t access_ns, modify_ns, change_ns; /* since 1970 */
-    bool derived;    /* contents are made by a rule: do not cache attributes */
-    bool stream;     /* an endless derived file (read blocks, poll works): direct I/O, size 0 */
+    bool derived;                            /* contents are made by a rule: do not cache attributes */
+    bool stream;                             /* an endless derived file (read blocks, poll works): direct I/O, size 0 */
 };
 
 struct tree_open_options {
-    struct chunk_store *chunks;  /* borrowed; outlives the tree */
-    const char *catalog_path;    /* NULL keeps the catalog in memory */
-    const struct member_key *member; /* opens the spaces; borrowed while open.  NULL with an in-memory catalog
-                                        makes a throw-away member */
-    const struct store_id *store;    /* the store's id, for the wraps; NULL with an in-memory catalog */
-    const char *member_name;         /* tree_create: recorded with the member's key.  Ignored by tree_open */
+    struct chunk_store *chunks;           /* borrowed; outlives the tree */
+    const char *catalog_path;             /* NULL keeps the catalog in memory */
+    const struct member_key *member;      /* opens the spaces; borrowed while open.  NULL with an in-memory catalog
+                                             makes a throw-away member */
+    const struct store_id *store;         /* the store's id, for the wraps; NULL with an in-memory catalog */
+    const char *member_name;              /* tree_create: recorded with the member's key.  Ignored by tree_open */
     const struct member_public *recovery; /* tree_create: a key that lies on paper; NULL for none */
     bool read_only;
-    bool keep_nameless;          /* files that were open without a name when the tree was closed stay until tree_drop_nameless */
+    bool keep_nameless;    /* files that were open without a name when the tree was closed stay until tree_drop_nameless */
     const char *seen_path; /* a file outside of the store that keeps the number of its last commit, made where it is missing;
                               NULL: none.  A store that is older is refused with CODE_DENIED */
     bool accept_older;     /* but taken */
@@ -98,8 +97,8 @@ const char *tree_viewer_name(const struct tree *tree);
 
 /* Names and attributes ------------------------------------------------------------------------------------------- */
 
-MUST_CHECK enum code tree_lookup(struct tree *tree, struct node_id folder, const char *name,
-                                 struct node_attributes *out, struct failure *why);
+MUST_CHECK enum code tree_lookup(struct tree *tree, struct node_id folder, const char *name, struct node_attributes *out,
+                                 struct failure *why);
 MUST_CHECK enum code tree_attributes(struct tree *tree, struct node_id node, struct node_attributes *out,
                                      struct failure *why);
 
@@ -113,7 +112,7 @@ enum {
     CHANGE_DROPS_SET_ID = 64 /* takes the set-uid and set-gid bits of anything but a folder, before a mode is set */
 };
 struct attribute_change {
-    unsigned which;      /* CHANGE_* */
+    unsigned which; /* CHANGE_* */
     uint32_t mode;
     int64_t owner, group; /* numbers, or TREE_MOUNTER */
     uint64_t size;
@@ -131,7 +130,7 @@ struct tree_new {
     int64_t owner, group; /* numbers, or TREE_MOUNTER; in a folder with the set-gid bit the group is the folder's */
     uint64_t device;      /* of a device */
     const char *target;   /* of a symbolic link */
-    bool for_folder;      /* a file or folder made by the lab for a member, in what is that member's: it is that member's, too */
+    bool for_folder; /* a file or folder made by the lab for a member, in what is that member's: it is that member's, too */
 };
 
 /* Makes anything but a file's contents: CODE_EXISTS where the name is taken. */
@@ -143,13 +142,11 @@ MUST_CHECK enum code tree_make_folder(struct tree *tree, struct node_id folder, 
                                       struct node_attributes *out, struct failure *why);
 MUST_CHECK enum code tree_make_link(struct tree *tree, struct node_id folder, const char *name, const char *target,
                                     struct node_attributes *out, struct failure *why);
-MUST_CHECK enum code tree_read_link(struct tree *tree, struct node_id node, struct buffer *target,
-                                    struct failure *why);
+MUST_CHECK enum code tree_read_link(struct tree *tree, struct node_id node, struct buffer *target, struct failure *why);
 MUST_CHECK enum code tree_hard_link(struct tree *tree, struct node_id node, struct node_id folder, const char *name,
                                     struct node_attributes *out, struct failure *why);
 MUST_CHECK enum code tree_unlink(struct tree *tree, struct node_id folder, const char *name, struct failure *why);
-MUST_CHECK enum code tree_remove_folder(struct tree *tree, struct node_id folder, const char *name,
-                                        struct failure *why);
+MUST_CHECK enum code tree_remove_folder(struct tree *tree, struct node_id folder, const char *name, struct failure *why);
 
 enum { RENAME_NO_REPLACE_FLAG = 1, RENAME_EXCHANGE_FLAG = 2, RENAME_WHITEOUT_FLAG = 4 };
 struct tree_rename {
@@ -181,9 +178,9 @@ enum {
 };
 
 /* Creates (or, without OPEN_EXCLUSIVE, opens an existing) file. */
-MUST_CHECK enum code tree_make_file(struct tree *tree, struct node_id folder, const char *name,
-                                    const struct tree_new *what, unsigned flags, struct node_attributes *attributes,
-                                    struct tree_file **out, struct failure *why);
+MUST_CHECK enum code tree_make_file(struct tree *tree, struct node_id folder, const char *name, const struct tree_new *what,
+                                    unsigned flags, struct node_attributes *attributes, struct tree_file **out,
+                                    struct failure *why);
 
 /* The same for what belongs to whoever mounts. */
 MUST_CHECK enum code tree_create_file(struct tree *tree, struct node_id folder, const char *name, uint32_t mode,
@@ -208,8 +205,8 @@ MUST_CHECK enum code tree_write(struct tree_file *file, uint64_t offset, const v
 MUST_CHECK enum code tree_write_page(struct tree_file *file, uint64_t offset, const void *bytes, size_t count,
                                      struct failure *why);
 
-/* The same two for who has to answer a writer.  taken(context) is called without any lock once the write can no longer fail, and
- * not where it fails.  What is left then, sealing whole chunks and storing them, is done before this returns, beside
+/* The same two for who has to answer a writer.  taken(context) is called without any lock once the write can no longer fail,
+ * and not where it fails.  What is left then, sealing whole chunks and storing them, is done before this returns, beside
  * whatever the writer does next; the bytes stay as they are until then. */
 struct tree_writing {
     uint64_t offset;
@@ -241,11 +238,10 @@ uint64_t tree_file_version(const struct tree_file *file);
 
 /* Preallocates or punches: mode as fallocate(2) (0, KEEP_SIZE, PUNCH_HOLE|KEEP_SIZE, ZERO_RANGE); others
  * CODE_UNSUPPORTED. */
-MUST_CHECK enum code tree_allocate(struct tree_file *file, int mode, uint64_t offset, uint64_t count,
-                                   struct failure *why);
+MUST_CHECK enum code tree_allocate(struct tree_file *file, int mode, uint64_t offset, uint64_t count, struct failure *why);
 
-/* The next data (or hole) at `offset` or behind it, as lseek(2)'s SEEK_DATA (SEEK_HOLE); the end of the file counts as a hole.
- * In steps of whole chunks.  CODE_NO_OFFSET at and behind the end, and where no data follows. */
+/* The next data (or hole) at `offset` or behind it, as lseek(2)'s SEEK_DATA (SEEK_HOLE); the end of the file counts as a
+ * hole. In steps of whole chunks.  CODE_NO_OFFSET at and behind the end, and where no data follows. */
 enum tree_seek { SEEK_TO_DATA, SEEK_TO_HOLE };
 MUST_CHECK enum code tree_seek(struct tree_file *file, uint64_t offset, enum tree_seek to, uint64_t *found,
                                struct failure *why);
@@ -270,13 +266,11 @@ struct lock_table *tree_locks(struct tree *tree);
 
 struct tree_folder; /* an open folder: a stable listing */
 
-MUST_CHECK enum code tree_open_folder(struct tree *tree, struct node_id node, struct tree_folder **out,
-                                      struct failure *why);
+MUST_CHECK enum code tree_open_folder(struct tree *tree, struct node_id node, struct tree_folder **out, struct failure *why);
 
 /* One entry after another, cursor 0 first ("." and ".." are not among them).  False at the end.  *name is valid until
  * the folder is closed. */
-bool tree_folder_entry(struct tree_folder *folder, uint64_t cursor, const char **name,
-                       struct node_attributes *attributes);
+bool tree_folder_entry(struct tree_folder *folder, uint64_t cursor, const char **name, struct node_attributes *attributes);
 void tree_close_folder(struct tree_folder *folder);
 
 /* Extended attributes (user.* and the like; names and values are encrypted) ------------------------------------ */
@@ -290,8 +284,7 @@ MUST_CHECK enum code tree_get_xattr(struct tree *tree, struct node_id node, cons
                                     struct failure *why);
 MUST_CHECK enum code tree_list_xattrs(struct tree *tree, struct node_id node, struct buffer *names,
                                       struct failure *why); /* NUL-separated, as listxattr(2) */
-MUST_CHECK enum code tree_remove_xattr(struct tree *tree, struct node_id node, const char *name,
-                                       struct failure *why);
+MUST_CHECK enum code tree_remove_xattr(struct tree *tree, struct node_id node, const char *name, struct failure *why);
 
 /* The whole --------------------------------------------------------------------------------------------------------- */
 

@@ -1,6 +1,6 @@
-/* Aliases: see tree_alias.h.  A snapshot's number is its topmost folder's rdev, which its row's proof covers; its moment is that
- * folder's change time, set when it was named and never again.  The number given out last is the rdev of .snap itself, so no
- * number comes twice, whatever was dropped.
+/* Aliases: see tree_alias.h.  A snapshot's number is its topmost folder's rdev, which its row's proof covers; its moment is
+ * that folder's change time, set when it was named and never again.  The number given out last is the rdev of .snap itself,
+ * so no number comes twice, whatever was dropped.
  *
  * The id of an alias is that of the snapshot's folder with the two highest bits set: ids of derived files have the highest
  * alone. */
@@ -14,7 +14,7 @@
 #include "tree_seal.h"
 #include "when.h"
 
-#define ALIAS_BITS       (TREE_DERIVED_BIT | TREE_DERIVED_BIT >> 1)
+#define ALIAS_BITS        (TREE_DERIVED_BIT | TREE_DERIVED_BIT >> 1)
 #define NUMBER_DIGITS_MAX 18
 
 bool alias_is(struct node_id id)
@@ -77,8 +77,8 @@ static bool is_better(const struct wanted *wanted, const struct node *image, con
             (image->row.change_ns == best->row.change_ns && image->row.rdev > best->row.rdev));
 }
 
-static enum code choose(struct tree *tree, struct node *snapshots, const struct wanted *wanted,
-                        struct node **best, struct failure *why)
+static enum code choose(struct tree *tree, struct node *snapshots, const struct wanted *wanted, struct node **best,
+                        struct failure *why)
 {
     struct search search = {0};
     *best = NULL;
@@ -119,8 +119,7 @@ static bool keep_name(void *context, const struct catalog_name *name, uint64_t i
     return false;
 }
 
-static enum code label_of(struct tree *tree, const struct node *image, char label[TREE_NAME_MAX + 1],
-                          struct failure *why)
+static enum code label_of(struct tree *tree, const struct node *image, char label[TREE_NAME_MAX + 1], struct failure *why)
 {
     struct naming naming = {.tree = tree};
     struct node *snapshots;

@@ -16,12 +16,11 @@ bool alias_is_reserved(const char *name);
 
 /* In a .snap folder: the snapshot of that number, or the last one made at or before that moment.  CODE_NOT_FOUND.  With the
  * lock. */
-MUST_CHECK enum code alias_find(struct tree *tree, struct node *snapshots, const char *name,
-                                struct node_attributes *out, struct failure *why);
+MUST_CHECK enum code alias_find(struct tree *tree, struct node *snapshots, const char *name, struct node_attributes *out,
+                                struct failure *why);
 
 /* Of an alias' id.  CODE_NOT_FOUND where the snapshot is gone.  Without the lock. */
-MUST_CHECK enum code alias_describe(struct tree *tree, struct node_id id, struct node_attributes *out,
-                                    struct failure *why);
+MUST_CHECK enum code alias_describe(struct tree *tree, struct node_id id, struct node_attributes *out, struct failure *why);
 MUST_CHECK enum code alias_target(struct tree *tree, struct node_id id, struct buffer *target, struct failure *why);
 
 #endif

@@ -1,12 +1,12 @@
-/* What members do, told to whoever keeps the lab's audit log (fs/audit): by sessions of members on other machines, and by the tree itself where
- * who belongs to the lab, or who may read what, changes. */
+/* What members do, told to whoever keeps the lab's audit log (fs/audit): by sessions of members on other machines, and by
+ * the tree itself where who belongs to the lab, or who may read what, changes. */
 #ifndef CYTOFS_TREE_AUDIT_H
 #define CYTOFS_TREE_AUDIT_H
 
 #include "tree.h"
 
 enum audit_verb {
-    AUDIT_READ,    /* contents or a folder's names left for a member */
+    AUDIT_READ, /* contents or a folder's names left for a member */
     AUDIT_WRITE,
     AUDIT_MAKE,
     AUDIT_REMOVE,
@@ -19,8 +19,8 @@ enum audit_verb {
     AUDIT_VERBS
 };
 
-/* On whose behalf it happens is asked by viewer_current(); NULL: whoever opened the store.  Any thread, without any lock of the tree; copies
- * what it is given.  detail may be "". */
+/* On whose behalf it happens is asked by viewer_current(); NULL: whoever opened the store.  Any thread, without any lock of
+ * the tree; copies what it is given.  detail may be "". */
 typedef void tree_audit_sink(void *context, enum audit_verb verb, const char *path, const char *detail);
 
 /* Before the tree is served, and, with NULL, when nobody uses it any more. */

@@ -5,9 +5,9 @@
  *     sum    what hangs on the inode: F of each of its names, chunks and attributes, added up modulo 2^128
  *     proof  F of everything else in the inode's row, and of the sum
  *
- * A sum of that kind (MSet-Add-Hash: Clarke, Devadas, van Dijk, Gassend, Suh, ASIACRYPT 2003) is changed by an addition when a
- * row comes or goes, and nobody without the key can find other rows with the same one.  Where a chunk lies in the
- * packs is no part of it, so chunks can be moved and shared: what is there opens only if it has the row's nonce.
+ * A sum of that kind (MSet-Add-Hash: Clarke, Devadas, van Dijk, Gassend, Suh, ASIACRYPT 2003) is changed by an addition when
+ * a row comes or goes, and nobody without the key can find other rows with the same one.  Where a chunk lies in the packs is
+ * no part of it, so chunks can be moved and shared: what is there opens only if it has the row's nonce.
  *
  * The rows that hang on an inode are looked at when they are first needed (node->checked), and what they weigh is kept up
  * from then on.  The proofs of all inodes of a space are summed up in turn: tree_space_sum.h.
@@ -36,8 +36,7 @@ struct adding {
 };
 
 /* The key that the proofs of an inode of that space and generation are made with. */
-static enum code key_of(struct tree *tree, uint64_t number, uint32_t generation, struct cmac_key **key,
-                        struct failure *why)
+static enum code key_of(struct tree *tree, uint64_t number, uint32_t generation, struct cmac_key **key, struct failure *why)
 {
     struct space *space;
     enum code code = space_find(tree, number, &space, why);
@@ -68,8 +67,7 @@ static void weigh(struct adding *adding, const struct cmac_part *parts, size_t c
 
 /* Messages ------------------------------------------------------------------------------------------------------- */
 
-static void weigh_chunk(struct adding *adding, const struct catalog_chunk *row,
-                        void (*apply)(uint8_t *, const uint8_t *))
+static void weigh_chunk(struct adding *adding, const struct catalog_chunk *row, void (*apply)(uint8_t *, const uint8_t *))
 {
     uint8_t message[1 + 8 + 4 + 4 + CATALOG_CHUNK_NONCE_BYTES];
     message[0] = LABEL_CHUNK;
@@ -95,8 +93,7 @@ static void weigh_attribute(struct adding *adding, const struct catalog_attribut
     uint8_t head[1 + 4];
     head[0] = LABEL_ATTRIBUTE;
     bytes_store32(head + 1, (uint32_t)row->name_count);
-    const struct cmac_part parts[] = {
-        {head, sizeof head}, {row->name, row->name_count}, {row->value, row->value_count}};
+    const struct cmac_part parts[] = {{head, sizeof head}, {row->name, row->name_count}, {row->value, row->value_count}};
     weigh(adding, parts, 3, apply);
 }
 
@@ -227,8 +224,7 @@ static enum code end_change(struct tree *tree, struct node *node, const struct a
     return adding->code;
 }
 
-enum code authentic_put_chunk(struct tree *tree, struct node *node, const struct catalog_chunk *row,
-                              struct failure *why)
+enum code authentic_put_chunk(struct tree *tree, struct node *node, const struct catalog_chunk *row, struct failure *why)
 {
     struct adding adding;
     struct catalog_chunk old;
@@ -287,8 +283,7 @@ enum code authentic_put_name(struct tree *tree, struct node *folder, const struc
     return end_change(tree, folder, &adding);
 }
 
-enum code authentic_drop_name(struct tree *tree, struct node *folder, const struct catalog_name *name,
-                              struct failure *why)
+enum code authentic_drop_name(struct tree *tree, struct node *folder, const struct catalog_name *name, struct failure *why)
 {
     struct adding adding;
     uint64_t inode;

@@ -30,8 +30,8 @@ MUST_CHECK enum code authentic_drop_name(struct tree *tree, struct node *folder,
                                          struct failure *why);
 MUST_CHECK enum code authentic_put_attribute(struct tree *tree, struct node *node, const struct catalog_attribute *row,
                                              struct failure *why);
-MUST_CHECK enum code authentic_drop_attribute(struct tree *tree, struct node *node,
-                                              const struct catalog_attribute *row, struct failure *why);
+MUST_CHECK enum code authentic_drop_attribute(struct tree *tree, struct node *node, const struct catalog_attribute *row,
+                                              struct failure *why);
 
 /* Makes the node's sum anew from its rows under the key of another generation, which is that of the row from then on; after
  * the rows have been checked, or (accept) whatever they are.  Inside an operation. */

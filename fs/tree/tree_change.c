@@ -21,8 +21,7 @@ static enum code change_derived(struct tree *tree, struct node_id id, const stru
     bool refused = entry->rule->kind != RULE_CONTROL && change->which & ~(unsigned)CHANGE_ACCESS;
     *out = derived_describe(tree, entry);
     derived_unpin(tree, entry);
-    return refused ? failure_set(why, CODE_NOT_PERMITTED, "this file is made by the lab and cannot be changed")
-                   : CODE_OK;
+    return refused ? failure_set(why, CODE_NOT_PERMITTED, "this file is made by the lab and cannot be changed") : CODE_OK;
 }
 
 static enum code change_size(struct tree *tree, struct node *node, uint64_t size, struct failure *why)

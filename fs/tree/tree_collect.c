@@ -1,5 +1,5 @@
-/* Garbage collection to the end: see tree_collect.h.  The steps are those of the background (tree_compact.c), chosen from exact
- * counts, one pack after the other:
+/* Garbage collection to the end: see tree_collect.h.  The steps are those of the background (tree_compact.c), chosen from
+ * exact counts, one pack after the other:
  *
  *     commit    what was moved last becomes durable, and packs that nothing names are dropped (tree_commit.c)
  *     choose    the pack with the greatest part dead, counting a chunk once however many files share it
@@ -63,9 +63,9 @@ static uint64_t bytes_stored(struct tree *tree, size_t *packs, uint32_t *last)
 }
 
 struct survey {
-    uint32_t best;       /* 0: none is worth it */
-    double best_share;   /* dead */
-    uint64_t worth;      /* dead bytes of all that are worth it */
+    uint32_t best;     /* 0: none is worth it */
+    double best_share; /* dead */
+    uint64_t worth;    /* dead bytes of all that are worth it */
     uint64_t not_worth;
 };
 
@@ -149,8 +149,7 @@ static enum code tell(struct collecting *collecting, struct failure *why)
 {
     uint64_t before = collecting->summary->bytes_before, now = bytes_stored(collecting->tree, NULL, NULL);
     if (collecting->options->progress &&
-        !collecting->options->progress(collecting->options->context, before > now ? before - now : 0,
-                                       collecting->wanted))
+        !collecting->options->progress(collecting->options->context, before > now ? before - now : 0, collecting->wanted))
         return failure_set(why, CODE_INTERRUPTED, "stopped: what was not given back yet stays where it is");
     return CODE_OK;
 }
@@ -232,12 +231,14 @@ enum code tree_collect(struct tree *tree, const struct tree_collect_options *opt
 void tree_collect_describe(const struct tree_collect_summary *summary, struct buffer *out)
 {
     uint64_t given = summary->bytes_before > summary->bytes_after ? summary->bytes_before - summary->bytes_after : 0;
-    buffer_printf(out, "gave back %.1f MB of %.1f MB: %u packs are gone, %.1f MB were moved; %.1f MB dead stay in fuller packs",
+    buffer_printf(out,
+                  "gave back %.1f MB of %.1f MB: %u packs are gone, %.1f MB were moved; %.1f MB dead stay in fuller packs",
                   (double)given / 1e6, (double)summary->bytes_before / 1e6, summary->packs_given_back,
                   (double)summary->bytes_moved / 1e6, (double)summary->bytes_dead / 1e6);
     if (summary->held)
         buffer_append_text(out, "\na backup is being made: packs that were emptied go when it is done");
     if (summary->packs_stuck)
-        buffer_printf(out, "\n%u packs could not be emptied, because something in them cannot be read: cytofs fsck tells what",
+        buffer_printf(out,
+                      "\n%u packs could not be emptied, because something in them cannot be read: cytofs fsck tells what",
                       summary->packs_stuck);
 }

@@ -38,10 +38,10 @@
 #include "tree_storing.h"
 #include "tree_waiting.h"
 
-#define DEAD_PACKS_MAX      64                  /* dropped in one round */
-#define PIECES_AT_ONCE      64                  /* named in one operation of the catalog */
-#define SYNC_AHEAD_BYTES    ((uint64_t)1 << 20) /* of chunks that are synced before the gate is closed */
-#define ROOM_BYTES          ((uint64_t)1 << 20) /* left free beside the chunks */
+#define DEAD_PACKS_MAX   64                  /* dropped in one round */
+#define PIECES_AT_ONCE   64                  /* named in one operation of the catalog */
+#define SYNC_AHEAD_BYTES ((uint64_t)1 << 20) /* of chunks that are synced before the gate is closed */
+#define ROOM_BYTES       ((uint64_t)1 << 20) /* left free beside the chunks */
 
 struct dead_packs {
     uint32_t numbers[DEAD_PACKS_MAX];

@@ -27,7 +27,8 @@ void commit_ask(struct tree *tree);
 /* The same, where so much has changed that waiting would cost memory.  With the lock. */
 void commit_hint(struct tree *tree);
 
-/* A round is made for the pack, which nothing names, as soon as it may be dropped, even where nothing else has changed.  With the lock. */
+/* A round is made for the pack, which nothing names, as soon as it may be dropped, even where nothing else has changed. With
+ * the lock. */
 void commit_leave_pack(struct tree *tree, uint32_t pack);
 
 /* Waits until there is room for more unwritten contents and nodes.  With the lock, which is released meanwhile. */

@@ -3,8 +3,8 @@
  * they are, to the growing pack, and their rows are pointed there.  When the next round has made that durable, nothing
  * names the pack, and it is dropped like any other.
  *
- * A crash in between leaves rows that point to the old place or to the new one; both hold the same bytes.  All rows that share
- * a chunk (of a file and of its snapshots) are moved by one statement and keep sharing it.
+ * A crash in between leaves rows that point to the old place or to the new one; both hold the same bytes.  All rows that
+ * share a chunk (of a file and of its snapshots) are moved by one statement and keep sharing it.
  *
  * Less than one byte is moved for COMPACT_RATIO - 1 bytes given back, COMPACT_STEP_BYTES at most between two rounds.
  */
@@ -101,8 +101,7 @@ enum code compact_chunk(struct tree *tree, const struct catalog_chunk *row, stru
     return code;
 }
 
-enum code compact_pack(struct tree *tree, uint32_t pack, uint64_t bytes, bool *left, uint64_t *moved,
-                       struct failure *why)
+enum code compact_pack(struct tree *tree, uint32_t pack, uint64_t bytes, bool *left, uint64_t *moved, struct failure *why)
 {
     struct catalog_chunk row;
     *left = true;

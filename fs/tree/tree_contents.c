@@ -50,19 +50,18 @@ struct row_batch {
 };
 
 /* The row of a chunk; CODE_NO_DATA where there is none.  `last`: the last chunk that will be asked for.  With the lock. */
-static enum code find_row(struct tree *tree, const struct node *node, struct row_batch *batch, uint64_t index,
-                          uint64_t last, struct catalog_chunk *out, struct failure *why)
+static enum code find_row(struct tree *tree, const struct node *node, struct row_batch *batch, uint64_t index, uint64_t last,
+                          struct catalog_chunk *out, struct failure *why)
 {
     if (index >= batch->end) {
         size_t max = (size_t)smaller(last - index + 1, ROWS_AT_ONCE);
         batch->next = 0;
-        enum code code = catalog_chunk_walk(tree->catalog, node->row.inode, (int64_t)index - 1, batch->rows, max,
-                                            &batch->count, why);
+        enum code code =
+            catalog_chunk_walk(tree->catalog, node->row.inode, (int64_t)index - 1, batch->rows, max, &batch->count, why);
         if (code != CODE_OK)
             return code;
-        batch->end = batch->count == max && batch->rows[max - 1].inode == node->row.inode
-                         ? batch->rows[max - 1].index + 1
-                         : UINT64_MAX;
+        batch->end = batch->count == max && batch->rows[max - 1].inode == node->row.inode ? batch->rows[max - 1].index + 1
+                                                                                          : UINT64_MAX;
     }
     while (batch->next < batch->count && batch->rows[batch->next].inode == node->row.inode &&
            batch->rows[batch->next].index < index)
@@ -97,8 +96,7 @@ static enum code plan(struct tree *tree, struct node *node, uint64_t offset, uin
             memset(to + have, 0, length - have);
         } else {
             struct fetch *fetch = &fetches[*fetch_count];
-            enum code code =
-                find_row(tree, node, &batch, index, (offset + count - 1) / TREE_CHUNK_BYTES, &fetch->row, why);
+            enum code code = find_row(tree, node, &batch, index, (offset + count - 1) / TREE_CHUNK_BYTES, &fetch->row, why);
             if (code == CODE_OK) {
                 fetch->from = from;
                 fetch->count = length;
@@ -117,8 +115,8 @@ static enum code plan(struct tree *tree, struct node *node, uint64_t offset, uin
 
 /* Reads one chunk: straight to its place where all of it is wanted, else into scratch, a block of the tree's that is taken
  * where it is NULL. */
-static enum code carry_out(struct tree *tree, const struct seal_place *place, const struct fetch *fetch,
-                           uint8_t **scratch, uint32_t *length, struct failure *why)
+static enum code carry_out(struct tree *tree, const struct seal_place *place, const struct fetch *fetch, uint8_t **scratch,
+                           uint32_t *length, struct failure *why)
 {
     bool whole = fetch->from == 0 && fetch->row.bytes <= fetch->count + AEAD_OVERHEAD;
     if (!whole && !*scratch && !(*scratch = block_pool_take(&tree->chunk_blocks)))
@@ -142,8 +140,8 @@ static void keep(struct tree *tree, struct node *node, uint64_t index, const uin
         piece_keep(tree, node, index, bytes, length);
 }
 
-static enum code read_with(struct tree *tree, struct node *node, uint64_t offset, void *bytes, size_t count,
-                           size_t *got, uint8_t **scratch, struct failure *why)
+static enum code read_with(struct tree *tree, struct node *node, uint64_t offset, void *bytes, size_t count, size_t *got,
+                           uint8_t **scratch, struct failure *why)
 {
     struct fetch fetches[READ_CHUNKS_MAX];
     *got = 0;
@@ -331,7 +329,8 @@ void contents_settle(struct tree *tree, struct contents_write *write)
         return;
     while (stored < write->lent_count) {
         uint64_t index = write->lent[stored].index;
-        if (storing_put(tree, &write->place, index, source_of(write, index), TREE_CHUNK_BYTES, &rows[stored], NULL) != CODE_OK)
+        if (storing_put(tree, &write->place, index, source_of(write, index), TREE_CHUNK_BYTES, &rows[stored], NULL) !=
+            CODE_OK)
             break;
         stored++;
     }

@@ -30,8 +30,7 @@ struct contents_write {
 
 /* Writes all bytes or none.  With the lock, no operation needed; does not touch times.  From then on everybody sees them.
  * Where write->lends contents_settle has to follow. */
-MUST_CHECK enum code contents_write(struct tree *tree, struct node *node, struct contents_write *write,
-                                    struct failure *why);
+MUST_CHECK enum code contents_write(struct tree *tree, struct node *node, struct contents_write *write, struct failure *why);
 
 /* Stores the chunks that were lent; what cannot be stored is copied, for the next commit to try again.  Without the lock. */
 void contents_settle(struct tree *tree, struct contents_write *write);

@@ -1,8 +1,8 @@
 /* Derived files: see tree_derived.h.
  *
  * An entry is found by (folder, name) and by id.  It is kept while it has lookups or pins, and afterwards in the order
- * of use up to TREE_DERIVED_IDLE_MAX.  Its id is a digest of what it is (folder, name, rule), so that clients which outlive the
- * process find it by the same number; where two that are in use would share one, the later has the next that is free.
+ * of use up to TREE_DERIVED_IDLE_MAX.  Its id is a digest of what it is (folder, name, rule), so that clients which outlive
+ * the process find it by the same number; where two that are in use would share one, the later has the next that is free.
  *
  * `shown` is what was rendered at stamp `version`.  Asking for attributes or contents compares stamps first and renders
  * only where they differ; a control file is rendered each time, because its source is not in the tree.  Two threads may
@@ -109,7 +109,8 @@ static struct derived *find(struct tree *tree, uint64_t folder, const char *name
 {
     struct derived *entry = tree->derived_buckets ? tree->derived_buckets[name_bucket(folder, name)] : NULL;
     int64_t viewer = viewer_of(rule);
-    while (entry && (entry->folder != folder || entry->rule != rule || entry->viewer != viewer || strcmp(entry->name, name) != 0))
+    while (entry &&
+           (entry->folder != folder || entry->rule != rule || entry->viewer != viewer || strcmp(entry->name, name) != 0))
         entry = entry->hash_next;
     return entry;
 }
@@ -301,8 +302,7 @@ static struct derived *find_or_make(struct tree *tree, uint64_t folder, const ch
     return entry;
 }
 
-enum code derived_find(struct tree *tree, struct node_id folder, const char *name, struct derived **out,
-                       struct failure *why)
+enum code derived_find(struct tree *tree, struct node_id folder, const char *name, struct derived **out, struct failure *why)
 {
     SCOPE_BUFFER path = {.max = TREE_PATH_MAX};
     if (tree->rule_count == 0 || tree_is_derived(folder) || !watch_path_in(tree, folder, name, &path))
@@ -336,8 +336,7 @@ static const struct rule *rule_for_new(const struct tree *tree, const char *path
     return NULL;
 }
 
-enum code derived_make(struct tree *tree, struct node_id folder, const char *name, struct derived **out,
-                       struct failure *why)
+enum code derived_make(struct tree *tree, struct node_id folder, const char *name, struct derived **out, struct failure *why)
 {
     SCOPE_BUFFER path = {.max = TREE_PATH_MAX};
     const struct rule *rule = tree->rule_count && !tree_is_derived(folder) && watch_path_in(tree, folder, name, &path)

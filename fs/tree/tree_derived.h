@@ -19,7 +19,7 @@ struct derived {
     uint64_t folder; /* inode */
     char *name;
     const struct rule *rule;
-    int64_t viewer;  /* of a personal one: viewer_owner of whose it is; else, and for the store's opener, TREE_MOUNTER */
+    int64_t viewer; /* of a personal one: viewer_owner of whose it is; else, and for the store's opener, TREE_MOUNTER */
     struct derived *hash_next, *id_next, *previous, *next;
 
     uint64_t lookups;        /* references of clients */
@@ -47,8 +47,7 @@ void derived_unpin(struct tree *tree, struct derived *entry);
 
 /* Of an entry pinned by the caller. */
 struct node_attributes derived_describe(struct tree *tree, const struct derived *entry);
-MUST_CHECK enum code derived_path(struct tree *tree, const struct derived *entry, struct buffer *path,
-                                  struct failure *why);
+MUST_CHECK enum code derived_path(struct tree *tree, const struct derived *entry, struct buffer *path, struct failure *why);
 
 /* Where the entry of an id lies, and what it is called; room for TREE_NAME_MAX + 1.  CODE_NOT_FOUND. */
 MUST_CHECK enum code derived_folder(struct tree *tree, struct node_id id, uint64_t *folder, char *name, struct failure *why);

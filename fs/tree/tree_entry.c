@@ -19,8 +19,7 @@ struct found {
 };
 
 /* Looks for the name as each key that the folder's entries may be sealed with would have sealed it. */
-static enum code find_row(struct tree *tree, struct node *folder, const char *name, struct found *found,
-                          struct failure *why)
+static enum code find_row(struct tree *tree, struct node *folder, const char *name, struct found *found, struct failure *why)
 {
     struct seal_generations range;
     enum code code = seal_generations(tree, folder, &range, why);
@@ -208,8 +207,9 @@ enum code entry_check_folder(const struct node *folder, bool server, struct fail
     bool made_by_lab = folder->row.inode == INODE_HOME || folder->row.inode == INODE_LAB_MEMBERS ||
                        folder->row.inode == INODE_LAB_SPACES || folder->row.inode == INODE_LAB_QUOTAS;
     if (made_by_lab && !server)
-        return failure_set(why, CODE_NOT_PERMITTED, "what lies here is made by the lab: home/ has a folder a member, lab/members, "
-                                                    "lab/quotas and lab/spaces a file each");
+        return failure_set(why, CODE_NOT_PERMITTED,
+                           "what lies here is made by the lab: home/ has a folder a member, lab/members, "
+                           "lab/quotas and lab/spaces a file each");
     if (folder->row.inode == INODE_ROOT && !server)
         return failure_set(why, CODE_NOT_PERMITTED,
                            "nothing can be made or removed beside the lab's own folders: use datasets, jobs, "

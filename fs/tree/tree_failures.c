@@ -1,5 +1,5 @@
-/* The newest failures, for lab/last-error: a ring of TREE_FAILURES_KEPT notes under a lock of its own.  Each viewer sees his own, since
- * texts and paths tell of what others do; whoever opened the store sees all. */
+/* The newest failures, for lab/last-error: a ring of TREE_FAILURES_KEPT notes under a lock of its own.  Each viewer sees his
+ * own, since texts and paths tell of what others do; whoever opened the store sees all. */
 #include <stdio.h>
 #include <string.h>
 #include <time.h>

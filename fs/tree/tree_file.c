@@ -99,8 +99,8 @@ static enum code open_derived(struct tree *tree, struct derived *entry, unsigned
     SCOPE_BUFFER path = {.max = TREE_PATH_MAX};
     enum code code = derived_path(tree, entry, &path, why);
     if (code == CODE_OK && flags & OPEN_WRITE && rule->kind != RULE_CONTROL)
-        code = failure_set(why, CODE_NOT_PERMITTED, "%s is made by the lab from other files and cannot be written",
-                           path.data);
+        code =
+            failure_set(why, CODE_NOT_PERMITTED, "%s is made by the lab from other files and cannot be written", path.data);
     struct tree_file *file = code == CODE_OK ? calloc(1, sizeof *file) : NULL;
     if (code == CODE_OK && !file)
         code = failure_set(why, CODE_NO_MEMORY, "opening %s: no memory", path.data);
@@ -136,8 +136,7 @@ static struct tree_file *make_handle(struct tree *tree, struct node *node, unsig
 }
 
 /* With the lock. */
-static enum code open_node(struct tree *tree, struct node *node, unsigned flags, struct tree_file **out,
-                           struct failure *why)
+static enum code open_node(struct tree *tree, struct node *node, unsigned flags, struct tree_file **out, struct failure *why)
 {
     enum code code = flags & OPEN_WRITE ? file_check_writable(tree, node, why) : check_has_contents(node, why);
     if (code != CODE_OK)
@@ -164,8 +163,7 @@ static void unmake_handle(struct tree *tree, struct tree_file *file)
     free(file);
 }
 
-static enum code open_stored(struct tree *tree, uint64_t inode, unsigned flags, struct tree_file **out,
-                             struct failure *why)
+static enum code open_stored(struct tree *tree, uint64_t inode, unsigned flags, struct tree_file **out, struct failure *why)
 {
     pthread_mutex_lock(&tree->lock);
     struct node *node;
@@ -193,8 +191,7 @@ static enum code open_stored(struct tree *tree, uint64_t inode, unsigned flags, 
     return code;
 }
 
-enum code tree_open_file(struct tree *tree, struct node_id id, unsigned flags, struct tree_file **out,
-                         struct failure *why)
+enum code tree_open_file(struct tree *tree, struct node_id id, unsigned flags, struct tree_file **out, struct failure *why)
 {
     if (!tree_is_derived(id))
         return open_stored(tree, id.value, flags, out, why);
@@ -221,9 +218,9 @@ static enum code open_existing(struct tree *tree, struct node_id folder, const c
     return code;
 }
 
-static enum code create_stored(struct tree *tree, struct node_id folder, const char *name,
-                               const struct names_new *what, unsigned flags, struct node_attributes *attributes,
-                               struct tree_file **out, struct failure *why)
+static enum code create_stored(struct tree *tree, struct node_id folder, const char *name, const struct names_new *what,
+                               unsigned flags, struct node_attributes *attributes, struct tree_file **out,
+                               struct failure *why)
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
     struct node *parent, *node = NULL;
@@ -263,8 +260,7 @@ static enum code create_derived(struct tree *tree, struct node_id folder, const 
 }
 
 static enum code create(struct tree *tree, struct node_id folder, const char *name, const struct names_new *what,
-                        unsigned flags, struct node_attributes *attributes, struct tree_file **out,
-                        struct failure *why)
+                        unsigned flags, struct node_attributes *attributes, struct tree_file **out, struct failure *why)
 {
     for (int attempt = 0; attempt < 3; attempt++) {
         enum code code = open_existing(tree, folder, name, flags, attributes, out, why);
@@ -290,8 +286,7 @@ static enum code create(struct tree *tree, struct node_id folder, const char *na
 }
 
 enum code tree_make_file(struct tree *tree, struct node_id folder, const char *name, const struct tree_new *what,
-                         unsigned flags, struct node_attributes *attributes, struct tree_file **out,
-                         struct failure *why)
+                         unsigned flags, struct node_attributes *attributes, struct tree_file **out, struct failure *why)
 {
     struct names_new translated = names_translate(what);
     return create(tree, folder, name, &translated, flags, attributes, out, why);
@@ -306,8 +301,7 @@ enum code tree_create_file(struct tree *tree, struct node_id folder, const char 
 
 /* Reading and writing ---------------------------------------------------------------------------------------------- */
 
-static enum code read_rendering(const struct rendering *rendering, uint64_t offset, void *bytes, size_t count,
-                                size_t *got)
+static enum code read_rendering(const struct rendering *rendering, uint64_t offset, void *bytes, size_t count, size_t *got)
 {
     size_t left = offset < rendering->size ? rendering->size - (size_t)offset : 0;
     *got = left < count ? left : count;
@@ -315,8 +309,7 @@ static enum code read_rendering(const struct rendering *rendering, uint64_t offs
     return CODE_OK;
 }
 
-enum code tree_read(struct tree_file *file, uint64_t offset, void *bytes, size_t count, size_t *got,
-                    struct failure *why)
+enum code tree_read(struct tree_file *file, uint64_t offset, void *bytes, size_t count, size_t *got, struct failure *why)
 {
     *got = 0;
     if (!(file->flags & OPEN_READ))
@@ -406,8 +399,7 @@ enum code tree_write(struct tree_file *file, uint64_t offset, const void *bytes,
     return tree_write_answered(file, &(struct tree_writing){.offset = offset, .bytes = bytes, .count = count}, why);
 }
 
-enum code tree_write_page(struct tree_file *file, uint64_t offset, const void *bytes, size_t count,
-                          struct failure *why)
+enum code tree_write_page(struct tree_file *file, uint64_t offset, const void *bytes, size_t count, struct failure *why)
 {
     const struct tree_writing writing = {.offset = offset, .bytes = bytes, .count = count, .placed = true};
     return tree_write_answered(file, &writing, why);

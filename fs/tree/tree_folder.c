@@ -1,6 +1,6 @@
-/* Listings: the names of a folder at the moment when it was opened, in bytewise order; attributes are those of the moment when
- * an entry is asked for.  Stored names first come from the catalog, then those that rules make; a name that both have is
- * the stored one.
+/* Listings: the names of a folder at the moment when it was opened, in bytewise order; attributes are those of the moment
+ * when an entry is asked for.  Stored names first come from the catalog, then those that rules make; a name that both have
+ * is the stored one.
  */
 #include "tree_authentic.h"
 #include "tree_folder.h"
@@ -181,8 +181,7 @@ static bool describe(struct tree_folder *folder, const struct entry *entry, stru
     return true;
 }
 
-bool tree_folder_entry(struct tree_folder *folder, uint64_t cursor, const char **name,
-                       struct node_attributes *attributes)
+bool tree_folder_entry(struct tree_folder *folder, uint64_t cursor, const char **name, struct node_attributes *attributes)
 {
     if (cursor >= folder->count)
         return false;

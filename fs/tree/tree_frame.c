@@ -110,11 +110,10 @@ enum code frame_make(struct tree *tree, const struct tree_open_options *options,
     SCOPE_ROSTER first = {.everyone = false};
     uint64_t recovery;
     const char *name = options->member_name && *options->member_name ? options->member_name : "me";
-    enum code code =
-        add_member(tree, member_key_public(tree->member), name, 0, &everyone, &tree->member_number, why);
+    enum code code = add_member(tree, member_key_public(tree->member), name, 0, &everyone, &tree->member_number, why);
     if (code == CODE_OK && options->recovery)
-        code = add_member(tree, options->recovery, MEMBERS_RECOVERY_NAME, CATALOG_MEMBER_RECOVERY, &everyone, &recovery,
-                          why);
+        code =
+            add_member(tree, options->recovery, MEMBERS_RECOVERY_NAME, CATALOG_MEMBER_RECOVERY, &everyone, &recovery, why);
     if (code == CODE_OK)
         code = space_make(tree, SPACE_LAB, &everyone, why);
     if (code == CODE_OK)

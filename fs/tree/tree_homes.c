@@ -1,8 +1,9 @@
 /* Members' homes: see tree_homes.h.
  *
- * Who deletes a home has no key of it as a rule, so nothing in it can be held against its proof, and names in it cannot be read.  What goes is
- * therefore every row of the space, whatever names lead to it, and no row of another space, whatever those names say: rows of spaces whose keys are
- * at hand were proved, with the space that they are of, when the lab was opened.  The space's own row, its wraps and its sum go too.
+ * Who deletes a home has no key of it as a rule, so nothing in it can be held against its proof, and names in it cannot be
+ * read.  What goes is therefore every row of the space, whatever names lead to it, and no row of another space, whatever
+ * those names say: rows of spaces whose keys are at hand were proved, with the space that they are of, when the lab was
+ * opened.  The space's own row, its wraps and its sum go too.
  */
 #include "tree_homes.h"
 
@@ -92,7 +93,8 @@ static enum code check(struct tree *tree, const struct node *root, const char *p
 {
     const struct reader *member;
     if (strncmp(path, "home/", 5) != 0)
-        return failure_set(why, CODE_INVALID, "only the home of somebody who was a member is deleted so: rm -r removes what you can read");
+        return failure_set(why, CODE_INVALID,
+                           "only the home of somebody who was a member is deleted so: rm -r removes what you can read");
     *name = path + 5;
     if (membership_find(tree, *name, &member, NULL) == CODE_OK)
         return failure_set(why, CODE_INVALID, "it is the home of a member: remove %s first", *name);
@@ -127,7 +129,8 @@ static enum code do_delete(struct tree *tree, const void *argument, struct failu
     return code;
 }
 
-/* With the lock, so that nothing of it is written again: what the operation took away is gone from memory before a commit can begin. */
+/* With the lock, so that nothing of it is written again: what the operation took away is gone from memory before a commit
+ * can begin. */
 static enum code carry_out(struct tree *tree, const struct deletion *deletion, struct failure *why)
 {
     struct node *home;

@@ -113,7 +113,7 @@ struct tree {
     /* Added before the tree is served, then only read. */
     struct rule rules[TREE_RULES_MAX];
     size_t rule_count;
-    char *catalog_path; /* NULL in memory */
+    char *catalog_path;         /* NULL in memory */
     struct mirror_set *mirrors; /* NULL: none */
 
     pthread_mutex_t lock; /* guards everything down to packs_lock */
@@ -130,7 +130,7 @@ struct tree {
     uint64_t next_inode, last_stamp;
     uint64_t name_epoch; /* counts renames of folders: cached paths of an older epoch are stale */
 
-    struct piece **piece_buckets; /* by (inode, index) */
+    struct piece **piece_buckets;    /* by (inode, index) */
     struct piece_list dirty_pieces;  /* the oldest change first */
     struct piece_list stored_pieces; /* dirty, and in the chunk store already */
     struct piece_list clean_pieces;  /* least recently used first */
@@ -151,12 +151,12 @@ struct tree {
     struct {
         struct space_sum *entries; /* of spaces that have inodes */
         size_t count;
-        bool unsealed;    /* a catalog of format 1, open for reading only: it has no digests */
-        bool waiting;     /* some entries hold what counts if the operation is kept */
-        bool lost;        /* memory was short: they are wrong */
-        struct failure wrong; /* what was found wrong first when the catalog was opened all the same */
-    } sums;               /* tree_space_sum.c */
-    int seen_fd;          /* tree_seen.c; -1: none */
+        bool unsealed;             /* a catalog of format 1, open for reading only: it has no digests */
+        bool waiting;              /* some entries hold what counts if the operation is kept */
+        bool lost;                 /* memory was short: they are wrong */
+        struct failure wrong;      /* what was found wrong first when the catalog was opened all the same */
+    } sums;                        /* tree_space_sum.c */
+    int seen_fd;                   /* tree_seen.c; -1: none */
     _Atomic uint64_t shared_bytes; /* sealed bytes that did not have to be stored, since the tree was opened */
 
     struct derived **derived_buckets; /* by (folder, name) */
@@ -176,21 +176,22 @@ struct tree {
         uint64_t number;         /* of the catalog's last commit, kept in the catalog */
         uint64_t inodes_durable; /* inodes below are in it, or were deleted */
         uint64_t inodes_collected;
-        bool collecting;         /* a round takes what is dirty; under the lock throughout */
-        bool leading;            /* somebody makes a round or writes the log of recent writes */
+        bool collecting;                                    /* a round takes what is dirty; under the lock throughout */
+        bool leading;                                       /* somebody makes a round or writes the log of recent writes */
         struct commit_waiter *waiters_first, **waiters_end; /* tree_waiting.c */
-        bool committing;         /* the gate is closed */
-        struct failure last;     /* of the round that ended last; CODE_OK where it went well */
-        struct failure broken;   /* not CODE_OK: nobody can say what the disk holds, so nothing may change any more */
-        uint64_t count;          /* commits that wrote something */
-        uint32_t left_pack;      /* a pack that nothing names, which was held or in use when a round would have dropped it; 0: none */
+        bool committing;                                    /* the gate is closed */
+        struct failure last;                                /* of the round that ended last; CODE_OK where it went well */
+        struct failure broken; /* not CODE_OK: nobody can say what the disk holds, so nothing may change any more */
+        uint64_t count;        /* commits that wrote something */
+        /* A pack that nothing names, which was held or in use when a round would have dropped it; 0: none. */
+        uint32_t left_pack;
     } commit;
 
     uint64_t rows_repaired; /* when it was opened (tree_open_options.repair) */
-    bool parting;            /* tree_parting.h */
-    bool keeps_nameless;     /* files without a name are not given up yet: whoever had them may come back */
-    uint64_t opened_at;      /* the number of the last commit, as it was when the tree was opened */
-    unsigned pack_holds; /* while not 0, no pack is dropped (tree_hold_packs) */
+    bool parting;           /* tree_parting.h */
+    bool keeps_nameless;    /* files without a name are not given up yet: whoever had them may come back */
+    uint64_t opened_at;     /* the number of the last commit, as it was when the tree was opened */
+    unsigned pack_holds;    /* while not 0, no pack is dropped (tree_hold_packs) */
 
     struct {
         struct node *nodes[16];
@@ -221,10 +222,10 @@ struct tree {
 
     struct {
         struct recent_log *log; /* NULL: none */
-        uint64_t end;      /* where the next record goes */
-        uint64_t sequence; /* of the next record */
-        uint64_t follows;  /* the commit number of the records before it */
-    } recent;              /* the leader's own while the tree is served (tree_recent.h) */
+        uint64_t end;           /* where the next record goes */
+        uint64_t sequence;      /* of the next record */
+        uint64_t follows;       /* the commit number of the records before it */
+    } recent;                   /* the leader's own while the tree is served (tree_recent.h) */
 
     struct {
         uint32_t pack;        /* being emptied; 0: none */
@@ -238,15 +239,15 @@ struct tree {
         uint32_t generation;  /* with its newest key when that began */
         int64_t next_look_ns; /* monotonic: when to look for one */
         enum { RESEAL_NODES, RESEAL_CHUNKS } phase;
-        uint64_t inode;              /* nodes up to here are done */
-        uint32_t pack, last_pack;    /* the one at hand; the last one when it began */
+        uint64_t inode;           /* nodes up to here are done */
+        uint32_t pack, last_pack; /* the one at hand; the last one when it began */
         uint32_t last_emptied, damaged;
-        uint64_t offset, bytes;      /* in the pack; moved */
-        bool emptying, found;        /* the pack at hand; the pass has found something */
-        bool counts;                 /* the pass began with nothing in flight: if it finds nothing, it is the last */
+        uint64_t offset, bytes; /* in the pack; moved */
+        bool emptying, found;   /* the pack at hand; the pass has found something */
+        bool counts;            /* the pass began with nothing in flight: if it finds nothing, it is the last */
         unsigned passes;
-        bool waits;                  /* for others, at its last step: to go on at once would be in vain */
-    } reseal; /* tree_reseal.c: the committer's own, changed with the lock */
+        bool waits; /* for others, at its last step: to go on at once would be in vain */
+    } reseal;       /* tree_reseal.c: the committer's own, changed with the lock */
 
     pthread_rwlock_t packs_lock;
 

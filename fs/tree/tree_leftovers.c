@@ -1,8 +1,8 @@
 /* Leftovers of interrupted work: see tree_leftovers.h.
  *
- * They may be folders of any size, so they cannot go in one operation.  Each is first moved aside, to a name that nobody knows,
- * which is one operation: from then on it cannot be finished.  Then it is removed from below, an operation per name; since
- * nobody sees it, nobody sees it half gone, and what a crash leaves of it is a leftover again.
+ * They may be folders of any size, so they cannot go in one operation.  Each is first moved aside, to a name that nobody
+ * knows, which is one operation: from then on it cannot be finished.  Then it is removed from below, an operation per name;
+ * since nobody sees it, nobody sees it half gone, and what a crash leaves of it is a leftover again.
  */
 #include "tree_leftovers.h"
 
@@ -47,8 +47,7 @@ static bool add_name(void *context, const struct catalog_name *row, uint64_t ino
 }
 
 /* The names in a folder, and whether all of them are hidden; takes the lock. */
-static enum code list(struct tree *tree, struct node_id id, struct buffer *names, bool *only_hidden,
-                      struct failure *why)
+static enum code list(struct tree *tree, struct node_id id, struct buffer *names, bool *only_hidden, struct failure *why)
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
     struct node *folder;

@@ -1,12 +1,13 @@
 /* Lent keys: see tree_lending.h.
  *
- * The table has an entry a (space, generation, lender).  An entry whose lender has gone is `leaving`: it still opens the space, until the
- * sweep finds that nothing in memory waits to be sealed with it, that the space's digest is in the catalog, that nobody seals or reads without
- * the lock, and that its rotation is not under way.  Then the keys are wiped, and clean contents of the space are dropped from memory.
+ * The table has an entry a (space, generation, lender).  An entry whose lender has gone is `leaving`: it still opens the
+ * space, until the sweep finds that nothing in memory waits to be sealed with it, that the space's digest is in the catalog,
+ * that nobody seals or reads without the lock, and that its rotation is not under way.  Then the keys are wiped, and clean
+ * contents of the space are dropped from memory.
  *
- * A key is believed only if the space's sealed list of readers opens with it and names the lender, and if the rows of the space add up to its
- * digest: those were let pass unseen when the tree was opened.  Older generations come after the newest, from the same lender; a wrong one
- * could only make old contents unreadable for as long as it is lent.
+ * A key is believed only if the space's sealed list of readers opens with it and names the lender, and if the rows of the
+ * space add up to its digest: those were let pass unseen when the tree was opened.  Older generations come after the newest,
+ * from the same lender; a wrong one could only make old contents unreadable for as long as it is lent.
  */
 #include "tree_lending.h"
 
@@ -192,8 +193,7 @@ enum code lending_list(struct tree *tree, const char *name, lending_visit *each,
     struct catalog_space space = {.space = 0};
     bool more = true;
     enum code code = find_member(tree, name, &member, why);
-    while (code == CODE_OK && more &&
-           (code = catalog_space_next(tree->catalog, space.space, &space, why)) == CODE_OK)
+    while (code == CODE_OK && more && (code = catalog_space_next(tree->catalog, space.space, &space, why)) == CODE_OK)
         if (!is_our_own(tree, &space))
             code = list_space(tree, &space, &member, each, context, &more, why);
     return code == CODE_NO_DATA ? CODE_OK : code;
@@ -247,7 +247,8 @@ static enum code check_opened(struct tree *tree, uint64_t number, const char *na
     return was_open ? CODE_OK : space_sum_check(tree, number, why);
 }
 
-/* What was unlinked while open when the program ended, and could not be given up without the key.  Else it stays for the next time. */
+/* What was unlinked while open when the program ended, and could not be given up without the key.  Else it stays for the
+ * next time. */
 static void collect_orphans(struct tree *tree, uint64_t space)
 {
     struct failure why;
@@ -342,7 +343,7 @@ static void close_space(struct tree *tree, uint64_t number)
         if (tree->lent[i].space == number)
             drop_at(tree, i);
     drop_clean(tree, number);
-    tree->name_epoch++; /* paths of its folders */
+    tree->name_epoch++;                       /* paths of its folders */
     pthread_rwlock_wrlock(&tree->packs_lock); /* nobody is opening a chunk with them */
     space_wipe(tree, number);
     pthread_rwlock_unlock(&tree->packs_lock);

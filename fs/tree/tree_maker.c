@@ -1,5 +1,5 @@
-/* Makers: see tree_maker.h.  The owner of what a member makes over the network is a number made from the member's id (viewer_owner), which
- * leads back to the member by the lab's own list. */
+/* Makers: see tree_maker.h.  The owner of what a member makes over the network is a number made from the member's id
+ * (viewer_owner), which leads back to the member by the lab's own list. */
 #include "tree_maker.h"
 
 #include <string.h>

@@ -1,5 +1,5 @@
-/* Members: see tree_members.h.  Each call is one operation under the lock, then a commit that is waited for: when somebody is told that
- * another may not read any more, it is so.
+/* Members: see tree_members.h.  Each call is one operation under the lock, then a commit that is waited for: when somebody
+ * is told that another may not read any more, it is so.
  */
 #include "tree_members.h"
 
@@ -77,7 +77,9 @@ static enum code check_home(struct tree *tree, const char *name, struct failure 
         return code == CODE_NOT_FOUND ? CODE_OK : code;
     if (membership_is_recovering(tree) && space_find(tree, left->row.space, &space, NULL) == CODE_OK)
         return CODE_OK;
-    return failure_set(why, CODE_EXISTS, "home/%s is still there, of an earlier member: choose another name, or delete it (cytofs member delete-home)", name);
+    return failure_set(
+        why, CODE_EXISTS,
+        "home/%s is still there, of an earlier member: choose another name, or delete it (cytofs member delete-home)", name);
 }
 
 static enum code check_new(struct tree *tree, const struct member_card *card, struct failure *why)
@@ -121,7 +123,9 @@ static enum code do_add(struct tree *tree, const void *argument, struct failure 
     code = catalog_space_add_member(tree->catalog, &row, why);
     if (code == CODE_OK)
         code = membership_give_shared(tree, &reader, why);
-    return code == CODE_OK ? give_role(tree, &card->public.id, membership_is_recovering(tree) ? ROLE_ADMIN : addition->role, why) : code;
+    return code == CODE_OK
+               ? give_role(tree, &card->public.id, membership_is_recovering(tree) ? ROLE_ADMIN : addition->role, why)
+               : code;
 }
 
 enum code members_add(struct tree *tree, const struct member_card *card, enum member_role role, struct failure *why)
@@ -150,7 +154,8 @@ static enum code do_remove_member(struct tree *tree, const void *argument, struc
     if (code == CODE_OK) {
         roster_find(&roster, &id)->former = true;
         if (!membership_is_recovering(tree) && !has_admin(&roster))
-            return failure_set(why, CODE_INVALID, "%s is the only admin: make another member admin first", (const char *)argument);
+            return failure_set(why, CODE_INVALID, "%s is the only admin: make another member admin first",
+                               (const char *)argument);
         code = share_rotate(tree, SPACE_LAB, &roster, why);
     }
     if (code == CODE_OK)
@@ -249,7 +254,6 @@ static void print_time(struct buffer *out, const char *title, int64_t ms)
         strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S", &local);
     buffer_printf(out, "%-12s %s\n", title, text);
 }
-
 
 /* Which spaces a member has a key of, as everybody can see who has the catalog. */
 static void print_spaces_of(struct tree *tree, uint64_t member, struct buffer *out)

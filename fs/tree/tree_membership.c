@@ -17,7 +17,8 @@
 #include "tree_space.h"
 #include "viewer.h"
 
-enum code membership_told(struct tree *tree, enum code code, enum audit_verb verb, const char *about, const char *format, ...)
+enum code membership_told(struct tree *tree, enum code code, enum audit_verb verb, const char *about, const char *format,
+                          ...)
 {
     char path[TREE_NAME_MAX + 16], detail[300];
     va_list arguments;

@@ -113,8 +113,7 @@ enum code names_check_underived(struct tree *tree, struct node_id folder, const 
 }
 
 /* The space that a new node in the folder belongs to; makes one where a dataset begins. */
-static enum code choose_space(struct tree *tree, const struct node *folder, struct catalog_inode *row,
-                              struct failure *why)
+static enum code choose_space(struct tree *tree, const struct node *folder, struct catalog_inode *row, struct failure *why)
 {
     row->space = folder->row.space;
     if (folder->row.inode != INODE_DATASETS || row->kind != CATALOG_INODE_FOLDER)
@@ -146,13 +145,15 @@ static enum code keep_target(struct tree *tree, struct node *link, const char *t
         why);
 }
 
-/* Who owns what is made.  What a member on another machine makes is known as that member's; what programs make for a member, in a run of his, too:
- * it counts for his quota.  But links are whoever's made them, since they are followed on their maker's behalf (tree_maker.h). */
+/* Who owns what is made.  What a member on another machine makes is known as that member's; what programs make for a member,
+ * in a run of his, too: it counts for his quota.  But links are whoever's made them, since they are followed on their
+ * maker's behalf (tree_maker.h). */
 static int64_t choose_owner(const struct node *folder, const struct names_new *what)
 {
     const struct viewer *viewer = viewer_current();
     bool for_folder = what->for_folder || (viewer && viewer->role == ROLE_NODE);
-    if (for_folder && folder->row.uid > UINT32_MAX && (what->kind == CATALOG_INODE_FILE || what->kind == CATALOG_INODE_FOLDER))
+    if (for_folder && folder->row.uid > UINT32_MAX &&
+        (what->kind == CATALOG_INODE_FILE || what->kind == CATALOG_INODE_FOLDER))
         return folder->row.uid;
     return viewer ? viewer_owner(&viewer->id) : what->owned ? what->owner : TREE_MOUNTER;
 }
@@ -267,9 +268,8 @@ static enum code make_other(struct tree *tree, struct node_id folder, const char
 struct names_new names_translate(const struct tree_new *what)
 {
     static const enum catalog_inode_kind kinds[] = {
-        [NODE_FILE] = CATALOG_INODE_FILE,           [NODE_FOLDER] = CATALOG_INODE_FOLDER,
-        [NODE_LINK] = CATALOG_INODE_LINK,           [NODE_FIFO] = CATALOG_INODE_FIFO,
-        [NODE_SOCKET] = CATALOG_INODE_SOCKET,       [NODE_CHARACTER] = CATALOG_INODE_CHARACTER,
+        [NODE_FILE] = CATALOG_INODE_FILE,   [NODE_FOLDER] = CATALOG_INODE_FOLDER, [NODE_LINK] = CATALOG_INODE_LINK,
+        [NODE_FIFO] = CATALOG_INODE_FIFO,   [NODE_SOCKET] = CATALOG_INODE_SOCKET, [NODE_CHARACTER] = CATALOG_INODE_CHARACTER,
         [NODE_BLOCK] = CATALOG_INODE_BLOCK,
     };
     return (struct names_new){
@@ -333,8 +333,8 @@ enum code tree_read_link(struct tree *tree, struct node_id id, struct buffer *ta
     return names_read_target(tree, id.value, target, why);
 }
 
-static enum code add_name(struct tree *tree, struct node_id id, struct node_id folder, const char *name,
-                          struct node **node, struct failure *why)
+static enum code add_name(struct tree *tree, struct node_id id, struct node_id folder, const char *name, struct node **node,
+                          struct failure *why)
 {
     struct node *parent, *existing;
     enum code code = names_folder(tree, folder, &parent, why);
@@ -505,7 +505,7 @@ void names_lost_user(struct tree *tree, struct node *node)
     enum code code = operation_begin(tree, NULL);
     node_let_go(tree, node);
     if (code != CODE_OK)
-        return; /* collected when the tree is opened the next time */
+        return;              /* collected when the tree is opened the next time */
     node_change(tree, node); /* so that the end of the operation settles it */
     (void)!operation_end(tree, entry_collect(tree, node, NULL), NULL);
 }

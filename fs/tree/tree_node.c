@@ -4,9 +4,8 @@
  *
  *     used    handles, pieces in memory, or lookups of a file that has no name any more
  *     dirty   its row differs from the catalog's (and maybe used as well)
- *     idle    neither (its lookups are noted in tree->remembered when it is freed); kept in the idle list, least recently used first, up to TREE_IDLE_NODES_MAX; folders in a list of
- *             their own, up to TREE_IDLE_FOLDERS_MAX
- *     (freed)
+ *     idle    neither (its lookups are noted in tree->remembered when it is freed); kept in the idle list, least recently
+ * used first, up to TREE_IDLE_NODES_MAX; folders in a list of their own, up to TREE_IDLE_FOLDERS_MAX (freed)
  *
  * Stamps: tree->last_stamp numbers every change in the tree.  A node carries the number of the last change at or below
  * it, so comparing two stamps of a folder tells whether anything below has changed.
@@ -480,9 +479,8 @@ void node_drop_set_id(struct node *node)
 static enum node_kind kind_of(const struct catalog_inode *row)
 {
     static const enum node_kind kinds[] = {
-        [CATALOG_INODE_FILE] = NODE_FILE,           [CATALOG_INODE_FOLDER] = NODE_FOLDER,
-        [CATALOG_INODE_LINK] = NODE_LINK,           [CATALOG_INODE_FIFO] = NODE_FIFO,
-        [CATALOG_INODE_SOCKET] = NODE_SOCKET,       [CATALOG_INODE_CHARACTER] = NODE_CHARACTER,
+        [CATALOG_INODE_FILE] = NODE_FILE,   [CATALOG_INODE_FOLDER] = NODE_FOLDER, [CATALOG_INODE_LINK] = NODE_LINK,
+        [CATALOG_INODE_FIFO] = NODE_FIFO,   [CATALOG_INODE_SOCKET] = NODE_SOCKET, [CATALOG_INODE_CHARACTER] = NODE_CHARACTER,
         [CATALOG_INODE_BLOCK] = NODE_BLOCK,
     };
     return kinds[row->kind];

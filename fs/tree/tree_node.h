@@ -14,8 +14,8 @@ struct node {
     struct node *dirty_previous, *dirty_next; /* in tree->dirty_nodes while dirty */
     struct node *idle_previous, *idle_next;   /* in the idle list while idle */
     bool dirty, idle;
-    bool gone; /* deleted from the catalog; goes away with its last user */
-    bool checked; /* what hangs on it in the catalog was held against row.sum */
+    bool gone;                               /* deleted from the catalog; goes away with its last user */
+    bool checked;                            /* what hangs on it in the catalog was held against row.sum */
     uint8_t kept_proof[CATALOG_PROOF_BYTES]; /* of its row in the catalog; zeros where it has none */
 
     uint64_t lookups;     /* references of clients */
@@ -32,8 +32,8 @@ struct node {
     struct {
         int64_t owner;
         uint64_t bytes;
-    } counted;            /* tree_usage.h */
-    uint64_t changed_in;  /* the commit round that makes its last change durable, but for those in `recent` */
+    } counted;                    /* tree_usage.h */
+    uint64_t changed_in;          /* the commit round that makes its last change durable, but for those in `recent` */
     struct recent_writes *recent; /* small writes that the log could hold (tree_recent.h), or NULL */
 
     uint64_t parent; /* a folder that holds it; 0: not looked up.  The only one where links == 1 */
@@ -48,10 +48,9 @@ MUST_CHECK enum code node_get(struct tree *tree, uint64_t inode, struct node **o
 /* The node if it is in memory, else NULL. */
 struct node *node_peek(struct tree *tree, uint64_t inode);
 
-/* A new node, dirty, not yet named: with a fresh number where row->inode is 0, else with that one, which tree_reserve gave out
- * and nobody had yet.  Origin and stamps are filled in. */
-MUST_CHECK enum code node_make(struct tree *tree, const struct catalog_inode *row, struct node **out,
-                               struct failure *why);
+/* A new node, dirty, not yet named: with a fresh number where row->inode is 0, else with that one, which tree_reserve gave
+ * out and nobody had yet.  Origin and stamps are filled in. */
+MUST_CHECK enum code node_make(struct tree *tree, const struct catalog_inode *row, struct node **out, struct failure *why);
 
 /* Before a change of node->row, parent or gone inside an operation: remembers what to restore if it fails, marks dirty. */
 void node_change(struct tree *tree, struct node *node);
@@ -63,7 +62,8 @@ void node_mark_clean(struct tree *tree, struct node *node);
 /* To be called when the node gained or lost a user: idle nodes may be forgotten at any later call. */
 void node_settle(struct tree *tree, struct node *node);
 
-/* Frees idle nodes beyond TREE_IDLE_NODES_MAX, idle folders beyond TREE_IDLE_FOLDERS_MAX; where no pointers to nodes are at hand. */
+/* Frees idle nodes beyond TREE_IDLE_NODES_MAX, idle folders beyond TREE_IDLE_FOLDERS_MAX; where no pointers to nodes are at
+ * hand. */
 void node_trim(struct tree *tree);
 
 /* One more user, one fewer: a node with users stays where it is while the lock is released. */

@@ -1,8 +1,8 @@
 /* Observers: see tree_observe.h and tree_tell.h.
  *
  * Events of an operation (tree_operation.h) wait in tree->telling until it is kept, since an operation that fails leaves no
- * trace; there is one at a time, so one such list suffices.  An operation that changes more names than the list holds counts as
- * a change of everything.  Where nobody observes, or only whoever does it, nothing is noted at all.
+ * trace; there is one at a time, so one such list suffices.  An operation that changes more names than the list holds counts
+ * as a change of everything.  Where nobody observes, or only whoever does it, nothing is noted at all.
  */
 #include "tree_observe.h"
 
@@ -89,10 +89,9 @@ void tell_name(struct tree *tree, const struct node *folder, const char *name)
 void tell_removed(struct tree *tree, const struct node *folder, const char *name, const struct node *child)
 {
     if (is_observed(tree) && !entry_is_hidden(folder, name))
-        tell_or_wait(tree, &(struct tree_event){.kind = EVENT_REMOVED,
-                                                .node = {folder->row.inode},
-                                                .child = {child->row.inode},
-                                                .name = name});
+        tell_or_wait(tree,
+                     &(struct tree_event){
+                         .kind = EVENT_REMOVED, .node = {folder->row.inode}, .child = {child->row.inode}, .name = name});
 }
 
 void tell_everything(struct tree *tree)

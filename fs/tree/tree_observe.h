@@ -27,7 +27,8 @@ struct tree_event {
 };
 
 struct tree_observer {
-    /* Called with the tree's lock, from any thread: may take a lock of its own to note the event down, and do nothing else. */
+    /* Called with the tree's lock, from any thread: may take a lock of its own to note the event down, and do nothing else.
+     */
     void (*told)(void *context, const struct tree_event *event);
     void *context;
     struct tree_observer *next; /* the tree's */

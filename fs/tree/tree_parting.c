@@ -1,8 +1,8 @@
 /* Clients that outlive the process: see tree_parting.h.
  *
- * A file without a name that somebody has open is a row with no links in the catalog; what becomes of it is decided by its last user's
- * leaving (tree_names.c), or when the tree is opened (tree.c).  Parting suspends the first, keep_nameless the second; tree_drop_nameless makes up
- * for both by taking and giving back a reference on each such row. */
+ * A file without a name that somebody has open is a row with no links in the catalog; what becomes of it is decided by its
+ * last user's leaving (tree_names.c), or when the tree is opened (tree.c).  Parting suspends the first, keep_nameless the
+ * second; tree_drop_nameless makes up for both by taking and giving back a reference on each such row. */
 #include "tree_parting.h"
 
 #include "catalog_inode.h"

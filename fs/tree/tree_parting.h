@@ -1,7 +1,7 @@
 /* Clients that outlive the process: a server that stops and starts again keeps for them what they had open.
  *
- * Before: tree_begin_parting, tree_finish, then their files are released and the tree is closed.  After: opened with keep_nameless, what they had
- * is opened again (OPEN_NAMELESS, OPEN_CHANGED), then tree_drop_nameless.
+ * Before: tree_begin_parting, tree_finish, then their files are released and the tree is closed.  After: opened with
+ * keep_nameless, what they had is opened again (OPEN_NAMELESS, OPEN_CHANGED), then tree_drop_nameless.
  */
 #ifndef CYTOFS_TREE_PARTING_H
 #define CYTOFS_TREE_PARTING_H
@@ -11,8 +11,8 @@
 /* From now on rules do not hear of files that are released, and those without a name stay where they are. */
 void tree_begin_parting(struct tree *tree);
 
-/* Makes everything durable, and no more commits: returns the number of the last.  Afterwards files may be released, references given back, and the
- * tree closed; nothing else. */
+/* Makes everything durable, and no more commits: returns the number of the last.  Afterwards files may be released,
+ * references given back, and the tree closed; nothing else. */
 uint64_t tree_finish(struct tree *tree);
 
 /* The number of the last commit when the tree was opened: as tree_finish told if nobody has had the store meanwhile. */

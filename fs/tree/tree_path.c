@@ -178,7 +178,9 @@ enum code tree_check_link(struct tree *tree, struct node_id link, struct failure
     code = tree_node_path(tree, link, &path, why);
     if (code == CODE_OK)
         code = look_through(tree, buffer_text(&path), &attributes, why);
-    return code == CODE_OK ? code : failure_wrap(why, CODE_DENIED, "a symbolic link that a member made is not followed for programs");
+    return code == CODE_OK
+               ? code
+               : failure_wrap(why, CODE_DENIED, "a symbolic link that a member made is not followed for programs");
 }
 
 bool tree_path_exists(struct tree *tree, const char *path)
@@ -236,8 +238,7 @@ enum code tree_path_read(struct tree *tree, const char *path, size_t max, struct
     return failure_wrap(why, code, "%s", path);
 }
 
-enum code tree_path_read_tail(struct tree *tree, const char *path, size_t count, struct buffer *out,
-                              struct failure *why)
+enum code tree_path_read_tail(struct tree *tree, const char *path, size_t count, struct buffer *out, struct failure *why)
 {
     struct node_attributes attributes;
     struct tree_file *file;
@@ -247,8 +248,8 @@ enum code tree_path_read_tail(struct tree *tree, const char *path, size_t count,
     uint64_t offset = attributes.size > count ? attributes.size - count : 0;
     void *bytes = buffer_reserve(out, count + 1);
     size_t got = 0;
-    code = bytes ? tree_read(file, offset, bytes, count, &got, why)
-                 : failure_set(why, CODE_NO_MEMORY, "%s: no memory", path);
+    code =
+        bytes ? tree_read(file, offset, bytes, count, &got, why) : failure_set(why, CODE_NO_MEMORY, "%s: no memory", path);
     tree_release(file);
     if (code == CODE_OK) {
         out->length += got;
@@ -338,8 +339,7 @@ enum code tree_path_append(struct tree *tree, const char *path, const void *byte
         code = file_check_writable(tree, node, why);
     uint64_t from = code == CODE_OK ? node->row.size : 0;
     if (code == CODE_OK)
-        code = contents_write(
-            tree, node, &(struct contents_write){.offset = from, .bytes = bytes, .count = count}, why);
+        code = contents_write(tree, node, &(struct contents_write){.offset = from, .bytes = bytes, .count = count}, why);
     if (code == CODE_OK) {
         bool changed = node->changed;
         file_note_change(tree, node, from);

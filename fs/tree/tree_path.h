@@ -13,8 +13,8 @@ MUST_CHECK enum code tree_path_attributes(struct tree *tree, const char *path, s
 /* Who made what lies there, itself (node_attributes.owner). */
 MUST_CHECK enum code tree_path_maker(struct tree *tree, const char *path, int64_t *owner, struct failure *why);
 
-/* Whether a symbolic link may be followed by a program that runs for many members: it leads to something in the lab that who made it may
- * read.  Else CODE_DENIED. */
+/* Whether a symbolic link may be followed by a program that runs for many members: it leads to something in the lab that who
+ * made it may read.  Else CODE_DENIED. */
 MUST_CHECK enum code tree_check_link(struct tree *tree, struct node_id link, struct failure *why);
 
 bool tree_path_exists(struct tree *tree, const char *path);
@@ -29,8 +29,8 @@ MUST_CHECK enum code tree_path_read_tail(struct tree *tree, const char *path, si
                                          struct failure *why);
 
 /* Makes the file with these contents, or replaces it atomically.  Does not trigger rules. */
-MUST_CHECK enum code tree_path_write(struct tree *tree, const char *path, uint32_t mode, const void *bytes,
-                                     size_t count, struct failure *why);
+MUST_CHECK enum code tree_path_write(struct tree *tree, const char *path, uint32_t mode, const void *bytes, size_t count,
+                                     struct failure *why);
 
 /* Appends, making the file (0644) where it is missing.  Does not trigger rules. */
 MUST_CHECK enum code tree_path_append(struct tree *tree, const char *path, const void *bytes, size_t count,
@@ -41,8 +41,7 @@ MUST_CHECK enum code tree_path_make_folders(struct tree *tree, const char *path,
 
 /* Makes the symbolic link, or replaces what is there atomically. */
 MUST_CHECK enum code tree_path_link(struct tree *tree, const char *path, const char *target, struct failure *why);
-MUST_CHECK enum code tree_path_read_link(struct tree *tree, const char *path, struct buffer *target,
-                                         struct failure *why);
+MUST_CHECK enum code tree_path_read_link(struct tree *tree, const char *path, struct buffer *target, struct failure *why);
 
 /* Unlinks a file, link, or an empty folder.  Does not trigger rules.  A missing path is fine. */
 MUST_CHECK enum code tree_path_remove(struct tree *tree, const char *path, struct failure *why);
@@ -57,10 +56,11 @@ MUST_CHECK enum code tree_path_list(struct tree *tree, const char *folder, tree_
 void tree_path_stamp(struct tree *tree, const char *path, uint64_t *version, int64_t *modify_ns);
 
 /* tree_snapshot of the folder at path. */
-MUST_CHECK enum code tree_path_snapshot(struct tree *tree, const char *path, bool reuse,
-                                        char label[TREE_NAME_MAX + 1], struct failure *why);
+MUST_CHECK enum code tree_path_snapshot(struct tree *tree, const char *path, bool reuse, char label[TREE_NAME_MAX + 1],
+                                        struct failure *why);
 
-/* What lab/last-error shows: the newest failures of whoever asks (viewer.h), each with the path it was about.  Thread-safe. */
+/* What lab/last-error shows: the newest failures of whoever asks (viewer.h), each with the path it was about.  Thread-safe.
+ */
 void tree_note_failure(struct tree *tree, const char *path, const struct failure *why);
 void tree_recent_failures(struct tree *tree, struct buffer *out);
 

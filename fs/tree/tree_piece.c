@@ -9,8 +9,8 @@
  *                              ^-------------------changed-------------------'
  *
  *     A chunk that lies in the store only, at piece->row, has no data here.
- *  4. Data that are lent belong to a writer who seals and stores them at this moment: they are read, and copied before they are
- *     changed (piece_get), so no piece that is clean or stored has any.
+ *  4. Data that are lent belong to a writer who seals and stores them at this moment: they are read, and copied before they
+ * are changed (piece_get), so no piece that is clean or stored has any.
  *  5. Clean pieces are dropped, least recently used first, beyond TREE_CLEAN_BYTES_MAX; others never.
  */
 #include "tree_piece.h"
@@ -31,8 +31,7 @@
 
 static size_t bucket_of(uint64_t inode, uint64_t index)
 {
-    return (size_t)((inode * UINT64_C(0x9E3779B97F4A7C15) ^ index * UINT64_C(0xD1B54A32D192ED03)) >> 40) &
-           (BUCKETS - 1);
+    return (size_t)((inode * UINT64_C(0x9E3779B97F4A7C15) ^ index * UINT64_C(0xD1B54A32D192ED03)) >> 40) & (BUCKETS - 1);
 }
 
 struct piece *piece_peek(struct tree *tree, const struct node *node, uint64_t index)
@@ -47,9 +46,7 @@ struct piece *piece_peek(struct tree *tree, const struct node *node, uint64_t in
 
 static struct piece_list *list_of(struct tree *tree, enum piece_state state)
 {
-    return state == PIECE_CLEAN   ? &tree->clean_pieces
-           : state == PIECE_DIRTY ? &tree->dirty_pieces
-                                  : &tree->stored_pieces;
+    return state == PIECE_CLEAN ? &tree->clean_pieces : state == PIECE_DIRTY ? &tree->dirty_pieces : &tree->stored_pieces;
 }
 
 static void leave_list(struct tree *tree, struct piece *piece)

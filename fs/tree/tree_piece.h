@@ -29,8 +29,8 @@ struct piece *piece_peek(struct tree *tree, const struct node *node, uint64_t in
 
 /* The piece with room for `capacity` bytes, loaded from the chunk store if the file has something there (unless
  * `overwritten`: the caller is going to replace all of it).  Clean when it is new. */
-MUST_CHECK enum code piece_get(struct tree *tree, struct node *node, uint64_t index, uint32_t capacity,
-                               bool overwritten, struct piece **out, struct failure *why);
+MUST_CHECK enum code piece_get(struct tree *tree, struct node *node, uint64_t index, uint32_t capacity, bool overwritten,
+                               struct piece **out, struct failure *why);
 
 /* The contents were changed, or are about to be. */
 void piece_mark_dirty(struct tree *tree, struct piece *piece);
@@ -72,9 +72,8 @@ void piece_drop_range(struct tree *tree, struct node *node, uint64_t from, uint6
 /* Reads and opens a chunk into TREE_CHUNK_BYTES of plain; *length is what it holds.  Without the lock, but with
  * tree->packs_lock for reading. */
 struct seal_place;
-MUST_CHECK enum code piece_read_chunk(struct tree *tree, const struct seal_place *place,
-                                      const struct catalog_chunk *row, uint8_t *plain, uint32_t *length,
-                                      struct failure *why);
+MUST_CHECK enum code piece_read_chunk(struct tree *tree, const struct seal_place *place, const struct catalog_chunk *row,
+                                      uint8_t *plain, uint32_t *length, struct failure *why);
 
 void piece_free_all(struct tree *tree);
 

@@ -1,7 +1,8 @@
 /* Where a node lies: see tree_place.h.
  *
- * A walk from the node to the root, which costs memory accesses only while the folders above are in memory, as they are in use.  Of the
- * way only its last steps matter: the area's folder, and the one or two below it that make the thing which somebody owns. */
+ * A walk from the node to the root, which costs memory accesses only while the folders above are in memory, as they are in
+ * use.  Of the way only its last steps matter: the area's folder, and the one or two below it that make the thing which
+ * somebody owns. */
 #include "tree_place.h"
 
 #include <stdio.h>
@@ -47,7 +48,7 @@ static const struct {
     enum place_area area;
     unsigned owned_depth; /* at which depth the things lie that somebody owns; 0: none */
 } areas[] = {
-    {INODE_DATASETS, PLACE_DATASETS, 1}, {INODE_HOME, PLACE_HOME, 1},     {INODE_JOBS, PLACE_JOBS, 1},
+    {INODE_DATASETS, PLACE_DATASETS, 1},       {INODE_HOME, PLACE_HOME, 1},     {INODE_JOBS, PLACE_JOBS, 1},
     {INODE_EXPERIMENTS, PLACE_EXPERIMENTS, 2}, {INODE_MODELS, PLACE_MODELS, 2}, {INODE_LAB, PLACE_LAB, 0},
 };
 
@@ -55,7 +56,9 @@ static const struct {
     uint64_t inode;
     enum place_area area;
 } lab_areas[] = {
-    {INODE_LAB_MEMBERS, PLACE_LAB_MEMBERS}, {INODE_LAB_SPACES, PLACE_LAB_SPACES}, {INODE_LAB_NODES, PLACE_LAB_NODES},
+    {INODE_LAB_MEMBERS, PLACE_LAB_MEMBERS},
+    {INODE_LAB_SPACES, PLACE_LAB_SPACES},
+    {INODE_LAB_NODES, PLACE_LAB_NODES},
     {INODE_LAB_QUOTAS, PLACE_LAB_QUOTAS},
 };
 
@@ -140,7 +143,8 @@ static enum code place_stored(struct tree *tree, struct node *folder, const char
     return CODE_OK;
 }
 
-/* Removed, and still open somewhere: it has no place any more, but a space, and whoever made it.  Like a file of a dataset. */
+/* Removed, and still open somewhere: it has no place any more, but a space, and whoever made it.  Like a file of a dataset.
+ */
 static void place_nameless(struct tree *tree, const struct node *node, const struct viewer *viewer, struct tree_place *out)
 {
     *out = (struct tree_place){

@@ -24,14 +24,14 @@ enum place_area {
 
 struct tree_place {
     enum place_area area;
-    unsigned depth;  /* components below the area's folder; 0: that folder itself */
+    unsigned depth;      /* components below the area's folder; 0: that folder itself */
     enum node_kind kind; /* of what is there */
-    bool exists;     /* false: a name that could be made */
-    bool derived;    /* a rule makes it */
-    bool readable;   /* the viewer is among those who may read the space that it lies in, or would lie in */
-    bool own;        /* the viewer made it, or the thing that it is part of: the dataset, the job, the run, the version; a home that is the viewer's.  What
-                        does not exist yet, and is not part of such a thing, is nobody's */
-    bool made;       /* the viewer made this very thing */
+    bool exists;         /* false: a name that could be made */
+    bool derived;        /* a rule makes it */
+    bool readable;       /* the viewer is among those who may read the space that it lies in, or would lie in */
+    bool own; /* the viewer made it, or the thing that it is part of: the dataset, the job, the run, the version; a home that
+                 is the viewer's.  What does not exist yet, and is not part of such a thing, is nobody's */
+    bool made;                    /* the viewer made this very thing */
     char name[TREE_NAME_MAX + 1]; /* of the last component; "" where it was not asked by name and is no derived file */
 };
 

@@ -1,8 +1,8 @@
 /* Whole files: see tree_put.h.
  *
- * A put holds the tree's lock from the check of the name to the last attribute, so nobody sees a part of it.  A new file's name
- * and contents belong to one operation: both are there or neither.  Replaced contents are written first and cut to their
- * new size afterwards; should memory end between the two, the file has been written in part, as by any other writer.
+ * A put holds the tree's lock from the check of the name to the last attribute, so nobody sees a part of it.  A new file's
+ * name and contents belong to one operation: both are there or neither.  Replaced contents are written first and cut to
+ * their new size afterwards; should memory end between the two, the file has been written in part, as by any other writer.
  *
  * Before and after that the same rules are asked and told as for a file that is created, written, flushed and released.
  */
@@ -122,8 +122,7 @@ static enum code make(struct tree *tree, struct node *folder, const struct tree_
     return code;
 }
 
-static enum code make_in_operation(struct tree *tree, const struct tree_put *put, struct node **node,
-                                   struct failure *why)
+static enum code make_in_operation(struct tree *tree, const struct tree_put *put, struct node **node, struct failure *why)
 {
     struct node *folder;
     enum code code = operation_begin(tree, why);
@@ -200,8 +199,7 @@ static enum code put_with_held(struct tree *tree, const struct tree_put *put, st
     return code;
 }
 
-static enum code put_stored(struct tree *tree, const struct tree_put *put, struct node_attributes *out,
-                            struct failure *why)
+static enum code put_stored(struct tree *tree, const struct tree_put *put, struct node_attributes *out, struct failure *why)
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
     struct node *node = NULL;
@@ -227,8 +225,7 @@ enum code tree_put(struct tree *tree, const struct tree_put *put, struct node_at
                            put->name, TREE_PUT_MAX);
     SCOPE_BUFFER path = {.max = TREE_PATH_MAX};
     enum code code = names_check_underived(tree, put->folder, put->name, CODE_NOT_PERMITTED, why);
-    bool followed = tree->rule_count && watch_path_in(tree, put->folder, put->name, &path) &&
-                    watch_follows(tree, path.data);
+    bool followed = tree->rule_count && watch_path_in(tree, put->folder, put->name, &path) && watch_follows(tree, path.data);
     if (code == CODE_OK && followed)
         code = watch_admit(tree, path.data, NULL, why);
     if (code == CODE_OK)

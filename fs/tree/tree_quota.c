@@ -1,5 +1,5 @@
-/* Quotas: see tree_quota.h.  The record is read once and kept in memory (tree->usage.quotas, under the tree's lock); whoever changes it writes the whole
- * of it first, one at a time, and then takes it as what holds. */
+/* Quotas: see tree_quota.h.  The record is read once and kept in memory (tree->usage.quotas, under the tree's lock); whoever
+ * changes it writes the whole of it first, one at a time, and then takes it as what holds. */
 #include "tree_quota.h"
 
 #include <stdlib.h>

@@ -1,7 +1,8 @@
-/* Quotas of a lab's members: what the lab has written down, and what is used of storage.  Without the tree's lock; any thread.
+/* Quotas of a lab's members: what the lab has written down, and what is used of storage.  Without the tree's lock; any
+ * thread.
  *
- * They are a record of the lab (tree_record.h, FORMAT.md).  Storage is kept to by the tree itself (tree_usage.h); runs are kept to by
- * whoever plans them (runner/jobs), who asks here.
+ * They are a record of the lab (tree_record.h, FORMAT.md).  Storage is kept to by the tree itself (tree_usage.h); runs are
+ * kept to by whoever plans them (runner/jobs), who asks here.
  */
 #ifndef CYTOFS_TREE_QUOTA_H
 #define CYTOFS_TREE_QUOTA_H
@@ -35,10 +36,11 @@ struct tree_quota_storage {
 struct tree_quota_storage tree_quota_storage(struct tree *tree, const struct viewer *viewer);
 
 /* Of a member by name; CODE_NOT_FOUND. */
-MUST_CHECK enum code tree_quota_storage_of(struct tree *tree, const char *member, struct tree_quota_storage *out, struct failure *why);
+MUST_CHECK enum code tree_quota_storage_of(struct tree *tree, const char *member, struct tree_quota_storage *out,
+                                           struct failure *why);
 
-/* Sets bytes of the viewer's quota aside for files that he will put (tree_put.h), so that none of them is refused then: up to so many more, and a part
- * of what is left at most.  Returns how many.  tree_quota_let_go: they are not needed. */
+/* Sets bytes of the viewer's quota aside for files that he will put (tree_put.h), so that none of them is refused then: up
+ * to so many more, and a part of what is left at most.  Returns how many.  tree_quota_let_go: they are not needed. */
 uint64_t tree_quota_hold(struct tree *tree, const struct viewer *viewer, uint64_t bytes);
 void tree_quota_let_go(struct tree *tree, const struct viewer *viewer, uint64_t bytes);
 

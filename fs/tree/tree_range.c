@@ -22,7 +22,7 @@
 #include "tree_statistics.h"
 #include "tree_usage.h"
 
-#define INDICES_AT_ONCE 128
+#define INDICES_AT_ONCE  128
 #define BLOCKS_PER_CHUNK (TREE_CHUNK_BYTES / 512)
 #define SMALL_FILE_BYTES ((uint64_t)8 * TREE_CHUNK_BYTES)
 #define COUNT_EVERY_NS   1000000000 /* counting reads a row for each chunk */
@@ -61,8 +61,7 @@ static enum code zero_range(struct tree *tree, struct node *node, uint64_t offse
 
 enum code tree_allocate(struct tree_file *file, int mode, uint64_t offset, uint64_t count, struct failure *why)
 {
-    bool keep_size = mode & FALLOC_FL_KEEP_SIZE, punch = mode & FALLOC_FL_PUNCH_HOLE,
-         zero = mode & FALLOC_FL_ZERO_RANGE;
+    bool keep_size = mode & FALLOC_FL_KEEP_SIZE, punch = mode & FALLOC_FL_PUNCH_HOLE, zero = mode & FALLOC_FL_ZERO_RANGE;
     if (mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE) || (punch && (zero || !keep_size)))
         return failure_set(why, CODE_UNSUPPORTED, "this kind of preallocation is not supported");
     if (!file->node || !(file->flags & OPEN_WRITE))
@@ -127,8 +126,7 @@ static uint64_t next_full_piece(const struct node *node, uint64_t index)
 }
 
 /* A piece in memory says more than the row. */
-static enum code find_data(struct tree *tree, const struct node *node, uint64_t index, uint64_t *found,
-                           struct failure *why)
+static enum code find_data(struct tree *tree, const struct node *node, uint64_t index, uint64_t *found, struct failure *why)
 {
     struct index_batch batch = {.count = 0};
     uint64_t piece_index = next_full_piece(node, index), row_index;
@@ -174,8 +172,8 @@ static enum code seek(struct tree *tree, const struct node *node, uint64_t offse
              end = (size + TREE_CHUNK_BYTES - 1) / TREE_CHUNK_BYTES;
     if (offset >= size)
         return no_offset(why);
-    enum code code = to == SEEK_TO_DATA ? find_data(tree, node, index, &index, why)
-                                        : find_hole(tree, node, index, end, &index, why);
+    enum code code =
+        to == SEEK_TO_DATA ? find_data(tree, node, index, &index, why) : find_hole(tree, node, index, end, &index, why);
     if (code != CODE_OK)
         return code;
     if (index >= end && to == SEEK_TO_DATA)

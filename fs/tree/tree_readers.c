@@ -1,4 +1,5 @@
-/* Who may read a space: see tree_readers.h.  Each change is one operation under the lock, then a commit that is waited for. */
+/* Who may read a space: see tree_readers.h.  Each change is one operation under the lock, then a commit that is waited for.
+ */
 #include "tree_readers.h"
 
 #include <stdio.h>
@@ -16,9 +17,8 @@
 #include "tree_space_name.h"
 #include "viewer.h"
 
-
-/* Whoever can read a space may share it; but the server, which asks here for a member, may read more than that member, and among members it
- * is who made a dataset, or has the role for it, that says who reads it.  A home is its readers'. */
+/* Whoever can read a space may share it; but the server, which asks here for a member, may read more than that member, and
+ * among members it is who made a dataset, or has the role for it, that says who reads it.  A home is its readers'. */
 static enum code check_chooser(struct tree *tree, struct node *root, const struct space *space, struct failure *why)
 {
     uint64_t above = 0;
@@ -291,6 +291,7 @@ enum code readers_describe_space(struct tree *tree, const char *name, struct buf
     buffer_printf(out, "%-12s generation %u\n", "key", row.generation);
     if (row.oldest < row.generation)
         reseal_describe(tree, root->row.space, out);
-    buffer_printf(out, "\nWritten into this file: share NAME, share everyone, unshare NAME, leave, rotate; delete, of a home whose owner was removed.\n");
+    buffer_printf(out, "\nWritten into this file: share NAME, share everyone, unshare NAME, leave, rotate; delete, of a "
+                       "home whose owner was removed.\n");
     return buffer_check(out, name, why);
 }

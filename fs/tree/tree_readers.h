@@ -1,9 +1,9 @@
-/* Who may read which of the lab's spaces, and changes of that.  Without the tree's lock; every change is one operation, and durable
- * when it returns.
+/* Who may read which of the lab's spaces, and changes of that.  Without the tree's lock; every change is one operation, and
+ * durable when it returns.
  *
- * A space is named as in lab/spaces: `lab` and `models` for the lab's own and the registry, `cells` or `datasets/cells` for a
- * dataset, `home-ada` or `home/ada` for a member's home.  What a change needs is its key: whoever can read a space may share
- * it, and nobody else can.
+ * A space is named as in lab/spaces: `lab` and `models` for the lab's own and the registry, `cells` or `datasets/cells` for
+ * a dataset, `home-ada` or `home/ada` for a member's home.  What a change needs is its key: whoever can read a space may
+ * share it, and nobody else can.
  */
 #ifndef CYTOFS_TREE_READERS_H
 #define CYTOFS_TREE_READERS_H
@@ -32,7 +32,6 @@ MUST_CHECK enum code readers_rotate(struct tree *tree, const char *space, struct
 void readers_list_spaces(struct tree *tree, rule_emit *emit, void *context);
 
 /* Who may read it, which generation its key has, how far a rotation is.  CODE_NOT_FOUND. */
-MUST_CHECK enum code readers_describe_space(struct tree *tree, const char *space, struct buffer *out,
-                                            struct failure *why);
+MUST_CHECK enum code readers_describe_space(struct tree *tree, const char *space, struct buffer *out, struct failure *why);
 
 #endif

@@ -47,7 +47,7 @@ struct recent_writes {
     uint64_t round;             /* the commit round that they belong to */
     uint64_t inode, space_number;
     const struct space *space;
-    uint64_t log_bytes;     /* that they take in the log */
+    uint64_t log_bytes;      /* that they take in the log */
     size_t length, capacity; /* of `writes`: struct kept_write, each padded to 8 bytes */
     uint8_t *writes;
 };
@@ -119,8 +119,7 @@ void recent_note_write(struct tree *tree, struct node *node, uint64_t before, co
     if (!tree->recent.log || !recent_log_takes_writes(tree->recent.log) || write->count > RECENT_FORMAT_WRITE_MAX ||
         write->lent_count || before > tree->commit.durable || node->row.inode >= tree->commit.inodes_durable ||
         node->row.links == 0 || !is_in_catalog(node) || tree->keys_changed_in > tree->commit.durable ||
-        lending_is_lent(tree, node->row.space) ||
-        space_find(tree, node->row.space, &space, NULL) != CODE_OK)
+        lending_is_lent(tree, node->row.space) || space_find(tree, node->row.space, &space, NULL) != CODE_OK)
         return;
     struct recent_writes *recent = current_writes(tree, node);
     if (!recent || !keep(recent, write, node->row.modify_ns))
@@ -133,8 +132,7 @@ void recent_note_write(struct tree *tree, struct node *node, uint64_t before, co
 
 enum recent_need recent_need_of(const struct tree *tree, const struct node *node)
 {
-    if (tree->commit.last.code != CODE_OK || tree->commit.broken.code != CODE_OK ||
-        node->changed_in > tree->commit.durable)
+    if (tree->commit.last.code != CODE_OK || tree->commit.broken.code != CODE_OK || node->changed_in > tree->commit.durable)
         return RECENT_ROUND;
     if (!node->recent || node->recent->length == 0 || node->recent->round <= tree->commit.durable)
         return RECENT_NOTHING;
@@ -302,8 +300,10 @@ static enum code read_record(struct tree *tree, struct record *out, struct failu
     if (state == RECENT_NONE || out->head.commit != tree->commit.number || out->head.sequence != tree->recent.sequence)
         return CODE_NO_DATA;
     if (state == RECENT_DAMAGED) {
-        logging_warning(RECENT_FORMAT_FILE ": the record at %llu was torn by a crash, or is damaged: it, and what may follow it, "
-                        "is not there", (unsigned long long)tree->recent.end);
+        logging_warning(RECENT_FORMAT_FILE
+                        ": the record at %llu was torn by a crash, or is damaged: it, and what may follow it, "
+                        "is not there",
+                        (unsigned long long)tree->recent.end);
         return CODE_NO_DATA;
     }
     struct space *space;
@@ -322,8 +322,8 @@ static enum code apply(struct tree *tree, const struct record *record, struct fa
     struct node *node;
     const struct recent_head *head = &record->head;
     enum code code = node_get(tree, head->inode, &node, why);
-    if (code == CODE_OK && (node->row.kind != CATALOG_INODE_FILE || node->row.space != head->space ||
-                            node->row.flags & CATALOG_INODE_FROZEN))
+    if (code == CODE_OK &&
+        (node->row.kind != CATALOG_INODE_FILE || node->row.space != head->space || node->row.flags & CATALOG_INODE_FROZEN))
         code = failure_set(why, CODE_CORRUPT, RECENT_FORMAT_FILE " tells of a write that cannot have been");
     struct contents_write write = {.offset = head->offset, .bytes = record->bytes, .count = head->count};
     if (code == CODE_OK)

@@ -1,4 +1,5 @@
-/* The log of recent writes, STORE/recent.log: makes small writes durable with one short write and one sync, without a commit.
+/* The log of recent writes, STORE/recent.log: makes small writes durable with one short write and one sync, without a
+ * commit.
  *
  * A file whose only changes since the last commit are writes of a few bytes keeps a copy of them.  When it is fsynced, they
  * are sealed and appended to the log.  Each commit holds all that the log holds, and so makes it void: records carry the

@@ -1,16 +1,17 @@
 /* The files of the log of recent writes: see tree_recent_log.h.
  *
- * Each is given its whole size at its first write, so that later syncs need not change the disk's own tables.  A folder may go (it is lost) and another one come in its place (it was filled), so a file is kept together with the
- * folder that it belongs to.
+ * Each is given its whole size at its first write, so that later syncs need not change the disk's own tables.  A folder may
+ * go (it is lost) and another one come in its place (it was filled), so a file is kept together with the folder that it
+ * belongs to.
  *
- * Whole blocks go past the page cache where the disk's file system can do that: a quarter to a half less of the processor's time for a
- * sync, and less of the disk's.
- * The block that the last record ended in is written again with what follows it, so its bytes are kept; a crash that tears this write
- * leaves them as they were, since they are the same in both.  Where they are not known, bytes go through the page cache.
+ * Whole blocks go past the page cache where the disk's file system can do that: a quarter to a half less of the processor's
+ * time for a sync, and less of the disk's. The block that the last record ended in is written again with what follows it, so
+ * its bytes are kept; a crash that tears this write leaves them as they were, since they are the same in both.  Where they
+ * are not known, bytes go through the page cache.
  *
- * Invariant: a folder that becomes current finds the log void, since a commit has come after its filling began and nothing is
- * written here while it lasts (recent_log_takes_writes).  So the first write into it is at offset 0; any other is refused, and
- * the commit that comes in its stead makes it true again. */
+ * Invariant: a folder that becomes current finds the log void, since a commit has come after its filling began and nothing
+ * is written here while it lasts (recent_log_takes_writes).  So the first write into it is at offset 0; any other is
+ * refused, and the commit that comes in its stead makes it true again. */
 #include "tree_recent_log.h"
 
 #include <errno.h>
@@ -28,14 +29,14 @@
 #include "scope.h"
 #include "store_folder.h"
 
-#define BLOCK_BYTES   4096 /* a multiple of what any disk reads and writes at once */
-#define BLOCKS_BYTES  ((size_t)16 * BLOCK_BYTES)
+#define BLOCK_BYTES  4096 /* a multiple of what any disk reads and writes at once */
+#define BLOCKS_BYTES ((size_t)16 * BLOCK_BYTES)
 
 struct log_file {
-    int fd;                           /* -1: not open */
-    int direct;                       /* the same file past the page cache; -1: none */
+    int fd;                            /* -1: not open */
+    int direct;                        /* the same file past the page cache; -1: none */
     const struct store_folder *folder; /* that it was opened in; NULL without mirrors */
-    bool whole;                       /* has its whole size */
+    bool whole;                        /* has its whole size */
 };
 
 struct recent_log {
@@ -99,7 +100,8 @@ enum code recent_log_open(const char *catalog_path, struct mirror_set *mirrors, 
                                    .blocks = read_only ? NULL : aligned_alloc(BLOCK_BYTES, BLOCKS_BYTES)};
     for (size_t side = 0; log && side < MIRROR_SIDES_MAX; side++)
         log->files[side] = (struct log_file){.fd = -1, .direct = -1};
-    if (!log || asprintf(&log->path, "%.*s" RECENT_FORMAT_FILE, slash ? (int)(slash - catalog_path) + 1 : 0, catalog_path) < 0) {
+    if (!log ||
+        asprintf(&log->path, "%.*s" RECENT_FORMAT_FILE, slash ? (int)(slash - catalog_path) + 1 : 0, catalog_path) < 0) {
         if (log)
             free(log->blocks);
         free(log);
@@ -211,12 +213,15 @@ struct log_write {
     bool in_blocks; /* they are log->blocks */
 };
 
-/* Puts the bytes into log->blocks, with what lies before them in their first block and zeros behind, unless that is not known. */
+/* Puts the bytes into log->blocks, with what lies before them in their first block and zeros behind, unless that is not
+ * known. */
 static void fill_blocks(struct recent_log *log, struct log_write *write)
 {
     uint64_t start = write->offset / BLOCK_BYTES * BLOCK_BYTES;
-    size_t before = (size_t)(write->offset - start), whole = (before + write->count + BLOCK_BYTES - 1) / BLOCK_BYTES * BLOCK_BYTES;
-    bool known = before == 0 || (log->blocks_count && start >= log->blocks_at && write->offset <= log->blocks_at + log->blocks_count);
+    size_t before = (size_t)(write->offset - start),
+           whole = (before + write->count + BLOCK_BYTES - 1) / BLOCK_BYTES * BLOCK_BYTES;
+    bool known =
+        before == 0 || (log->blocks_count && start >= log->blocks_at && write->offset <= log->blocks_at + log->blocks_count);
     if (!log->blocks || whole > BLOCKS_BYTES || !known) {
         log->blocks_count = 0;
         return;

@@ -1,7 +1,8 @@
 /* The recovery key replaced: see tree_recovery.h.
  *
- * The old key becomes a former member with that mark, the new one a member with it; then every space of which the old one is a reader is rotated as
- * for any member who was removed, and tree_share.c puts the new one in the old one's place on each list.
+ * The old key becomes a former member with that mark, the new one a member with it; then every space of which the old one is
+ * a reader is rotated as for any member who was removed, and tree_share.c puts the new one in the old one's place on each
+ * list.
  */
 #include "tree_recovery.h"
 

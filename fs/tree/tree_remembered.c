@@ -27,8 +27,7 @@ static bool make_room(struct remembered *table)
 {
     if (table->slot_count && table->used + 1 <= table->slot_count / 4 * 3)
         return true;
-    struct remembered larger = {.slot_count = table->slot_count ? table->slot_count * 2 : SLOTS_FIRST,
-                                .used = table->used};
+    struct remembered larger = {.slot_count = table->slot_count ? table->slot_count * 2 : SLOTS_FIRST, .used = table->used};
     larger.slots = calloc(larger.slot_count, sizeof *larger.slots);
     if (!larger.slots)
         return false;

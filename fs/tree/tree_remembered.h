@@ -1,5 +1,6 @@
-/* Nodes that clients hold references on, and that are not in memory: 16 bytes each, where a node takes some hundred.  A kernel
- * keeps references on every file that it has seen, for as long as it has memory.  All calls with the tree's lock held.
+/* Nodes that clients hold references on, and that are not in memory: 16 bytes each, where a node takes some hundred.  A
+ * kernel keeps references on every file that it has seen, for as long as it has memory.  All calls with the tree's lock
+ * held.
  */
 #ifndef CYTOFS_TREE_REMEMBERED_H
 #define CYTOFS_TREE_REMEMBERED_H

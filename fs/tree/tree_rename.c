@@ -30,8 +30,7 @@ static enum code check_not_below(struct tree *tree, struct node *folder, const s
 }
 
 /* Whether a node may leave one folder for another: spaces, the lab's frame. */
-static enum code check_move(struct tree *tree, struct node *node, struct node *to, const char *name,
-                            struct failure *why)
+static enum code check_move(struct tree *tree, struct node *node, struct node *to, const char *name, struct failure *why)
 {
     if (node->row.flags & (CATALOG_INODE_FIXED | CATALOG_INODE_SNAPSHOTS))
         return failure_set(why, CODE_NOT_PERMITTED, "\"%s\" is part of the lab's frame and stays", name);
@@ -51,8 +50,8 @@ static enum code check_move(struct tree *tree, struct node *node, struct node *t
 }
 
 /* Removes what the rename replaces. */
-static enum code replace(struct tree *tree, struct node *to, const char *name, const struct node *node,
-                         struct node *target, struct failure *why)
+static enum code replace(struct tree *tree, struct node *to, const char *name, const struct node *node, struct node *target,
+                         struct failure *why)
 {
     bool folder = node->row.kind == CATALOG_INODE_FOLDER, onto_folder = target->row.kind == CATALOG_INODE_FOLDER;
     if (folder && !onto_folder)
@@ -74,8 +73,7 @@ struct told {
     bool to, from;
 };
 
-static enum code exchange(struct tree *tree, const struct tree_rename *rename, const struct move *move,
-                          struct failure *why)
+static enum code exchange(struct tree *tree, const struct tree_rename *rename, const struct move *move, struct failure *why)
 {
     /* A name that no user can have: '/' cannot be part of one, and staging names are never listed. */
     static const char between[] = TREE_STAGING_PREFIX "exchange";
@@ -120,8 +118,7 @@ static enum code find_all(struct tree *tree, const struct tree_rename *rename, b
     return code;
 }
 
-static enum code carry_out(struct tree *tree, const struct tree_rename *rename, const struct move *move,
-                           struct failure *why)
+static enum code carry_out(struct tree *tree, const struct tree_rename *rename, const struct move *move, struct failure *why)
 {
     if (move->target && rename->flags & RENAME_NO_REPLACE_FLAG)
         return failure_set(why, CODE_EXISTS, "there is a \"%s\" already", rename->to_name);
@@ -142,8 +139,8 @@ static enum code carry_out(struct tree *tree, const struct tree_rename *rename, 
 }
 
 /* A writer's release may still be on its way, as the kernel sends it when it likes: what was written until now is settled by
- * the rename, and not once more by the release.  That is noted under the same lock as the new name: a release in between would
- * find that name and settle it too. */
+ * the rename, and not once more by the release.  That is noted under the same lock as the new name: a release in between
+ * would find that name and settle it too. */
 static enum code rename_stored(struct tree *tree, const struct tree_rename *rename, struct told told, struct failure *why)
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);

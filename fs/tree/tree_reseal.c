@@ -1,6 +1,7 @@
 /* Sealing anew: see tree_reseal.h.
  *
- *     idle --a key is due: rotate; rows of an older generation--> nodes --all of the newest--> chunks --a pass finds none--> idle
+ *     idle --a key is due: rotate; rows of an older generation--> nodes --all of the newest--> chunks --a pass finds none-->
+ * idle
  *
  *     nodes    in the order of their numbers: names in folders, targets of links, attributes, then row.generation
  *     chunks   pack after pack: every pack in which the space has a chunk of an older generation is emptied.  That chunk is
@@ -13,8 +14,8 @@
  * what is left.  What is written meanwhile is sealed with the newest key, except for chunks that were being stored at the
  * moment of the rotation: the pass that may end it begins only after those have rows.
  *
- * Each step is a few operations; between two the committer makes them durable.  One that can do nothing but wait (for packs that
- * are held, for chunks that are being stored) is followed by the next at the committer's interval.
+ * Each step is a few operations; between two the committer makes them durable.  One that can do nothing but wait (for packs
+ * that are held, for chunks that are being stored) is followed by the next at the committer's interval.
  */
 #include "tree_reseal.h"
 
@@ -49,7 +50,8 @@ void reseal_wait(struct tree *tree)
 void reseal_describe(struct tree *tree, uint64_t space, struct buffer *out)
 {
     if (tree->reseal.space != space) {
-        buffer_printf(out, "%-12s waits: what was sealed before is sealed anew while a reader has the lab open\n", "rotation");
+        buffer_printf(out, "%-12s waits: what was sealed before is sealed anew while a reader has the lab open\n",
+                      "rotation");
         return;
     }
     double names = tree->reseal.phase == RESEAL_NODES ? (double)tree->reseal.inode / (double)tree->next_inode : 1;
@@ -99,8 +101,7 @@ static enum code choose_space(struct tree *tree, struct failure *why)
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
     tree->reseal.space = 0;
     enum code code = rotate_all_due(tree, why);
-    while (code == CODE_OK &&
-           (code = catalog_space_next(tree->catalog, row.space, &row, why)) == CODE_OK) {
+    while (code == CODE_OK && (code = catalog_space_next(tree->catalog, row.space, &row, why)) == CODE_OK) {
         struct space *space;
         if (row.oldest == row.generation || space_find(tree, row.space, &space, NULL) != CODE_OK)
             continue;

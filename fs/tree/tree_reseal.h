@@ -10,7 +10,8 @@ void reseal_some(struct tree *tree);
 /* Spaces have changed: look for something to do.  With the lock. */
 void reseal_look(struct tree *tree);
 
-/* From its steps, where one can do nothing but wait for others: the next is made at the committer's interval, not at once.  Without the lock. */
+/* From its steps, where one can do nothing but wait for others: the next is made at the committer's interval, not at once.
+ * Without the lock. */
 void reseal_wait(struct tree *tree);
 
 /* How far it is, as a line for people; with the lock. */

@@ -1,8 +1,8 @@
 /* Sealing chunks anew: see tree_reseal_chunks.h.
  *
- * Pack after pack: every pack in which the space has a chunk of an older generation is emptied.  That chunk is opened and sealed anew, others
- * are copied as they are, so that the old bytes go with their pack.  Passes go on until one finds nothing, and began when nothing
- * was being stored under an older key.
+ * Pack after pack: every pack in which the space has a chunk of an older generation is emptied.  That chunk is opened and
+ * sealed anew, others are copied as they are, so that the old bytes go with their pack.  Passes go on until one finds
+ * nothing, and began when nothing was being stored under an older key.
  */
 #include "tree_reseal_chunks.h"
 
@@ -162,8 +162,7 @@ static enum code empty_pack(struct tree *tree, bool *left, struct failure *why)
     size_t count = 1;
     while (count && tree->reseal.bytes - before < STEP_BYTES) {
         struct catalog_chunk rows[CHUNK_ROWS];
-        const struct catalog_chunk_range range = {
-            .pack = tree->reseal.pack, .from = tree->reseal.offset, .to = INT64_MAX};
+        const struct catalog_chunk_range range = {.pack = tree->reseal.pack, .from = tree->reseal.offset, .to = INT64_MAX};
         enum code code = catalog_chunk_in_range(tree->catalog, &range, rows, CHUNK_ROWS, &count, why);
         if (code == CODE_OK)
             code = move_chunks(tree, rows, count, why);
@@ -205,8 +204,8 @@ static void begin_pass(struct tree *tree)
     tree->reseal.passes++;
 }
 
-/* Whether packs wait to be dropped: the old bytes are still there.  The committer is told, which may have no other reason for
- * a round. */
+/* Whether packs wait to be dropped: the old bytes are still there.  The committer is told, which may have no other reason
+ * for a round. */
 static bool packs_wait(struct tree *tree)
 {
     uint32_t dead;
@@ -265,8 +264,8 @@ enum code reseal_chunks_step(struct tree *tree, struct failure *why)
     for (int i = 0; i < STEP_PACKS && !tree->reseal.emptying; i++) {
         uint64_t last_offset;
         uint32_t last_bytes;
-        enum code code = catalog_chunk_next_pack(tree->catalog, tree->reseal.pack, &tree->reseal.pack, &last_offset,
-                                                 &last_bytes, why);
+        enum code code =
+            catalog_chunk_next_pack(tree->catalog, tree->reseal.pack, &tree->reseal.pack, &last_offset, &last_bytes, why);
         if (code == CODE_NO_DATA)
             return end_pass(tree, why);
         if (code == CODE_OK)

@@ -1,5 +1,6 @@
-/* Sealing nodes anew: see tree_reseal_nodes.h.  Names in folders, attributes and targets of links are opened and sealed with the newest key, the
- * node's sum is made with it, and then row.generation says so: what a crash leaves half done is found by its row again.
+/* Sealing nodes anew: see tree_reseal_nodes.h.  Names in folders, attributes and targets of links are opened and sealed with
+ * the newest key, the node's sum is made with it, and then row.generation says so: what a crash leaves half done is found by
+ * its row again.
  */
 #include "tree_reseal_nodes.h"
 
@@ -56,8 +57,7 @@ static bool take_old_name(void *context, const struct catalog_name *row, uint64_
     return old->count < NAMES_AT_ONCE;
 }
 
-static enum code replace_name(struct tree *tree, struct node *folder, const struct sealed_name *old,
-                              struct failure *why)
+static enum code replace_name(struct tree *tree, struct node *folder, const struct sealed_name *old, struct failure *why)
 {
     char name[TREE_NAME_MAX + 1];
     uint8_t sealed[SEAL_NAME_BYTES_MAX];
@@ -115,8 +115,8 @@ static bool take_value(void *context, const struct catalog_attribute *row)
     return !old->failed;
 }
 
-static enum code put_value(struct tree *tree, struct node *node, const struct buffer *name,
-                           const struct buffer *value, struct failure *why)
+static enum code put_value(struct tree *tree, struct node *node, const struct buffer *name, const struct buffer *value,
+                           struct failure *why)
 {
     const struct catalog_attribute row = {.inode = node->row.inode,
                                           .name = name->data ? name->data : "",
@@ -126,15 +126,13 @@ static enum code put_value(struct tree *tree, struct node *node, const struct bu
     return authentic_put_attribute(tree, node, &row, why);
 }
 
-static enum code replace_value(struct tree *tree, struct node *node, const struct sealed_value *old,
-                               struct failure *why)
+static enum code replace_value(struct tree *tree, struct node *node, const struct sealed_value *old, struct failure *why)
 {
     SCOPE_BUFFER plain_name = {0};
     SCOPE_BUFFER plain = {0};
     SCOPE_BUFFER name = {0};
     SCOPE_BUFFER value = {0};
-    const struct catalog_attribute row = {
-        .inode = node->row.inode, .name = old->name.data, .name_count = old->name.length};
+    const struct catalog_attribute row = {.inode = node->row.inode, .name = old->name.data, .name_count = old->name.length};
     enum code code = seal_open_xattr_name(tree, node, old->name.data, old->name.length, &plain_name, why);
     if (code == CODE_OK)
         code = seal_open_xattr(tree, node, &old->name, &old->value, &plain, why);
@@ -153,8 +151,8 @@ static enum code replace_target(struct tree *tree, struct node *link, struct fai
     SCOPE_BUFFER target = {0};
     SCOPE_BUFFER sealed = {0};
     SCOPE_BUFFER no_name = {0};
-    enum code code = catalog_attribute_get(
-        tree->catalog, &(struct catalog_attribute){.inode = link->row.inode, .name = ""}, &old, why);
+    enum code code =
+        catalog_attribute_get(tree->catalog, &(struct catalog_attribute){.inode = link->row.inode, .name = ""}, &old, why);
     if (code == CODE_OK)
         code = seal_open_target(tree, link, &old, &target, why);
     if (code == CODE_OK)

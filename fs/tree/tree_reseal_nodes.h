@@ -4,8 +4,8 @@
 
 #include "tree_internal.h"
 
-/* Some nodes of the space that is being rotated, behind tree->reseal.inode; at the last one the phase is the next.  The committer's thread,
- * without the lock. */
+/* Some nodes of the space that is being rotated, behind tree->reseal.inode; at the last one the phase is the next.  The
+ * committer's thread, without the lock. */
 MUST_CHECK enum code reseal_nodes_step(struct tree *tree, struct failure *why);
 
 #endif

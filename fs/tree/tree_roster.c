@@ -8,8 +8,8 @@
 #include "hex.h"
 #include "key_lines.h"
 
-#define MAGIC     "cytofs readers 1"
-#define ID_DIGITS (2 * IDENTITY_BYTES)
+#define MAGIC      "cytofs readers 1"
+#define ID_DIGITS  (2 * IDENTITY_BYTES)
 #define KEY_DIGITS (2 * MEMBER_KEY_BYTES)
 
 void roster_free(struct roster *roster)
@@ -129,8 +129,7 @@ void roster_print(const struct roster *roster, struct buffer *out)
         char id[HEX_TEXT_BYTES(IDENTITY_BYTES)], key[HEX_TEXT_BYTES(MEMBER_KEY_BYTES)];
         hex_encode(reader->public.id.bytes, IDENTITY_BYTES, id);
         hex_encode(reader->public.key, MEMBER_KEY_BYTES, key);
-        buffer_printf(out, "%s %s %s %u %s\n", reader->former ? "former" : "reader", id, key, reader->flags,
-                      reader->name);
+        buffer_printf(out, "%s %s %s %u %s\n", reader->former ? "former" : "reader", id, key, reader->flags, reader->name);
     }
     for (size_t i = 0; i < roster->role_count; i++) {
         char id[HEX_TEXT_BYTES(IDENTITY_BYTES)];
@@ -178,7 +177,8 @@ static bool parse_role(struct key_text line, struct roster *out)
     struct member_id id;
     enum member_role role;
     return key_lines_skip(&line, "role ") && take_digits(&line, id.bytes, ID_DIGITS) && !roster_role(out, &id, &role) &&
-           member_role_parse(line.bytes, line.count, &role, NULL) == CODE_OK && roster_set_role(out, &id, role, NULL) == CODE_OK;
+           member_role_parse(line.bytes, line.count, &role, NULL) == CODE_OK &&
+           roster_set_role(out, &id, role, NULL) == CODE_OK;
 }
 
 /* A reader, or, behind all of them, a role; each once. */

@@ -25,15 +25,13 @@ static void put_place(uint8_t place[PLACE_BYTES], uint8_t label, uint64_t origin
 static enum code check_name(const char *name, size_t length, struct failure *why)
 {
     if (length > TREE_NAME_MAX)
-        return failure_set(why, CODE_NAME_TOO_LONG, "a name of %zu bytes is too long (up to %d)", length,
-                           TREE_NAME_MAX);
+        return failure_set(why, CODE_NAME_TOO_LONG, "a name of %zu bytes is too long (up to %d)", length, TREE_NAME_MAX);
     if (length == 0 || strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || memchr(name, '/', length))
         return failure_set(why, CODE_INVALID, "\"%s\" cannot be a name", name);
     return CODE_OK;
 }
 
-enum code seal_generations(struct tree *tree, const struct node *node, struct seal_generations *out,
-                           struct failure *why)
+enum code seal_generations(struct tree *tree, const struct node *node, struct seal_generations *out, struct failure *why)
 {
     struct space *space;
     enum code code = space_find(tree, node->row.space, &space, why);
@@ -43,8 +41,8 @@ enum code seal_generations(struct tree *tree, const struct node *node, struct se
 }
 
 /* The keys of one generation of the node's space. */
-static enum code find_keys(struct tree *tree, const struct node *node, uint32_t generation,
-                           const struct space_keys **out, struct failure *why)
+static enum code find_keys(struct tree *tree, const struct node *node, uint32_t generation, const struct space_keys **out,
+                           struct failure *why)
 {
     struct space *space;
     enum code code = space_find(tree, node->row.space, &space, why);
@@ -108,8 +106,8 @@ enum code seal_open_name(struct tree *tree, const struct node *folder, const voi
         return failure_set(why, CODE_CORRUPT, "the catalog: a name has %zu bytes", count);
     uint8_t place[PLACE_BYTES];
     put_place(place, LABEL_NAME, folder->row.origin);
-    enum code code = try_generations(tree, folder, open_siv,
-                                     &(struct siv_message){place, sizeof place, sealed, count}, name, why);
+    enum code code =
+        try_generations(tree, folder, open_siv, &(struct siv_message){place, sizeof place, sealed, count}, name, why);
     if (code != CODE_OK)
         return code == CODE_CORRUPT ? failure_wrap(why, code, "the catalog: a name") : code;
     name[count - SIV_OVERHEAD] = 0;
@@ -117,8 +115,8 @@ enum code seal_open_name(struct tree *tree, const struct node *folder, const voi
 }
 
 /* Seals a text of 1 .. SIV_PLAIN_MAX bytes with a key for names. */
-static enum code seal_text(struct tree *tree, const struct node *node, uint32_t generation, uint8_t label,
-                           const char *text, struct buffer *out, struct failure *why)
+static enum code seal_text(struct tree *tree, const struct node *node, uint32_t generation, uint8_t label, const char *text,
+                           struct buffer *out, struct failure *why)
 {
     const struct space_keys *keys;
     enum code code = find_keys(tree, node, generation, &keys, why);
@@ -275,6 +273,5 @@ enum code seal_open_chunk(const struct seal_place *place, const struct catalog_c
     size_t associated_count = row->generation == 0 ? CHUNK_PLACE_BYTES_1 : CHUNK_PLACE_BYTES;
     struct aead_message message = {associated, associated_count, sealed, row->bytes};
     enum code code = aead_open(keys->contents, &message, plain, why);
-    return code == CODE_OK ? code
-                           : failure_wrap(why, code, "part %llu of the file", (unsigned long long)place->index + 1);
+    return code == CODE_OK ? code : failure_wrap(why, code, "part %llu of the file", (unsigned long long)place->index + 1);
 }

@@ -22,8 +22,8 @@ struct seal_generations {
 MUST_CHECK enum code seal_generations(struct tree *tree, const struct node *node, struct seal_generations *out,
                                       struct failure *why);
 
-/* A name for the rows of `folder`, sealed with one generation: *count bytes to sealed.  Checks the name: CODE_NAME_TOO_LONG, CODE_INVALID for an
- * empty one, "." and "..", and one with '/'. */
+/* A name for the rows of `folder`, sealed with one generation: *count bytes to sealed.  Checks the name: CODE_NAME_TOO_LONG,
+ * CODE_INVALID for an empty one, "." and "..", and one with '/'. */
 MUST_CHECK enum code seal_name(struct tree *tree, const struct node *folder, uint32_t generation, const char *name,
                                uint8_t sealed[SEAL_NAME_BYTES_MAX], size_t *count, struct failure *why);
 MUST_CHECK enum code seal_open_name(struct tree *tree, const struct node *folder, const void *sealed, size_t count,
@@ -57,7 +57,7 @@ MUST_CHECK enum code seal_chunk(const struct seal_place *place, const void *plai
 
 /* row->bytes - AEAD_OVERHEAD bytes to plain.  CODE_CORRUPT also where the chunk is whole but not the one that the row
  * names: an older version put back. */
-MUST_CHECK enum code seal_open_chunk(const struct seal_place *place, const struct catalog_chunk *row,
-                                     const uint8_t *sealed, void *plain, struct failure *why);
+MUST_CHECK enum code seal_open_chunk(const struct seal_place *place, const struct catalog_chunk *row, const uint8_t *sealed,
+                                     void *plain, struct failure *why);
 
 #endif

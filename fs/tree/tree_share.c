@@ -1,8 +1,9 @@
 /* Sharing: see tree_share.h.
  *
  * Invariant: whoever is on a space's list (and is no former member) has a wrap of its newest key, and nobody else has; but
- * that somebody has left shows as `due` on the list, or as a reader of it who is a former member on the lab's own list, until
- * a reader who stays has rotated the key.  So it needs no message to reach anybody: the next one who opens the lab sees it.
+ * that somebody has left shows as `due` on the list, or as a reader of it who is a former member on the lab's own list,
+ * until a reader who stays has rotated the key.  So it needs no message to reach anybody: the next one who opens the lab
+ * sees it.
  */
 #include "tree_share.h"
 
@@ -42,8 +43,8 @@ enum code share_add(struct tree *tree, uint64_t number, const struct reader *rea
     return code;
 }
 
-/* Who is on the lab's own list in place of a reader of a space: himself; for a recovery key that was replaced, the one that is valid now; NULL
- * where he is no member any more. */
+/* Who is on the lab's own list in place of a reader of a space: himself; for a recovery key that was replaced, the one that
+ * is valid now; NULL where he is no member any more. */
 static const struct reader *in_place_of(const struct space *lab, const struct reader *reader)
 {
     const struct reader *known = roster_find(&lab->roster, &reader->public.id);
@@ -53,8 +54,7 @@ static const struct reader *in_place_of(const struct space *lab, const struct re
 }
 
 /* Those on the list who are members of the lab. */
-static enum code present_readers(struct tree *tree, const struct roster *roster, struct roster *out,
-                                 struct failure *why)
+static enum code present_readers(struct tree *tree, const struct roster *roster, struct roster *out, struct failure *why)
 {
     struct space *lab;
     enum code code = space_find(tree, SPACE_LAB, &lab, why);

@@ -30,14 +30,13 @@ bool sharing_print(const struct space *space, const void *plain, uint32_t length
     if (length < SHARING_BYTES_MIN)
         return false;
     checksum_128(plain, length, 0, sum);
-    row->printed =
-        cmac_compute(space->keys.prints, &(struct cmac_part){sum, sizeof sum}, 1, row->print, NULL) == CODE_OK;
+    row->printed = cmac_compute(space->keys.prints, &(struct cmac_part){sum, sizeof sum}, 1, row->print, NULL) == CODE_OK;
     return row->printed;
 }
 
 /* Whether the candidate's contents are these.  `opened` has room for TREE_CHUNK_BYTES. */
-static bool is_same(struct tree *tree, const struct space *space, const struct catalog_chunk *candidate,
-                    const void *plain, uint32_t length, uint8_t *opened)
+static bool is_same(struct tree *tree, const struct space *space, const struct catalog_chunk *candidate, const void *plain,
+                    uint32_t length, uint8_t *opened)
 {
     const struct seal_place place = {.space = space, .index = candidate->index};
     uint32_t opened_length;
@@ -105,9 +104,8 @@ static bool stored_row(struct tree *tree, struct node *node, uint64_t index, str
 uint64_t sharing_copy(struct tree *tree, struct node *from, struct node *to, const struct sharing_range *range)
 {
     uint64_t done = 0, size = from->row.size;
-    if (from->row.space != to->row.space || range->from_offset % TREE_CHUNK_BYTES ||
-        range->to_offset % TREE_CHUNK_BYTES || authentic_check(tree, from, NULL) != CODE_OK ||
-        authentic_check(tree, to, NULL) != CODE_OK)
+    if (from->row.space != to->row.space || range->from_offset % TREE_CHUNK_BYTES || range->to_offset % TREE_CHUNK_BYTES ||
+        authentic_check(tree, from, NULL) != CODE_OK || authentic_check(tree, to, NULL) != CODE_OK)
         return 0;
     while (done < range->count) {
         uint64_t left = range->count - done, offset = range->from_offset + done, end = range->to_offset + done + left;

@@ -9,8 +9,8 @@ struct space;
 
 #define SHARING_BYTES_MIN 4096 /* smaller chunks are not looked for: their rows cost as much as they save */
 
-/* Gives the row the print of the contents under the space's newest key; false where they are too short for one, or it could not be made.  Needs
- * no lock. */
+/* Gives the row the print of the contents under the space's newest key; false where they are too short for one, or it could
+ * not be made.  Needs no lock. */
 bool sharing_print(const struct space *space, const void *plain, uint32_t length, struct catalog_chunk *row);
 
 /* Gives the row its print, where the contents are worth one, and looks for a chunk of the space with the same print and,

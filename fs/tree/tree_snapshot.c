@@ -26,9 +26,12 @@
 
 enum code snapshot_prepare(struct tree *tree, struct node *dataset, struct failure *why)
 {
-    struct catalog_inode row = {
-        .kind = CATALOG_INODE_FOLDER, .flags = CATALOG_INODE_SNAPSHOTS, .space = dataset->row.space, .mode = 0755,
-        .uid = TREE_MOUNTER, .gid = TREE_MOUNTER};
+    struct catalog_inode row = {.kind = CATALOG_INODE_FOLDER,
+                                .flags = CATALOG_INODE_SNAPSHOTS,
+                                .space = dataset->row.space,
+                                .mode = 0755,
+                                .uid = TREE_MOUNTER,
+                                .gid = TREE_MOUNTER};
     struct node *snapshots;
     enum code code = node_make(tree, &row, &snapshots, why);
     return code == CODE_OK ? entry_insert(tree, dataset, TREE_SNAPSHOT_FOLDER, snapshots, why) : code;
@@ -61,7 +64,7 @@ static enum code copy_dataset(struct tree *tree, struct node *dataset, struct no
     if (code != CODE_OK)
         return code;
     node_change(tree, snapshots);
-    snapshots->row.rdev++; /* the number given out last */
+    snapshots->row.rdev++;     /* the number given out last */
     tree->next_inode += count; /* used up even if the operation fails */
     code = authentic_copy_rows(tree, copy.flags, why);
     if (code != CODE_OK)
@@ -78,14 +81,15 @@ static enum code copy_dataset(struct tree *tree, struct node *dataset, struct no
 }
 
 /* With the lock. */
-static enum code make(struct tree *tree, struct node *dataset, struct node *snapshots, const char *label,
-                      struct node **out, struct failure *why)
+static enum code make(struct tree *tree, struct node *dataset, struct node *snapshots, const char *label, struct node **out,
+                      struct failure *why)
 {
     if (strncmp(label, TREE_STAGING_PREFIX, sizeof TREE_STAGING_PREFIX - 1) == 0)
         return failure_set(why, CODE_INVALID, "names that begin with %s are reserved", TREE_STAGING_PREFIX);
     if (alias_is_reserved(label))
         return failure_set(why, CODE_INVALID,
-                           "\"%s\" is a number or a moment, by which snapshots are found anyway: choose another label", label);
+                           "\"%s\" is a number or a moment, by which snapshots are found anyway: choose another label",
+                           label);
     enum code code = commit_bring_up_to_date(tree, why);
     if (code == CODE_OK)
         code = operation_begin(tree, why);
@@ -161,8 +165,7 @@ static enum code find_equal(struct tree *tree, const struct node *dataset, struc
     return code == CODE_OK ? CODE_NOT_FOUND : code;
 }
 
-static enum code choose_label(struct tree *tree, struct node *snapshots, char label[TREE_NAME_MAX + 1],
-                              struct failure *why)
+static enum code choose_label(struct tree *tree, struct node *snapshots, char label[TREE_NAME_MAX + 1], struct failure *why)
 {
     for (unsigned number = 1;; number++) {
         struct node *taken;

@@ -6,8 +6,8 @@
  *
  * Whom to believe.  A wrap opens only as from its sender, so the question is who may send.  The lab's own space lists all
  * members, sealed with its key; keys of all other spaces are taken only from somebody on that list.  The lab's own key is
- * taken from whoever the catalog names, and must then open a list that names both: a key that somebody without a member's key
- * had put in does not open what members have sealed.
+ * taken from whoever the catalog names, and must then open a list that names both: a key that somebody without a member's
+ * key had put in does not open what members have sealed.
  */
 #include "tree_space.h"
 
@@ -74,8 +74,7 @@ void space_forget(struct tree *tree, uint64_t number)
     space->next_retired = tree->retired_spaces;
     tree->retired_spaces = space;
     tree->space_count--;
-    memmove(tree->spaces + position, tree->spaces + position + 1,
-            (tree->space_count - position) * sizeof *tree->spaces);
+    memmove(tree->spaces + position, tree->spaces + position + 1, (tree->space_count - position) * sizeof *tree->spaces);
 }
 
 const struct space_keys *space_keys_of(const struct space *space, uint32_t generation)
@@ -188,8 +187,8 @@ static enum code open_roster(struct tree *tree, struct space *space, bool shared
     void *plain = buffer_reserve(&text, count);
     if (!plain)
         return failure_set(why, CODE_NO_MEMORY, "opening a key space: no memory");
-    code = aead_open(space->keys.xattrs,
-                     &(struct aead_message){place, sizeof place, sealed.data, sealed.length}, plain, why);
+    code =
+        aead_open(space->keys.xattrs, &(struct aead_message){place, sizeof place, sealed.data, sealed.length}, plain, why);
     if (code == CODE_OK)
         code = roster_parse(plain, count, &space->roster, why);
     space->listed = code == CODE_OK;
@@ -268,13 +267,11 @@ static enum code number_of(struct tree *tree, const struct reader *reader, uint6
     return code;
 }
 
-static enum code put_wrap(struct tree *tree, uint64_t space, const struct keywrap_place *place,
-                          const struct reader *reader, const uint8_t *space_key, struct failure *why)
+static enum code put_wrap(struct tree *tree, uint64_t space, const struct keywrap_place *place, const struct reader *reader,
+                          const uint8_t *space_key, struct failure *why)
 {
-    struct catalog_wrap wrap = {.space = space,
-                                .sender = tree->member_number,
-                                .generation = place->generation,
-                                .count = KEYWRAP_BYTES};
+    struct catalog_wrap wrap = {
+        .space = space, .sender = tree->member_number, .generation = place->generation, .count = KEYWRAP_BYTES};
     _Static_assert(KEYWRAP_BYTES <= CATALOG_WRAP_BYTES_MAX, "a wrapped key fits its row");
     enum code code = number_of(tree, reader, &wrap.member, why);
     if (code == CODE_OK)
@@ -356,16 +353,13 @@ enum code space_delete(struct tree *tree, uint64_t number, struct failure *why)
 
 static struct catalog_space row_of(const struct space *space)
 {
-    struct catalog_space row = {.space = space->number,
-                                .generation = space->generation,
-                                .oldest = space->oldest,
-                                .shared = space->roster.everyone};
+    struct catalog_space row = {
+        .space = space->number, .generation = space->generation, .oldest = space->oldest, .shared = space->roster.everyone};
     memcpy(row.id, space->id.bytes, IDENTITY_BYTES);
     return row;
 }
 
-enum code space_set_roster(struct tree *tree, const struct space *space, const struct roster *roster,
-                           struct failure *why)
+enum code space_set_roster(struct tree *tree, const struct space *space, const struct roster *roster, struct failure *why)
 {
     struct catalog_space row = row_of(space);
     row.shared = roster->everyone;

@@ -1,9 +1,9 @@
 /* Key spaces: the lab's own, the registry's, one per dataset, one per member's home.  With the tree's lock held.
  *
  * A space's key has generations.  New things are sealed with the newest; what was sealed with an older one is sealed anew in
- * the background (tree_reseal.h), and opens until then.  A struct space is what the catalog said when it was loaded: it never
- * changes, and lives until the tree is closed, so that readers may use its keys without the lock.  A change of the catalog's
- * rows is followed by space_forget, and the next space_find loads the space anew.
+ * the background (tree_reseal.h), and opens until then.  A struct space is what the catalog said when it was loaded: it
+ * never changes, and lives until the tree is closed, so that readers may use its keys without the lock.  A change of the
+ * catalog's rows is followed by space_forget, and the next space_find loads the space anew.
  */
 #ifndef CYTOFS_TREE_SPACE_H
 #define CYTOFS_TREE_SPACE_H
@@ -17,11 +17,11 @@
 struct space {
     uint64_t number;
     struct space_id id;
-    uint32_t generation, oldest;   /* newest and oldest in use */
-    struct space_keys keys;        /* of the newest; borrowed from generations */
+    uint32_t generation, oldest;    /* newest and oldest in use */
+    struct space_keys keys;         /* of the newest; borrowed from generations */
     struct space_keys *generations; /* from the oldest on; empty where the member was not given that one */
-    struct roster roster;          /* who may read it */
-    bool listed;                   /* false: made before there were such lists */
+    struct roster roster;           /* who may read it */
+    bool listed;                    /* false: made before there were such lists */
     struct space *next_retired;
 };
 

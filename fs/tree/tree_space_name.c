@@ -46,9 +46,7 @@ enum code space_name_find(struct tree *tree, const char *name, struct node **roo
         strcpy(path, name);
         code = node_get(tree, lab ? INODE_ROOT : INODE_MODELS, root, why);
     }
-    return code == CODE_NOT_FOUND
-               ? failure_set(why, code, "there is no space \"%s\" (see: ls lab/spaces)", name)
-               : code;
+    return code == CODE_NOT_FOUND ? failure_set(why, code, "there is no space \"%s\" (see: ls lab/spaces)", name) : code;
 }
 
 struct names {

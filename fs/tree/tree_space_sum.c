@@ -5,8 +5,8 @@
  *     spaces.digest          counter (8) | F('S' | space (8) | counter (8) | S)
  *     of the lab's own       ... | F('R' | counter (8) | next inode (8) | next space (8) | last stamp (8) | T)
  *
- * T sums up F('F' | row) of the few rows: members, and spaces with the digests of all but the lab's own.  The counter is the number
- * of the commit that made the digest; at each commit the digests of the spaces that changed are made anew, and the
+ * T sums up F('F' | row) of the few rows: members, and spaces with the digests of all but the lab's own.  The counter is the
+ * number of the commit that made the digest; at each commit the digests of the spaces that changed are made anew, and the
  * lab's.  So the one digest of the lab's space stands for the whole catalog as of one commit, and no part of it can be put
  * back alone.  That the whole store was put back shows by the counter: tree_seen.h.
  *

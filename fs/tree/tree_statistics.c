@@ -1,7 +1,7 @@
 /* Numbers about the whole lab.
  *
- * Counting files reads every row, and df and its like ask often.  So the totals are kept, and counted anew only so often that
- * counting takes at most one part in TOTALS_SHARE of the time; in a small lab that is always.
+ * Counting files reads every row, and df and its like ask often.  So the totals are kept, and counted anew only so often
+ * that counting takes at most one part in TOTALS_SHARE of the time; in a small lab that is always.
  */
 #include "tree_statistics.h"
 

@@ -1,8 +1,8 @@
 /* Storing: see tree_storing.h.
  *
  * Two ways lead into the store before a commit.  Whole chunks are sealed straight from the writer's bytes, by himself, after
- * he was told that they are taken (contents_settle); other changed pieces are copied under the lock, sealed and put without it,
- * and marked stored if nobody changed them meanwhile: piece->change tells.  Otherwise the chunk was put in vain, and is
+ * he was told that they are taken (contents_settle); other changed pieces are copied under the lock, sealed and put without
+ * it, and marked stored if nobody changed them meanwhile: piece->change tells.  Otherwise the chunk was put in vain, and is
  * given back with its pack one day.
  */
 #include "tree_storing.h"

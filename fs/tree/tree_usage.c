@@ -1,9 +1,11 @@
 /* What members use: see tree_usage.h.
  *
- * Nothing of it is on disk: the rows of all inodes are looked at whenever the lab is opened (tree_space_sum.h), and summed up on the way.  From then on
- * each node knows what it was counted with (node->counted), and whatever changes a row tells, at the latest at the end of its operation.
+ * Nothing of it is on disk: the rows of all inodes are looked at whenever the lab is opened (tree_space_sum.h), and summed
+ * up on the way.  From then on each node knows what it was counted with (node->counted), and whatever changes a row tells,
+ * at the latest at the end of its operation.
  *
- * Invariant: an owner's bytes are the sum over the catalog's rows of nodes that are not in memory, and over node->counted of those that are. */
+ * Invariant: an owner's bytes are the sum over the catalog's rows of nodes that are not in memory, and over node->counted of
+ * those that are. */
 #include "tree_usage.h"
 
 #include <stdlib.h>
@@ -175,7 +177,8 @@ enum code usage_admit(struct tree *tree, const struct node *node, uint64_t size,
     quota_print_bytes(used(entry), have);
     quota_print_bytes(size - node->row.size, more);
     return failure_set(why, CODE_QUOTA,
-                       "%s's files may have %s in all: there are %s, and this would be %s more (remove some, or ask an admin: lab/quotas/%s)",
+                       "%s's files may have %s in all: there are %s, and this would be %s more (remove some, or ask an "
+                       "admin: lab/quotas/%s)",
                        name ? name : "the owner", most, have, more, name ? name : "");
 }
 
@@ -207,7 +210,8 @@ void usage_take_back(struct tree *tree, int64_t owner, uint64_t bytes)
 struct usage_numbers usage_of(struct tree *tree, int64_t owner)
 {
     const struct usage *entry = entry_of(tree, owner);
-    return entry ? (struct usage_numbers){entry->bytes, entry->held, entry->most} : (struct usage_numbers){0, 0, QUOTA_UNLIMITED};
+    return entry ? (struct usage_numbers){entry->bytes, entry->held, entry->most}
+                 : (struct usage_numbers){0, 0, QUOTA_UNLIMITED};
 }
 
 void usage_renew_limits(struct tree *tree)

@@ -1,5 +1,5 @@
-/* Extended attributes of stored nodes.  Names are sealed deterministically, so that they can be found; values freshly.  Records
- * (tree_record.h) are attributes whose names clients can neither ask for nor see.
+/* Extended attributes of stored nodes.  Names are sealed deterministically, so that they can be found; values freshly.
+ * Records (tree_record.h) are attributes whose names clients can neither ask for nor see.
  */
 #include "tree_xattr.h"
 
@@ -70,8 +70,8 @@ static enum code find_any(struct tree *tree, struct node_id id, const char *name
 }
 
 /* The same for a name that comes from a client. */
-static enum code find(struct tree *tree, struct node_id id, const char *name, struct node **node,
-                      struct buffer *sealed_name, bool *found, struct failure *why)
+static enum code find(struct tree *tree, struct node_id id, const char *name, struct node **node, struct buffer *sealed_name,
+                      bool *found, struct failure *why)
 {
     *found = false;
     if (tree_is_derived(id))
@@ -86,8 +86,7 @@ static enum code set(struct tree *tree, struct node *node, const char *name, con
 {
     SCOPE_BUFFER new_name = {0};
     SCOPE_BUFFER sealed = {0};
-    struct catalog_attribute old = {
-        .inode = node->row.inode, .name = old_name->data, .name_count = old_name->length};
+    struct catalog_attribute old = {.inode = node->row.inode, .name = old_name->data, .name_count = old_name->length};
     enum code code = seal_xattr_name(tree, node, SEAL_NEWEST, name, &new_name, why);
     if (code == CODE_OK)
         code = seal_xattr(tree, node, &new_name, buffer_text(value), value->length, &sealed, why);
@@ -108,12 +107,11 @@ static enum code set(struct tree *tree, struct node *node, const char *name, con
 
 static enum code check_frozen(const struct node *node, struct failure *why)
 {
-    return node->row.flags & CATALOG_INODE_FROZEN ? failure_set(why, CODE_READ_ONLY, "a snapshot never changes")
-                                                  : CODE_OK;
+    return node->row.flags & CATALOG_INODE_FROZEN ? failure_set(why, CODE_READ_ONLY, "a snapshot never changes") : CODE_OK;
 }
 
-enum code tree_set_xattr(struct tree *tree, struct node_id id, const char *name, const void *value, size_t count,
-                         int flags, struct failure *why)
+enum code tree_set_xattr(struct tree *tree, struct node_id id, const char *name, const void *value, size_t count, int flags,
+                         struct failure *why)
 {
     if (count > TREE_XATTR_BYTES_MAX)
         return failure_set(why, CODE_TOO_LARGE, "an attribute of %zu bytes is too large (up to %d)", count,
@@ -158,16 +156,14 @@ static enum code read_found(struct tree *tree, const struct node *node, const st
                             struct buffer *value, struct failure *why)
 {
     SCOPE_BUFFER sealed = {0};
-    struct catalog_attribute row = {
-        .inode = node->row.inode, .name = sealed_name->data, .name_count = sealed_name->length};
+    struct catalog_attribute row = {.inode = node->row.inode, .name = sealed_name->data, .name_count = sealed_name->length};
     enum code code = catalog_attribute_get(tree->catalog, &row, &sealed, why);
     if (code == CODE_NO_DATA)
         return failure_set(why, CODE_NO_DATA, "the file has no attribute \"%s\"", name);
     return code == CODE_OK ? seal_open_xattr(tree, node, sealed_name, &sealed, value, why) : code;
 }
 
-enum code tree_get_xattr(struct tree *tree, struct node_id id, const char *name, struct buffer *value,
-                         struct failure *why)
+enum code tree_get_xattr(struct tree *tree, struct node_id id, const char *name, struct buffer *value, struct failure *why)
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
     SCOPE_BUFFER sealed_name = {0};
@@ -197,7 +193,8 @@ static bool add_name(void *context, const struct catalog_attribute *attribute)
     size_t before = listing->names->length;
     listing->code = seal_open_xattr_name(listing->tree, listing->node, attribute->name, attribute->name_count,
                                          listing->names, listing->why);
-    if (strncmp(buffer_text(listing->names) + before, RECORD_PREFIX, strlen(RECORD_PREFIX)) == 0 && !listing->names->failed) {
+    if (strncmp(buffer_text(listing->names) + before, RECORD_PREFIX, strlen(RECORD_PREFIX)) == 0 &&
+        !listing->names->failed) {
         listing->names->length = before; /* the lab's own */
         return listing->code == CODE_OK;
     }

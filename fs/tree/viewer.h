@@ -1,7 +1,7 @@
 /* Who asks: the member on whose behalf this thread works right now, as the kernel's credentials of a task.
  *
- * A session of another machine's member sets it around each request; what the tree and its rules do on the way can ask.  NULL is the member
- * who opened the store: a local mount, background work.
+ * A session of another machine's member sets it around each request; what the tree and its rules do on the way can ask. NULL
+ * is the member who opened the store: a local mount, background work.
  */
 #ifndef CYTOFS_VIEWER_H
 #define CYTOFS_VIEWER_H
@@ -24,7 +24,8 @@ void viewer_leave(void);
 
 const struct viewer *viewer_current(void);
 
-/* What is written as the owner of the things that this member makes: a number made from the id, beyond those of any machine's users. */
+/* What is written as the owner of the things that this member makes: a number made from the id, beyond those of any
+ * machine's users. */
 int64_t viewer_owner(const struct member_id *id);
 
 #endif

@@ -1,7 +1,7 @@
 /* Certificates: see certificate.h.
  *
- * What is in them is the least that OpenSSL's verification asks for: version 3, a random serial number, CN, validity, and for the
- * lab's own CA:TRUE.  A member's carries one extension more, the fingerprint of the member's key as an IA5String. */
+ * What is in them is the least that OpenSSL's verification asks for: version 3, a random serial number, CN, validity, and
+ * for the lab's own CA:TRUE.  A member's carries one extension more, the fingerprint of the member's key as an IA5String. */
 #include "certificate.h"
 
 #include <string.h>
@@ -296,16 +296,19 @@ enum code certificate_refuse(long reason, const char *whose, struct failure *why
     switch (reason) {
     case X509_V_ERR_CERT_NOT_YET_VALID:
         return failure_set(why, CODE_IO,
-                           "%s certificate is not valid yet: this computer's clock is behind, or that of who issued it was ahead: set the clock "
+                           "%s certificate is not valid yet: this computer's clock is behind, or that of who issued it was "
+                           "ahead: set the clock "
                            "(timedatectl set-ntp true) and try again",
                            whose);
     case X509_V_ERR_CERT_HAS_EXPIRED:
         return failure_set(why, CODE_IO,
-                           "%s certificate has expired: if this computer's clock is right (timedatectl tells), a member joins again with a new "
+                           "%s certificate has expired: if this computer's clock is right (timedatectl tells), a member "
+                           "joins again with a new "
                            "invitation, and for the server's ask who runs the lab",
                            whose);
     default:
-        return failure_set(why, CODE_DENIED, "%s certificate is not one of this lab: %s", whose, X509_verify_cert_error_string(reason));
+        return failure_set(why, CODE_DENIED, "%s certificate is not one of this lab: %s", whose,
+                           X509_verify_cert_error_string(reason));
     }
 }
 

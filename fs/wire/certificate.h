@@ -1,10 +1,10 @@
-/* Who speaks at the other end: X.509 certificates (RFC 5280) with Ed25519 keys (RFC 8410), issued by the lab for its members and
- * for its server.  There is no web PKI in this: the lab's own certificate is the only root, and who joins is told its fingerprint
- * by the invitation.
+/* Who speaks at the other end: X.509 certificates (RFC 5280) with Ed25519 keys (RFC 8410), issued by the lab for its members
+ * and for its server.  There is no web PKI in this: the lab's own certificate is the only root, and who joins is told its
+ * fingerprint by the invitation.
  *
  * A member's certificate names the member (CN) and, in an extension of our own (2.25.…, see PROTOCOL.md), the fingerprint of
- * the X25519 key that the lab knows that member by; so a certificate stops being good the moment when the member is removed or
- * gets another key, without a list of revocations.  The lab's server has CN "server" and no such extension.
+ * the X25519 key that the lab knows that member by; so a certificate stops being good the moment when the member is removed
+ * or gets another key, without a list of revocations.  The lab's server has CN "server" and no such extension.
  *
  * Everything is PEM text in buffers; private keys are unencrypted PKCS#8 and must be kept like keys.
  */
@@ -24,7 +24,7 @@
 
 /* Who a certificate says its holder is. */
 struct certificate_holder {
-    char name[MEMBER_NAME_MAX + 1];                     /* CERTIFICATE_SERVER_NAME for the server */
+    char name[MEMBER_NAME_MAX + 1];                        /* CERTIFICATE_SERVER_NAME for the server */
     char member_fingerprint[MEMBER_KEY_FINGERPRINT_BYTES]; /* as member_key_fingerprint writes it; "" for the server */
 };
 
@@ -35,11 +35,11 @@ MUST_CHECK enum code certificate_make_key(struct buffer *key_pem, struct failure
 MUST_CHECK enum code certificate_public_key(const struct buffer *key_pem, struct buffer *public_pem, struct failure *why);
 
 /* The lab's own certificate, self-signed, good for 30 years. */
-MUST_CHECK enum code certificate_make_lab(const struct buffer *lab_key_pem, const char *lab_name, struct buffer *certificate_pem,
-                                          struct failure *why);
+MUST_CHECK enum code certificate_make_lab(const struct buffer *lab_key_pem, const char *lab_name,
+                                          struct buffer *certificate_pem, struct failure *why);
 
-/* A certificate for the holder of a public key, good for ten years.  CODE_INVALID where public_pem (which comes from outside) is not
- * an Ed25519 key. */
+/* A certificate for the holder of a public key, good for ten years.  CODE_INVALID where public_pem (which comes from
+ * outside) is not an Ed25519 key. */
 MUST_CHECK enum code certificate_issue(const struct buffer *lab_key_pem, const struct buffer *lab_certificate_pem,
                                        const struct certificate_holder *holder, const void *public_pem, size_t count,
                                        struct buffer *certificate_pem, struct failure *why);

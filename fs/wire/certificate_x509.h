@@ -13,8 +13,8 @@ EVP_PKEY *certificate_read_key(const struct buffer *pem, struct failure *why);
 /* CODE_CORRUPT where names are missing, too long, or not ones that the lab gives out. */
 MUST_CHECK enum code certificate_holder_of(const X509 *certificate, struct certificate_holder *out, struct failure *why);
 
-/* Sets *why to what a check's reason (X509_V_ERR_...) means for a person.  CODE_IO where it is a matter of clocks, which may be set
- * right while a link waits; else CODE_DENIED.  whose: "the other side's". */
+/* Sets *why to what a check's reason (X509_V_ERR_...) means for a person.  CODE_IO where it is a matter of clocks, which may
+ * be set right while a link waits; else CODE_DENIED.  whose: "the other side's". */
 enum code certificate_refuse(long reason, const char *whose, struct failure *why);
 
 /* Whether `issuer` (which is trusted) has issued it, directly, and it is good today. */

@@ -8,8 +8,8 @@
 #include "logging.h"
 #include "secret.h"
 
-_Static_assert(KEYWRAP_BYTES <= sizeof ((struct extra_wrapped_key){0}).wrapped, "a wrap fits its message");
-_Static_assert(SPACE_KEY_BYTES == sizeof ((struct extra_lent_key){0}).key, "a key fits its message");
+_Static_assert(KEYWRAP_BYTES <= sizeof((struct extra_wrapped_key){0}).wrapped, "a wrap fits its message");
+_Static_assert(SPACE_KEY_BYTES == sizeof((struct extra_lent_key){0}).key, "a key fits its message");
 
 static enum code open_one(const struct member_key *member, const struct extra_wrapped_key *wrapped, uint8_t *key,
                           struct failure *why)

@@ -1,7 +1,8 @@
 /* One connection's bytes: see wire_channel.h.
  *
- * TLS 1.3 alone, without tickets: each connection proves both keys anew, so a certificate that is refused from now on is refused at the next
- * connection.  A workstation takes only a server whose certificate the lab issued under the server's name; names of hosts mean nothing. */
+ * TLS 1.3 alone, without tickets: each connection proves both keys anew, so a certificate that is refused from now on is
+ * refused at the next connection.  A workstation takes only a server whose certificate the lab issued under the server's
+ * name; names of hosts mean nothing. */
 #include "wire_channel.h"
 
 #include <errno.h>
@@ -27,7 +28,7 @@ struct wire_context {
 
 struct wire_channel {
     int fd;
-    SSL *tls;         /* NULL: plain */
+    SSL *tls; /* NULL: plain */
     bool any_server;
     bool server;
     struct certificate_holder holder;
@@ -154,7 +155,8 @@ static enum code translate(SSL *tls, int result, enum wire_want *want, const cha
         if (reason == SSL_R_SSLV3_ALERT_CERTIFICATE_EXPIRED) {
             openssl_failure_forget();
             return failure_set(why, CODE_IO,
-                               "this computer's certificate has expired by the other side's clock: if that is right, join again with a new invitation");
+                               "this computer's certificate has expired by the other side's clock: if that is right, join "
+                               "again with a new invitation");
         }
         if (reason != SSL_R_UNEXPECTED_EOF_WHILE_READING)
             return openssl_failure_set(why, doing);
@@ -201,8 +203,8 @@ const struct certificate_holder *wire_channel_holder(const struct wire_channel *
     return &channel->holder;
 }
 
-enum code wire_channel_check_root(struct wire_channel *channel,
-                                  const uint8_t lab_fingerprint[CERTIFICATE_FINGERPRINT_BYTES], struct failure *why)
+enum code wire_channel_check_root(struct wire_channel *channel, const uint8_t lab_fingerprint[CERTIFICATE_FINGERPRINT_BYTES],
+                                  struct failure *why)
 {
     STACK_OF(X509) *chain = SSL_get_peer_cert_chain(channel->tls);
     for (int i = 0; i < sk_X509_num(chain) && i < CHAIN_MAX; i++) {
@@ -246,8 +248,8 @@ static enum code plain_result(ssize_t result, size_t *moved, enum wire_want want
     return failure_set_errno(why, errno, "a connection");
 }
 
-enum code wire_channel_read(struct wire_channel *channel, void *bytes, size_t count, size_t *moved,
-                            enum wire_want *want, struct failure *why)
+enum code wire_channel_read(struct wire_channel *channel, void *bytes, size_t count, size_t *moved, enum wire_want *want,
+                            struct failure *why)
 {
     if (!channel->tls)
         return plain_result(recv(channel->fd, bytes, count, 0), moved, WIRE_READ, want, why);

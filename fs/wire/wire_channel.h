@@ -1,4 +1,5 @@
-/* Inside fs/wire: one connection's bytes, over TLS 1.3 with certificates of both sides, or plain over a UNIX socket.  Never blocks. */
+/* Inside fs/wire: one connection's bytes, over TLS 1.3 with certificates of both sides, or plain over a UNIX socket.  Never
+ * blocks. */
 #ifndef CYTOFS_WIRE_CHANNEL_H
 #define CYTOFS_WIRE_CHANNEL_H
 
@@ -12,8 +13,8 @@ struct wire_channel;
 
 enum wire_want { WIRE_NOTHING, WIRE_READ = 1, WIRE_WRITE = 2 }; /* poll for that before going on */
 
-/* server: certificates are asked for, and one that is given must be the lab's.  At the workstation credentials NULL make a context that takes any
- * server: whoever uses it looks at wire_channel_check_root before saying anything. */
+/* server: certificates are asked for, and one that is given must be the lab's.  At the workstation credentials NULL make a
+ * context that takes any server: whoever uses it looks at wire_channel_check_root before saying anything. */
 MUST_CHECK enum code wire_context_make(const struct wire_credentials *credentials, bool server, struct wire_context **out,
                                        struct failure *why);
 void wire_context_destroy(struct wire_context *context);
@@ -31,7 +32,8 @@ const struct certificate_holder *wire_channel_holder(const struct wire_channel *
 
 /* Whether the server's certificate comes from a lab with this fingerprint. */
 MUST_CHECK enum code wire_channel_check_root(struct wire_channel *channel,
-                                             const uint8_t lab_fingerprint[CERTIFICATE_FINGERPRINT_BYTES], struct failure *why);
+                                             const uint8_t lab_fingerprint[CERTIFICATE_FINGERPRINT_BYTES],
+                                             struct failure *why);
 
 /* Bytes moved in *moved (at least 1), else CODE_AGAIN with *want, CODE_NO_DATA at the end, CODE_IO. */
 MUST_CHECK enum code wire_channel_read(struct wire_channel *channel, void *bytes, size_t count, size_t *moved,

@@ -73,8 +73,8 @@ static enum code check_patience(struct workstation *self, int64_t deadline_ms, s
     if (is_closing(&self->link))
         return failure_set(why, CODE_INTERRUPTED, "connecting to %s: given up", self->host);
     if (timing_monotonic_ms() >= deadline_ms)
-        return failure_set(why, CODE_IO, "connecting to %s: no answer for %d s (is the server running, the VPN up?)", self->host,
-                           DIAL_MS / 1000);
+        return failure_set(why, CODE_IO, "connecting to %s: no answer for %d s (is the server running, the VPN up?)",
+                           self->host, DIAL_MS / 1000);
     return CODE_OK;
 }
 
@@ -83,7 +83,8 @@ static enum code check_patience(struct workstation *self, int64_t deadline_ms, s
 static enum code refused(const struct workstation *self, int error, struct failure *why)
 {
     if (error == ECONNREFUSED && self->host[0] != '/')
-        return failure_set(why, CODE_IO, "connecting to %s: nobody listens at port %u (is the lab being served, at this port?)",
+        return failure_set(why, CODE_IO,
+                           "connecting to %s: nobody listens at port %u (is the lab being served, at this port?)",
                            self->host, self->port);
     if (error == EHOSTUNREACH || error == ENETUNREACH)
         return failure_set(why, CODE_IO, "connecting to %s: %s (is the VPN up?)", self->host, strerror(error));
@@ -107,8 +108,8 @@ static enum code wait_connected(struct workstation *self, int fd, int64_t deadli
     }
 }
 
-static enum code dial_address(struct workstation *self, const struct sockaddr *address, socklen_t size,
-                              int64_t deadline_ms, int *out, struct failure *why)
+static enum code dial_address(struct workstation *self, const struct sockaddr *address, socklen_t size, int64_t deadline_ms,
+                              int *out, struct failure *why)
 {
     int fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
@@ -118,8 +119,8 @@ static enum code dial_address(struct workstation *self, const struct sockaddr *a
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &at_once, sizeof at_once);
     enum code code = CODE_OK;
     if (connect(fd, address, size) != 0)
-        code = errno == EINPROGRESS || errno == EAGAIN ? wait_connected(self, fd, deadline_ms, why)
-                                                       : refused(self, errno, why);
+        code =
+            errno == EINPROGRESS || errno == EAGAIN ? wait_connected(self, fd, deadline_ms, why) : refused(self, errno, why);
     if (code != CODE_OK) {
         close(fd);
         return code;
@@ -148,7 +149,8 @@ static enum code dial(struct workstation *self, int64_t deadline_ms, int *out, s
     snprintf(service, sizeof service, "%u", self->port);
     int error = getaddrinfo(self->host, service, &wanted, &found);
     if (error)
-        return failure_set(why, CODE_IO, "connecting to %s: %s (is it spelled right, the VPN up?)", self->host, gai_strerror(error));
+        return failure_set(why, CODE_IO, "connecting to %s: %s (is it spelled right, the VPN up?)", self->host,
+                           gai_strerror(error));
     enum code code = CODE_IO;
     for (const struct addrinfo *one = found; one; one = one->ai_next) {
         code = dial_address(self, one->ai_addr, one->ai_addrlen, deadline_ms, out, why);
@@ -233,8 +235,8 @@ static enum code meet(struct workstation *self, int64_t deadline_ms, struct wire
     return wire_connection_make(channel, out, why);
 }
 
-static enum code attach(struct workstation *self, struct wire_connection *connection,
-                        const struct wire_greeting *welcome, enum wire_state *state, struct failure *why)
+static enum code attach(struct workstation *self, struct wire_connection *connection, const struct wire_greeting *welcome,
+                        enum wire_state *state, struct failure *why)
 {
     struct wire_link *link = &self->link;
     bool first = !self->welcomed;
@@ -258,7 +260,8 @@ static enum code establish(struct workstation *self, struct failure *why)
     if (code != CODE_OK)
         return code;
     uint8_t hello[WIRE_FRAME_HEAD_BYTES + WIRE_HELLO_BYTES];
-    struct wire_greeting greeting = {.received = self->has_former && !self->welcomed ? WIRE_GIVEN_UP : link->ledger.received};
+    struct wire_greeting greeting = {.received =
+                                         self->has_former && !self->welcomed ? WIRE_GIVEN_UP : link->ledger.received};
     struct awaited awaited = {.kind = WIRE_WELCOME};
     enum wire_state state;
     memcpy(greeting.session, link->session, WIRE_SESSION_BYTES);

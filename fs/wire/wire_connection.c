@@ -1,10 +1,10 @@
 /* A connection with its buffers: see wire_connection.h.
  *
- * Output.  Small frames are collected, so that an answer with many of them costs one record of TLS and one system call; a large message passes
- * through the same buffer in pieces.
+ * Output.  Small frames are collected, so that an answer with many of them costs one record of TLS and one system call; a
+ * large message passes through the same buffer in pieces.
  *
- * Acknowledgements.  They ride with whatever goes out; without anything to ride with, they wait until there is enough to acknowledge
- * or TELL_AFTER_MS have passed. */
+ * Acknowledgements.  They ride with whatever goes out; without anything to ride with, they wait until there is enough to
+ * acknowledge or TELL_AFTER_MS have passed. */
 #include "wire_connection.h"
 
 #include <assert.h>
@@ -18,7 +18,7 @@
 #define INPUT_FIRST_BYTES (WIRE_FRAME_HEAD_BYTES + WIRE_ASK_MAX)
 #define INPUT_BYTES       (2 * (size_t)WIRE_FRAME_MAX)
 #define OUTPUT_BYTES      (256 << 10)
-#define OUTPUT_SPARE      4096 /* of it, for frames that are not the ledger's */
+#define OUTPUT_SPARE      4096      /* of it, for frames that are not the ledger's */
 #define SHARE_BYTES       (4 << 20) /* that one connection may take in before the others have their turn */
 #define TELL_AFTER_MS     20
 #define TELL_AFTER_BYTES  (256 << 10)
@@ -252,7 +252,8 @@ enum code wire_connection_keep_alive(struct wire_connection *connection, bool pa
         connection->heard_ms = now; /* it is us who do not listen */
     if (now - connection->heard_ms >= WIRE_SILENCE_MS)
         return failure_set(why, CODE_IO, "nothing was heard from the other side for %d s", WIRE_SILENCE_MS / 1000);
-    if (connection->copied == 0 && now - connection->said_ms >= WIRE_SILENCE_MS / 3 && connection->gone == connection->filled) {
+    if (connection->copied == 0 && now - connection->said_ms >= WIRE_SILENCE_MS / 3 &&
+        connection->gone == connection->filled) {
         wire_connection_put_empty(connection, WIRE_PING);
         connection->said_ms = now;
     }

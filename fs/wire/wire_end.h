@@ -29,15 +29,15 @@ struct wire_link {
 void wire_end_init(struct wire_link *link, const struct wire_events *events, void *context);
 void wire_end_clear(struct wire_link *link);
 
-/* Sends and takes what can be without waiting.  CODE_NO_DATA: the other side has closed, after BYE where heard_bye or said_bye; CODE_DENIED and CODE_NEWER_FORMAT: the
- * server refuses; other codes: the connection is gone. */
+/* Sends and takes what can be without waiting.  CODE_NO_DATA: the other side has closed, after BYE where heard_bye or
+ * said_bye; CODE_DENIED and CODE_NEWER_FORMAT: the server refuses; other codes: the connection is gone. */
 MUST_CHECK enum code wire_end_pump(struct wire_link *link, struct failure *why);
 
 /* What to poll(2) for, and until when (monotonic ms). */
 short wire_end_wait(struct wire_link *link, int64_t *deadline_ms);
 
-/* Takes over a connection on which the greetings were exchanged; the other side has `received` messages of ours.  renewed: the numbering starts
- * anew, what was kept is dropped. */
+/* Takes over a connection on which the greetings were exchanged; the other side has `received` messages of ours.  renewed:
+ * the numbering starts anew, what was kept is dropped. */
 MUST_CHECK enum code wire_end_attach(struct wire_link *link, struct wire_connection *connection, uint64_t received,
                                      bool renewed, struct failure *why);
 

@@ -86,18 +86,14 @@ enum code wire_frame_read_refusal(const struct wire_frame *frame, struct failure
 {
     uint32_t refusal = bytes_load32(frame->bytes);
     int length = (int)(frame->length - 4);
-    enum code code = refusal == REFUSAL_AGAIN     ? CODE_AGAIN
-                     : refusal == REFUSAL_VERSION ? CODE_NEWER_FORMAT
-                                                  : CODE_DENIED;
+    enum code code = refusal == REFUSAL_AGAIN ? CODE_AGAIN : refusal == REFUSAL_VERSION ? CODE_NEWER_FORMAT : CODE_DENIED;
     return failure_set(why, code, "the server refuses: %.*s", length, (const char *)frame->bytes + 4);
 }
 
 size_t wire_frame_write_refusal(enum code code, const char *text, uint8_t frame[WIRE_FRAME_HEAD_BYTES + 4 + WIRE_TEXT_MAX])
 {
     size_t length = strnlen(text, WIRE_TEXT_MAX);
-    uint32_t refusal = code == CODE_AGAIN          ? REFUSAL_AGAIN
-                       : code == CODE_NEWER_FORMAT ? REFUSAL_VERSION
-                                                   : REFUSAL_DENIED;
+    uint32_t refusal = code == CODE_AGAIN ? REFUSAL_AGAIN : code == CODE_NEWER_FORMAT ? REFUSAL_VERSION : REFUSAL_DENIED;
     wire_frame_put_head(frame, WIRE_REFUSED, 4 + length);
     bytes_store32(frame + WIRE_FRAME_HEAD_BYTES, refusal);
     memcpy(frame + WIRE_FRAME_HEAD_BYTES + 4, text, length);

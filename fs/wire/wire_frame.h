@@ -22,7 +22,7 @@ enum wire_kind {
     WIRE_PING,      /* still here */
     WIRE_ASK,       /* in place of HELLO, without a certificate */
     WIRE_ANSWER,
-    WIRE_BYE,       /* that was all: the link ends */
+    WIRE_BYE, /* that was all: the link ends */
     WIRE_KIND_COUNT
 };
 
@@ -32,8 +32,8 @@ struct wire_frame {
     size_t length;
 };
 
-/* Takes one frame from the front of `count` bytes: CODE_OK with its whole size in *taken; CODE_AGAIN where it is not there whole; CODE_CORRUPT where
- * it can never be one.  The frame's length fits its kind. */
+/* Takes one frame from the front of `count` bytes: CODE_OK with its whole size in *taken; CODE_AGAIN where it is not there
+ * whole; CODE_CORRUPT where it can never be one.  The frame's length fits its kind. */
 MUST_CHECK enum code wire_frame_take(const uint8_t *bytes, size_t count, struct wire_frame *out, size_t *taken,
                                      struct failure *why);
 
@@ -44,7 +44,7 @@ void wire_frame_put_head(uint8_t head[WIRE_FRAME_HEAD_BYTES], enum wire_kind kin
 /* HELLO and WELCOME. */
 struct wire_greeting {
     uint16_t version;
-    bool resumed; /* WELCOME: the link is known, numbering goes on */
+    bool resumed;                        /* WELCOME: the link is known, numbering goes on */
     uint8_t session[WIRE_SESSION_BYTES]; /* HELLO: zeros for a new link */
     uint64_t received; /* messages, of this link; WIRE_GIVEN_UP in a HELLO: its owner's memory of it is gone */
 };
@@ -55,9 +55,9 @@ MUST_CHECK enum code wire_frame_read_greeting(const struct wire_frame *frame, st
 void wire_frame_write_greeting(const struct wire_greeting *greeting, enum wire_kind kind,
                                uint8_t frame[WIRE_FRAME_HEAD_BYTES + WIRE_HELLO_BYTES]);
 
-/* REFUSED: the words, as a failure with a code that says whether trying again makes sense (CODE_DENIED, or CODE_AGAIN, CODE_NEWER_FORMAT). */
+/* REFUSED: the words, as a failure with a code that says whether trying again makes sense (CODE_DENIED, or CODE_AGAIN,
+ * CODE_NEWER_FORMAT). */
 enum code wire_frame_read_refusal(const struct wire_frame *frame, struct failure *why);
-size_t wire_frame_write_refusal(enum code code, const char *text,
-                                uint8_t frame[WIRE_FRAME_HEAD_BYTES + 4 + WIRE_TEXT_MAX]);
+size_t wire_frame_write_refusal(enum code code, const char *text, uint8_t frame[WIRE_FRAME_HEAD_BYTES + 4 + WIRE_TEXT_MAX]);
 
 #endif

@@ -52,8 +52,8 @@ void wire_guest_refuse(struct wire_guest *guest, const struct failure *why)
     struct wire_connection *connection = connection_of(guest);
     uint8_t frame[WIRE_FRAME_HEAD_BYTES + 4 + WIRE_TEXT_MAX];
     struct failure ignored;
-    logging_info("%s (%s): refused: %s", guest->peer.address, guest->peer.holder.name[0] ? guest->peer.holder.name : "nobody yet",
-                 why->text);
+    logging_info("%s (%s): refused: %s", guest->peer.address,
+                 guest->peer.holder.name[0] ? guest->peer.holder.name : "nobody yet", why->text);
     if (connection->copied == 0)
         wire_connection_put(connection, frame, wire_frame_write_refusal(why->code, why->text, frame));
     if (wire_connection_flush(connection, &ignored) != CODE_OK)

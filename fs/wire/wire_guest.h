@@ -1,11 +1,13 @@
-/* Inside the server's end of links: connections, from being accepted until a link has them, and after.  Of the server's thread.
+/* Inside the server's end of links: connections, from being accepted until a link has them, and after.  Of the server's
+ * thread.
  */
 #ifndef CYTOFS_WIRE_GUEST_H
 #define CYTOFS_WIRE_GUEST_H
 
 #include "wire_server_state.h"
 
-/* Takes a connection from the listener; without a free place for one that is to be greeted it is closed.  local: a UNIX socket. */
+/* Takes a connection from the listener; without a free place for one that is to be greeted it is closed.  local: a UNIX
+ * socket. */
 void wire_guest_welcome(struct wire_server *server, int listener, bool local);
 
 /* Does what can be done for one that has no link yet. */

@@ -20,7 +20,8 @@ static enum code measure(const struct iovec *parts, int count, size_t *length, s
         if (!bytes_add(*length, parts[i].iov_len, length))
             return failure_set(why, CODE_INVALID, "a message is too long");
     if (*length == 0 || *length > WIRE_MESSAGE_MAX)
-        return failure_set(why, CODE_INVALID, "a message of %zu bytes: from 1 to %u are possible", *length, WIRE_MESSAGE_MAX);
+        return failure_set(why, CODE_INVALID, "a message of %zu bytes: from 1 to %u are possible", *length,
+                           WIRE_MESSAGE_MAX);
     return CODE_OK;
 }
 

@@ -3,8 +3,8 @@
  *     first ........ next ........ last
  *     |-- written --||-- waiting --|           all of them are kept
  *
- * Invariants: 1. acknowledged <= written <= sent; 2. exactly the messages acknowledged + 1 .. sent are kept, in order; 3. `next` is
- * message written + 1, or NULL where all are written.  Guarded by its link's lock. */
+ * Invariants: 1. acknowledged <= written <= sent; 2. exactly the messages acknowledged + 1 .. sent are kept, in order; 3.
+ * `next` is message written + 1, or NULL where all are written.  Guarded by its link's lock. */
 #ifndef CYTOFS_WIRE_LEDGER_H
 #define CYTOFS_WIRE_LEDGER_H
 
@@ -32,7 +32,8 @@ void wire_ledger_mark_written(struct wire_ledger *ledger);
 /* The other side has so many of ours: they need not be kept.  CODE_CORRUPT where it claims more than were written. */
 MUST_CHECK enum code wire_ledger_acknowledge(struct wire_ledger *ledger, uint64_t count, struct failure *why);
 
-/* A new connection, whose other side has so many of ours: all others are to be written again.  CODE_CORRUPT where that makes no sense. */
+/* A new connection, whose other side has so many of ours: all others are to be written again.  CODE_CORRUPT where that makes
+ * no sense. */
 MUST_CHECK enum code wire_ledger_rewind(struct wire_ledger *ledger, uint64_t count, struct failure *why);
 
 /* Whether it would make sense. */

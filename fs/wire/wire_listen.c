@@ -21,7 +21,8 @@ enum code wire_listen_network(const char *address, uint16_t port, int *out, uint
     snprintf(service, sizeof service, "%u", port == (uint16_t)-1 ? 0 : port ? port : WIRE_PORT);
     int error = getaddrinfo(address, service, &wanted, &found);
     if (error)
-        return failure_set(why, CODE_INVALID, "listening at %s: %s (write an address of this machine)", address, gai_strerror(error));
+        return failure_set(why, CODE_INVALID, "listening at %s: %s (write an address of this machine)", address,
+                           gai_strerror(error));
     int again = 1;
     int fd = socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     *out = fd;
@@ -34,7 +35,7 @@ enum code wire_listen_network(const char *address, uint16_t port, int *out, uint
         code = failure_set_errno(why, errno, "listening at %s port %s", address, service);
     else
         *bound_port = ntohs(bound.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&bound)->sin6_port
-                                                         : ((struct sockaddr_in *)&bound)->sin_port);
+                                                        : ((struct sockaddr_in *)&bound)->sin_port);
     freeaddrinfo(found);
     return code;
 }
@@ -43,7 +44,8 @@ enum code wire_listen_socket(const char *path, mode_t mode, int *out, struct fai
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     if (strlen(path) >= sizeof address.sun_path)
-        return failure_set(why, CODE_INVALID, "%s: the path of a socket has at most %zu bytes", path, sizeof address.sun_path - 1);
+        return failure_set(why, CODE_INVALID, "%s: the path of a socket has at most %zu bytes", path,
+                           sizeof address.sun_path - 1);
     strcpy(address.sun_path, path);
     struct stat there;
     if (lstat(path, &there) == 0 && S_ISSOCK(there.st_mode))

@@ -197,7 +197,8 @@ static enum code take_link(struct wire_server *server, const uint8_t *at, size_t
     memcpy(peer.session, at, WIRE_SESSION_BYTES);
     peer.uid = (uid_t)bytes_load64(at + WIRE_SESSION_BYTES);
     memcpy(peer.holder.name, at + WIRE_SESSION_BYTES + 8, MEMBER_NAME_MAX);
-    memcpy(peer.holder.member_fingerprint, at + WIRE_SESSION_BYTES + 8 + MEMBER_NAME_MAX + 1, MEMBER_KEY_FINGERPRINT_BYTES - 1);
+    memcpy(peer.holder.member_fingerprint, at + WIRE_SESSION_BYTES + 8 + MEMBER_NAME_MAX + 1,
+           MEMBER_KEY_FINGERPRINT_BYTES - 1);
     snprintf(peer.address, sizeof peer.address, "away");
     struct wire_served *link = enter(server, &peer);
     if (!link)

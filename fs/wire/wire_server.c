@@ -3,11 +3,11 @@
  *   accepted --TLS--> greeted --HELLO--> has a link --cut--> gone; the link waits for its owner, keep_ms at most
  *                             --ASK, without a certificate--> answered, closing
  *
- * One thread polls all sockets and does all of it.  Others only append to ledgers, ask for members to be expelled, and give links up: that
- * is what `lock` guards, with the list of links.  It is never held while an event is called.
+ * One thread polls all sockets and does all of it.  Others only append to ledgers, ask for members to be expelled, and give
+ * links up: that is what `lock` guards, with the list of links.  It is never held while an event is called.
  *
- * Invariants: 1. a guest (a connection) has at most one link, a link at most one guest; 2. a link is freed by the thread, after it has ended and
- * its owner has given it up, or by wire_server_destroy. */
+ * Invariants: 1. a guest (a connection) has at most one link, a link at most one guest; 2. a link is freed by the thread,
+ * after it has ended and its owner has given it up, or by wire_server_destroy. */
 #include "wire_server.h"
 
 #include <errno.h>

@@ -15,10 +15,10 @@ struct wire_served {
     struct wire_server *server;
     struct wire_peer peer;
     struct wire_served *next;
-    int64_t cut_ms;   /* since when it has no guest */
-    bool expelled;    /* under the server's lock */
-    bool given_up;    /* under the server's lock */
-    bool finished;    /* WIRE_ENDED was told */
+    int64_t cut_ms; /* since when it has no guest */
+    bool expelled;  /* under the server's lock */
+    bool given_up;  /* under the server's lock */
+    bool finished;  /* WIRE_ENDED was told */
 };
 
 /* A connection. */

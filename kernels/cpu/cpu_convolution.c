@@ -38,8 +38,7 @@ struct convolution {
 
 static size_t weight_count(const struct convolution_spec *spec)
 {
-    return (size_t)spec->channels_out * (size_t)spec->kernel * (size_t)spec->kernel *
-           (size_t)spec->channels_in;
+    return (size_t)spec->channels_out * (size_t)spec->kernel * (size_t)spec->kernel * (size_t)spec->channels_in;
 }
 
 static void destroy_memory(dnnl_memory_t memory)
@@ -111,8 +110,7 @@ static enum code create_biases(struct convolution *plan, struct failure *why)
         dnnl_memory_set_data_handle(plan->bias, plan->bias_copy);
     bool gradient = plan->spec.training && !plan->pointwise;
     if (gradient)
-        plan->dbias = cpu_dnnl_memory(dnnl, &plan->passes[PASS_BACKWARD_WEIGHTS], PASS_BACKWARD_WEIGHTS,
-                                      ROLE_BIAS, false);
+        plan->dbias = cpu_dnnl_memory(dnnl, &plan->passes[PASS_BACKWARD_WEIGHTS], PASS_BACKWARD_WEIGHTS, ROLE_BIAS, false);
     if (!plan->bias || (gradient && !plan->dbias))
         return failure_set(why, CODE_NO_MEMORY, "planning a convolution: out of memory for its bias");
     return CODE_OK;
@@ -136,8 +134,8 @@ static enum code create_passes(struct convolution *plan, struct failure *why)
     return code;
 }
 
-enum code cpu_convolution_create(const struct device *device, const struct convolution_spec *spec,
-                                 struct convolution **out, struct failure *why)
+enum code cpu_convolution_create(const struct device *device, const struct convolution_spec *spec, struct convolution **out,
+                                 struct failure *why)
 {
     assert(spec->kernel == 1 || spec->kernel == 3);
     assert(!spec->training || (!spec->accumulate && !spec->relu));
@@ -171,8 +169,7 @@ static void run(struct convolution *plan, dnnl_primitive_t primitive, const dnnl
     cpu_internal_use_threads(&device->base);
     int status = cpu_dnnl_run(device->dnnl, primitive, args, count);
     if (status != 0 && device->failed == CODE_OK)
-        device->failed =
-            failure_set(&device->why, CODE_IO, "computing on device cpu: oneDNN failed (status %d)", status);
+        device->failed = failure_set(&device->why, CODE_IO, "computing on device cpu: oneDNN failed (status %d)", status);
 }
 
 /* oneDNN's memory takes any pointer and only reads through those of inputs. */
@@ -199,8 +196,7 @@ static void copy_weights(struct convolution *plan, const float *weights, const f
             plan->plain_copy[o * per_output + k] = weights[o * per_output + k] * (scale ? scale[o] : 1.0f);
 }
 
-void cpu_convolution_set_weights(struct convolution *plan, const float *weights, const float *scale,
-                                 const float *bias)
+void cpu_convolution_set_weights(struct convolution *plan, const float *weights, const float *scale, const float *bias)
 {
     if (scale || reads_plain_weights(plan)) {
         copy_weights(plan, weights, scale);
@@ -260,8 +256,7 @@ void cpu_convolution_backward_data(struct convolution *plan, const void *dy, voi
     run(plan, plan->passes[PASS_BACKWARD_DATA].primitive, args, 3);
 }
 
-void cpu_convolution_backward_weights(struct convolution *plan, const void *x, const void *dy,
-                                      float *dweights, float *dbias)
+void cpu_convolution_backward_weights(struct convolution *plan, const void *x, const void *dy, float *dweights, float *dbias)
 {
     if (plan->winograd) {
         cpu_winograd_backward_weights(plan->winograd, x, dy, dweights);

@@ -11,7 +11,7 @@
 #include "host_augment.h"
 #include "host_memory.h"
 
-#define CONVERT_SPAN 16384    /* elements a thread takes at a time */
+#define CONVERT_SPAN 16384     /* elements a thread takes at a time */
 #define UPLOAD_SPAN  (1 << 18) /* bytes a thread takes at a time */
 
 static void close_device(struct device *base)
@@ -113,8 +113,7 @@ static void choose_loops(struct cpu_device *device)
     device->loops = &cpu_loops_plain;
     device->loss_loops = &cpu_loss_loops_plain;
 #ifdef __x86_64__
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512vl")) {
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl")) {
         bool bf16 = __builtin_cpu_supports("avx512bf16");
         device->loops = bf16 ? &cpu_loops_avx512_bf16 : &cpu_loops_avx512;
         device->loss_loops = bf16 ? &cpu_loss_loops_avx512_bf16 : &cpu_loss_loops_avx512;

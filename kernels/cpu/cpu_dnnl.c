@@ -18,8 +18,7 @@ enum code cpu_dnnl_open(struct cpu_dnnl **out, struct failure *why)
     if (dnnl_engine_create(&dnnl->engine, dnnl_cpu, 0) != dnnl_success ||
         dnnl_stream_create(&dnnl->stream, dnnl->engine, dnnl_stream_default_flags) != dnnl_success) {
         cpu_dnnl_close(dnnl);
-        return failure_set(why, CODE_UNSUPPORTED,
-                           "opening device cpu: oneDNN does not start on this processor");
+        return failure_set(why, CODE_UNSUPPORTED, "opening device cpu: oneDNN does not start on this processor");
     }
     *out = dnnl;
     return CODE_OK;
@@ -60,8 +59,7 @@ static void free_tensors(struct tensors *tensors)
             dnnl_memory_desc_destroy(owned[i]);
 }
 
-static dnnl_status_t describe(const struct convolution_spec *spec, enum cpu_dnnl_pass pass,
-                              struct tensors *out)
+static dnnl_status_t describe(const struct convolution_spec *spec, enum cpu_dnnl_pass pass, struct tensors *out)
 {
     const dnnl_dims_t x = {spec->batch, spec->channels_in, spec->height, spec->width};
     const dnnl_dims_t weights = {spec->channels_out, spec->channels_in, spec->kernel, spec->kernel};
@@ -102,18 +100,17 @@ static dnnl_status_t plan_pass(const struct passing *p, enum cpu_dnnl_pass pass,
                                (columns - 1) * spec->stride + spec->kernel - spec->width - pad};
     switch (pass) {
     case PASS_BACKWARD_DATA:
-        return dnnl_convolution_backward_data_primitive_desc_create(out, p->engine, dnnl_convolution_direct,
-                                                                    t->x, t->weights, t->y, strides, dilates,
-                                                                    before, after, p->hint, p->attr);
+        return dnnl_convolution_backward_data_primitive_desc_create(out, p->engine, dnnl_convolution_direct, t->x,
+                                                                    t->weights, t->y, strides, dilates, before, after,
+                                                                    p->hint, p->attr);
     case PASS_BACKWARD_WEIGHTS:
-        return dnnl_convolution_backward_weights_primitive_desc_create(
-            out, p->engine, dnnl_convolution_direct, t->x, t->weights, t->bias, t->y, strides, dilates,
-            before, after, p->hint, p->attr);
+        return dnnl_convolution_backward_weights_primitive_desc_create(out, p->engine, dnnl_convolution_direct, t->x,
+                                                                       t->weights, t->bias, t->y, strides, dilates, before,
+                                                                       after, p->hint, p->attr);
     default:
         return dnnl_convolution_forward_primitive_desc_create(
-            out, p->engine, spec->training ? dnnl_forward_training : dnnl_forward_inference,
-            dnnl_convolution_direct, t->x, t->weights, t->bias, t->y, strides, dilates, before, after,
-            p->attr);
+            out, p->engine, spec->training ? dnnl_forward_training : dnnl_forward_inference, dnnl_convolution_direct, t->x,
+            t->weights, t->bias, t->y, strides, dilates, before, after, p->attr);
     }
 }
 
@@ -133,9 +130,8 @@ static dnnl_status_t describe_epilogue(const struct convolution_spec *spec, dnnl
     return status;
 }
 
-enum code cpu_dnnl_plan(const struct cpu_dnnl *dnnl, const struct convolution_spec *spec,
-                        enum cpu_dnnl_pass pass, const struct cpu_dnnl_plan *hint, struct cpu_dnnl_plan *out,
-                        struct failure *why)
+enum code cpu_dnnl_plan(const struct cpu_dnnl *dnnl, const struct convolution_spec *spec, enum cpu_dnnl_pass pass,
+                        const struct cpu_dnnl_plan *hint, struct cpu_dnnl_plan *out, struct failure *why)
 {
     struct tensors tensors;
     dnnl_primitive_attr_t attr = NULL;
@@ -145,8 +141,8 @@ enum code cpu_dnnl_plan(const struct cpu_dnnl *dnnl, const struct convolution_sp
     if (status == dnnl_success && pass == PASS_FORWARD)
         status = describe_epilogue(spec, attr);
     if (status == dnnl_success)
-        status = plan_pass(&(struct passing){spec, dnnl->engine, hint ? hint->desc : NULL, attr}, pass,
-                           &tensors, &out->desc);
+        status =
+            plan_pass(&(struct passing){spec, dnnl->engine, hint ? hint->desc : NULL, attr}, pass, &tensors, &out->desc);
     free_tensors(&tensors);
     if (status == dnnl_success)
         status = dnnl_primitive_create(&out->primitive, out->desc);
@@ -154,11 +150,10 @@ enum code cpu_dnnl_plan(const struct cpu_dnnl *dnnl, const struct convolution_sp
         dnnl_primitive_attr_destroy(attr);
     if (status == dnnl_success)
         return CODE_OK;
-    return failure_set(
-        why, status == dnnl_out_of_memory ? CODE_NO_MEMORY : CODE_UNSUPPORTED,
-        "planning a %dx%d convolution of %d to %d channels at %dx%d: oneDNN refused it (status %d)",
-        spec->kernel, spec->kernel, spec->channels_in, spec->channels_out, spec->height, spec->width,
-        (int)status);
+    return failure_set(why, status == dnnl_out_of_memory ? CODE_NO_MEMORY : CODE_UNSUPPORTED,
+                       "planning a %dx%d convolution of %d to %d channels at %dx%d: oneDNN refused it (status %d)",
+                       spec->kernel, spec->kernel, spec->channels_in, spec->channels_out, spec->height, spec->width,
+                       (int)status);
 }
 
 void cpu_dnnl_plan_free(struct cpu_dnnl_plan *plan)
@@ -170,8 +165,8 @@ void cpu_dnnl_plan_free(struct cpu_dnnl_plan *plan)
     *plan = (struct cpu_dnnl_plan){0};
 }
 
-dnnl_memory_t cpu_dnnl_memory(const struct cpu_dnnl *dnnl, const struct cpu_dnnl_plan *plan,
-                              enum cpu_dnnl_pass pass, enum cpu_dnnl_role role, bool own)
+dnnl_memory_t cpu_dnnl_memory(const struct cpu_dnnl *dnnl, const struct cpu_dnnl_plan *plan, enum cpu_dnnl_pass pass,
+                              enum cpu_dnnl_role role, bool own)
 {
     static const dnnl_query_t what[PASS_COUNT][4] = {
         [PASS_FORWARD] = {dnnl_query_src_md, dnnl_query_weights_md, dnnl_query_weights_md, dnnl_query_dst_md},
@@ -182,8 +177,8 @@ dnnl_memory_t cpu_dnnl_memory(const struct cpu_dnnl *dnnl, const struct cpu_dnnl
     };
     layout desc = dnnl_primitive_desc_query_md(plan->desc, what[pass][role], role == ROLE_BIAS);
     dnnl_memory_t memory = NULL;
-    if (!desc || dnnl_memory_create(&memory, desc, dnnl->engine,
-                                    own ? DNNL_MEMORY_ALLOCATE : DNNL_MEMORY_NONE) != dnnl_success)
+    if (!desc ||
+        dnnl_memory_create(&memory, desc, dnnl->engine, own ? DNNL_MEMORY_ALLOCATE : DNNL_MEMORY_NONE) != dnnl_success)
         return NULL;
     return memory;
 }
@@ -217,8 +212,8 @@ dnnl_primitive_t cpu_dnnl_reorder(const struct cpu_dnnl *dnnl, dnnl_memory_t fro
 {
     dnnl_primitive_desc_t desc = NULL;
     dnnl_primitive_t primitive = NULL;
-    if (dnnl_reorder_primitive_desc_create(&desc, memory_layout(from), dnnl->engine, memory_layout(to),
-                                           dnnl->engine, NULL) != dnnl_success)
+    if (dnnl_reorder_primitive_desc_create(&desc, memory_layout(from), dnnl->engine, memory_layout(to), dnnl->engine,
+                                           NULL) != dnnl_success)
         return NULL;
     if (dnnl_primitive_create(&primitive, desc) != dnnl_success)
         primitive = NULL;
@@ -226,8 +221,7 @@ dnnl_primitive_t cpu_dnnl_reorder(const struct cpu_dnnl *dnnl, dnnl_memory_t fro
     return primitive;
 }
 
-int cpu_dnnl_run(const struct cpu_dnnl *dnnl, dnnl_primitive_t primitive, const dnnl_exec_arg_t *args,
-                 int count)
+int cpu_dnnl_run(const struct cpu_dnnl *dnnl, dnnl_primitive_t primitive, const dnnl_exec_arg_t *args, int count)
 {
     dnnl_status_t status = dnnl_primitive_execute(primitive, dnnl->stream, count, args);
     if (status == dnnl_success)

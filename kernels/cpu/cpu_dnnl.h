@@ -26,15 +26,14 @@ struct cpu_dnnl_plan {
 };
 
 /* hint is the forward pass, NULL when planning that.  CODE_UNSUPPORTED where oneDNN has nothing. */
-enum code cpu_dnnl_plan(const struct cpu_dnnl *dnnl, const struct convolution_spec *spec,
-                        enum cpu_dnnl_pass pass, const struct cpu_dnnl_plan *hint, struct cpu_dnnl_plan *out,
-                        struct failure *why);
+enum code cpu_dnnl_plan(const struct cpu_dnnl *dnnl, const struct convolution_spec *spec, enum cpu_dnnl_pass pass,
+                        const struct cpu_dnnl_plan *hint, struct cpu_dnnl_plan *out, struct failure *why);
 void cpu_dnnl_plan_free(struct cpu_dnnl_plan *plan);
 
 /* A memory of the layout that the plan wants for `role` (a gradient in a backward pass).  own: with bytes of
  * its own; otherwise the caller sets them before each use.  NULL on failure. */
-dnnl_memory_t cpu_dnnl_memory(const struct cpu_dnnl *dnnl, const struct cpu_dnnl_plan *plan,
-                              enum cpu_dnnl_pass pass, enum cpu_dnnl_role role, bool own);
+dnnl_memory_t cpu_dnnl_memory(const struct cpu_dnnl *dnnl, const struct cpu_dnnl_plan *plan, enum cpu_dnnl_pass pass,
+                              enum cpu_dnnl_role role, bool own);
 
 /* A memory for weights as the table has them: f32 (Cout, Kh, Kw, Cin), bytes to be set. */
 dnnl_memory_t cpu_dnnl_plain_weights(const struct cpu_dnnl *dnnl, const struct convolution_spec *spec);
@@ -45,7 +44,6 @@ bool cpu_dnnl_same_layout(dnnl_memory_t a, dnnl_memory_t b);
 dnnl_primitive_t cpu_dnnl_reorder(const struct cpu_dnnl *dnnl, dnnl_memory_t from, dnnl_memory_t to);
 
 /* Runs a primitive to its end; returns oneDNN's status as 0 or not. */
-int cpu_dnnl_run(const struct cpu_dnnl *dnnl, dnnl_primitive_t primitive, const dnnl_exec_arg_t *args,
-                 int count);
+int cpu_dnnl_run(const struct cpu_dnnl *dnnl, dnnl_primitive_t primitive, const dnnl_exec_arg_t *args, int count);
 
 #endif

@@ -28,9 +28,8 @@ static inline dnnl_status_t append_relu(dnnl_post_ops_t operations)
 typedef dnnl_memory_desc_t *owned_layout;
 typedef const dnnl_memory_desc_t *layout;
 
-static inline dnnl_status_t dnnl_memory_desc_create_with_tag(owned_layout *out, int rank,
-                                                             const dnnl_dims_t dims, dnnl_data_type_t type,
-                                                             dnnl_format_tag_t tag)
+static inline dnnl_status_t dnnl_memory_desc_create_with_tag(owned_layout *out, int rank, const dnnl_dims_t dims,
+                                                             dnnl_data_type_t type, dnnl_format_tag_t tag)
 {
     *out = malloc(sizeof **out);
     return *out ? dnnl_memory_desc_init_by_tag(*out, rank, dims, type, tag) : dnnl_out_of_memory;
@@ -42,21 +41,21 @@ static inline void dnnl_memory_desc_destroy(owned_layout desc)
 }
 
 static inline dnnl_status_t dnnl_convolution_forward_primitive_desc_create(
-    dnnl_primitive_desc_t *out, dnnl_engine_t engine, dnnl_prop_kind_t kind, dnnl_alg_kind_t algorithm,
-    layout x, layout weights, layout bias, layout y, const dnnl_dims_t strides, const dnnl_dims_t dilates,
-    const dnnl_dims_t before, const dnnl_dims_t after, const_dnnl_primitive_attr_t attr)
+    dnnl_primitive_desc_t *out, dnnl_engine_t engine, dnnl_prop_kind_t kind, dnnl_alg_kind_t algorithm, layout x,
+    layout weights, layout bias, layout y, const dnnl_dims_t strides, const dnnl_dims_t dilates, const dnnl_dims_t before,
+    const dnnl_dims_t after, const_dnnl_primitive_attr_t attr)
 {
     dnnl_convolution_desc_t desc;
     (void)dilates;
-    dnnl_status_t status = dnnl_convolution_forward_desc_init(&desc, kind, algorithm, x, weights, bias, y,
-                                                              strides, before, after);
+    dnnl_status_t status =
+        dnnl_convolution_forward_desc_init(&desc, kind, algorithm, x, weights, bias, y, strides, before, after);
     return status == dnnl_success ? dnnl_primitive_desc_create(out, &desc, attr, engine, NULL) : status;
 }
 
 static inline dnnl_status_t dnnl_convolution_backward_data_primitive_desc_create(
-    dnnl_primitive_desc_t *out, dnnl_engine_t engine, dnnl_alg_kind_t algorithm, layout dx, layout weights,
-    layout dy, const dnnl_dims_t strides, const dnnl_dims_t dilates, const dnnl_dims_t before,
-    const dnnl_dims_t after, const_dnnl_primitive_desc_t hint, const_dnnl_primitive_attr_t attr)
+    dnnl_primitive_desc_t *out, dnnl_engine_t engine, dnnl_alg_kind_t algorithm, layout dx, layout weights, layout dy,
+    const dnnl_dims_t strides, const dnnl_dims_t dilates, const dnnl_dims_t before, const dnnl_dims_t after,
+    const_dnnl_primitive_desc_t hint, const_dnnl_primitive_attr_t attr)
 {
     dnnl_convolution_desc_t desc;
     (void)dilates;
@@ -66,14 +65,14 @@ static inline dnnl_status_t dnnl_convolution_backward_data_primitive_desc_create
 }
 
 static inline dnnl_status_t dnnl_convolution_backward_weights_primitive_desc_create(
-    dnnl_primitive_desc_t *out, dnnl_engine_t engine, dnnl_alg_kind_t algorithm, layout x, layout dweights,
-    layout dbias, layout dy, const dnnl_dims_t strides, const dnnl_dims_t dilates, const dnnl_dims_t before,
-    const dnnl_dims_t after, const_dnnl_primitive_desc_t hint, const_dnnl_primitive_attr_t attr)
+    dnnl_primitive_desc_t *out, dnnl_engine_t engine, dnnl_alg_kind_t algorithm, layout x, layout dweights, layout dbias,
+    layout dy, const dnnl_dims_t strides, const dnnl_dims_t dilates, const dnnl_dims_t before, const dnnl_dims_t after,
+    const_dnnl_primitive_desc_t hint, const_dnnl_primitive_attr_t attr)
 {
     dnnl_convolution_desc_t desc;
     (void)dilates;
-    dnnl_status_t status = dnnl_convolution_backward_weights_desc_init(&desc, algorithm, x, dweights, dbias,
-                                                                       dy, strides, before, after);
+    dnnl_status_t status =
+        dnnl_convolution_backward_weights_desc_init(&desc, algorithm, x, dweights, dbias, dy, strides, before, after);
     return status == dnnl_success ? dnnl_primitive_desc_create(out, &desc, attr, engine, hint) : status;
 }
 

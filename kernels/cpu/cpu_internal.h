@@ -42,17 +42,16 @@ static inline void cpu_internal_use_threads(const struct device *device)
     omp_set_num_threads(device->threads);
 }
 
-enum code cpu_convolution_create(const struct device *device, const struct convolution_spec *spec,
-                                 struct convolution **out, struct failure *why);
+enum code cpu_convolution_create(const struct device *device, const struct convolution_spec *spec, struct convolution **out,
+                                 struct failure *why);
 void cpu_convolution_destroy(struct convolution *plan);
-void cpu_convolution_set_weights(struct convolution *plan, const float *weights, const float *scale,
-                                 const float *bias);
+void cpu_convolution_set_weights(struct convolution *plan, const float *weights, const float *scale, const float *bias);
 void cpu_convolution_forward(struct convolution *plan, const void *x, void *y);
 /* What the last forward pass of a `normalized` plan summed on its way; NULL where it did not. */
 const struct cpu_winograd_moments *cpu_convolution_moments(const struct convolution *plan);
 void cpu_convolution_backward_data(struct convolution *plan, const void *dy, void *dx);
-void cpu_convolution_backward_weights(struct convolution *plan, const void *x, const void *dy,
-                                      float *dweights, float *dbias);
+void cpu_convolution_backward_weights(struct convolution *plan, const void *x, const void *dy, float *dweights,
+                                      float *dbias);
 
 void cpu_norm_forward(const struct device *device, const struct norm_forward *norm);
 void cpu_norm_backward(const struct device *device, const struct norm_backward *norm);
@@ -60,8 +59,7 @@ void cpu_norm_fold(const struct device *device, int channels, const float *gamma
                    const float *running_mean, const float *running_variance, float *scale, float *shift);
 
 void cpu_upsample_add(const struct device *device, const struct tensor *coarse, const struct tensor *fine);
-void cpu_upsample_backward(const struct device *device, const struct tensor *dfine,
-                           const struct tensor *dcoarse);
+void cpu_upsample_backward(const struct device *device, const struct tensor *dfine, const struct tensor *dcoarse);
 
 void cpu_loss_detection(const struct device *device, const struct detection_loss *loss);
 void cpu_optimizer_step(const struct device *device, const struct optimizer_step *step);

@@ -54,36 +54,36 @@ INLINE size_t pixels_in_row(size_t channels)
 }
 
 /* function_rows(dtype, range, width, from, to): calls function_strips over all of rows [from, to). */
-#define OVER_STRIPS_OF_ROWS(function, argument)                                                                      \
-    INLINE void function##_rows(enum dtype dtype, const struct argument *range, size_t width, size_t from, size_t to) \
-    {                                                                                                        \
-        for (size_t begin = from; begin < to; begin += SPAN_ROWS) {                                          \
-            struct part part = {width, 0, begin, begin + SPAN_ROWS < to ? begin + SPAN_ROWS : to};           \
-            for (; part.first + STRIPS_MAX * CPU_LANES <= width; part.first += STRIPS_MAX * CPU_LANES)       \
-                function##_strips(dtype, range, STRIPS_MAX, &part);                                          \
-            switch ((width - part.first) / CPU_LANES) {                                                      \
-            case 3:                                                                                          \
-                function##_strips(dtype, range, 3, &part);                                                   \
-                break;                                                                                       \
-            case 2:                                                                                          \
-                function##_strips(dtype, range, 2, &part);                                                   \
-                break;                                                                                       \
-            case 1:                                                                                          \
-                function##_strips(dtype, range, 1, &part);                                                   \
-                break;                                                                                       \
-            }                                                                                                \
-        }                                                                                                    \
+#define OVER_STRIPS_OF_ROWS(function, argument)                                                                             \
+    INLINE void function##_rows(enum dtype dtype, const struct argument *range, size_t width, size_t from, size_t to)       \
+    {                                                                                                                       \
+        for (size_t begin = from; begin < to; begin += SPAN_ROWS) {                                                         \
+            struct part part = {width, 0, begin, begin + SPAN_ROWS < to ? begin + SPAN_ROWS : to};                          \
+            for (; part.first + STRIPS_MAX * CPU_LANES <= width; part.first += STRIPS_MAX * CPU_LANES)                      \
+                function##_strips(dtype, range, STRIPS_MAX, &part);                                                         \
+            switch ((width - part.first) / CPU_LANES) {                                                                     \
+            case 3:                                                                                                         \
+                function##_strips(dtype, range, 3, &part);                                                                  \
+                break;                                                                                                      \
+            case 2:                                                                                                         \
+                function##_strips(dtype, range, 2, &part);                                                                  \
+                break;                                                                                                      \
+            case 1:                                                                                                         \
+                function##_strips(dtype, range, 1, &part);                                                                  \
+                break;                                                                                                      \
+            }                                                                                                               \
+        }                                                                                                                   \
     }
 
 /* function_all(dtype, range): over all of a range of pixels. */
-#define OVER_STRIPS(function, argument)                                                                      \
-    OVER_STRIPS_OF_ROWS(function, argument)                                                                  \
-    INLINE void function##_all(enum dtype dtype, const struct argument *range)                               \
-    {                                                                                                        \
-        size_t together = pixels_in_row(range->channels), rows = range->pixels / together;                   \
-        function##_rows(dtype, range, together * range->channels, 0, rows);                                  \
-        if (rows * together < range->pixels)                                                                 \
-            function##_rows(dtype, range, range->channels, rows * together, range->pixels);                  \
+#define OVER_STRIPS(function, argument)                                                                                     \
+    OVER_STRIPS_OF_ROWS(function, argument)                                                                                 \
+    INLINE void function##_all(enum dtype dtype, const struct argument *range)                                              \
+    {                                                                                                                       \
+        size_t together = pixels_in_row(range->channels), rows = range->pixels / together;                                  \
+        function##_rows(dtype, range, together * range->channels, 0, rows);                                                 \
+        if (rows * together < range->pixels)                                                                                \
+            function##_rows(dtype, range, range->channels, rows *together, range->pixels);                                  \
     }
 
 /* ---- batch norm ---- */
@@ -205,8 +205,7 @@ INLINE void reduce_strips(enum dtype dtype, const struct cpu_reduction *r, int s
 
 OVER_STRIPS(reduce, cpu_reduction)
 
-INLINE void spread_known(enum dtype dtype, const struct cpu_spread *range, int strips, const struct part *part,
-                         bool gated)
+INLINE void spread_known(enum dtype dtype, const struct cpu_spread *range, int strips, const struct part *part, bool gated)
 {
     const struct cpu_spread d = *range;
     const struct part at = *part;
@@ -323,14 +322,14 @@ INLINE void upsample_backward(enum dtype dtype, const struct cpu_rows *r)
 
 /* ---- the two element types of each ---- */
 
-#define BOTH_TYPES(function, body, argument)                                                                 \
-    static void function##_f32(const struct argument *range)                                                 \
-    {                                                                                                        \
-        body(DTYPE_F32, range);                                                                              \
-    }                                                                                                        \
-    static void function##_bf16(const struct argument *range)                                                \
-    {                                                                                                        \
-        body(DTYPE_BF16, range);                                                                             \
+#define BOTH_TYPES(function, body, argument)                                                                                \
+    static void function##_f32(const struct argument *range)                                                                \
+    {                                                                                                                       \
+        body(DTYPE_F32, range);                                                                                             \
+    }                                                                                                                       \
+    static void function##_bf16(const struct argument *range)                                                               \
+    {                                                                                                                       \
+        body(DTYPE_BF16, range);                                                                                            \
     }
 
 BOTH_TYPES(moments, moments_all, cpu_moments)

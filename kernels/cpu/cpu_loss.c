@@ -1,6 +1,6 @@
 /* The detection loss and its gradient in f32, a chunk of cells at a time; sums in double, over the chunks in
- * order.  Heat and rays, where nearly all logits are, are computed in cpu_loss_loops.c.  The formulas stand in the README of kernels/device.  Gradients are zero wherever no object has a
- * say. */
+ * order.  Heat and rays, where nearly all logits are, are computed in cpu_loss_loops.c.  The formulas stand in the README of
+ * kernels/device.  Gradients are zero wherever no object has a say. */
 #include <assert.h>
 #include <math.h>
 #include <string.h>
@@ -29,8 +29,7 @@ static void set(const struct tensor *tensor, size_t index, float value)
 
 static struct cells chunk_cells(size_t cells, int chunk)
 {
-    return (struct cells){cells * (size_t)chunk / CPU_CHUNKS_MAX,
-                          cells * (size_t)(chunk + 1) / CPU_CHUNKS_MAX};
+    return (struct cells){cells * (size_t)chunk / CPU_CHUNKS_MAX, cells * (size_t)(chunk + 1) / CPU_CHUNKS_MAX};
 }
 
 /* Several sums side by side, or each addition would wait for the one before. */
@@ -59,8 +58,8 @@ static void count_targets(const struct detection_loss *loss, struct cells cells,
     sums->ray_weight = loss->rays.data ? sum_of(loss->ray_weight + cells.begin, count) : 0;
 }
 
-static void heat_cells(const struct cpu_loss_loops *loops, const struct detection_loss *loss,
-                       struct cells cells, float unit, struct sums *sums)
+static void heat_cells(const struct cpu_loss_loops *loops, const struct detection_loss *loss, struct cells cells, float unit,
+                       struct sums *sums)
 {
     size_t classes = (size_t)loss->heat.c, first = cells.begin * classes;
     struct cpu_heat heat = {.logits = (const float *)loss->heat.data + first,
@@ -85,8 +84,7 @@ static float box_cell(const float *logits, const float *target, float gradient[4
         inner[k] = fminf(d[k], target[k]);
     }
     float intersection = (inner[0] + inner[2]) * (inner[1] + inner[3]);
-    float together =
-        (d[0] + d[2]) * (d[1] + d[3]) + (target[0] + target[2]) * (target[1] + target[3]) - intersection;
+    float together = (d[0] + d[2]) * (d[1] + d[3]) + (target[0] + target[2]) * (target[1] + target[3]) - intersection;
     for (int k = 0; k < 4; k++) {
         int other = (k + 1) % 2; /* the first distance of the other axis */
         float grown = d[k] < target[k] ? inner[other] + inner[other + 2] : 0;
@@ -96,8 +94,7 @@ static float box_cell(const float *logits, const float *target, float gradient[4
     return logf((together + 1) / (intersection + 1));
 }
 
-static void box_cells(const struct detection_loss *loss, struct cells cells, double weights,
-                      struct sums *sums)
+static void box_cells(const struct detection_loss *loss, struct cells cells, double weights, struct sums *sums)
 {
     const float *logits = loss->box.data;
     size_t cell_bytes = 4 * dtype_bytes(loss->dbox.dtype);
@@ -112,8 +109,8 @@ static void box_cells(const struct detection_loss *loss, struct cells cells, dou
     }
 }
 
-static void ray_cells(const struct cpu_loss_loops *loops, const struct detection_loss *loss,
-                      struct cells cells, double weights, struct sums *sums)
+static void ray_cells(const struct cpu_loss_loops *loops, const struct detection_loss *loss, struct cells cells,
+                      double weights, struct sums *sums)
 {
     size_t count = (size_t)loss->rays.c, cell_bytes = count * dtype_bytes(loss->drays.dtype);
     memset((char *)loss->drays.data + cells.begin * cell_bytes, 0, (cells.end - cells.begin) * cell_bytes);

@@ -148,8 +148,8 @@ INLINE float rays(enum dtype dtype, const struct cpu_rays *r)
     lanes distance[DEVICE_CHANNELS_MAX / CPU_LANES], target[DEVICE_CHANNELS_MAX / CPU_LANES];
     lanes larger_ones = {0}, smaller_ones = {0}, distances = {0};
     for (size_t i = 0; i < r->count; i += CPU_LANES) {
-        lanes z = smaller(larger(load_some(r->logits + i, r->count - i), all(CPU_LOSS_EXPONENT_MIN)),
-                          all(CPU_LOSS_EXPONENT_MAX));
+        lanes z =
+            smaller(larger(load_some(r->logits + i, r->count - i), all(CPU_LOSS_EXPONENT_MIN)), all(CPU_LOSS_EXPONENT_MAX));
         lanes t = larger(load_some(r->targets + i, r->count - i), all(RAY_TARGET_FLOOR));
         lanes d = CPU_LOSS_UNIT * exponential(z), log = z + LOG_OF_UNIT - logarithm(t);
         larger_ones += first_of(larger(d, t), r->count - i);

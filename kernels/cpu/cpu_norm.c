@@ -62,8 +62,7 @@ static void add_chunks(const struct cpu_device *device, size_t pixels, int kind,
             sums[c] += device->partial[chunk][kind][c];
 }
 
-static void finish_moments(const struct cpu_device *device, const struct norm_forward *norm,
-                           const float *shift)
+static void finish_moments(const struct cpu_device *device, const struct norm_forward *norm, const float *shift)
 {
     size_t count = tensor_pixels(&norm->x), channels = (size_t)norm->x.c;
     double sums[DEVICE_CHANNELS_MAX], squares[DEVICE_CHANNELS_MAX], pixels = (double)count;
@@ -71,8 +70,7 @@ static void finish_moments(const struct cpu_device *device, const struct norm_fo
     add_chunks(device, count, 1, channels, squares);
     for (size_t c = 0; c < channels; c++) {
         double distance = sums[c] / pixels;
-        set_statistics(norm, (int)c, (double)shift[c] + distance,
-                       fmax(squares[c] / pixels - distance * distance, 0));
+        set_statistics(norm, (int)c, (double)shift[c] + distance, fmax(squares[c] / pixels - distance * distance, 0));
     }
 }
 
@@ -107,18 +105,17 @@ static void compute_moments(struct cpu_device *device, const struct norm_forward
     size_t pixels = tensor_pixels(&norm->x), channels = (size_t)norm->x.c;
     float shift[DEVICE_CHANNELS_MAX];
     for (size_t c = 0; c < channels; c++)
-        shift[c] = norm->x.dtype == DTYPE_F32 ? ((const float *)norm->x.data)[c]
-                                              : bf16_to_f32(((const uint16_t *)norm->x.data)[c]);
+        shift[c] =
+            norm->x.dtype == DTYPE_F32 ? ((const float *)norm->x.data)[c] : bf16_to_f32(((const uint16_t *)norm->x.data)[c]);
 #pragma omp parallel for schedule(static) num_threads(device->base.threads)
     for (int chunk = 0; chunk < chunk_count(pixels); chunk++) {
         clear_sums(device, chunk, channels);
-        device->loops->moments[norm->x.dtype](
-            &(struct cpu_moments){.x = at(&norm->x, chunk_begin(pixels, chunk)),
-                                  .pixels = chunk_pixels(pixels, chunk),
-                                  .channels = channels,
-                                  .shift = shift,
-                                  .sums = device->partial[chunk][0],
-                                  .squares = device->partial[chunk][1]});
+        device->loops->moments[norm->x.dtype](&(struct cpu_moments){.x = at(&norm->x, chunk_begin(pixels, chunk)),
+                                                                    .pixels = chunk_pixels(pixels, chunk),
+                                                                    .channels = channels,
+                                                                    .shift = shift,
+                                                                    .sums = device->partial[chunk][0],
+                                                                    .squares = device->partial[chunk][1]});
     }
     finish_moments(device, norm, shift);
 }
@@ -140,22 +137,20 @@ void cpu_norm_forward(const struct device *base, const struct norm_forward *norm
 #pragma omp parallel for schedule(static) num_threads(base->threads)
     for (int chunk = 0; chunk < chunk_count(pixels); chunk++) {
         size_t begin = chunk_begin(pixels, chunk);
-        device->loops->map[norm->x.dtype](
-            &(struct cpu_map){.x = at(&norm->x, begin),
-                              .y = at(&norm->y, begin),
-                              .residual = norm->residual ? at(norm->residual, begin) : NULL,
-                              .pixels = chunk_pixels(pixels, chunk),
-                              .channels = channels,
-                              .mean = norm->mean,
-                              .factor = factor,
-                              .beta = norm->beta,
-                              .relu = norm->relu});
+        device->loops->map[norm->x.dtype](&(struct cpu_map){.x = at(&norm->x, begin),
+                                                            .y = at(&norm->y, begin),
+                                                            .residual = norm->residual ? at(norm->residual, begin) : NULL,
+                                                            .pixels = chunk_pixels(pixels, chunk),
+                                                            .channels = channels,
+                                                            .mean = norm->mean,
+                                                            .factor = factor,
+                                                            .beta = norm->beta,
+                                                            .relu = norm->relu});
     }
 }
 
 /* factor (C) is read where norm->beta is given. */
-static void reduce_chunk(struct cpu_device *device, const struct norm_backward *norm, const float *factor,
-                         int chunk)
+static void reduce_chunk(struct cpu_device *device, const struct norm_backward *norm, const float *factor, int chunk)
 {
     size_t pixels = tensor_pixels(&norm->x), begin = chunk_begin(pixels, chunk);
     struct cpu_reduction reduction = {.x = at(&norm->x, begin),
@@ -177,8 +172,7 @@ static void reduce_chunk(struct cpu_device *device, const struct norm_backward *
 }
 
 /* dgamma and dbeta from the chunks' sums, and two of the three numbers per channel that dx needs. */
-static void finish_reduction(const struct cpu_device *device, const struct norm_backward *norm, float *offset,
-                             float *slope)
+static void finish_reduction(const struct cpu_device *device, const struct norm_backward *norm, float *offset, float *slope)
 {
     size_t pixels = tensor_pixels(&norm->x), channels = (size_t)norm->x.c;
     double sums[DEVICE_CHANNELS_MAX], products[DEVICE_CHANNELS_MAX];

@@ -22,8 +22,8 @@ static double gradient_norm(struct cpu_device *device, const float *gradient, si
     return sqrt(sum);
 }
 
-static void train(const struct cpu_device *device, const struct optimizer_step *step, size_t begin,
-                  size_t end, float clip, float weight_decay)
+static void train(const struct cpu_device *device, const struct optimizer_step *step, size_t begin, size_t end, float clip,
+                  float weight_decay)
 {
     size_t spans = (end - begin + SPAN - 1) / SPAN;
 #pragma omp parallel for schedule(static) num_threads(device->base.threads)

@@ -1,5 +1,5 @@
-/* dweights (Cout, Cin) is dy (pixels, Cout), turned, times x (pixels, Cin): one pass over both tensors, with the sums of a few
- * channels in registers (cpu_loops.h, cpu_product).
+/* dweights (Cout, Cin) is dy (pixels, Cout), turned, times x (pixels, Cin): one pass over both tensors, with the sums of a
+ * few channels in registers (cpu_loops.h, cpu_product).
  *
  * Pixels are cut into chunks by their number alone; each chunk has sums of its own, which are added in order: the
  * result does not depend on the number of threads. */
@@ -26,8 +26,8 @@ static size_t sum_count(const struct convolution_spec *spec)
     return (size_t)spec->channels_out * ((size_t)spec->channels_in + 1);
 }
 
-enum code cpu_pointwise_create(struct cpu_device *device, const struct convolution_spec *spec,
-                               struct cpu_pointwise **out, struct failure *why)
+enum code cpu_pointwise_create(struct cpu_device *device, const struct convolution_spec *spec, struct cpu_pointwise **out,
+                               struct failure *why)
 {
     assert(cpu_pointwise_suits(spec));
     struct cpu_pointwise *plan = calloc(1, sizeof *plan);

@@ -6,8 +6,7 @@
 static void each_row(const struct device *device, const struct tensor *coarse, const struct tensor *fine,
                      void (*visit)(const struct cpu_rows *rows))
 {
-    assert(fine->h == 2 * coarse->h && fine->w == 2 * coarse->w && fine->n == coarse->n &&
-           fine->c == coarse->c);
+    assert(fine->h == 2 * coarse->h && fine->w == 2 * coarse->w && fine->n == coarse->n && fine->c == coarse->c);
     assert(fine->dtype == coarse->dtype && fine->c % CPU_LANES == 0);
     size_t row_bytes = (size_t)coarse->w * (size_t)coarse->c * dtype_bytes(coarse->dtype);
 #pragma omp parallel for schedule(static) num_threads(device->threads)
@@ -26,8 +25,7 @@ void cpu_upsample_add(const struct device *device, const struct tensor *coarse, 
     each_row(device, coarse, fine, cpu_internal_of(device)->loops->upsample_add[coarse->dtype]);
 }
 
-void cpu_upsample_backward(const struct device *device, const struct tensor *dfine,
-                           const struct tensor *dcoarse)
+void cpu_upsample_backward(const struct device *device, const struct tensor *dfine, const struct tensor *dcoarse)
 {
     each_row(device, dcoarse, dfine, cpu_internal_of(device)->loops->upsample_backward[dcoarse->dtype]);
 }

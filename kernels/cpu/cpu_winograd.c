@@ -87,8 +87,7 @@ static size_t weight_points(const struct convolution_spec *spec)
 /* Scratch of one thread: a block's points on both sides, and in training the gradient of the weights'. */
 static size_t thread_floats(const struct convolution_spec *spec)
 {
-    return block_floats(spec->channels_in) + block_floats(spec->channels_out) +
-           (spec->training ? weight_points(spec) : 0);
+    return block_floats(spec->channels_in) + block_floats(spec->channels_out) + (spec->training ? weight_points(spec) : 0);
 }
 
 static float *thread_scratch(const struct cpu_winograd *plan, int thread)
@@ -111,8 +110,8 @@ static bool grow_scratch(struct cpu_device *device, size_t floats)
 
 static enum code create_moments(struct cpu_winograd *plan, struct failure *why);
 
-enum code cpu_winograd_create(struct cpu_device *device, const struct convolution_spec *spec,
-                              struct cpu_winograd **out, struct failure *why)
+enum code cpu_winograd_create(struct cpu_device *device, const struct convolution_spec *spec, struct cpu_winograd **out,
+                              struct failure *why)
 {
     assert(cpu_winograd_suits(device, spec));
     struct cpu_winograd *plan = calloc(1, sizeof *plan);
@@ -214,23 +213,21 @@ static struct place place_of(const struct cpu_winograd *plan, size_t tile)
                           .column = (int)(rest % columns) * WINOGRAD_TILE};
 }
 
-static char *image_of(const struct cpu_winograd *plan, const void *tensor, size_t image, int channels,
-                      enum dtype dtype)
+static char *image_of(const struct cpu_winograd *plan, const void *tensor, size_t image, int channels, enum dtype dtype)
 {
-    return (char *)tensor + image * (size_t)plan->spec.height * (size_t)plan->spec.width * (size_t)channels *
-                                dtype_bytes(dtype);
+    return (char *)tensor +
+           image * (size_t)plan->spec.height * (size_t)plan->spec.width * (size_t)channels * dtype_bytes(dtype);
 }
 
 /* A block's points from a tensor of `channels`; `border` is 1 where tiles overlap by a pixel on each side. */
-static void gather(const struct cpu_winograd *plan, size_t block, const void *tensor, int channels,
-                   int border, float *points)
+static void gather(const struct cpu_winograd *plan, size_t block, const void *tensor, int channels, int border,
+                   float *points)
 {
     const struct convolution_spec *spec = &plan->spec;
     const struct cpu_winograd_loops *loops = plan->device->winograd;
     for (size_t k = 0; k < tiles_in(plan, block); k++) {
         struct place place = place_of(plan, block * BLOCK + k);
-        const struct cpu_winograd_tile tile = {.image =
-                                                   image_of(plan, tensor, place.image, channels, spec->dtype),
+        const struct cpu_winograd_tile tile = {.image = image_of(plan, tensor, place.image, channels, spec->dtype),
                                                .height = spec->height,
                                                .width = spec->width,
                                                .channels = (size_t)channels,
@@ -285,8 +282,7 @@ struct outlet {
     float *moments; /* (blocks, 3, channels), or NULL */
 };
 
-static void scatter(const struct cpu_winograd *plan, size_t block, const float *points,
-                    const struct outlet *outlet)
+static void scatter(const struct cpu_winograd *plan, size_t block, const float *points, const struct outlet *outlet)
 {
     for (size_t k = 0; k < tiles_in(plan, block); k++) {
         struct place place = place_of(plan, block * BLOCK + k);
@@ -318,8 +314,7 @@ static void convolve(const struct cpu_winograd *plan, const void *from, int dept
         gather(plan, block, from, depths, 1, points);
         for (size_t p = 0; p < WINOGRAD_POINTS; p++)
             plan->device->winograd->multiply(points + p * distance(depths), weights + p * weights_distance(&plan->spec),
-                                             products + p * distance(outlet->channels), tiles_in(plan, block),
-                                             in, out);
+                                             products + p * distance(outlet->channels), tiles_in(plan, block), in, out);
         scatter(plan, block, products, outlet);
     }
 }
@@ -345,8 +340,7 @@ void cpu_winograd_backward_data(const struct cpu_winograd *plan, const void *dy,
 }
 
 /* Adds the products of one block to a thread's sums. */
-static void accumulate_block(const struct cpu_winograd *plan, size_t block, const void *x, const void *dy,
-                             float *scratch)
+static void accumulate_block(const struct cpu_winograd *plan, size_t block, const void *x, const void *dy, float *scratch)
 {
     const int in = plan->spec.channels_in, out = plan->spec.channels_out;
     float *inputs = scratch + weight_points(&plan->spec), *gradients = inputs + block_floats(in);
@@ -354,12 +348,11 @@ static void accumulate_block(const struct cpu_winograd *plan, size_t block, cons
     gather(plan, block, dy, out, 0, gradients);
     for (size_t p = 0; p < WINOGRAD_POINTS; p++)
         plan->device->winograd->accumulate(inputs + p * distance(in), gradients + p * distance(out),
-                                           scratch + p * weights_distance(&plan->spec), tiles_in(plan, block),
-                                           (size_t)in, (size_t)out);
+                                           scratch + p * weights_distance(&plan->spec), tiles_in(plan, block), (size_t)in,
+                                           (size_t)out);
 }
 
-void cpu_winograd_backward_weights(const struct cpu_winograd *plan, const void *x, const void *dy,
-                                   float *dweights)
+void cpu_winograd_backward_weights(const struct cpu_winograd *plan, const void *x, const void *dy, float *dweights)
 {
     const struct convolution_spec *spec = &plan->spec;
     size_t in = (size_t)spec->channels_in, out = (size_t)spec->channels_out, across = in / CPU_LANES;

@@ -31,7 +31,6 @@ struct cpu_winograd_moments {
 const struct cpu_winograd_moments *cpu_winograd_moments(const struct cpu_winograd *plan);
 
 void cpu_winograd_backward_data(const struct cpu_winograd *plan, const void *dy, void *dx);
-void cpu_winograd_backward_weights(const struct cpu_winograd *plan, const void *x, const void *dy,
-                                   float *dweights);
+void cpu_winograd_backward_weights(const struct cpu_winograd *plan, const void *x, const void *dy, float *dweights);
 
 #endif

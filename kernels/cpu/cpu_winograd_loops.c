@@ -98,8 +98,7 @@ INLINE void weights_from_points(const lanes m[6], lanes out[3])
 /* ---- tiles to points and back ---- */
 
 /* One strip of 6 x 6 pixels, `row` and `column` elements apart, to points. */
-INLINE void gather_strip(enum dtype dtype, const void *pixels, size_t row, size_t column, float *to,
-                         size_t distance)
+INLINE void gather_strip(enum dtype dtype, const void *pixels, size_t row, size_t column, float *to, size_t distance)
 {
     lanes half[WINOGRAD_SIDE][WINOGRAD_SIDE]; /* [column][point of the column] */
     UNROLL for (size_t j = 0; j < WINOGRAD_SIDE; j++)
@@ -139,16 +138,14 @@ INLINE void gather_gradient_strip(enum dtype dtype, const void *pixels, size_t r
 }
 
 /* One strip of a tile that reaches over the image's edge, `side` pixels wide and high: zero outside. */
-INLINE void copy_strip(enum dtype dtype, const struct cpu_winograd_tile *t, size_t channel, int side,
-                       lanes *to)
+INLINE void copy_strip(enum dtype dtype, const struct cpu_winograd_tile *t, size_t channel, int side, lanes *to)
 {
     for (int i = 0; i < side; i++)
         for (int j = 0; j < side; j++) {
             int row = t->row + i, column = t->column + j;
             bool inside = row >= 0 && row < t->height && column >= 0 && column < t->width;
             to[i * side + j] =
-                inside ? load(dtype, t->image,
-                              ((size_t)row * (size_t)t->width + (size_t)column) * t->channels + channel)
+                inside ? load(dtype, t->image, ((size_t)row * (size_t)t->width + (size_t)column) * t->channels + channel)
                        : (lanes){0};
         }
 }
@@ -161,10 +158,10 @@ INLINE void gather_tile(enum dtype dtype, const struct cpu_winograd_tile *t, int
         lanes copy[WINOGRAD_POINTS];
         if (!inside)
             copy_strip(dtype, t, channel, side, copy);
-        const char *first = inside ? (const char *)t->image +
-                                         ((size_t)t->row * row + (size_t)t->column * t->channels + channel) *
-                                             dtype_bytes(dtype)
-                                   : NULL;
+        const char *first = inside
+                                ? (const char *)t->image +
+                                      ((size_t)t->row * row + (size_t)t->column * t->channels + channel) * dtype_bytes(dtype)
+                                : NULL;
         if (inside && gradient)
             gather_gradient_strip(dtype, first, row, t->channels, t->points + channel, t->distance);
         else if (inside)
@@ -219,8 +216,7 @@ INLINE struct strip_moments load_moments(const struct cpu_winograd_result *r, si
 {
     if (r->first)
         return (struct strip_moments){.shift = first};
-    return (struct strip_moments){load(DTYPE_F32, r->moments, channel),
-                                  load(DTYPE_F32, r->moments, r->channels + channel),
+    return (struct strip_moments){load(DTYPE_F32, r->moments, channel), load(DTYPE_F32, r->moments, r->channels + channel),
                                   load(DTYPE_F32, r->moments, 2 * r->channels + channel)};
 }
 
@@ -271,14 +267,14 @@ INLINE void scatter(enum dtype dtype, const struct cpu_winograd_result *r)
         scatter_strips(dtype, r, false, false);
 }
 
-#define BOTH_TYPES(function, argument)                                                                       \
-    static void function##_f32(const struct argument *range)                                                 \
-    {                                                                                                        \
-        function(DTYPE_F32, range);                                                                          \
-    }                                                                                                        \
-    static void function##_bf16(const struct argument *range)                                                \
-    {                                                                                                        \
-        function(DTYPE_BF16, range);                                                                         \
+#define BOTH_TYPES(function, argument)                                                                                      \
+    static void function##_f32(const struct argument *range)                                                                \
+    {                                                                                                                       \
+        function(DTYPE_F32, range);                                                                                         \
+    }                                                                                                                       \
+    static void function##_bf16(const struct argument *range)                                                               \
+    {                                                                                                                       \
+        function(DTYPE_BF16, range);                                                                                        \
     }
 
 BOTH_TYPES(gather, cpu_winograd_tile)
@@ -376,8 +372,8 @@ static void weights_gradient(const struct cpu_winograd_weights_gradient *gradien
 /* So many rows of so many strips stay in registers. */
 #define ROWS_OF(strips) ((strips) == 4 ? 6 : (strips) == 3 ? 8 : 12)
 
-INLINE void multiply_strips(int strips, const float *a, const float *b, float *out, size_t rows,
-                            size_t depths, size_t outputs)
+INLINE void multiply_strips(int strips, const float *a, const float *b, float *out, size_t rows, size_t depths,
+                            size_t outputs)
 {
     const int height = ROWS_OF(strips);
     for (size_t row = 0; row < rows; row += (size_t)height) {
@@ -428,8 +424,8 @@ static void multiply(const float *a, const float *b, float *out, size_t rows, si
 }
 
 /* `height` rows of the result, columns [.., strips). */
-INLINE void accumulate_strips(int strips, int height, const float *a, const float *b, float *out, size_t rows,
-                              size_t as, size_t bs)
+INLINE void accumulate_strips(int strips, int height, const float *a, const float *b, float *out, size_t rows, size_t as,
+                              size_t bs)
 {
     lanes sum[16][4];
     for (int r = 0; r < height; r++)
@@ -448,8 +444,8 @@ INLINE void accumulate_strips(int strips, int height, const float *a, const floa
             store(DTYPE_F32, out, (size_t)r * bs + (size_t)s * CPU_LANES, sum[r][s]);
 }
 
-#define ACCUMULATE(strips, height)                                                                           \
-    for (size_t i = 0; i < as; i += (height))                                                                \
+#define ACCUMULATE(strips, height)                                                                                          \
+    for (size_t i = 0; i < as; i += (height))                                                                               \
     accumulate_strips(strips, height, a + i, b + k, out + i * bs + k, rows, as, bs)
 
 static void accumulate(const float *a, const float *b, float *out, size_t rows, size_t as, size_t bs)

@@ -55,9 +55,8 @@ struct cpu_winograd_weights_gradient {
 };
 
 struct cpu_winograd_loops {
-    void (*gather[2])(const struct cpu_winograd_tile *tile); /* 6 x 6 pixels, zero outside the image */
-    void (*gather_gradient[2])(
-        const struct cpu_winograd_tile *tile); /* 4 x 4 pixels, zero outside the image */
+    void (*gather[2])(const struct cpu_winograd_tile *tile);          /* 6 x 6 pixels, zero outside the image */
+    void (*gather_gradient[2])(const struct cpu_winograd_tile *tile); /* 4 x 4 pixels, zero outside the image */
     void (*scatter[2])(const struct cpu_winograd_result *result);
     /* Of 16 depths and 16 outputs, from these on. */
     void (*transform_weights)(const struct cpu_winograd_weights *weights, size_t depth, size_t output);

@@ -17,8 +17,8 @@ struct convolution {
     struct cuda_weights_shape shape;
     size_t pixels_in, pixels_out;
     struct cuda_graph *forward, *data, *weights_gradient;
-    void *packed;          /* weights as cuDNN reads them */
-    void *packed_gradient; /* their gradient, of spec.dtype */
+    void *packed;              /* weights as cuDNN reads them */
+    void *packed_gradient;     /* their gradient, of spec.dtype */
     void *padded_x, *padded_y; /* NULL where the tensor itself serves */
     float *bias;
 };
@@ -31,11 +31,12 @@ static int round_up(int channels)
 static bool is_plain(const struct convolution *plan)
 {
     const struct convolution_spec *spec = &plan->spec;
-    return plan->shape.padded_out == spec->channels_out && spec->dtype == spec->dtype_out && !spec->bias && !spec->accumulate &&
-           !spec->relu;
+    return plan->shape.padded_out == spec->channels_out && spec->dtype == spec->dtype_out && !spec->bias &&
+           !spec->accumulate && !spec->relu;
 }
 
-static enum code plan_graph(struct convolution *plan, enum cuda_graph_kind kind, struct cuda_graph **out, struct failure *why)
+static enum code plan_graph(struct convolution *plan, enum cuda_graph_kind kind, struct cuda_graph **out,
+                            struct failure *why)
 {
     const struct convolution_spec *spec = &plan->spec;
     const struct cuda_graph_spec wanted = {.kind = kind,
@@ -96,7 +97,8 @@ enum code cuda_convolution_create(const struct device *device, const struct conv
                                               round_up(spec->channels_out), round_up(spec->channels_in)};
     size_t batch = (size_t)spec->batch, stride = (size_t)spec->stride;
     plan->pixels_in = batch * (size_t)spec->height * (size_t)spec->width;
-    plan->pixels_out = batch * (((size_t)spec->height + stride - 1) / stride) * (((size_t)spec->width + stride - 1) / stride);
+    plan->pixels_out =
+        batch * (((size_t)spec->height + stride - 1) / stride) * (((size_t)spec->width + stride - 1) / stride);
     enum code code = plan_graphs(plan, why);
     if (code == CODE_OK && !take_memory(plan))
         code = failure_set(why, CODE_NO_MEMORY, "planning a convolution: the GPU has no memory left");
@@ -133,8 +135,7 @@ void cuda_convolution_set_weights(struct convolution *plan, const float *weights
 static void run(struct convolution *plan, struct cuda_graph *graph, void *x, void *weights, void *y)
 {
     struct failure why;
-    enum code code =
-        cuda_graph_run(graph, &(struct cuda_graph_operands){x, weights, y, plan->device->workspace}, &why);
+    enum code code = cuda_graph_run(graph, &(struct cuda_graph_operands){x, weights, y, plan->device->workspace}, &why);
     if (code != CODE_OK)
         cuda_internal_note(plan->device, code, &why);
 }
@@ -144,8 +145,8 @@ static void *widened_x(struct convolution *plan, const void *x)
 {
     if (!plan->padded_x)
         return (void *)x;
-    cuda_layout_pad(plan->device->stream, plan->spec.dtype, plan->pixels_in, plan->spec.channels_in, plan->shape.padded_in, x,
-                    plan->padded_x);
+    cuda_layout_pad(plan->device->stream, plan->spec.dtype, plan->pixels_in, plan->spec.channels_in, plan->shape.padded_in,
+                    x, plan->padded_x);
     return plan->padded_x;
 }
 
@@ -154,8 +155,8 @@ static void *widened_dy(struct convolution *plan, const void *dy)
 {
     if (plan->shape.padded_out == plan->spec.channels_out)
         return (void *)dy;
-    cuda_layout_pad(plan->device->stream, plan->spec.dtype, plan->pixels_out, plan->spec.channels_out, plan->shape.padded_out, dy,
-                    plan->padded_y);
+    cuda_layout_pad(plan->device->stream, plan->spec.dtype, plan->pixels_out, plan->spec.channels_out,
+                    plan->shape.padded_out, dy, plan->padded_y);
     return plan->padded_y;
 }
 
@@ -188,12 +189,13 @@ void cuda_convolution_backward_data(struct convolution *plan, const void *dy, vo
                           plan->shape.padded_in, sums, dx);
 }
 
-void cuda_convolution_backward_weights(struct convolution *plan, const void *x, const void *dy, float *dweights, float *dbias)
+void cuda_convolution_backward_weights(struct convolution *plan, const void *x, const void *dy, float *dweights,
+                                       float *dbias)
 {
     cudaStream_t stream = plan->device->stream;
     run(plan, plan->weights_gradient, widened_x(plan, x), plan->packed_gradient, widened_dy(plan, dy));
     cuda_layout_unpack_gradient(stream, plan->spec.dtype, &plan->shape, plan->packed_gradient, dweights);
     if (plan->spec.bias)
-        cuda_layout_sum_pixels(stream, plan->spec.dtype, plan->pixels_out, plan->spec.channels_out, dy, plan->device->scratch,
-                               dbias);
+        cuda_layout_sum_pixels(stream, plan->spec.dtype, plan->pixels_out, plan->spec.channels_out, dy,
+                               plan->device->scratch, dbias);
 }

@@ -77,7 +77,8 @@ static void upload(const struct device *device, void *to, const void *from_host,
 {
     struct cuda_device *gpu = cuda_internal_of(device);
     cuda_internal_check(gpu, "sending data", cudaMemcpyAsync(to, from_host, bytes, cudaMemcpyHostToDevice, gpu->stream));
-    cuda_internal_check(gpu, "sending data", cudaStreamSynchronize(gpu->stream)); /* the caller may change its memory at once */
+    cuda_internal_check(gpu, "sending data",
+                        cudaStreamSynchronize(gpu->stream)); /* the caller may change its memory at once */
 }
 
 static void download(const struct device *device, void *to_host, const void *from, size_t bytes)
@@ -227,8 +228,8 @@ enum code cuda_device_open(const struct device_options *options, struct device *
         return failure_set(why, CODE_NO_MEMORY, "opening the GPU: out of memory");
     gpu->base = (struct device){.operations = &operations, .bf16 = true, .threads = options->threads ? options->threads : 1};
     snprintf(gpu->base.name, sizeof gpu->base.name, "cuda");
-    snprintf(gpu->base.description, sizeof gpu->base.description, "%.100s, %zu GiB, compute capability %d.%d", properties.name,
-             properties.totalGlobalMem >> 30, properties.major, properties.minor);
+    snprintf(gpu->base.description, sizeof gpu->base.description, "%.100s, %zu GiB, compute capability %d.%d",
+             properties.name, properties.totalGlobalMem >> 30, properties.major, properties.minor);
     code = prepare(gpu, why);
     if (code != CODE_OK) {
         close_device(&gpu->base);

@@ -48,14 +48,17 @@ static enum code load(struct failure *why)
     if (!library)
         library = dlopen(CUDA_DNN_FOLDER "/" LIBRARY_NAME, RTLD_NOW | RTLD_LOCAL);
     if (!library)
-        return failure_set(why, CODE_UNSUPPORTED,
-                           "cuDNN: %s: install cuDNN 9, or name its folder in LD_LIBRARY_PATH; without it the processor computes",
-                           dlerror());
+        return failure_set(
+            why, CODE_UNSUPPORTED,
+            "cuDNN: %s: install cuDNN 9, or name its folder in LD_LIBRARY_PATH; without it the processor computes",
+            dlerror());
     const char *missing;
     if (!find_functions(library, &missing))
-        return failure_set(why, CODE_UNSUPPORTED, "cuDNN: this machine's %s lacks %s: install cuDNN 9", LIBRARY_NAME, missing);
+        return failure_set(why, CODE_UNSUPPORTED, "cuDNN: this machine's %s lacks %s: install cuDNN 9", LIBRARY_NAME,
+                           missing);
     if (loaded.functions.GetVersion() < CUDNN_VERSION)
-        return failure_set(why, CODE_UNSUPPORTED, "cuDNN: this machine's is version %zu, the program was built with %d: update it",
+        return failure_set(why, CODE_UNSUPPORTED,
+                           "cuDNN: this machine's is version %zu, the program was built with %d: update it",
                            loaded.functions.GetVersion(), CUDNN_VERSION);
     return CODE_OK;
 }

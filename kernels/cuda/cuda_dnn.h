@@ -1,6 +1,6 @@
-/* cuDNN 9, loaded when a GPU is opened and not before: the program has no link to it, starts without it, and runs where it is
- * not installed.  The library is looked for by name (the loader's folders, LD_LIBRARY_PATH), then where it was when the program
- * was built.  Once loaded it stays until the process ends.  Any thread. */
+/* cuDNN 9, loaded when a GPU is opened and not before: the program has no link to it, starts without it, and runs where it
+ * is not installed.  The library is looked for by name (the loader's folders, LD_LIBRARY_PATH), then where it was when the
+ * program was built.  Once loaded it stays until the process ends.  Any thread. */
 #ifndef CYTOFS_CUDA_DNN_H
 #define CYTOFS_CUDA_DNN_H
 

@@ -2,7 +2,8 @@
  *
  *     three tensors + convolution -> operation -> operation graph -> heuristics -> engine configurations -> plan
  *
- * The operation keeps references to what it was made from, so descriptors are destroyed as soon as the next one is finalized.
+ * The operation keeps references to what it was made from, so descriptors are destroyed as soon as the next one is
+ * finalized.
  */
 #include "cuda_graph.h"
 
@@ -61,8 +62,8 @@ static struct making begin(cudnnBackendDescriptorType_t type)
     return making;
 }
 
-static void set(struct making *making, cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type,
-                int64_t count, const void *values)
+static void set(struct making *making, cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type, int64_t count,
+                const void *values)
 {
     if (making->status == CUDNN_STATUS_SUCCESS)
         making->status = dnn->BackendSetAttribute(making->descriptor, name, type, count, values);
@@ -352,7 +353,8 @@ enum code cuda_graph_create(struct cuda_library *library, const struct cuda_grap
         return CODE_OK;
     }
     free(graph);
-    return failure_set(why, CODE_UNSUPPORTED, "cuDNN has no engine for %s of %d x %d x %d, %d -> %d channels, kernel %d, stride %d",
+    return failure_set(why, CODE_UNSUPPORTED,
+                       "cuDNN has no engine for %s of %d x %d x %d, %d -> %d channels, kernel %d, stride %d",
                        names[spec->kind], spec->batch, spec->height, spec->width, spec->channels_in, spec->channels_out,
                        spec->kernel, spec->stride);
 }

@@ -15,10 +15,10 @@ struct cuda_device {
     cudaStream_t feeding, fetching; /* cuda_queue.c */
     struct cuda_slot slots[DEVICE_SLOTS];
     struct cuda_library *library;
-    double *scratch;   /* CUDA_REDUCE_SCRATCH_BYTES of device memory; work on the stream is in order, so one serves all */
-    void *workspace;   /* of convolutions, likewise */
+    double *scratch; /* CUDA_REDUCE_SCRATCH_BYTES of device memory; work on the stream is in order, so one serves all */
+    void *workspace; /* of convolutions, likewise */
     size_t workspace_bytes;
-    enum code failed;  /* the first failure since the last synchronize; the text is in `why` */
+    enum code failed; /* the first failure since the last synchronize; the text is in `why` */
     struct failure why;
 };
 
@@ -48,6 +48,7 @@ void cuda_convolution_destroy(struct convolution *plan);
 void cuda_convolution_set_weights(struct convolution *plan, const float *weights, const float *scale, const float *bias);
 void cuda_convolution_forward(struct convolution *plan, const void *x, void *y);
 void cuda_convolution_backward_data(struct convolution *plan, const void *dy, void *dx);
-void cuda_convolution_backward_weights(struct convolution *plan, const void *x, const void *dy, float *dweights, float *dbias);
+void cuda_convolution_backward_weights(struct convolution *plan, const void *x, const void *dy, float *dweights,
+                                       float *dbias);
 
 #endif

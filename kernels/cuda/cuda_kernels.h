@@ -1,5 +1,6 @@
 /* The kernels of "cuda", as C functions that queue work on a stream: see the .cu file of each.  Everything is device
- * memory.  Pixels and channels are as in tensor.h; every sum is taken in a fixed order, so the same call gives the same bits.
+ * memory.  Pixels and channels are as in tensor.h; every sum is taken in a fixed order, so the same call gives the same
+ * bits.
  */
 #ifndef CYTOFS_CUDA_KERNELS_H
 #define CYTOFS_CUDA_KERNELS_H
@@ -15,7 +16,7 @@ extern "C" {
 
 /* Blocks that a reduction over pixels is split into, and the scratch memory that it wants: partial sums per block and
  * channel. */
-#ifndef CUDA_REDUCE_BLOCKS /* the tests, which run kernels on the host, take fewer */
+#ifndef CUDA_REDUCE_BLOCKS     /* the tests, which run kernels on the host, take fewer */
 #define CUDA_REDUCE_BLOCKS 264 /* two for each multiprocessor of an H100 */
 #endif
 #define CUDA_REDUCE_SCRATCH_BYTES ((size_t)CUDA_REDUCE_BLOCKS * 3 * DEVICE_CHANNELS_MAX * sizeof(double))
@@ -46,8 +47,8 @@ struct cuda_epilogue {
     bool accumulate, relu;
 };
 void cuda_layout_finish(cudaStream_t stream, const struct cuda_epilogue *epilogue, void *y);
-void cuda_layout_sum_pixels(cudaStream_t stream, enum dtype dtype, size_t pixels, int channels, const void *x, double *scratch,
-                            float *sums);
+void cuda_layout_sum_pixels(cudaStream_t stream, enum dtype dtype, size_t pixels, int channels, const void *x,
+                            double *scratch, float *sums);
 void cuda_layout_upsample_add(cudaStream_t stream, const struct tensor *coarse, const struct tensor *fine);
 void cuda_layout_upsample_backward(cudaStream_t stream, const struct tensor *dfine, const struct tensor *dcoarse);
 

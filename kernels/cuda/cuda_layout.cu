@@ -14,7 +14,8 @@ void cuda_layout_convert(cudaStream_t stream, const struct tensor *from, const s
     size_t count = tensor_count(from);
     CUDA_WITH_TYPE(from->dtype, From,
                    CUDA_WITH_TYPE(to->dtype, To,
-                                  CUDA_LAUNCH(convert, cuda_blocks(count), CUDA_THREADS, stream, count, (const From *)from->data, (To *)to->data)));
+                                  CUDA_LAUNCH(convert, cuda_blocks(count), CUDA_THREADS, stream, count,
+                                              (const From *)from->data, (To *)to->data)));
 }
 
 /* (pixels, narrow) from or to (pixels, wide), by element of `to`. */
@@ -28,19 +29,22 @@ template <typename T> __global__ void rearrange(size_t count, int channels_to, i
     cuda_set(to, i, c < channels_from ? cuda_get(from, pixel * channels_from + c) : 0.0f);
 }
 
-void cuda_layout_pad(cudaStream_t stream, enum dtype dtype, size_t pixels, int channels, int padded, const void *from, void *to)
+void cuda_layout_pad(cudaStream_t stream, enum dtype dtype, size_t pixels, int channels, int padded, const void *from,
+                     void *to)
 {
     size_t count = pixels * (size_t)padded;
-    CUDA_WITH_TYPE(dtype, T,
-                   CUDA_LAUNCH(rearrange, cuda_blocks(count), CUDA_THREADS, stream, count, padded, channels, (const T *)from, (T *)to));
+    CUDA_WITH_TYPE(
+        dtype, T,
+        CUDA_LAUNCH(rearrange, cuda_blocks(count), CUDA_THREADS, stream, count, padded, channels, (const T *)from, (T *)to));
 }
 
 void cuda_layout_unpad(cudaStream_t stream, enum dtype dtype, size_t pixels, int channels, int padded, const void *from,
                        void *to)
 {
     size_t count = pixels * (size_t)channels;
-    CUDA_WITH_TYPE(dtype, T,
-                   CUDA_LAUNCH(rearrange, cuda_blocks(count), CUDA_THREADS, stream, count, channels, padded, (const T *)from, (T *)to));
+    CUDA_WITH_TYPE(
+        dtype, T,
+        CUDA_LAUNCH(rearrange, cuda_blocks(count), CUDA_THREADS, stream, count, channels, padded, (const T *)from, (T *)to));
 }
 
 template <typename T>
@@ -79,8 +83,9 @@ void cuda_layout_unpack_gradient(cudaStream_t stream, enum dtype dtype, const st
                                  const void *packed, float *gradient)
 {
     size_t count = (size_t)shape->channels_out * (size_t)shape->taps * (size_t)shape->channels_in;
-    CUDA_WITH_TYPE(dtype, T,
-                   CUDA_LAUNCH(unpack_gradient, cuda_blocks(count), CUDA_THREADS, stream, *shape, (const T *)packed, gradient));
+    CUDA_WITH_TYPE(
+        dtype, T,
+        CUDA_LAUNCH(unpack_gradient, cuda_blocks(count), CUDA_THREADS, stream, *shape, (const T *)packed, gradient));
 }
 
 template <typename T, typename Out> __global__ void finish(struct cuda_epilogue epilogue, const T *sums, Out *y)
@@ -105,7 +110,8 @@ void cuda_layout_finish(cudaStream_t stream, const struct cuda_epilogue *epilogu
     size_t count = epilogue->pixels * (size_t)epilogue->channels;
     CUDA_WITH_TYPE(epilogue->dtype, T,
                    CUDA_WITH_TYPE(epilogue->dtype_out, Out,
-                                  CUDA_LAUNCH(finish, cuda_blocks(count), CUDA_THREADS, stream, *epilogue, (const T *)epilogue->sums, (Out *)y)));
+                                  CUDA_LAUNCH(finish, cuda_blocks(count), CUDA_THREADS, stream, *epilogue,
+                                              (const T *)epilogue->sums, (Out *)y)));
 }
 
 /* Each block sums a range of pixels, channel by channel; then one thread a channel adds the blocks' sums in order. */
@@ -131,12 +137,13 @@ __global__ void sum_partials(int blocks, int channels, const double *partial, fl
     sums[c] = (float)sum;
 }
 
-void cuda_layout_sum_pixels(cudaStream_t stream, enum dtype dtype, size_t pixels, int channels, const void *x, double *scratch,
-                            float *sums)
+void cuda_layout_sum_pixels(cudaStream_t stream, enum dtype dtype, size_t pixels, int channels, const void *x,
+                            double *scratch, float *sums)
 {
-    CUDA_WITH_TYPE(dtype, T,
-                   CUDA_LAUNCH(sum_range, CUDA_REDUCE_BLOCKS, CUDA_THREADS, stream, pixels, channels, (const T *)x, scratch));
-    CUDA_LAUNCH(sum_partials, cuda_blocks((size_t)channels), CUDA_THREADS, stream, CUDA_REDUCE_BLOCKS, channels, scratch, sums);
+    CUDA_WITH_TYPE(
+        dtype, T, CUDA_LAUNCH(sum_range, CUDA_REDUCE_BLOCKS, CUDA_THREADS, stream, pixels, channels, (const T *)x, scratch));
+    CUDA_LAUNCH(sum_partials, cuda_blocks((size_t)channels), CUDA_THREADS, stream, CUDA_REDUCE_BLOCKS, channels, scratch,
+                sums);
 }
 
 /* i: an element of the fine tensor; the coarse element above it. */
@@ -158,7 +165,7 @@ void cuda_layout_upsample_add(cudaStream_t stream, const struct tensor *coarse, 
     size_t count = tensor_count(fine);
     CUDA_WITH_TYPE(fine->dtype, T,
                    CUDA_LAUNCH(upsample_add, cuda_blocks(count), CUDA_THREADS, stream, count, fine->w, fine->c,
-                                                                               (const T *)coarse->data, (T *)fine->data));
+                               (const T *)coarse->data, (T *)fine->data));
 }
 
 template <typename T>
@@ -168,7 +175,8 @@ __global__ void upsample_backward(size_t count, int width_coarse, int channels, 
     if (i >= count)
         return;
     size_t c = i % channels, pixel = i / channels, j = pixel % width_coarse, row = pixel / width_coarse;
-    size_t width = 2 * (size_t)width_coarse, above = (row * 2 * width + 2 * j) * channels + c, below = above + width * channels;
+    size_t width = 2 * (size_t)width_coarse, above = (row * 2 * width + 2 * j) * channels + c,
+           below = above + width * channels;
     cuda_set(dcoarse, i,
              cuda_get(dfine, above) + cuda_get(dfine, above + channels) + cuda_get(dfine, below) +
                  cuda_get(dfine, below + channels));
@@ -178,5 +186,6 @@ void cuda_layout_upsample_backward(cudaStream_t stream, const struct tensor *dfi
 {
     size_t count = tensor_count(dcoarse);
     CUDA_WITH_TYPE(dfine->dtype, T,
-                   CUDA_LAUNCH(upsample_backward, cuda_blocks(count), CUDA_THREADS, stream, count, dcoarse->w, dcoarse->c, (const T *)dfine->data, (T *)dcoarse->data));
+                   CUDA_LAUNCH(upsample_backward, cuda_blocks(count), CUDA_THREADS, stream, count, dcoarse->w, dcoarse->c,
+                               (const T *)dfine->data, (T *)dcoarse->data));
 }

@@ -1,13 +1,13 @@
 /* Batch normalisation with what surrounds it in a residual block: formulas in kernels/ref/ref_norm.c.
  *
- * Every pass runs at the speed of memory: a thread takes eight neighbouring channels at a time (16 bytes of bf16), the same ones
- * for all of its pixels, whose parameters it so reads once.
+ * Every pass runs at the speed of memory: a thread takes eight neighbouring channels at a time (16 bytes of bf16), the same
+ * ones for all of its pixels, whose parameters it so reads once.
  *
- * Statistics: each of CUDA_REDUCE_BLOCKS blocks takes a range of pixels; a block's threads are (eight channels, lane) pairs, each
- * lane every n-th pixel; lanes are added up in shared memory, blocks by a second kernel, all in a fixed order; sums are f32 over
- * SUM_RUN pixels, else f64.
- * Forward takes one pass over x for sums of x and of (x - shift)^2, where shift is x of the first pixel, so that
- * nothing cancels, then one to write y.  Backward: one pass that masks and adds the gradients and sums them, one for dx.
+ * Statistics: each of CUDA_REDUCE_BLOCKS blocks takes a range of pixels; a block's threads are (eight channels, lane) pairs,
+ * each lane every n-th pixel; lanes are added up in shared memory, blocks by a second kernel, all in a fixed order; sums are
+ * f32 over SUM_RUN pixels, else f64. Forward takes one pass over x for sums of x and of (x - shift)^2, where shift is x of
+ * the first pixel, so that nothing cancels, then one to write y.  Backward: one pass that masks and adds the gradients and
+ * sums them, one for dx.
  */
 #include "cuda_values.cuh"
 
@@ -15,8 +15,10 @@
 #define FINAL_LANES 32 /* of the kernels that add up blocks' sums */
 #define FINAL_WIDTH (CUDA_THREADS / FINAL_LANES)
 
-/* Two sums a channel of a block's threads: lane by lane for (eights of channels, lanes).  Threads [0, channels) write them. */
-__device__ static void leave_sums(int channels, int lanes, const double a[CUDA_WIDTH], const double b[CUDA_WIDTH], double *partial)
+/* Two sums a channel of a block's threads: lane by lane for (eights of channels, lanes).  Threads [0, channels) write them.
+ */
+__device__ static void leave_sums(int channels, int lanes, const double a[CUDA_WIDTH], const double b[CUDA_WIDTH],
+                                  double *partial)
 {
     __shared__ double first[CUDA_WIDTH][CUDA_THREADS], second[CUDA_WIDTH][CUDA_THREADS];
     for (int k = 0; k < CUDA_WIDTH; k++) {
@@ -147,8 +149,8 @@ template <typename T> static void forward(cudaStream_t stream, const struct norm
     CUDA_LAUNCH(sums, CUDA_REDUCE_BLOCKS, CUDA_THREADS, stream, pixels, channels, x, scratch);
     CUDA_LAUNCH(statistics, final_blocks(channels), CUDA_THREADS, stream, pixels, channels, CUDA_REDUCE_BLOCKS, x, scratch,
                 norm->running_mean, norm->running_variance, norm->mean, norm->inverse_deviation);
-    CUDA_LAUNCH(normalize, cuda_loop_blocks(count / CUDA_WIDTH), CUDA_THREADS, stream, count, channels, x, residual, norm->relu,
-                norm->mean, norm->inverse_deviation, norm->gamma, norm->beta, (T *)norm->y.data);
+    CUDA_LAUNCH(normalize, cuda_loop_blocks(count / CUDA_WIDTH), CUDA_THREADS, stream, count, channels, x, residual,
+                norm->relu, norm->mean, norm->inverse_deviation, norm->gamma, norm->beta, (T *)norm->y.data);
 }
 
 void cuda_norm_forward(cudaStream_t stream, const struct norm_forward *norm, double *scratch)
@@ -172,7 +174,8 @@ __global__ void mask_and_sum(size_t pixels, int channels, struct backward_inputs
     int eights = channels / CUDA_WIDTH, lanes = CUDA_THREADS / eights;
     int c = (int)threadIdx.x % eights * CUDA_WIDTH, lane = (int)threadIdx.x / eights;
     double dbeta[CUDA_WIDTH] = {0}, dgamma[CUDA_WIDTH] = {0};
-    const struct cuda_eight mean = cuda_get_eight(in.mean, (size_t)c), inverse = cuda_get_eight(in.inverse_deviation, (size_t)c);
+    const struct cuda_eight mean = cuda_get_eight(in.mean, (size_t)c),
+                            inverse = cuda_get_eight(in.inverse_deviation, (size_t)c);
     for (size_t p = first + lane; lane < lanes && p < end; p += lanes) {
         size_t i = p * channels + c;
         struct cuda_eight g = cuda_get_eight(in.gradients[0], i);
@@ -222,13 +225,15 @@ __global__ void input_gradient(size_t count, int channels, float per_pixel, cons
         return;
     size_t c = first % channels;
     const struct cuda_eight m = cuda_get_eight(mean, c), inverse = cuda_get_eight(inverse_deviation, c),
-                            factor = cuda_get_eight(gamma, c), along = cuda_get_eight(dgamma, c), all = cuda_get_eight(dbeta, c);
+                            factor = cuda_get_eight(gamma, c), along = cuda_get_eight(dgamma, c),
+                            all = cuda_get_eight(dbeta, c);
     for (size_t i = first; i < count; i += step) {
         const struct cuda_eight value = cuda_get_eight(x, i), gradient = cuda_get_eight(g, i);
         struct cuda_eight out;
         for (int k = 0; k < CUDA_WIDTH; k++) {
             float h = (value.of[k] - m.of[k]) * inverse.of[k];
-            out.of[k] = factor.of[k] * inverse.of[k] * (gradient.of[k] - all.of[k] * per_pixel - h * along.of[k] * per_pixel);
+            out.of[k] =
+                factor.of[k] * inverse.of[k] * (gradient.of[k] - all.of[k] * per_pixel - h * along.of[k] * per_pixel);
         }
         cuda_set_eight(dx, i, out);
     }
@@ -238,16 +243,18 @@ template <typename T> static void backward(cudaStream_t stream, const struct nor
 {
     size_t pixels = tensor_pixels(&norm->x), count = tensor_count(&norm->x);
     int channels = norm->x.c;
-    struct backward_inputs<T> in = {(const T *)norm->x.data, (const T *)norm->y.data, {NULL}, norm->gradient_count, norm->relu,
-                                    norm->mean, norm->inverse_deviation};
+    struct backward_inputs<T> in = {
+        (const T *)norm->x.data, (const T *)norm->y.data,
+            {NULL}, norm->gradient_count, norm->relu, norm->mean, norm->inverse_deviation
+    };
     for (int k = 0; k < norm->gradient_count; k++)
         in.gradients[k] = (T *)norm->gradients[k].data;
     CUDA_LAUNCH(mask_and_sum, CUDA_REDUCE_BLOCKS, CUDA_THREADS, stream, pixels, channels, in, scratch);
     CUDA_LAUNCH(parameter_gradients, final_blocks(channels), CUDA_THREADS, stream, channels, CUDA_REDUCE_BLOCKS, scratch,
                 norm->dgamma, norm->dbeta);
-    CUDA_LAUNCH(input_gradient, cuda_loop_blocks(count / CUDA_WIDTH), CUDA_THREADS, stream, count, channels, 1.0f / (float)pixels,
-                in.x, (const T *)in.gradients[0], norm->mean, norm->inverse_deviation, norm->gamma, norm->dgamma, norm->dbeta,
-                (T *)norm->dx.data);
+    CUDA_LAUNCH(input_gradient, cuda_loop_blocks(count / CUDA_WIDTH), CUDA_THREADS, stream, count, channels,
+                1.0f / (float)pixels, in.x, (const T *)in.gradients[0], norm->mean, norm->inverse_deviation, norm->gamma,
+                norm->dgamma, norm->dbeta, (T *)norm->dx.data);
 }
 
 void cuda_norm_backward(cudaStream_t stream, const struct norm_backward *norm, double *scratch)
@@ -269,6 +276,6 @@ __global__ void fold(int channels, const float *gamma, const float *beta, const 
 void cuda_norm_fold(cudaStream_t stream, int channels, const float *gamma, const float *beta, const float *running_mean,
                     const float *running_variance, float *scale, float *shift)
 {
-    CUDA_LAUNCH(fold, cuda_blocks((size_t)channels), CUDA_THREADS, stream, channels, gamma, beta, running_mean, running_variance,
-                                                                   scale, shift);
+    CUDA_LAUNCH(fold, cuda_blocks((size_t)channels), CUDA_THREADS, stream, channels, gamma, beta, running_mean,
+                running_variance, scale, shift);
 }

@@ -4,8 +4,8 @@
  *     computing:                   wait for fed, step --computed-->
  *     fetching:                                                    wait for computed, copy results --fetched--> (the host)
  *
- * A slot's memory is free when `fetched` has happened.  A recording is a CUDA graph, captured from the computing stream: what it
- * may not hold (memory, transfers to the host, waiting) makes the capture fail, which leaves the stream as it was.
+ * A slot's memory is free when `fetched` has happened.  A recording is a CUDA graph, captured from the computing stream:
+ * what it may not hold (memory, transfers to the host, waiting) makes the capture fail, which leaves the stream as it was.
  */
 #include "cuda_queue.h"
 
@@ -69,7 +69,8 @@ static void feed(const struct device *device, int slot, void *to, const void *fr
 {
     (void)slot;
     struct cuda_device *gpu = cuda_internal_of(device);
-    cuda_internal_check(gpu, "sending a step's data", cudaMemcpyAsync(to, from_host, bytes, cudaMemcpyHostToDevice, gpu->feeding));
+    cuda_internal_check(gpu, "sending a step's data",
+                        cudaMemcpyAsync(to, from_host, bytes, cudaMemcpyHostToDevice, gpu->feeding));
 }
 
 static void begin(const struct device *device, int slot)

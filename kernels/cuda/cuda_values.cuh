@@ -27,7 +27,8 @@ __device__ inline void cuda_set(__nv_bfloat16 *values, size_t i, float value)
     values[i] = __float2bfloat16_rn(value);
 }
 
-/* Eight neighbours at a time, in accesses of 16 bytes; i is a multiple of 8, and the array begins at a multiple of 16 bytes. */
+/* Eight neighbours at a time, in accesses of 16 bytes; i is a multiple of 8, and the array begins at a multiple of 16 bytes.
+ */
 #define CUDA_WIDTH 8
 
 struct cuda_eight {
@@ -60,12 +61,14 @@ __device__ inline void cuda_set_eight(float *values, size_t i, const struct cuda
 }
 __device__ inline unsigned cuda_two_halves(float low, float high)
 {
-    return (unsigned)__bfloat16_as_ushort(__float2bfloat16_rn(low)) | (unsigned)__bfloat16_as_ushort(__float2bfloat16_rn(high)) << 16;
+    return (unsigned)__bfloat16_as_ushort(__float2bfloat16_rn(low)) |
+           (unsigned)__bfloat16_as_ushort(__float2bfloat16_rn(high)) << 16;
 }
 __device__ inline void cuda_set_eight(__nv_bfloat16 *values, size_t i, const struct cuda_eight &eight)
 {
-    *(uint4 *)(values + i) = make_uint4(cuda_two_halves(eight.of[0], eight.of[1]), cuda_two_halves(eight.of[2], eight.of[3]),
-                                        cuda_two_halves(eight.of[4], eight.of[5]), cuda_two_halves(eight.of[6], eight.of[7]));
+    *(uint4 *)(values + i) =
+        make_uint4(cuda_two_halves(eight.of[0], eight.of[1]), cuda_two_halves(eight.of[2], eight.of[3]),
+                   cuda_two_halves(eight.of[4], eight.of[5]), cuda_two_halves(eight.of[6], eight.of[7]));
 }
 
 /* The sum over the block's threads, for thread 0.  blockDim.x is CUDA_THREADS. */
@@ -90,8 +93,8 @@ static inline unsigned cuda_blocks(size_t items)
     return (unsigned)(blocks < 1 ? 1 : blocks > 1u << 30 ? 1u << 30 : blocks);
 }
 
-/* Blocks for a loop over `items` whose threads each take many: enough to fill an H100, so that what a thread keeps in registers is
- * read once. */
+/* Blocks for a loop over `items` whose threads each take many: enough to fill an H100, so that what a thread keeps in
+ * registers is read once. */
 #define CUDA_LOOP_BLOCKS_MAX 1056 /* eight for each multiprocessor */
 static inline unsigned cuda_loop_blocks(size_t items)
 {
@@ -106,15 +109,15 @@ static inline unsigned cuda_loop_blocks(size_t items)
 #endif
 
 /* Calls the statement with T the element type of dtype. */
-#define CUDA_WITH_TYPE(dtype, T, ...)                                                                                  \
-    do {                                                                                                               \
-        if ((dtype) == DTYPE_BF16) {                                                                                   \
-            typedef __nv_bfloat16 T;                                                                                   \
-            __VA_ARGS__;                                                                                               \
-        } else {                                                                                                       \
-            typedef float T;                                                                                           \
-            __VA_ARGS__;                                                                                               \
-        }                                                                                                              \
+#define CUDA_WITH_TYPE(dtype, T, ...)                                                                                       \
+    do {                                                                                                                    \
+        if ((dtype) == DTYPE_BF16) {                                                                                        \
+            typedef __nv_bfloat16 T;                                                                                        \
+            __VA_ARGS__;                                                                                                    \
+        } else {                                                                                                            \
+            typedef float T;                                                                                                \
+            __VA_ARGS__;                                                                                                    \
+        }                                                                                                                   \
     } while (0)
 
 #endif

@@ -23,17 +23,16 @@ struct annotations {
 };
 
 /* One file's text (relative path `path`), for the readers of whole folders and for tests. */
-MUST_CHECK enum code annotations_csv_read_text(struct assembly *assembly, const char *path,
-                                               struct buffer *text, struct failure *why);
-MUST_CHECK enum code annotations_voc_read_text(struct assembly *assembly, const char *path,
-                                               const struct buffer *text, struct failure *why);
-MUST_CHECK enum code annotations_coco_read_text(struct assembly *assembly, const char *path,
-                                                const struct buffer *text, struct failure *why);
+MUST_CHECK enum code annotations_csv_read_text(struct assembly *assembly, const char *path, struct buffer *text,
+                                               struct failure *why);
+MUST_CHECK enum code annotations_voc_read_text(struct assembly *assembly, const char *path, const struct buffer *text,
+                                               struct failure *why);
+MUST_CHECK enum code annotations_coco_read_text(struct assembly *assembly, const char *path, const struct buffer *text,
+                                                struct failure *why);
 
 /* The labels of one image; *highest_class grows to the highest class number in it. */
 MUST_CHECK enum code annotations_yolo_read_text(struct assembly *assembly, size_t image, const char *path,
-                                                struct buffer *text, int32_t *highest_class,
-                                                struct failure *why);
+                                                struct buffer *text, int32_t *highest_class, struct failure *why);
 
 extern const struct annotations annotations_csv_kind;
 extern const struct annotations annotations_voc_kind;

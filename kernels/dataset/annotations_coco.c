@@ -52,9 +52,7 @@ static int compare_pairs(const void *a, const void *b)
 static const struct pair *find_pair(const struct pairs *pairs, const json_t *id)
 {
     struct pair key = {.id = json_integer_value(id)};
-    return pairs->count && json_is_integer(id)
-               ? bsearch(&key, pairs->items, pairs->count, sizeof key, compare_pairs)
-               : NULL;
+    return pairs->count && json_is_integer(id) ? bsearch(&key, pairs->items, pairs->count, sizeof key, compare_pairs) : NULL;
 }
 
 static enum code make_pairs(const json_t *array, struct pairs *out, struct failure *why)
@@ -75,8 +73,8 @@ static enum dataset_split split_of_name(const char *path)
     return SPLIT_NONE;
 }
 
-static enum code read_images(struct assembly *assembly, const char *path, const json_t *array,
-                             struct pairs *images, struct drops *drops, struct failure *why)
+static enum code read_images(struct assembly *assembly, const char *path, const json_t *array, struct pairs *images,
+                             struct drops *drops, struct failure *why)
 {
     enum code code = make_pairs(array, images, why);
     enum dataset_split split = split_of_name(path);
@@ -86,9 +84,8 @@ static enum code read_images(struct assembly *assembly, const char *path, const 
         const char *name = json_string_value(json_object_get(image, "file_name"));
         const json_t *id = json_object_get(image, "id");
         if (!name || !json_is_integer(id))
-            return failure_set(why, CODE_INVALID,
-                               "%s: image %zu of \"images\" lacks \"id\" (a number) or \"file_name\"", path,
-                               i + 1);
+            return failure_set(why, CODE_INVALID, "%s: image %zu of \"images\" lacks \"id\" (a number) or \"file_name\"",
+                               path, i + 1);
         size_t index = assembly_find(assembly, name, path);
         if (index == ASSEMBLY_NONE) {
             drops->images_missing++;
@@ -104,8 +101,8 @@ static enum code read_images(struct assembly *assembly, const char *path, const 
     return code;
 }
 
-static enum code read_categories(struct assembly *assembly, const char *path, const json_t *array,
-                                 struct pairs *classes, struct failure *why)
+static enum code read_categories(struct assembly *assembly, const char *path, const json_t *array, struct pairs *classes,
+                                 struct failure *why)
 {
     enum code code = make_pairs(array, classes, why);
     for (size_t i = 0; code == CODE_OK && i < json_array_size(array); i++) {
@@ -113,9 +110,8 @@ static enum code read_categories(struct assembly *assembly, const char *path, co
         const char *name = json_string_value(json_object_get(category, "name"));
         const json_t *id = json_object_get(category, "id");
         if (!name || !json_is_integer(id))
-            return failure_set(why, CODE_INVALID,
-                               "%s: entry %zu of \"categories\" lacks \"id\" (a number) or \"name\"", path,
-                               i + 1);
+            return failure_set(why, CODE_INVALID, "%s: entry %zu of \"categories\" lacks \"id\" (a number) or \"name\"",
+                               path, i + 1);
         int32_t index;
         code = assembly_class(assembly, name, &index, why);
         if (code == CODE_OK)
@@ -142,9 +138,8 @@ static bool read_box(const json_t *annotation, struct dataset_object *object)
     return true;
 }
 
-static enum code read_annotation(struct assembly *assembly, const json_t *annotation,
-                                 const struct pairs *images, const struct pairs *classes, struct drops *drops,
-                                 struct failure *why)
+static enum code read_annotation(struct assembly *assembly, const json_t *annotation, const struct pairs *images,
+                                 const struct pairs *classes, struct drops *drops, struct failure *why)
 {
     const struct pair *image = find_pair(images, json_object_get(annotation, "image_id"));
     const struct pair *class = find_pair(classes, json_object_get(annotation, "category_id"));
@@ -179,16 +174,14 @@ static void report_drops(struct assembly *assembly, const char *path, const stru
             assembly_warn(assembly, "%s: %zu %s", path, lines[i].count, lines[i].text);
 }
 
-static enum code read_document(struct assembly *assembly, const char *path, const json_t *root,
-                               struct failure *why)
+static enum code read_document(struct assembly *assembly, const char *path, const json_t *root, struct failure *why)
 {
     const json_t *image_array = json_object_get(root, "images");
     const json_t *category_array = json_object_get(root, "categories");
     const json_t *annotation_array = json_object_get(root, "annotations");
     if (!json_is_array(image_array) || !json_is_array(category_array) || !json_is_array(annotation_array))
-        return failure_set(
-            why, CODE_INVALID,
-            "%s: COCO annotations need the lists \"images\", \"categories\" and \"annotations\"", path);
+        return failure_set(why, CODE_INVALID,
+                           "%s: COCO annotations need the lists \"images\", \"categories\" and \"annotations\"", path);
     struct pairs images = {0}, classes = {0};
     struct drops drops = {0};
     enum code code = read_images(assembly, path, image_array, &images, &drops, why);
@@ -220,8 +213,7 @@ enum code annotations_coco_read_text(struct assembly *assembly, const char *path
     json_error_t error;
     SCOPE_JSON *root = json_loadb(buffer_text(text), text->length, 0, &error);
     if (!root)
-        return failure_set(why, CODE_INVALID, "%s, line %d, column %d: %s", path, error.line, error.column,
-                           error.text);
+        return failure_set(why, CODE_INVALID, "%s, line %d, column %d: %s", path, error.line, error.column, error.text);
     return read_document(assembly, path, root, why);
 }
 

@@ -22,16 +22,7 @@
 #include "label_map.h"
 #include "scope.h"
 
-enum column {
-    COLUMN_IMAGE,
-    COLUMN_CLASS,
-    COLUMN_X0,
-    COLUMN_Y0,
-    COLUMN_X1,
-    COLUMN_Y1,
-    COLUMN_LABEL,
-    COLUMN_COUNT
-};
+enum column { COLUMN_IMAGE, COLUMN_CLASS, COLUMN_X0, COLUMN_Y0, COLUMN_X1, COLUMN_Y1, COLUMN_LABEL, COLUMN_COUNT };
 
 static const char *const column_names[COLUMN_COUNT] = {"image", "class", "x0", "y0", "x1", "y1", "label"};
 
@@ -180,8 +171,7 @@ static enum code read_line(struct assembly *assembly, struct table *table, char 
     return code == CODE_OK ? assembly_add(assembly, image, object, why) : code;
 }
 
-enum code annotations_csv_read_text(struct assembly *assembly, const char *path, struct buffer *text,
-                                    struct failure *why)
+enum code annotations_csv_read_text(struct assembly *assembly, const char *path, struct buffer *text, struct failure *why)
 {
     struct table table = {.path = path};
     char *rest = text->data, *line;

@@ -18,8 +18,8 @@ static bool labels_found(const struct assembly *assembly)
     return false;
 }
 
-static enum code add_objects(struct assembly *assembly, size_t image, struct dataset_object *objects,
-                             size_t count, struct failure *why)
+static enum code add_objects(struct assembly *assembly, size_t image, struct dataset_object *objects, size_t count,
+                             struct failure *why)
 {
     for (size_t i = 0; i < count; i++) {
         enum code code = assembly_class(assembly, CLASS_NAME, &objects[i].class_index, why);
@@ -41,8 +41,7 @@ static enum code tolerate(struct assembly *assembly, enum code code, const struc
     return CODE_OK;
 }
 
-static enum code read_label_image(struct assembly *assembly, size_t index, const char *path,
-                                  struct failure *why)
+static enum code read_label_image(struct assembly *assembly, size_t index, const char *path, struct failure *why)
 {
     const struct dataset_image *image = &assembly->entries[index].image;
     SCOPE_FREE char *full = file_join(assembly->scan->folder, path);
@@ -108,8 +107,7 @@ static enum code read_mask(struct assembly *assembly, size_t index, const char *
 }
 
 /* Mask k of an image is its object of label k + 1, also where one before it could not be read. */
-static enum code read_image_masks(struct assembly *assembly, size_t index, size_t first, size_t count,
-                                  struct failure *why)
+static enum code read_image_masks(struct assembly *assembly, size_t index, size_t first, size_t count, struct failure *why)
 {
     struct failure local;
     enum code code = assembly_measure(assembly, index, &local);
@@ -118,8 +116,8 @@ static enum code read_image_masks(struct assembly *assembly, size_t index, size_
         return CODE_OK;
     }
     if (count > DATASET_OBJECTS_MAX)
-        return failure_set(why, CODE_TOO_LARGE, "%s: more than %d mask files",
-                           assembly->entries[index].image.path, DATASET_OBJECTS_MAX);
+        return failure_set(why, CODE_TOO_LARGE, "%s: more than %d mask files", assembly->entries[index].image.path,
+                           DATASET_OBJECTS_MAX);
     for (size_t k = 0; k < count; k++) {
         const char *path = assembly->scan->paths[first + k];
         struct dataset_object object;

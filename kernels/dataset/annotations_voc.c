@@ -132,8 +132,7 @@ static void on_end(void *data, const XML_Char *name)
     voc->text_length = 0;
 }
 
-static void on_doctype(void *data, const XML_Char *name, const XML_Char *system, const XML_Char *public,
-                       int internal)
+static void on_doctype(void *data, const XML_Char *name, const XML_Char *system, const XML_Char *public, int internal)
 {
     (void)name;
     (void)system;
@@ -143,8 +142,7 @@ static void on_doctype(void *data, const XML_Char *name, const XML_Char *system,
 }
 
 /* Parses the text; false with voc->fault, line and column on a fault. */
-static bool parse(struct voc *voc, const char *text, size_t length, unsigned long *line,
-                  unsigned long *column)
+static bool parse(struct voc *voc, const char *text, size_t length, unsigned long *line, unsigned long *column)
 {
     *line = *column = 0;
     if (!(voc->parser = XML_ParserCreate(NULL))) {
@@ -172,8 +170,7 @@ static enum code add_objects(struct assembly *assembly, const char *path, size_t
     for (size_t i = 0; i < voc->count; i++) {
         const struct voc_object *object = &voc->objects[i];
         const double *sides = object->sides;
-        if (isnan(sides[0]) || isnan(sides[1]) || isnan(sides[2]) || isnan(sides[3]) ||
-            object->name[0] == 0) {
+        if (isnan(sides[0]) || isnan(sides[1]) || isnan(sides[2]) || isnan(sides[3]) || object->name[0] == 0) {
             assembly_warn(assembly, "%s: object %zu lacks a name or a side of its box, dropped", path, i + 1);
             continue;
         }
@@ -252,8 +249,7 @@ static bool found(const struct assembly *assembly)
         looked_at++;
         SCOPE_FREE char *full = file_join(assembly->scan->folder, assembly->scan->paths[i]);
         SCOPE_BUFFER text = {0};
-        if (full && file_read(full, FILE_BYTES_MAX, &text, NULL) == CODE_OK &&
-            strstr(buffer_text(&text), "<annotation"))
+        if (full && file_read(full, FILE_BYTES_MAX, &text, NULL) == CODE_OK && strstr(buffer_text(&text), "<annotation"))
             return true;
     }
     return false;

@@ -33,9 +33,9 @@ static const char *label_file_of(const struct scan *scan, const char *path)
             images = at;
     for (int beside = 1; beside >= 0; beside--) {
         int before = images ? (int)(images - path) : 0, after = before + (int)strlen("images");
-        int length = beside ? snprintf(name, sizeof name, "%.*s.txt", (int)stem, path)
-                            : snprintf(name, sizeof name, "%.*slabels%.*s.txt", before, path,
-                                       (int)stem - after, path + after);
+        int length = beside
+                         ? snprintf(name, sizeof name, "%.*s.txt", (int)stem, path)
+                         : snprintf(name, sizeof name, "%.*slabels%.*s.txt", before, path, (int)stem - after, path + after);
         if (length >= (int)sizeof name)
             return NULL;
         size_t found = scan_lower_bound(scan, name);
@@ -96,8 +96,8 @@ static bool read_object(const double *numbers, int count, struct dataset_object 
     return true;
 }
 
-enum code annotations_yolo_read_text(struct assembly *assembly, size_t image, const char *path,
-                                     struct buffer *text, int32_t *highest_class, struct failure *why)
+enum code annotations_yolo_read_text(struct assembly *assembly, size_t image, const char *path, struct buffer *text,
+                                     int32_t *highest_class, struct failure *why)
 {
     SCOPE_FREE double *numbers = malloc(NUMBERS_MAX * sizeof *numbers);
     if (!numbers)
@@ -119,9 +119,8 @@ enum code annotations_yolo_read_text(struct assembly *assembly, size_t image, co
         code = assembly_add(assembly, image, object, why);
     }
     if (faults > 0)
-        assembly_warn(assembly,
-                      "%s, line %zu: not \"class x y width height\" in fractions; %zu such line%s dropped",
-                      path, first_fault, faults, faults == 1 ? "" : "s");
+        assembly_warn(assembly, "%s, line %zu: not \"class x y width height\" in fractions; %zu such line%s dropped", path,
+                      first_fault, faults, faults == 1 ? "" : "s");
     return code;
 }
 
@@ -148,8 +147,7 @@ static enum code name_classes(struct assembly *assembly, int32_t highest, struct
     if (code != CODE_OK)
         return code;
     if (names.count == 0)
-        assembly_warn(assembly,
-                      "no class names (classes.txt or data.yaml): classes are called by their number");
+        assembly_warn(assembly, "no class names (classes.txt or data.yaml): classes are called by their number");
     int32_t count = highest + 1 > names.count ? highest + 1 : names.count;
     for (int32_t i = 0; code == CODE_OK && i < count; i++) {
         char fallback[32];

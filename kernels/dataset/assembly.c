@@ -81,16 +81,15 @@ static int compare_by_stem(const void *a, const void *b, void *context)
     return order ? order : (i > j) - (i < j);
 }
 
-enum code assembly_begin(const struct scan *scan, struct buffer *warnings, struct assembly *out,
-                         struct failure *why)
+enum code assembly_begin(const struct scan *scan, struct buffer *warnings, struct assembly *out, struct failure *why)
 {
     *out = (struct assembly){.scan = scan, .warnings = warnings};
     size_t count = 0;
     for (size_t i = 0; i < scan->count; i++)
         count += scan_is_image_name(scan->paths[i]) && !is_label_image(scan->paths[i]);
     if (count > DATASET_IMAGES_MAX)
-        return failure_set(why, CODE_TOO_LARGE, "%s: %zu images; a dataset may have at most %d", scan->folder,
-                           count, DATASET_IMAGES_MAX);
+        return failure_set(why, CODE_TOO_LARGE, "%s: %zu images; a dataset may have at most %d", scan->folder, count,
+                           DATASET_IMAGES_MAX);
     out->entries = calloc(count + 1, sizeof *out->entries);
     out->by_stem = calloc(count + 1, sizeof *out->by_stem);
     if (!out->entries || !out->by_stem)
@@ -206,8 +205,7 @@ void assembly_annotate(struct assembly *assembly, size_t image)
     assembly->entries[image].annotated = true;
 }
 
-enum code assembly_add(struct assembly *assembly, size_t image, struct dataset_object object,
-                       struct failure *why)
+enum code assembly_add(struct assembly *assembly, size_t image, struct dataset_object object, struct failure *why)
 {
     struct assembly_entry *entry = &assembly->entries[image];
     entry->annotated = true;
@@ -230,8 +228,7 @@ enum code assembly_add_mask(struct assembly *assembly, size_t image, const char 
 {
     struct dataset_image *to = &assembly->entries[image].image;
     if (to->mask_count == DATASET_OBJECTS_MAX)
-        return failure_set(why, CODE_TOO_LARGE, "%s: more than %d mask files for one image", to->path,
-                           DATASET_OBJECTS_MAX);
+        return failure_set(why, CODE_TOO_LARGE, "%s: more than %d mask files for one image", to->path, DATASET_OBJECTS_MAX);
     char **grown = realloc(to->mask_paths, (to->mask_count + 1) * sizeof *grown);
     if (!grown)
         return no_memory(why);
@@ -293,8 +290,7 @@ static int compare_objects(const void *a, const void *b)
 
 static bool same_box(const struct dataset_object *a, const struct dataset_object *b)
 {
-    return a->x0 == b->x0 && a->y0 == b->y0 && a->x1 == b->x1 && a->y1 == b->y1 &&
-           a->class_index == b->class_index;
+    return a->x0 == b->x0 && a->y0 == b->y0 && a->x1 == b->x1 && a->y1 == b->y1 && a->class_index == b->class_index;
 }
 
 /* Scales, clips, sorts, and drops what cannot be an object; says what it dropped. */
@@ -327,8 +323,7 @@ static void clean_objects(struct assembly *assembly, struct dataset_image *image
         assembly_warn(assembly, "%s: %zu box%s with no area inside the image, dropped", image->path, empty,
                       empty == 1 ? "" : "es");
     if (twice > 0)
-        assembly_warn(assembly, "%s: %zu box%s annotated twice, dropped once", image->path, twice,
-                      twice == 1 ? "" : "es");
+        assembly_warn(assembly, "%s: %zu box%s annotated twice, dropped once", image->path, twice, twice == 1 ? "" : "es");
 }
 
 enum code assembly_finish(struct assembly *assembly, struct dataset *dataset, struct failure *why)

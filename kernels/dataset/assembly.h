@@ -46,8 +46,7 @@ void assembly_free(struct assembly *assembly);
 size_t assembly_find(const struct assembly *assembly, const char *name, const char *near);
 
 /* The index of a class, added if new; a name is cut to 63 bytes, blanks around it are dropped. */
-MUST_CHECK enum code assembly_class(struct assembly *assembly, const char *name, int32_t *index,
-                                    struct failure *why);
+MUST_CHECK enum code assembly_class(struct assembly *assembly, const char *name, int32_t *index, struct failure *why);
 
 /* Notes that the image was annotated, and adds a box to it.  Boxes may be faulty still: assembly_finish
  * judges them. */
@@ -56,8 +55,7 @@ MUST_CHECK enum code assembly_add(struct assembly *assembly, size_t image, struc
                                   struct failure *why);
 
 /* Adds a mask file (relative path) to an image. */
-MUST_CHECK enum code assembly_add_mask(struct assembly *assembly, size_t image, const char *path,
-                                       struct failure *why);
+MUST_CHECK enum code assembly_add_mask(struct assembly *assembly, size_t image, const char *path, struct failure *why);
 
 /* Reads the image's size into its entry, unless it is known; says why not. */
 MUST_CHECK enum code assembly_measure(struct assembly *assembly, size_t image, struct failure *why);

@@ -34,9 +34,8 @@
 #define DIGEST_VERSION 1
 
 /* Exact statements first: boxes with classes before masks, which have none. */
-static const struct annotations *const kinds[] = {&annotations_csv_kind,   &annotations_voc_kind,
-                                                  &annotations_coco_kind,  &annotations_yolo_kind,
-                                                  &annotations_masks_kind, &annotations_labels_kind};
+static const struct annotations *const kinds[] = {&annotations_csv_kind,  &annotations_voc_kind,   &annotations_coco_kind,
+                                                  &annotations_yolo_kind, &annotations_masks_kind, &annotations_labels_kind};
 
 #define KIND_COUNT (sizeof kinds / sizeof *kinds)
 
@@ -50,16 +49,15 @@ static const struct annotations *choose_kind(struct assembly *assembly)
         if ((chosen && masks) || !kinds[i]->found(assembly))
             continue;
         if (chosen)
-            assembly_warn(assembly, "annotations of two kinds are there: %s are read, %s are not",
-                          chosen->kind, kinds[i]->kind);
+            assembly_warn(assembly, "annotations of two kinds are there: %s are read, %s are not", chosen->kind,
+                          kinds[i]->kind);
         else
             chosen = kinds[i];
     }
     return chosen;
 }
 
-static void add_to_digest(struct digest *digest, const struct dataset *dataset,
-                          const struct dataset_image *image)
+static void add_to_digest(struct digest *digest, const struct dataset *dataset, const struct dataset_image *image)
 {
     SCOPE_FREE char *path = file_join(dataset->folder, image->path);
     struct stat status = {0};
@@ -100,8 +98,7 @@ static void compute_digest(struct dataset *dataset)
 static enum code check_result(const struct dataset *dataset, struct failure *why)
 {
     if (dataset->image_count == 0)
-        return failure_set(why, CODE_INVALID,
-                           "%s: none of its images could be used: see the warnings for each one's reason",
+        return failure_set(why, CODE_INVALID, "%s: none of its images could be used: see the warnings for each one's reason",
                            dataset->folder);
     size_t objects = 0;
     for (size_t i = 0; i < dataset->image_count; i++)
@@ -118,11 +115,10 @@ static enum code assemble(struct assembly *assembly, struct dataset *dataset, st
         return failure_set(why, CODE_INVALID, "%s: holds no images (PNG, JPEG or TIFF)", dataset->folder);
     const struct annotations *kind = choose_kind(assembly);
     if (!kind)
-        return failure_set(
-            why, CODE_INVALID,
-            "%s: holds %zu images but no annotations: add Pascal VOC XML, COCO JSON, YOLO txt, boxes.csv, "
-            "label images (x_label.tif) or masks (<id>/masks/*.png)",
-            dataset->folder, assembly->count);
+        return failure_set(why, CODE_INVALID,
+                           "%s: holds %zu images but no annotations: add Pascal VOC XML, COCO JSON, YOLO txt, boxes.csv, "
+                           "label images (x_label.tif) or masks (<id>/masks/*.png)",
+                           dataset->folder, assembly->count);
     dataset->annotation_kind = kind->kind;
     enum code code = kind->read(assembly, why);
     if (code == CODE_OK)
@@ -186,8 +182,8 @@ void dataset_destroy(struct dataset *dataset)
 
 /* One file an object: object k is painted with k + 1, and where two overlap the first keeps the pixel.  A
  * mask that could not be read when the dataset was loaded was warned of then, and is background now. */
-static enum code paint_masks(const struct dataset *dataset, const struct dataset_image *image,
-                             uint32_t *labels, struct failure *why)
+static enum code paint_masks(const struct dataset *dataset, const struct dataset_image *image, uint32_t *labels,
+                             struct failure *why)
 {
     for (size_t i = 0; i < image->object_count; i++) {
         uint32_t label = image->objects[i].label;
@@ -203,8 +199,8 @@ static enum code paint_masks(const struct dataset *dataset, const struct dataset
     return CODE_OK;
 }
 
-enum code dataset_read_labels(const struct dataset *dataset, const struct dataset_image *image,
-                              uint32_t **labels, struct failure *why)
+enum code dataset_read_labels(const struct dataset *dataset, const struct dataset_image *image, uint32_t **labels,
+                              struct failure *why)
 {
     *labels = NULL;
     if (image->mask_count == 0)

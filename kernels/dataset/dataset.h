@@ -49,7 +49,7 @@ struct dataset {
     const char *annotation_kind; /* "csv", "voc", "coco", "yolo", "masks", "labels"; static text */
     const char *split_source;    /* "ImageSets/Main", "train.txt", "annotations", "folders", "hash"; static */
     size_t unreadable;           /* annotated images that were left out since their files cannot be used */
-    char unreadable_first[1024];  /* why, of the first; "" where there is none */
+    char unreadable_first[1024]; /* why, of the first; "" where there is none */
     uint8_t digest[32];          /* SHA-256 over names, sizes, boxes and splits: see dataset.c */
 };
 
@@ -58,13 +58,12 @@ struct dataset {
  * (clipped), unreadable or truncated images (left out), an annotation without its image.  No images, no
  * annotations at all, or a malformed annotation file that cannot be used: CODE_INVALID with what was
  * expected. The result is the caller's to free with dataset_destroy. */
-MUST_CHECK enum code dataset_load(const char *folder, struct dataset **out, struct buffer *warnings,
-                                  struct failure *why);
+MUST_CHECK enum code dataset_load(const char *folder, struct dataset **out, struct buffer *warnings, struct failure *why);
 void dataset_destroy(struct dataset *dataset);
 
 /* The image's label map: labels[y * width + x] is an object's `label`, 0 for background.  CODE_NO_DATA where
  * the dataset has boxes only.  *labels is the caller's to free. */
-MUST_CHECK enum code dataset_read_labels(const struct dataset *dataset, const struct dataset_image *image,
-                                         uint32_t **labels, struct failure *why);
+MUST_CHECK enum code dataset_read_labels(const struct dataset *dataset, const struct dataset_image *image, uint32_t **labels,
+                                         struct failure *why);
 
 #endif

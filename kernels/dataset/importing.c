@@ -29,27 +29,25 @@ void importing_note(struct buffer *removed, const char *name)
 static bool same_pixels(const struct image *a, const struct image *b)
 {
     size_t size = (size_t)a->width * (size_t)a->height * (size_t)a->channels * (size_t)a->bits / 8;
-    return a->width == b->width && a->height == b->height && a->channels == b->channels &&
-           a->bits == b->bits && memcmp(a->data, b->data, size) == 0;
+    return a->width == b->width && a->height == b->height && a->channels == b->channels && a->bits == b->bits &&
+           memcmp(a->data, b->data, size) == 0;
 }
 
 /* A TIFF file is cleaned by what its tags say; where they are wrong, libtiff guesses, and may have guessed
  * with bytes that are blank now.  Such a file is refused. */
-static enum code check_same_pixels(const struct importing_source *source, const struct buffer *cleaned,
-                                   struct failure *why)
+static enum code check_same_pixels(const struct importing_source *source, const struct buffer *cleaned, struct failure *why)
 {
     SCOPE_IMAGE before = {0}, after = {0};
     if (image_decode(source->bytes, source->count, source->name, &before, NULL) != CODE_OK)
         return CODE_OK; /* labels, or not readable at all: judged by check_readable */
-    if (image_decode(cleaned->data, cleaned->length, source->name, &after, NULL) == CODE_OK &&
-        same_pixels(&before, &after))
+    if (image_decode(cleaned->data, cleaned->length, source->name, &after, NULL) == CODE_OK && same_pixels(&before, &after))
         return CODE_OK;
-    return failure_set(why, CODE_INVALID,
-                       "%s: its tags do not say rightly where its pixels are: save it anew", source->name);
+    return failure_set(why, CODE_INVALID, "%s: its tags do not say rightly where its pixels are: save it anew",
+                       source->name);
 }
 
-enum code importing_clean(const void *bytes, size_t count, const char *name, struct buffer *out,
-                          struct buffer *removed, struct failure *why)
+enum code importing_clean(const void *bytes, size_t count, const char *name, struct buffer *out, struct buffer *removed,
+                          struct failure *why)
 {
     struct importing_source source = {bytes, count, name};
     switch (image_sniff(bytes, count)) {
@@ -96,8 +94,7 @@ static void leave_out(struct importing_report *report, const char *path, const c
 }
 
 static enum code put(const char *destination, const char *path, const struct buffer *bytes,
-                     const struct importing_options *options, struct importing_report *report,
-                     struct failure *why)
+                     const struct importing_options *options, struct importing_report *report, struct failure *why)
 {
     report->bytes += bytes->length;
     if (options->dry_run)
@@ -112,8 +109,7 @@ static enum code put(const char *destination, const char *path, const struct buf
 }
 
 static enum code copy_image(const char *destination, const char *path, const struct buffer *bytes,
-                            const struct importing_options *options, struct importing_report *report,
-                            struct failure *why)
+                            const struct importing_options *options, struct importing_report *report, struct failure *why)
 {
     SCOPE_BUFFER cleaned = {.max = IMPORT_BYTES_MAX};
     SCOPE_BUFFER removed = {0};
@@ -135,8 +131,7 @@ static enum code copy_image(const char *destination, const char *path, const str
 }
 
 static enum code copy_file(const struct scan *scan, const char *path, const char *destination,
-                           const struct importing_options *options, struct importing_report *report,
-                           struct failure *why)
+                           const struct importing_options *options, struct importing_report *report, struct failure *why)
 {
     SCOPE_FREE char *full = file_join(scan->folder, path);
     SCOPE_BUFFER bytes = {.max = IMPORT_BYTES_MAX};
@@ -166,8 +161,7 @@ static enum code check_folders(const char *source, const char *destination, stru
     SCOPE_FREE char *to = realpath(destination, NULL);
     size_t length = from ? strlen(from) : 0;
     if (from && to && strncmp(from, to, length) == 0 && (to[length] == '/' || to[length] == 0))
-        return failure_set(why, CODE_INVALID,
-                           "%s: lies in the folder that is imported (%s): choose another destination",
+        return failure_set(why, CODE_INVALID, "%s: lies in the folder that is imported (%s): choose another destination",
                            destination, source);
     return CODE_OK;
 }

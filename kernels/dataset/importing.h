@@ -38,9 +38,8 @@ struct importing_report {
 /* Copies source into destination, which is made if missing; files that are there already are replaced.  A
  * file that cannot be read or understood is left out, with a line in the report; a destination that cannot be
  * written ends the work. *report is filled in either case. */
-MUST_CHECK enum code importing_copy(const char *source, const char *destination,
-                                    const struct importing_options *options, struct importing_report *report,
-                                    struct failure *why);
+MUST_CHECK enum code importing_copy(const char *source, const char *destination, const struct importing_options *options,
+                                    struct importing_report *report, struct failure *why);
 void importing_report_free(struct importing_report *report);
 
 /* One image file's bytes, cleaned, into the empty *out; the names of what was removed, separated by ", ",

@@ -14,12 +14,12 @@ struct importing_source {
     const char *name;
 };
 
-enum code importing_png_clean(const struct importing_source *source, struct buffer *out,
-                              struct buffer *removed, struct failure *why);
-enum code importing_jpeg_clean(const struct importing_source *source, struct buffer *out,
-                               struct buffer *removed, struct failure *why);
-enum code importing_tiff_clean(const struct importing_source *source, struct buffer *out,
-                               struct buffer *removed, struct failure *why);
+enum code importing_png_clean(const struct importing_source *source, struct buffer *out, struct buffer *removed,
+                              struct failure *why);
+enum code importing_jpeg_clean(const struct importing_source *source, struct buffer *out, struct buffer *removed,
+                               struct failure *why);
+enum code importing_tiff_clean(const struct importing_source *source, struct buffer *out, struct buffer *removed,
+                               struct failure *why);
 
 /* Adds a name to the list of what was removed, once. */
 void importing_note(struct buffer *removed, const char *name);

@@ -28,8 +28,7 @@ enum marker {
 
 static bool is_kept(uint8_t marker)
 {
-    return (marker >= MARKER_SOF0 && marker <= MARKER_SOF15) ||
-           (marker >= MARKER_SOS && marker <= MARKER_DRI);
+    return (marker >= MARKER_SOF0 && marker <= MARKER_SOF15) || (marker >= MARKER_SOS && marker <= MARKER_DRI);
 }
 
 static void note_marker(struct buffer *removed, uint8_t marker)
@@ -38,8 +37,7 @@ static void note_marker(struct buffer *removed, uint8_t marker)
     if (marker == MARKER_COM)
         snprintf(name, sizeof name, "comment");
     else if (marker >= MARKER_APP0 && marker <= MARKER_APP15)
-        snprintf(name, sizeof name, "APP%d%s", marker - MARKER_APP0,
-                 marker == MARKER_APP0 + 1 ? " (EXIF)" : "");
+        snprintf(name, sizeof name, "APP%d%s", marker - MARKER_APP0, marker == MARKER_APP0 + 1 ? " (EXIF)" : "");
     else
         snprintf(name, sizeof name, "marker %02X", marker);
     importing_note(removed, name);
@@ -76,8 +74,7 @@ static size_t skip_scan(const struct importing_source *source, size_t at)
 {
     while (source->count - at >= 2) {
         uint8_t next = source->bytes[at + 1];
-        bool data = source->bytes[at] != 0xFF || next == 0 || next == 0xFF ||
-                    (next >= MARKER_RST0 && next <= MARKER_RST7);
+        bool data = source->bytes[at] != 0xFF || next == 0 || next == 0xFF || (next >= MARKER_RST0 && next <= MARKER_RST7);
         if (!data)
             return at;
         at++;
@@ -85,8 +82,8 @@ static size_t skip_scan(const struct importing_source *source, size_t at)
     return source->count;
 }
 
-enum code importing_jpeg_clean(const struct importing_source *source, struct buffer *out,
-                               struct buffer *removed, struct failure *why)
+enum code importing_jpeg_clean(const struct importing_source *source, struct buffer *out, struct buffer *removed,
+                               struct failure *why)
 {
     size_t at = 2;
     buffer_append(out, source->bytes, 2);
@@ -115,6 +112,5 @@ enum code importing_jpeg_clean(const struct importing_source *source, struct buf
         buffer_append(out, source->bytes + at, end - at);
         at = end;
     }
-    return failure_set(why, CODE_INVALID, "%s: not a whole JPEG file: its segments end before EOI",
-                       source->name);
+    return failure_set(why, CODE_INVALID, "%s: not a whole JPEG file: its segments end before EOI", source->name);
 }

@@ -28,8 +28,8 @@ static bool is_letters(const uint8_t *type)
     return true;
 }
 
-enum code importing_png_clean(const struct importing_source *source, struct buffer *out,
-                              struct buffer *removed, struct failure *why)
+enum code importing_png_clean(const struct importing_source *source, struct buffer *out, struct buffer *removed,
+                              struct failure *why)
 {
     size_t at = SIGNATURE_BYTES;
     buffer_append(out, source->bytes, SIGNATURE_BYTES);
@@ -52,6 +52,5 @@ enum code importing_png_clean(const struct importing_source *source, struct buff
             importing_note(removed, "bytes behind the end");
         return buffer_check(out, source->name, why);
     }
-    return failure_set(why, CODE_INVALID, "%s: not a whole PNG file: its chunks end before IEND",
-                       source->name);
+    return failure_set(why, CODE_INVALID, "%s: not a whole PNG file: its chunks end before IEND", source->name);
 }

@@ -127,8 +127,8 @@ static const struct image_tiff_entry *find_entry(const struct image_tiff_directo
 }
 
 /* Marks the strips or tiles of a page. */
-static void use_blocks(struct cleaning *cleaning, const struct image_tiff_directory *directory,
-                       uint16_t offsets_tag, uint16_t bytes_tag)
+static void use_blocks(struct cleaning *cleaning, const struct image_tiff_directory *directory, uint16_t offsets_tag,
+                       uint16_t bytes_tag)
 {
     const struct image_tiff_entry *offsets = find_entry(directory, offsets_tag);
     const struct image_tiff_entry *bytes = find_entry(directory, bytes_tag);
@@ -205,15 +205,12 @@ static enum code clean_directories(struct cleaning *cleaning, const char *name, 
         if (was_cleaned(cleaning, i, cleaning->pending[i]))
             return failure_set(why, CODE_INVALID, "%s: its TIFF directories lead back to each other", name);
         if (!clean_directory(cleaning, cleaning->pending[i]))
-            return failure_set(why, CODE_INVALID, "%s: not a whole TIFF file: directory %zu cannot be read",
-                               name, i + 1);
+            return failure_set(why, CODE_INVALID, "%s: not a whole TIFF file: directory %zu cannot be read", name, i + 1);
         if (cleaning->too_much)
-            return failure_set(why, CODE_TOO_LARGE, "%s: more than %u pieces, or no memory for them", name,
-                               RANGES_MAX);
+            return failure_set(why, CODE_TOO_LARGE, "%s: more than %u pieces, or no memory for them", name, RANGES_MAX);
     }
     if (cleaning->pending_count == 0 || cleaning->pending_count == DIRECTORIES_MAX)
-        return failure_set(why, CODE_INVALID, "%s: a TIFF file of no pages, or of more than %d", name,
-                           DIRECTORIES_MAX);
+        return failure_set(why, CODE_INVALID, "%s: a TIFF file of no pages, or of more than %d", name, DIRECTORIES_MAX);
     return CODE_OK;
 }
 
@@ -269,19 +266,18 @@ static void keep_scale(struct cleaning *cleaning, const struct importing_source 
     SCOPE_IMAGE before = {0};
     const struct image_tiff_entry *unit = find_entry(&directory, TAG_RESOLUTION_UNIT);
     uint64_t old_unit = 0;
-    if (unit && unit->type == 3 && image_tiff_directory_number(&cleaned, unit, 0, &old_unit) &&
-        old_unit == 1 && image_decode(source->bytes, source->count, source->name, &before, NULL) == CODE_OK &&
-        before.pixel_um > 0)
+    if (unit && unit->type == 3 && image_tiff_directory_number(&cleaned, unit, 0, &old_unit) && old_unit == 1 &&
+        image_decode(source->bytes, source->count, source->name, &before, NULL) == CODE_OK && before.pixel_um > 0)
         store_scale(cleaning, &cleaned, &directory, before.pixel_um);
     image_tiff_directory_free(&directory);
 }
 
-enum code importing_tiff_clean(const struct importing_source *source, struct buffer *out,
-                               struct buffer *removed, struct failure *why)
+enum code importing_tiff_clean(const struct importing_source *source, struct buffer *out, struct buffer *removed,
+                               struct failure *why)
 {
     struct cleaning cleaning = {.removed = removed};
-    cleaning.file = (struct image_tiff_file){
-        .read = read_source, .context = (void *)(uintptr_t)source, .size = source->count};
+    cleaning.file =
+        (struct image_tiff_file){.read = read_source, .context = (void *)(uintptr_t)source, .size = source->count};
     if (!image_tiff_directory_open(&cleaning.file))
         return failure_set(why, CODE_INVALID, "%s: not a whole TIFF file", source->name);
     size_t start = out->length;

@@ -62,13 +62,11 @@ const char *label_map_find(const struct scan *scan, const char *path)
     const char *base = path + parts.folder, *found = NULL;
     char start[PATH_BYTES_MAX];
     for (size_t i = 0; !found && i < sizeof endings / sizeof *endings; i++)
-        if (snprintf(start, sizeof start, "%.*s%s", parts.folder + parts.stem, path, endings[i]) <
-            (int)sizeof start)
+        if (snprintf(start, sizeof start, "%.*s%s", parts.folder + parts.stem, path, endings[i]) < (int)sizeof start)
             found = find_with_extension(scan, start);
     for (size_t i = 0; !found && i < 4; i++) { /* beside the image's folder, then inside it */
         int kept = i < 2 ? parts.above : parts.folder;
-        if (snprintf(start, sizeof start, "%.*s%s%.*s", kept, path, folders[i % 2], parts.stem, base) <
-            (int)sizeof start)
+        if (snprintf(start, sizeof start, "%.*s%s%.*s", kept, path, folders[i % 2], parts.stem, base) < (int)sizeof start)
             found = find_with_extension(scan, start);
     }
     return found;
@@ -78,8 +76,7 @@ bool label_map_find_masks(const struct scan *scan, const char *path, size_t *fir
 {
     struct parts parts = take_apart(path);
     const char *folder = path + parts.above;
-    if (parts.folder - parts.above != (int)strlen("images/") ||
-        strncmp(folder, "images/", strlen("images/")) != 0)
+    if (parts.folder - parts.above != (int)strlen("images/") || strncmp(folder, "images/", strlen("images/")) != 0)
         return false;
     char masks[PATH_BYTES_MAX];
     int length = snprintf(masks, sizeof masks, "%.*smasks/", parts.above, path);
@@ -149,12 +146,11 @@ static enum code read_checked(const char *path, int width, int height, uint32_t 
         return CODE_OK;
     free(*labels);
     *labels = NULL;
-    return failure_set(why, CODE_INVALID, "%s: %d x %d pixels, but its image has %d x %d", path, found_width,
-                       found_height, width, height);
+    return failure_set(why, CODE_INVALID, "%s: %d x %d pixels, but its image has %d x %d", path, found_width, found_height,
+                       width, height);
 }
 
-enum code label_map_read(const char *path, int width, int height, bool split, uint32_t **labels,
-                         struct failure *why)
+enum code label_map_read(const char *path, int width, int height, bool split, uint32_t **labels, struct failure *why)
 {
     enum code code = read_checked(path, width, height, labels, why);
     if (code != CODE_OK || !split || !only_tells_cell(*labels, (size_t)width * (size_t)height))
@@ -167,8 +163,7 @@ enum code label_map_read(const char *path, int width, int height, bool split, ui
     return code;
 }
 
-enum code label_map_paint(const char *path, int width, int height, uint32_t label, uint32_t *labels,
-                          struct failure *why)
+enum code label_map_paint(const char *path, int width, int height, uint32_t label, uint32_t *labels, struct failure *why)
 {
     SCOPE_FREE uint32_t *mask = NULL;
     enum code code = read_checked(path, width, height, &mask, why);
@@ -226,8 +221,8 @@ static void take_run(struct dataset_object *object, int x, int end, int y)
     object->y1 = (float)(y + 1);
 }
 
-enum code label_map_objects(const uint32_t *labels, int width, int height, struct dataset_object **objects,
-                            size_t *count, struct failure *why)
+enum code label_map_objects(const uint32_t *labels, int width, int height, struct dataset_object **objects, size_t *count,
+                            struct failure *why)
 {
     struct collection collection = {0};
     enum code code = CODE_OK;
@@ -242,8 +237,7 @@ enum code label_map_objects(const uint32_t *labels, int width, int height, struc
             if (!object)
                 code = failure_set(why, CODE_NO_MEMORY, "reading a label image: out of memory");
             else if (collection.count > DATASET_OBJECTS_MAX)
-                code = failure_set(why, CODE_TOO_LARGE, "a label image of more than %d objects",
-                                   DATASET_OBJECTS_MAX);
+                code = failure_set(why, CODE_TOO_LARGE, "a label image of more than %d objects", DATASET_OBJECTS_MAX);
             else
                 take_run(object, x, end, y);
         }

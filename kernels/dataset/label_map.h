@@ -26,12 +26,12 @@ MUST_CHECK enum code label_map_read(const char *path, int width, int height, boo
                                     struct failure *why);
 
 /* Paints the non-zero pixels of the mask file at `path` with `label` where `labels` is 0 still. */
-MUST_CHECK enum code label_map_paint(const char *path, int width, int height, uint32_t label,
-                                     uint32_t *labels, struct failure *why);
+MUST_CHECK enum code label_map_paint(const char *path, int width, int height, uint32_t label, uint32_t *labels,
+                                     struct failure *why);
 
 /* The objects of a label map, one a label in ascending order, class 0: *objects is the caller's to free. More
  * than DATASET_OBJECTS_MAX is CODE_TOO_LARGE. */
-MUST_CHECK enum code label_map_objects(const uint32_t *labels, int width, int height,
-                                       struct dataset_object **objects, size_t *count, struct failure *why);
+MUST_CHECK enum code label_map_objects(const uint32_t *labels, int width, int height, struct dataset_object **objects,
+                                       size_t *count, struct failure *why);
 
 #endif

@@ -38,15 +38,13 @@ static bool is_file(const char *path, struct stat *status)
     return S_ISREG(status->st_mode);
 }
 
-static enum code scan_below(struct scan *scan, size_t *capacity, const char *inner, int depth,
-                            struct failure *why)
+static enum code scan_below(struct scan *scan, size_t *capacity, const char *inner, int depth, struct failure *why)
 {
     SCOPE_FREE char *folder = file_join(scan->folder, inner);
     if (!folder)
         return failure_set(why, CODE_NO_MEMORY, "%s: out of memory", scan->folder);
     if (depth > SCAN_DEPTH_MAX)
-        return failure_set(why, CODE_TOO_LARGE, "%s: more than %d folders inside each other", folder,
-                           SCAN_DEPTH_MAX);
+        return failure_set(why, CODE_TOO_LARGE, "%s: more than %d folders inside each other", folder, SCAN_DEPTH_MAX);
     struct file_names names;
     enum code code = file_list(folder, SCAN_FILES_MAX, &names, why);
     if (code != CODE_OK)

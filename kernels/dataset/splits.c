@@ -26,8 +26,7 @@
 static const char *const list_names[3] = {"train.txt", "val.txt", "test.txt"};
 
 /* Reads one list: the first word of each line names an image. */
-static enum code read_list(struct assembly *assembly, const char *path, enum dataset_split split,
-                           struct failure *why)
+static enum code read_list(struct assembly *assembly, const char *path, enum dataset_split split, struct failure *why)
 {
     SCOPE_FREE char *full = file_join(assembly->scan->folder, path);
     if (!full)
@@ -73,8 +72,7 @@ static const char *find_training_list(const struct scan *scan, const char *folde
     for (size_t i = 0; i < scan->count; i++) {
         const char *path = scan->paths[i], *base = file_base_name(path);
         size_t above = (size_t)(base - path), wanted = strlen(folder);
-        if (strcmp(base, list_names[SPLIT_TRAIN]) == 0 && above >= wanted &&
-            memcmp(base - wanted, folder, wanted) == 0 &&
+        if (strcmp(base, list_names[SPLIT_TRAIN]) == 0 && above >= wanted && memcmp(base - wanted, folder, wanted) == 0 &&
             (!found || count_slashes(path) < count_slashes(found)))
             found = path;
     }
@@ -82,8 +80,7 @@ static const char *find_training_list(const struct scan *scan, const char *folde
 }
 
 /* Reads the training list there and the other lists beside it. */
-static enum code read_lists_in(struct assembly *assembly, const char *folder, bool *found,
-                               struct failure *why)
+static enum code read_lists_in(struct assembly *assembly, const char *folder, bool *found, struct failure *why)
 {
     const char *training = find_training_list(assembly->scan, folder);
     *found = training != NULL;
@@ -126,9 +123,8 @@ static enum dataset_split split_of_folders(const char *path)
     static const struct {
         const char *name;
         enum dataset_split split;
-    } names[] = {{"train", SPLIT_TRAIN}, {"training", SPLIT_TRAIN}, {"val", SPLIT_VAL},
-                 {"valid", SPLIT_VAL},   {"validation", SPLIT_VAL}, {"test", SPLIT_TEST},
-                 {"testing", SPLIT_TEST}};
+    } names[] = {{"train", SPLIT_TRAIN},    {"training", SPLIT_TRAIN}, {"val", SPLIT_VAL},     {"valid", SPLIT_VAL},
+                 {"validation", SPLIT_VAL}, {"test", SPLIT_TEST},      {"testing", SPLIT_TEST}};
     const char *part = path;
     for (const char *slash = strchr(part, '/'); slash; slash = strchr(part, '/')) {
         for (size_t i = 0; i < sizeof names / sizeof *names; i++)
@@ -218,7 +214,6 @@ void splits_complete(struct dataset *dataset, const char **source, struct buffer
         return;
     size_t moved = move_part_to_validation(dataset);
     if (warnings && !by_hash)
-        buffer_printf(warnings,
-                      "no images are set apart for validation: %zu of the training images are used for it\n",
+        buffer_printf(warnings, "no images are set apart for validation: %zu of the training images are used for it\n",
                       moved);
 }

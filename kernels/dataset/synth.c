@@ -17,8 +17,7 @@
 
 static const char *const kind_names[] = {[SYNTH_FLUO16] = "fluo16", [SYNTH_SMEAR8] = "smear8"};
 
-static const char *const class_names[2][3] = {
-    [SYNTH_FLUO16] = {"nucleus"}, [SYNTH_SMEAR8] = {"RBC", "WBC", "Platelets"}};
+static const char *const class_names[2][3] = {[SYNTH_FLUO16] = {"nucleus"}, [SYNTH_SMEAR8] = {"RBC", "WBC", "Platelets"}};
 
 enum code synth_kind_from_name(const char *name, enum synth_kind *kind, struct failure *why)
 {
@@ -27,8 +26,7 @@ enum code synth_kind_from_name(const char *name, enum synth_kind *kind, struct f
             *kind = (enum synth_kind)i;
             return CODE_OK;
         }
-    return failure_set(why, CODE_INVALID, "\"%s\" is no kind of synthetic image: write fluo16 or smear8",
-                       name);
+    return failure_set(why, CODE_INVALID, "\"%s\" is no kind of synthetic image: write fluo16 or smear8", name);
 }
 
 const char *synth_kind_name(enum synth_kind kind)
@@ -38,14 +36,13 @@ const char *synth_kind_name(enum synth_kind kind)
 
 static enum code check_request(const struct synth_request *request, struct failure *why)
 {
-    if (request->width < SYNTH_SIDE_MIN || request->width > SYNTH_SIDE_MAX ||
-        request->height < SYNTH_SIDE_MIN || request->height > SYNTH_SIDE_MAX)
-        return failure_set(why, CODE_INVALID,
-                           "synthetic images of %d x %d pixels: each side may have %d to %d", request->width,
-                           request->height, SYNTH_SIDE_MIN, SYNTH_SIDE_MAX);
+    if (request->width < SYNTH_SIDE_MIN || request->width > SYNTH_SIDE_MAX || request->height < SYNTH_SIDE_MIN ||
+        request->height > SYNTH_SIDE_MAX)
+        return failure_set(why, CODE_INVALID, "synthetic images of %d x %d pixels: each side may have %d to %d",
+                           request->width, request->height, SYNTH_SIDE_MIN, SYNTH_SIDE_MAX);
     if (request->first > SYNTH_COUNT_MAX || request->count > SYNTH_COUNT_MAX - request->first)
-        return failure_set(why, CODE_INVALID, "%zu synthetic images from number %zu: numbers end at %d",
-                           request->count, request->first, SYNTH_COUNT_MAX);
+        return failure_set(why, CODE_INVALID, "%zu synthetic images from number %zu: numbers end at %d", request->count,
+                           request->first, SYNTH_COUNT_MAX);
     return CODE_OK;
 }
 
@@ -69,16 +66,16 @@ static void measure_boxes(const struct synth_layout *layout, struct synth_window
         }
 }
 
-static enum code list_boxes(enum synth_kind kind, const struct synth_layout *layout, const char *image,
-                            struct buffer *csv, struct failure *why)
+static enum code list_boxes(enum synth_kind kind, const struct synth_layout *layout, const char *image, struct buffer *csv,
+                            struct failure *why)
 {
     SCOPE_FREE struct synth_window *boxes = calloc(layout->count + 1, sizeof *boxes);
     if (!boxes)
         return failure_set(why, CODE_NO_MEMORY, "listing synthetic cells: out of memory");
     measure_boxes(layout, boxes);
     for (size_t i = 0; i < layout->count; i++)
-        buffer_printf(csv, "%s,%s,%d,%d,%d,%d,%zu\n", image, class_names[kind][layout->cells[i].class_index],
-                      boxes[i].x0, boxes[i].y0, boxes[i].x1, boxes[i].y1, i + 1);
+        buffer_printf(csv, "%s,%s,%d,%d,%d,%d,%zu\n", image, class_names[kind][layout->cells[i].class_index], boxes[i].x0,
+                      boxes[i].y0, boxes[i].x1, boxes[i].y1, i + 1);
     if (layout->count == 0)
         buffer_printf(csv, "%s,,,,,,\n", image);
     return CODE_OK;
@@ -99,8 +96,8 @@ static enum code write_files(const struct image *image, const struct synth_layou
     return image_write_tiff(path, &labels, why);
 }
 
-static enum code write_one(const struct synth_request *request, size_t number, const char *folder,
-                           struct buffer *csv, struct failure *why)
+static enum code write_one(const struct synth_request *request, size_t number, const char *folder, struct buffer *csv,
+                           struct failure *why)
 {
     char name[64], listed[80];
     snprintf(name, sizeof name, "%s-%06zu.tif", kind_names[request->kind], number);
@@ -125,14 +122,13 @@ static enum code make_folders(const char *folder, struct failure *why)
     enum code code = CODE_OK;
     for (int i = 0; code == CODE_OK && i < 2; i++) {
         SCOPE_FREE char *path = file_join(folder, inner[i]);
-        code = path ? file_make_folders(path, why)
-                    : failure_set(why, CODE_NO_MEMORY, "%s: out of memory", folder);
+        code = path ? file_make_folders(path, why) : failure_set(why, CODE_NO_MEMORY, "%s: out of memory", folder);
     }
     return code;
 }
 
-enum code synth_write(const struct synth_request *request, const char *folder, synth_progress progress,
-                      void *context, struct failure *why)
+enum code synth_write(const struct synth_request *request, const char *folder, synth_progress progress, void *context,
+                      struct failure *why)
 {
     enum code code = check_request(request, why);
     if (code == CODE_OK)
@@ -142,8 +138,8 @@ enum code synth_write(const struct synth_request *request, const char *folder, s
     for (size_t i = 0; code == CODE_OK && i < request->count; i++) {
         code = write_one(request, request->first + i, folder, &csv, why);
         if (code == CODE_OK && progress && !progress(context, i + 1, request->count))
-            code = failure_set(why, CODE_INTERRUPTED, "%s: stopped after %zu of %zu synthetic images", folder,
-                               i + 1, request->count);
+            code = failure_set(why, CODE_INTERRUPTED, "%s: stopped after %zu of %zu synthetic images", folder, i + 1,
+                               request->count);
     }
     if (code == CODE_OK)
         code = buffer_check(&csv, "the list of synthetic cells", why);

@@ -40,8 +40,8 @@ typedef bool (*synth_progress)(void *context, size_t done, size_t total);
  *
  * which dataset_load understands by itself.  An image without cells has one line with its name and nothing
  * else. `progress` may be NULL. */
-MUST_CHECK enum code synth_write(const struct synth_request *request, const char *folder,
-                                 synth_progress progress, void *context, struct failure *why);
+MUST_CHECK enum code synth_write(const struct synth_request *request, const char *folder, synth_progress progress,
+                                 void *context, struct failure *why);
 
 /* "fluo16" or "smear8"; CODE_INVALID for another name, with the names that exist. */
 MUST_CHECK enum code synth_kind_from_name(const char *name, enum synth_kind *kind, struct failure *why);

@@ -40,8 +40,7 @@ static int clip(double value, int most)
     return value < 0 ? 0 : value > most ? most : (int)value;
 }
 
-struct synth_window synth_layout_window(const struct synth_ellipse *ellipse, double scale, int width,
-                                        int height)
+struct synth_window synth_layout_window(const struct synth_ellipse *ellipse, double scale, int width, int height)
 {
     double radius = (ellipse->a > ellipse->b ? ellipse->a : ellipse->b) * scale + 1;
     return (struct synth_window){clip(ellipse->x - radius, width), clip(ellipse->y - radius, height),
@@ -79,8 +78,7 @@ static struct synth_cell draw_blood_cell(struct random *random)
 {
     static const struct {
         double radius_min, radius_max, ratio_max;
-    } sizes[3] = {
-        [SYNTH_RBC] = {40, 53, 1.15}, [SYNTH_WBC] = {56, 80, 1.2}, [SYNTH_PLATELET] = {12, 21, 1.3}};
+    } sizes[3] = {[SYNTH_RBC] = {40, 53, 1.15}, [SYNTH_WBC] = {56, 80, 1.2}, [SYNTH_PLATELET] = {12, 21, 1.3}};
     double which = random_uniform(random);
     int class_index = which < 0.84 ? SYNTH_RBC : which < 0.92 ? SYNTH_WBC : SYNTH_PLATELET;
     double radius = random_between(random, sizes[class_index].radius_min, sizes[class_index].radius_max);
@@ -98,8 +96,7 @@ static void draw_lobes(struct random *random, struct synth_cell *cell)
     double radius = cell->shape.b;
     cell->lobe_count = 1 + (int)random_below(random, SYNTH_LOBES_MAX);
     for (int i = 0; i < cell->lobe_count; i++) {
-        double size =
-            cell->lobe_count == 1 ? random_between(random, 0.55, 0.72) : random_between(random, 0.32, 0.45);
+        double size = cell->lobe_count == 1 ? random_between(random, 0.55, 0.72) : random_between(random, 0.32, 0.45);
         double away = cell->lobe_count == 1 ? 0.1 : 0.38, c, s;
         turn(random, &c, &s);
         double side = i % 2 ? -1 : 1;
@@ -118,18 +115,16 @@ static double radius_towards(const struct synth_ellipse *ellipse, double dx, dou
     return 1 / sqrt(u * u + v * v);
 }
 
-static void put_somewhere(struct random *random, const struct synth_layout *layout,
-                          struct synth_ellipse *shape)
+static void put_somewhere(struct random *random, const struct synth_layout *layout, struct synth_ellipse *shape)
 {
     if (layout->count > 0 && random_uniform(random) < NEIGHBOUR_SHARE) {
-        const struct synth_ellipse *other =
-            &layout->cells[random_below(random, (uint32_t)layout->count)].shape;
+        const struct synth_ellipse *other = &layout->cells[random_below(random, (uint32_t)layout->count)].shape;
         double dx, dy;
         turn(random, &dx, &dy);
         if (random_next(random) & 1)
             dx = -dx;
-        double distance = (radius_towards(other, dx, dy) + radius_towards(shape, dx, dy)) *
-                          random_between(random, 0.93, 1.05);
+        double distance =
+            (radius_towards(other, dx, dy) + radius_towards(shape, dx, dy)) * random_between(random, 0.93, 1.05);
         shape->x = other->x + dx * distance;
         shape->y = other->y + dy * distance;
         return;
@@ -155,8 +150,7 @@ static bool fits(const struct synth_layout *layout, const struct synth_ellipse *
             inside++;
             covered += layout->owner[(size_t)y * (size_t)layout->width + (size_t)x] != 0;
         }
-    return inside > 0 && (double)inside >= INSIDE_MIN * (double)all &&
-           (double)covered <= COVERED_MAX * (double)inside;
+    return inside > 0 && (double)inside >= INSIDE_MIN * (double)all && (double)covered <= COVERED_MAX * (double)inside;
 }
 
 static void take_pixels(struct synth_layout *layout, const struct synth_ellipse *shape)
@@ -174,8 +168,7 @@ static size_t draw_count(struct random *random, const struct synth_request *requ
 {
     double area = (double)request->width * request->height;
     double frames = request->kind == SYNTH_FLUO16 ? area / (256.0 * 256.0) : area / (640.0 * 480.0);
-    double count = frames * (request->kind == SYNTH_FLUO16 ? random_between(random, 10, 36)
-                                                           : random_between(random, 8, 22));
+    double count = frames * (request->kind == SYNTH_FLUO16 ? random_between(random, 10, 36) : random_between(random, 8, 22));
     return count > CELLS_MAX ? CELLS_MAX : (size_t)count + 1;
 }
 
@@ -192,8 +185,7 @@ enum code synth_layout_place(const struct synth_request *request, size_t number,
         return failure_set(why, CODE_NO_MEMORY, "making a synthetic image: out of memory");
     }
     for (size_t i = 0; i < wanted; i++) {
-        struct synth_cell cell =
-            request->kind == SYNTH_FLUO16 ? draw_nucleus(&random) : draw_blood_cell(&random);
+        struct synth_cell cell = request->kind == SYNTH_FLUO16 ? draw_nucleus(&random) : draw_blood_cell(&random);
         for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
             put_somewhere(&random, out, &cell.shape);
             if (!fits(out, &cell.shape))

@@ -43,8 +43,8 @@ enum synth_layer { SYNTH_LAYER_LAYOUT = 1, SYNTH_LAYER_TEXTURE = 2, SYNTH_LAYER_
 struct random synth_layout_stream(uint64_t seed, size_t number, enum synth_layer layer);
 
 /* Places the cells of image `number`.  The layout is the caller's to free with synth_layout_free. */
-MUST_CHECK enum code synth_layout_place(const struct synth_request *request, size_t number,
-                                        struct synth_layout *out, struct failure *why);
+MUST_CHECK enum code synth_layout_place(const struct synth_request *request, size_t number, struct synth_layout *out,
+                                        struct failure *why);
 void synth_layout_free(struct synth_layout *layout);
 
 /* (distance from the centre / radius in that direction) squared, of the centre of pixel (x, y): <= 1 is
@@ -56,7 +56,6 @@ double synth_layout_reach(const struct synth_ellipse *ellipse, int x, int y);
 struct synth_window {
     int x0, y0, x1, y1;
 };
-struct synth_window synth_layout_window(const struct synth_ellipse *ellipse, double scale, int width,
-                                        int height);
+struct synth_window synth_layout_window(const struct synth_ellipse *ellipse, double scale, int width, int height);
 
 #endif

@@ -30,8 +30,7 @@ static void free_texture(struct texture *texture)
 
 #define SCOPE_TEXTURE __attribute__((cleanup(free_texture))) struct texture
 
-static enum code make_texture(const struct synth_request *request, size_t number, struct texture *out,
-                              struct failure *why)
+static enum code make_texture(const struct synth_request *request, size_t number, struct texture *out, struct failure *why)
 {
     struct random random = synth_layout_stream(request->seed, number, SYNTH_LAYER_TEXTURE);
     out->columns = request->width / TEXTURE_PERIOD + 2;
@@ -69,8 +68,7 @@ static double cover(double reach, double softness)
     return t <= 0 ? 0 : t >= 1 ? 1 : smooth(t);
 }
 
-static void paint_nucleus(const struct synth_cell *cell, const struct texture *texture, int width, int height,
-                          double *light)
+static void paint_nucleus(const struct synth_cell *cell, const struct texture *texture, int width, int height, double *light)
 {
     struct synth_window window = synth_layout_window(&cell->shape, 1.15, width, height);
     for (int y = window.y0; y < window.y1; y++)
@@ -99,8 +97,7 @@ static void paint_fluo(const struct synth_request *request, size_t number, const
     for (int y = 0; y < image->height; y++)
         for (int x = 0; x < image->width; x++) {
             size_t at = (size_t)y * (size_t)image->width + (size_t)x;
-            double shading =
-                1 + slope_x * ((x + 0.5) / image->width - 0.5) + slope_y * ((y + 0.5) / image->height - 0.5);
+            double shading = 1 + slope_x * ((x + 0.5) / image->width - 0.5) + slope_y * ((y + 0.5) / image->height - 0.5);
             double signal = background * shading + light[at];
             signal += (8 + 1.2 * sqrt(signal)) * random_gaussian(&random);
             pixels[at] = (uint16_t)(signal < 0 ? 0 : signal > FLUO_MAX ? FLUO_MAX : (int)(signal + 0.5));
@@ -130,8 +127,8 @@ static double lobes_cover(const struct synth_cell *cell, int x, int y)
     return most;
 }
 
-static void paint_blood_cell(const struct synth_cell *cell, const struct texture *texture, int width,
-                             int height, double *light)
+static void paint_blood_cell(const struct synth_cell *cell, const struct texture *texture, int width, int height,
+                             double *light)
 {
     struct synth_window window = synth_layout_window(&cell->shape, 1.1, width, height);
     for (int y = window.y0; y < window.y1; y++)
@@ -173,8 +170,8 @@ static void paint_smear(const struct synth_request *request, size_t number, cons
     }
 }
 
-enum code synth_paint_image(const struct synth_request *request, size_t number,
-                            const struct synth_layout *layout, struct image *out, struct failure *why)
+enum code synth_paint_image(const struct synth_request *request, size_t number, const struct synth_layout *layout,
+                            struct image *out, struct failure *why)
 {
     bool fluo = request->kind == SYNTH_FLUO16;
     SCOPE_IMAGE image = {0};
@@ -184,8 +181,7 @@ enum code synth_paint_image(const struct synth_request *request, size_t number,
         code = make_texture(request, number, &texture, why);
     if (code != CODE_OK)
         return code;
-    SCOPE_FREE double *light =
-        calloc((size_t)image.width * (size_t)image.height * (size_t)image.channels, sizeof *light);
+    SCOPE_FREE double *light = calloc((size_t)image.width * (size_t)image.height * (size_t)image.channels, sizeof *light);
     if (!light)
         return failure_set(why, CODE_NO_MEMORY, "painting a synthetic image: out of memory");
     if (fluo)

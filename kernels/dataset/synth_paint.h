@@ -8,8 +8,7 @@
 #include "synth_layout.h"
 
 /* Paints image `number` of the request: 16-bit grey or 8-bit RGB.  *out is the caller's to free. */
-MUST_CHECK enum code synth_paint_image(const struct synth_request *request, size_t number,
-                                       const struct synth_layout *layout, struct image *out,
-                                       struct failure *why);
+MUST_CHECK enum code synth_paint_image(const struct synth_request *request, size_t number, const struct synth_layout *layout,
+                                       struct image *out, struct failure *why);
 
 #endif

@@ -40,8 +40,8 @@ static char *strip(char *text)
 static enum code set_name(struct yolo_names *names, long number, char *name, struct failure *why)
 {
     if (number < 0 || number >= DATASET_CLASSES_MAX)
-        return failure_set(why, CODE_TOO_LARGE, "%s: class number %ld; numbers go from 0 to %d", names->path,
-                           number, DATASET_CLASSES_MAX - 1);
+        return failure_set(why, CODE_TOO_LARGE, "%s: class number %ld; numbers go from 0 to %d", names->path, number,
+                           DATASET_CLASSES_MAX - 1);
     name = strip(name);
     if (!*name)
         return CODE_OK;
@@ -133,8 +133,7 @@ enum code yolo_names_read(const struct scan *scan, struct yolo_names *out, struc
             if (!full || file_read(full, FILE_BYTES_MAX, &text, NULL) != CODE_OK || text.length == 0)
                 continue;
             out->path = scan->paths[i];
-            enum code code =
-                yaml ? yolo_names_from_yaml(text.data, out, why) : yolo_names_from_lines(text.data, out, why);
+            enum code code = yaml ? yolo_names_from_yaml(text.data, out, why) : yolo_names_from_lines(text.data, out, why);
             if (code != CODE_OK) {
                 yolo_names_free(out);
                 return code;

@@ -26,8 +26,7 @@ struct tensor_file {
     float *values; /* (height, width, channels) */
 };
 
-static enum code write_in(const char *folder, const char *name, const struct buffer *content,
-                          struct failure *why)
+static enum code write_in(const char *folder, const char *name, const struct buffer *content, struct failure *why)
 {
     SCOPE_FREE char *path = file_join(folder, name);
     if (!path)
@@ -40,9 +39,8 @@ static enum code write_npy(const char *folder, const struct tensor_file *tensor,
 {
     static const uint8_t magic[10] = {0x93, 'N', 'U', 'M', 'P', 'Y', 1, 0, NPY_LINE_BYTES, 0};
     char line[NPY_LINE_BYTES + 1], name[64];
-    int length =
-        snprintf(line, sizeof line, "{'descr': '<f4', 'fortran_order': False, 'shape': (1, %d, %d, %d), }",
-                 tensor->channels, tensor->side, tensor->side);
+    int length = snprintf(line, sizeof line, "{'descr': '<f4', 'fortran_order': False, 'shape': (1, %d, %d, %d), }",
+                          tensor->channels, tensor->side, tensor->side);
     memset(line + length, ' ', (size_t)(NPY_LINE_BYTES - length));
     line[NPY_LINE_BYTES - 1] = '\n';
     SCOPE_BUFFER content = {0};
@@ -97,8 +95,7 @@ static void append_identifier(struct buffer *out, const char *name, int number)
 }
 
 /* Names of one tensor's channels, told apart by a number where that is all there is. */
-static void append_channels(struct buffer *out, const struct tensor_file *tensor,
-                            const struct model_info *info)
+static void append_channels(struct buffer *out, const struct tensor_file *tensor, const struct model_info *info)
 {
     static const char *const sides[4] = {"left", "top", "right", "bottom"};
     static const char *const colours[3] = {"red", "green", "blue"};
@@ -121,29 +118,26 @@ static void append_tensor(struct buffer *out, const struct tensor_file *tensor, 
                           const struct model_info *info)
 {
     bool is_input = strcmp(tensor->name, "image") == 0;
-    buffer_printf(out, "  - id: %s\n    description: \"%s\"\n    axes:\n      - {type: batch}\n",
-                  tensor->name, description);
+    buffer_printf(out, "  - id: %s\n    description: \"%s\"\n    axes:\n      - {type: batch}\n", tensor->name, description);
     append_channels(out, tensor, info);
     for (const char *axis = "yx"; *axis; axis++) {
         if (is_input)
             buffer_printf(out, "      - {type: space, id: %c, size: {min: 64, step: 32}}\n", *axis);
         else
-            buffer_printf(
-                out, "      - {type: space, id: %c, scale: 4.0, size: {tensor_id: image, axis_id: %c}}\n",
-                *axis, *axis);
+            buffer_printf(out, "      - {type: space, id: %c, scale: 4.0, size: {tensor_id: image, axis_id: %c}}\n", *axis,
+                          *axis);
     }
     buffer_printf(out, "    data: {type: float32}\n    test_tensor: {source: test_%s.npy}\n", tensor->name);
 }
 
 static void append_head(struct buffer *out, const struct model_info *info)
 {
-    buffer_printf(
-        out,
-        "# A description of model.onnx for programs around https://bioimage.io.  Before publishing, say "
-        "under authors who\n"
-        "# made the model, and under license on what terms it and its training images may be used.\n"
-        "format_version: %s\ntype: model\nname: CellDet-%s detector\n",
-        FORMAT_VERSION, model_file_size_name(info->architecture.size));
+    buffer_printf(out,
+                  "# A description of model.onnx for programs around https://bioimage.io.  Before publishing, say "
+                  "under authors who\n"
+                  "# made the model, and under license on what terms it and its training images may be used.\n"
+                  "format_version: %s\ntype: model\nname: CellDet-%s detector\n",
+                  FORMAT_VERSION, model_file_size_name(info->architecture.size));
     buffer_printf(out,
                   "description: \"Finds %d kind%s of cells in microscope images as boxes%s. Research use "
                   "only, not a diagnostic"
@@ -172,11 +166,9 @@ static enum code write_description(const struct bioimage_request *request, const
     append_tensor(&out, image, input, info);
     buffer_append_text(&out, "outputs:\n");
     append_tensor(&out, &outputs[0],
-                  "logits, one map a class; an object is a maximum of 3 x 3 above the threshold in card.md",
-                  info);
+                  "logits, one map a class; an object is a maximum of 3 x 3 above the threshold in card.md", info);
     append_tensor(&out, &outputs[1], "ln of the distance to the box's sides / 4 working pixels", info);
-    snprintf(rays, sizeof rays,
-             "ln of the distance to the outline / %.4g working pixels, directions from the x axis on",
+    snprintf(rays, sizeof rays, "ln of the distance to the outline / %.4g working pixels, directions from the x axis on",
              4 * (info->outline_factor > 0 ? info->outline_factor : 1));
     if (outputs[2].channels)
         append_tensor(&out, &outputs[2], rays, info);
@@ -200,10 +192,9 @@ enum code bioimage_write(const struct bioimage_request *request, struct failure 
     for (size_t i = 0; i < pixels * (size_t)architecture->input_channels; i++)
         input[i] = (float)random_uniform(&random);
     const struct tensor_file image = {"image", architecture->input_channels, TEST_SIDE, input};
-    const struct tensor_file outputs[3] = {
-        {"heat", architecture->classes, side, heat},
-        {"box", 4, side, box},
-        {"rays", architecture->rays, side, architecture->rays ? rays : NULL}};
+    const struct tensor_file outputs[3] = {{"heat", architecture->classes, side, heat},
+                                           {"box", 4, side, box},
+                                           {"rays", architecture->rays, side, architecture->rays ? rays : NULL}};
     enum code code = compute(request, &image, outputs, why);
     if (code == CODE_OK)
         code = write_npy(request->folder, &image, why);

@@ -40,8 +40,7 @@ static bool is_peak(const struct decode_outputs *outputs, int row, int column, i
     return true;
 }
 
-static struct detection detection_at(const struct decode_outputs *outputs, int row, int column,
-                                     int class_index)
+static struct detection detection_at(const struct decode_outputs *outputs, int row, int column, int class_index)
 {
     size_t cell = (size_t)row * (size_t)outputs->columns + (size_t)column;
     const float *box = &outputs->box[cell * 4];

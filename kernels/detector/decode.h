@@ -21,7 +21,6 @@ float decode_distance(float z);
 
 /* Appends the at most DECODE_PEAKS_MAX best peaks to *list, in pixels of the network's input, before
  * suppression. */
-MUST_CHECK enum code decode_peaks(const struct decode_outputs *outputs, struct detection_list *list,
-                                  struct failure *why);
+MUST_CHECK enum code decode_peaks(const struct decode_outputs *outputs, struct detection_list *list, struct failure *why);
 
 #endif

@@ -18,8 +18,7 @@ enum code detection_list_add(struct detection_list *list, const struct detection
         size_t capacity = list->capacity ? 2 * list->capacity : 64;
         struct detection *grown = reallocarray(list->items, capacity, sizeof *grown);
         if (!grown)
-            return failure_set(why, CODE_NO_MEMORY, "detecting objects: out of memory after %zu of them",
-                               list->count);
+            return failure_set(why, CODE_NO_MEMORY, "detecting objects: out of memory after %zu of them", list->count);
         list->items = grown;
         list->capacity = capacity;
     }
@@ -70,8 +69,7 @@ float detection_iou(const struct box *a, const struct box *b)
     return either > 0 ? both / either : 0;
 }
 
-static bool is_covered(const struct detection *item, const struct detection *kept, size_t kept_count,
-                       float iou)
+static bool is_covered(const struct detection *item, const struct detection *kept, size_t kept_count, float iou)
 {
     for (size_t i = 0; i < kept_count; i++)
         if (kept[i].class_index == item->class_index && detection_iou(&kept[i].box, &item->box) > iou)

@@ -40,8 +40,7 @@ struct truth {
     int32_t class_index;
 };
 
-MUST_CHECK enum code detection_list_add(struct detection_list *list, const struct detection *item,
-                                        struct failure *why);
+MUST_CHECK enum code detection_list_add(struct detection_list *list, const struct detection *item, struct failure *why);
 void detection_list_free(struct detection_list *list);
 
 /* Best first: by score, then class, then place, so that equal scores have one order on every machine. */

@@ -36,16 +36,11 @@ struct detector {
     uint64_t uses;
 };
 
-static enum code plan_create(struct detector *detector, int width, int height, struct plan *plan,
-                             struct failure *why)
+static enum code plan_create(struct detector *detector, int width, int height, struct plan *plan, struct failure *why)
 {
-    struct network_plan shape = {.batch = 1,
-                                 .height = height,
-                                 .width = width,
-                                 .precision = detector->options.precision,
-                                 .training = false};
-    enum code code =
-        network_create(detector->options.device, &detector->info.architecture, &shape, &plan->network, why);
+    struct network_plan shape = {
+        .batch = 1, .height = height, .width = width, .precision = detector->options.precision, .training = false};
+    enum code code = network_create(detector->options.device, &detector->info.architecture, &shape, &plan->network, why);
     if (code != CODE_OK)
         return code;
     plan->width = width;
@@ -56,8 +51,7 @@ static enum code plan_create(struct detector *detector, int width, int height, s
 }
 
 /* The plan for a window of this size; the least recently used one makes room. */
-static enum code plan_for(struct detector *detector, int width, int height, struct network **out,
-                          struct failure *why)
+static enum code plan_for(struct detector *detector, int width, int height, struct network **out, struct failure *why)
 {
     struct plan *victim = &detector->plans[0];
     for (int i = 0; i < PLANS_MAX; i++) {
@@ -80,8 +74,8 @@ static enum code plan_for(struct detector *detector, int width, int height, stru
     return CODE_OK;
 }
 
-static enum code detector_new(const struct model_info *info, const struct detector_options *options,
-                              struct detector **out, struct network **network, struct failure *why)
+static enum code detector_new(const struct model_info *info, const struct detector_options *options, struct detector **out,
+                              struct network **network, struct failure *why)
 {
     struct detector *detector = calloc(1, sizeof *detector);
     if (!detector)
@@ -111,8 +105,8 @@ enum code detector_create(const struct model_info *info, const float *weights, s
     struct network *network = NULL;
     enum code code = detector_new(info, options, &detector, &network, why);
     if (code == CODE_OK && weight_count != network_slab_floats(network))
-        code = failure_set(why, CODE_INVALID, "opening a detector: %zu weights given, its network has %zu",
-                           weight_count, network_slab_floats(network));
+        code = failure_set(why, CODE_INVALID, "opening a detector: %zu weights given, its network has %zu", weight_count,
+                           network_slab_floats(network));
     if (code == CODE_OK)
         code = adopt_weights(detector, network, why);
     if (code != CODE_OK) {
@@ -169,15 +163,15 @@ static enum code find_network(void *detector, int width, int height, struct netw
     return plan_for(detector, width, height, out, why);
 }
 
-static enum code run_window(struct detector *detector, const struct plane *plane,
-                            const struct preprocessing_window *shape, struct detection_list *list,
-                            struct failure *why)
+static enum code run_window(struct detector *detector, const struct plane *plane, const struct preprocessing_window *shape,
+                            struct detection_list *list, struct failure *why)
 {
     struct preprocessing_window window = *shape;
     window.width = preprocessing_padded(shape->width);
     window.height = preprocessing_padded(shape->height);
     struct window_input input = {.width = window.width, .height = window.height, .channels = plane->channels};
-    SCOPE_FREE float *values = malloc((size_t)window.width * (size_t)window.height * (size_t)plane->channels * sizeof *values);
+    SCOPE_FREE float *values =
+        malloc((size_t)window.width * (size_t)window.height * (size_t)plane->channels * sizeof *values);
     if (!values)
         return failure_set(why, CODE_NO_MEMORY, "detecting objects: out of memory");
     input.values = values;
@@ -186,8 +180,7 @@ static enum code run_window(struct detector *detector, const struct plane *plane
         input.outside[c] = preprocessing_input(window.outside[c]);
     const struct window_networks networks = {find_network, detector};
     struct sight seen = {0};
-    enum code code =
-        window_views_look(&networks, &detector->info.architecture, detector->info.views, &input, &seen, why);
+    enum code code = window_views_look(&networks, &detector->info.architecture, detector->info.views, &input, &seen, why);
     if (code == CODE_OK)
         code = decode_peaks(&seen.outputs, list, why);
     window_views_free(&seen);
@@ -196,8 +189,8 @@ static enum code run_window(struct detector *detector, const struct plane *plane
 
 /* Moves a window's detections into the image's list, in working pixels, where their centre lies in the core.
  */
-static enum code take_core(const struct tile *tile, const struct detection_list *found,
-                           struct detection_list *list, struct failure *why)
+static enum code take_core(const struct tile *tile, const struct detection_list *found, struct detection_list *list,
+                           struct failure *why)
 {
     for (size_t i = 0; i < found->count; i++) {
         struct detection item = found->items[i];
@@ -208,8 +201,7 @@ static enum code take_core(const struct tile *tile, const struct detection_list 
         item.origin_x += (float)tile->x;
         item.origin_y += (float)tile->y;
         float x = item.origin_x, y = item.origin_y;
-        if (x < (float)tile->core_x0 || x >= (float)tile->core_x1 || y < (float)tile->core_y0 ||
-            y >= (float)tile->core_y1)
+        if (x < (float)tile->core_x0 || x >= (float)tile->core_x1 || y < (float)tile->core_y0 || y >= (float)tile->core_y1)
             continue;
         enum code code = detection_list_add(list, &item, why);
         if (code != CODE_OK)
@@ -218,8 +210,8 @@ static enum code take_core(const struct tile *tile, const struct detection_list 
     return CODE_OK;
 }
 
-static enum code detect_tiles(struct detector *detector, const struct plane *plane,
-                              struct detection_list *list, struct failure *why)
+static enum code detect_tiles(struct detector *detector, const struct plane *plane, struct detection_list *list,
+                              struct failure *why)
 {
     /* In working pixels objects are as large as in training, whatever a pixel of this image measures. */
     double object_side = detector->info.object_side_p99 * detector->info.preprocessing.scale;
@@ -253,8 +245,7 @@ static float clip(float value, float high)
 /* From working pixels to the image's, clipped; what is left without area goes. */
 static void place_in_image(struct detection_list *list, const struct plane *plane, const struct image *image)
 {
-    float across = (float)image->width / (float)plane->width,
-          down = (float)image->height / (float)plane->height;
+    float across = (float)image->width / (float)plane->width, down = (float)image->height / (float)plane->height;
     size_t kept = 0;
     for (size_t i = 0; i < list->count; i++) {
         struct detection item = list->items[i];
@@ -300,8 +291,7 @@ enum code detector_detect(struct detector *detector, const struct image *image, 
     detection_list_suppress(list, DECODE_IOU);
     for (size_t i = 0; i < list->count; i++) {
         struct detection *item = &list->items[i];
-        item->probability =
-            thresholds_probability(&detector->info.thresholds.calibration[item->class_index], item->score);
+        item->probability = thresholds_probability(&detector->info.thresholds.calibration[item->class_index], item->score);
     }
     return CODE_OK;
 }

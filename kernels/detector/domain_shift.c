@@ -23,8 +23,7 @@ static int ascending(const void *left, const void *right)
     return (a > b) - (a < b);
 }
 
-static enum change size(const struct model_info *info, const struct image *image,
-                        const struct detection_list *found)
+static enum change size(const struct model_info *info, const struct image *image, const struct detection_list *found)
 {
     if (found->count < DOMAIN_SHIFT_OBJECTS_MIN || info->object_side_px <= 0)
         return CHANGE_NONE;
@@ -43,8 +42,7 @@ static enum change size(const struct model_info *info, const struct image *image
     return ratio < 0.5 ? CHANGE_LESS : ratio > 2 ? CHANGE_MORE : CHANGE_NONE;
 }
 
-const char *domain_shift_of(const struct model_info *info, const struct image *image,
-                            const struct detection_list *found)
+const char *domain_shift_of(const struct model_info *info, const struct image *image, const struct detection_list *found)
 {
     static const char *const words[CHANGE_COUNT][CHANGE_COUNT] = {
         {"", "smaller objects", "larger objects"},

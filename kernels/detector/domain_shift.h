@@ -16,7 +16,6 @@ struct detection_list;
 
 /* The flags in words, "brighter", "darker", "larger objects", "smaller objects", with "; " between two; ""
  * for none.  Static text. */
-const char *domain_shift_of(const struct model_info *info, const struct image *image,
-                            const struct detection_list *found);
+const char *domain_shift_of(const struct model_info *info, const struct image *image, const struct detection_list *found);
 
 #endif

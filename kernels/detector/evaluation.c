@@ -27,16 +27,15 @@ static int by_score(const void *left, const void *right)
 
 static int detections_by_score(const void *left, const void *right)
 {
-    const struct detection *a = *(const struct detection *const *)left,
-                           *b = *(const struct detection *const *)right;
+    const struct detection *a = *(const struct detection *const *)left, *b = *(const struct detection *const *)right;
     if (a->score != b->score)
         return a->score < b->score ? 1 : -1;
     return (a > b) - (a < b);
 }
 
 /* Index of the free object of the class that the detection overlaps most, at `iou` or more; -1 for none. */
-static ptrdiff_t best_object(const struct evaluation_image *image, const struct detection *item,
-                             const bool *taken, float iou)
+static ptrdiff_t best_object(const struct evaluation_image *image, const struct detection *item, const bool *taken,
+                             float iou)
 {
     ptrdiff_t best = -1;
     for (size_t i = 0; i < image->truth_count; i++) {
@@ -51,8 +50,7 @@ static ptrdiff_t best_object(const struct evaluation_image *image, const struct 
     return best;
 }
 
-static size_t select_class(const struct evaluation_image *image, int class_index,
-                           const struct detection **items)
+static size_t select_class(const struct evaluation_image *image, int class_index, const struct detection **items)
 {
     size_t count = 0;
     for (size_t i = 0; i < image->detection_count; i++)
@@ -70,8 +68,7 @@ struct matcher {
     size_t ranked_count;
 };
 
-static void match_image(struct matcher *matcher, const struct evaluation_image *image, int class_index,
-                        float iou)
+static void match_image(struct matcher *matcher, const struct evaluation_image *image, int class_index, float iou)
 {
     size_t count = select_class(image, class_index, matcher->items);
     memset(matcher->taken, 0, image->truth_count * sizeof *matcher->taken);
@@ -170,14 +167,12 @@ static void tally_found(const struct evaluation_verdicts *verdicts, float thresh
 }
 
 static enum code compute_class(const struct evaluation_image *images, size_t count, int class_index,
-                               struct evaluation_class *out, struct tally *tally, float threshold,
-                               struct failure *why)
+                               struct evaluation_class *out, struct tally *tally, float threshold, struct failure *why)
 {
     double sum = 0;
     for (int t = 0; t < EVALUATION_IOUS; t++) {
         struct evaluation_verdicts verdicts;
-        enum code code =
-            evaluation_judge(images, count, class_index, (float)(50 + 5 * t) / 100, &verdicts, why);
+        enum code code = evaluation_judge(images, count, class_index, (float)(50 + 5 * t) / 100, &verdicts, why);
         if (code != CODE_OK)
             return code;
         out->objects = verdicts.object_count;
@@ -197,13 +192,12 @@ static int count_difference(const struct evaluation_image *image, int class_inde
 {
     int detected = 0;
     for (size_t i = 0; i < image->detection_count; i++)
-        detected +=
-            image->detections[i].class_index == class_index && image->detections[i].score >= threshold;
+        detected += image->detections[i].class_index == class_index && image->detections[i].score >= threshold;
     return detected - (int)count_objects(image, class_index);
 }
 
-static void compute_counts(const struct evaluation_image *images, size_t count,
-                           const float *threshold_by_class, struct evaluation *out)
+static void compute_counts(const struct evaluation_image *images, size_t count, const float *threshold_by_class,
+                           struct evaluation *out)
 {
     for (size_t i = 0; i < count; i++) {
         int total = 0;
@@ -226,8 +220,7 @@ enum code evaluation_compute(const struct evaluation_image *images, size_t count
     int present = 0;
     for (int k = 0; k < class_count; k++) {
         struct tally tally = {0};
-        enum code code =
-            compute_class(images, count, k, &out->classes[k], &tally, threshold_by_class[k], why);
+        enum code code = compute_class(images, count, k, &out->classes[k], &tally, threshold_by_class[k], why);
         if (code != CODE_OK)
             return code;
         all.true_positives += tally.true_positives;

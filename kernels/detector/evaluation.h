@@ -49,8 +49,7 @@ struct evaluation {
 
 /* `threshold_by_class` decides what counts as found for precision, recall, F1 and counts. */
 MUST_CHECK enum code evaluation_compute(const struct evaluation_image *images, size_t count, int class_count,
-                                        const float *threshold_by_class, struct evaluation *out,
-                                        struct failure *why);
+                                        const float *threshold_by_class, struct evaluation *out, struct failure *why);
 
 /* One detection of a class, judged. */
 struct evaluation_match {
@@ -66,11 +65,10 @@ struct evaluation_verdicts {
 };
 
 /* Judges the detections of one class at IoU `iou`.  Where it fails, nothing is to be freed. */
-MUST_CHECK enum code evaluation_judge(const struct evaluation_image *images, size_t count, int class_index,
-                                      float iou, struct evaluation_verdicts *out, struct failure *why);
+MUST_CHECK enum code evaluation_judge(const struct evaluation_image *images, size_t count, int class_index, float iou,
+                                      struct evaluation_verdicts *out, struct failure *why);
 
 /* Interpolated average precision of matches, best first. */
-double evaluation_average_precision(const struct evaluation_match *matches, size_t count,
-                                    size_t object_count);
+double evaluation_average_precision(const struct evaluation_match *matches, size_t count, size_t object_count);
 
 #endif

@@ -18,8 +18,7 @@ struct corners {
     int count;
 };
 
-static void corners_of(const struct detection *item, int ray_count, const struct results_image *image,
-                       struct corners *out)
+static void corners_of(const struct detection *item, int ray_count, const struct results_image *image, struct corners *out)
 {
     const struct box *box = &item->box;
     if (ray_count >= 3) {
@@ -70,8 +69,8 @@ enum code exports_write_labels(const char *path, const struct results_image *ima
         return failure_set(why, CODE_NO_MEMORY, "%s: out of memory", path);
     enum code code = outline_paint(list, image->width, image->height, labels, why);
     if (code == CODE_OK && list->count > LABELS_MAX)
-        code = failure_set(why, CODE_TOO_LARGE, "%s: %zu objects are more than a 16-bit label image can number (%d)",
-                           path, list->count, LABELS_MAX);
+        code = failure_set(why, CODE_TOO_LARGE, "%s: %zu objects are more than a 16-bit label image can number (%d)", path,
+                           list->count, LABELS_MAX);
     SCOPE_IMAGE picture = {0};
     if (code == CODE_OK)
         code = image_create(image->width, image->height, 1, 16, &picture, why);

@@ -134,9 +134,8 @@ enum code mask_evaluation_add(struct mask_tally *tally, const uint32_t *truth, c
         tally->matched += overlap > iou;
         tally->matched_mean += fmin(fmax((overlap - 0.5) / 0.25, 0), 1);
     }
-    const struct mask_tally image = {.matched = tally->matched - before.matched,
-                                     .found = found_count,
-                                     .objects = tally->objects - before.objects};
+    const struct mask_tally image = {
+        .matched = tally->matched - before.matched, .found = found_count, .objects = tally->objects - before.objects};
     tally->images++;
     tally->image_ap += mask_evaluation_ap(&image);
     return CODE_OK;

@@ -1,8 +1,9 @@
 /* How good label maps are: objects matched by the overlap of their pixels.
  *
  * Above an IoU of 0.5 an object has at most one partner, so matching needs no order and no score.  From the sums over all
- * images: AP = TP / (TP + FP + FN), as StarDist's matching_dataset gives it; F1 = 2 TP / (2 TP + FP + FN).  The Data Science Bowl 2018
- * (Caicedo et al., Nature Methods 2019) takes each image's AP, and the mean of them.  How well outlines fit beyond that tells the mean of F1 over all IoU from 0.5 to 0.75.
+ * images: AP = TP / (TP + FP + FN), as StarDist's matching_dataset gives it; F1 = 2 TP / (2 TP + FP + FN).  The Data Science
+ * Bowl 2018 (Caicedo et al., Nature Methods 2019) takes each image's AP, and the mean of them.  How well outlines fit beyond
+ * that tells the mean of F1 over all IoU from 0.5 to 0.75.
  */
 #ifndef CYTOFS_MASK_EVALUATION_H
 #define CYTOFS_MASK_EVALUATION_H

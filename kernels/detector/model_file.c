@@ -36,13 +36,11 @@ static enum code check_version(const struct model_file *file, struct failure *wh
 {
     const char *version = safetensors_metadata(file->tensors, "cytofs.version");
     if (!version)
-        return failure_set(why, CODE_INVALID, "%s: a safetensors file, but not a cytofs detector",
-                           file->path);
+        return failure_set(why, CODE_INVALID, "%s: a safetensors file, but not a cytofs detector", file->path);
     if (strtol(version, NULL, 10) > MODEL_FILE_VERSION)
-        return failure_set(
-            why, CODE_NEWER_FORMAT,
-            "%s: written by a newer version of cytofs (format %.8s, this one reads up to %d): update",
-            file->path, version, MODEL_FILE_VERSION);
+        return failure_set(why, CODE_NEWER_FORMAT,
+                           "%s: written by a newer version of cytofs (format %.8s, this one reads up to %d): update",
+                           file->path, version, MODEL_FILE_VERSION);
     return CODE_OK;
 }
 
@@ -95,21 +93,19 @@ const struct model_info *model_file_info(const struct model_file *file)
     return &file->info;
 }
 
-enum code model_file_weights(const struct model_file *file, const struct network *network, float *slab,
-                             struct failure *why)
+enum code model_file_weights(const struct model_file *file, const struct network *network, float *slab, struct failure *why)
 {
     for (size_t i = 0; i < network_parameter_count(network); i++) {
         const struct network_parameter *parameter = network_parameter(network, i);
         const struct safetensors_tensor *tensor = safetensors_find(file->tensors, parameter->name);
         if (!tensor)
-            return failure_set(why, CODE_CORRUPT, "%s: the tensor %s is missing", file->path,
-                               parameter->name);
+            return failure_set(why, CODE_CORRUPT, "%s: the tensor %s is missing", file->path, parameter->name);
         bool fits = tensor->rank == parameter->rank && tensor->count == parameter->count;
         for (int k = 0; fits && k < parameter->rank; k++)
             fits = tensor->shape[k] == parameter->shape[k];
         if (!fits)
-            return failure_set(why, CODE_CORRUPT, "%s: the tensor %s has another shape than its network's",
-                               file->path, parameter->name);
+            return failure_set(why, CODE_CORRUPT, "%s: the tensor %s has another shape than its network's", file->path,
+                               parameter->name);
         safetensors_copy(tensor, slab + parameter->offset);
         for (size_t k = 0; k < parameter->count; k++)
             if (!isfinite(slab[parameter->offset + k]))
@@ -119,8 +115,8 @@ enum code model_file_weights(const struct model_file *file, const struct network
     return CODE_OK;
 }
 
-enum code model_file_write(const char *path, const struct model_info *info, const struct network *network,
-                           const float *slab, struct failure *why)
+enum code model_file_write(const char *path, const struct model_info *info, const struct network *network, const float *slab,
+                           struct failure *why)
 {
     size_t count = network_parameter_count(network);
     SCOPE_FREE struct safetensors_entry *entries = calloc(count, sizeof *entries);
@@ -128,8 +124,8 @@ enum code model_file_write(const char *path, const struct model_info *info, cons
         return failure_set(why, CODE_NO_MEMORY, "%s: out of memory", path);
     for (size_t i = 0; i < count; i++) {
         const struct network_parameter *parameter = network_parameter(network, i);
-        entries[i] = (struct safetensors_entry){
-            .name = parameter->name, .rank = parameter->rank, .values = slab + parameter->offset};
+        entries[i] =
+            (struct safetensors_entry){.name = parameter->name, .rank = parameter->rank, .values = slab + parameter->offset};
         for (int k = 0; k < parameter->rank; k++)
             entries[i].shape[k] = parameter->shape[k];
     }

@@ -102,8 +102,7 @@ static void read_preprocessing(struct reader *reader, json_t *root, struct prepr
 static void read_drawing(struct reader *reader, json_t *root, struct model_info *info)
 {
     info->views = json_object_get(root, "views") ? (int)read_number(reader, root, "views", 1, WINDOW_VIEWS_SIZES) : 1;
-    info->outline_factor =
-        json_object_get(root, "outline_factor") ? read_number(reader, root, "outline_factor", 0.5, 2) : 1;
+    info->outline_factor = json_object_get(root, "outline_factor") ? read_number(reader, root, "outline_factor", 0.5, 2) : 1;
     if (!window_views_are_possible(info->views, info->architecture.rays))
         reader->wrong = "views";
 }
@@ -138,8 +137,7 @@ enum code model_info_parse(const char *json, const char *name, struct model_info
     read_training(&reader, root, out);
     json_decref(root);
     if (reader.wrong)
-        return failure_set(why, CODE_CORRUPT, "%s: its description lacks a sensible \"%s\"", name,
-                           reader.wrong);
+        return failure_set(why, CODE_CORRUPT, "%s: its description lacks a sensible \"%s\"", name, reader.wrong);
     return CODE_OK;
 }
 
@@ -149,16 +147,15 @@ static void format_classes(const struct model_info *info, struct buffer *out)
         buffer_append_text(out, k ? ",{\"name\":" : "{\"name\":");
         buffer_append_json(out, info->class_names[k]);
         buffer_printf(out, ",\"threshold\":%.9g,\"count_threshold\":%.9g,\"calibration\":[%.17g,%.17g]}",
-                      info->thresholds.best_f1[k], info->thresholds.unbiased[k],
-                      info->thresholds.calibration[k].slope, info->thresholds.calibration[k].offset);
+                      info->thresholds.best_f1[k], info->thresholds.unbiased[k], info->thresholds.calibration[k].slope,
+                      info->thresholds.calibration[k].offset);
     }
 }
 
 void model_info_format(const struct model_info *info, struct buffer *out)
 {
     buffer_printf(out, "{\"architecture\":{\"size\":\"%s\",\"input_channels\":%d,\"rays\":%d},\"classes\":[",
-                  model_file_size_name(info->architecture.size), info->architecture.input_channels,
-                  info->architecture.rays);
+                  model_file_size_name(info->architecture.size), info->architecture.input_channels, info->architecture.rays);
     format_classes(info, out);
     buffer_printf(out,
                   "],\"threshold_all\":%.9g,\"views\":%d,\"outline_factor\":%.17g,"
@@ -167,12 +164,11 @@ void model_info_format(const struct model_info *info, struct buffer *out)
                   info->outline_factor > 0 ? info->outline_factor : 1,
                   info->preprocessing.intensity == INTENSITY_PERCENTILE ? "percentile" : "full",
                   info->preprocessing.range_floor, info->preprocessing.scale);
-    buffer_printf(
-        out,
-        "\"training\":{\"image_bits\":%d,\"pixel_um\":%.17g,\"object_side_px\":%.9g,"
-        "\"object_side_p99\":%.9g,\"range_low\":[%.9g,%.9g],\"range_high\":[%.9g,%.9g],\"software\":",
-        info->image_bits, info->pixel_um, info->object_side_px, info->object_side_p99, info->range_low[0],
-        info->range_low[1], info->range_high[0], info->range_high[1]);
+    buffer_printf(out,
+                  "\"training\":{\"image_bits\":%d,\"pixel_um\":%.17g,\"object_side_px\":%.9g,"
+                  "\"object_side_p99\":%.9g,\"range_low\":[%.9g,%.9g],\"range_high\":[%.9g,%.9g],\"software\":",
+                  info->image_bits, info->pixel_um, info->object_side_px, info->object_side_p99, info->range_low[0],
+                  info->range_low[1], info->range_high[0], info->range_high[1]);
     buffer_append_json(out, info->software);
     buffer_append_text(out, ",\"dataset_digest\":");
     buffer_append_json(out, info->dataset_digest);

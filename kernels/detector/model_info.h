@@ -8,7 +8,6 @@
 void model_info_format(const struct model_info *info, struct buffer *out);
 
 /* Parses it; every number is checked against its range.  `name` stands in texts. */
-MUST_CHECK enum code model_info_parse(const char *json, const char *name, struct model_info *out,
-                                      struct failure *why);
+MUST_CHECK enum code model_info_parse(const char *json, const char *name, struct model_info *out, struct failure *why);
 
 #endif

@@ -20,8 +20,15 @@
 #define ONNX_OPSET      13
 #define VALUE_NAME_MAX  64
 
-enum { MODEL_IR_VERSION = 1, MODEL_PRODUCER = 2, MODEL_PRODUCER_VERSION = 3, MODEL_DOC = 6, MODEL_GRAPH = 7,
-       MODEL_OPSET = 8, MODEL_METADATA = 14 };
+enum {
+    MODEL_IR_VERSION = 1,
+    MODEL_PRODUCER = 2,
+    MODEL_PRODUCER_VERSION = 3,
+    MODEL_DOC = 6,
+    MODEL_GRAPH = 7,
+    MODEL_OPSET = 8,
+    MODEL_METADATA = 14
+};
 enum { OPSET_VERSION = 2 };
 enum { ENTRY_KEY = 1, ENTRY_VALUE = 2 };
 enum { GRAPH_NODE = 1, GRAPH_NAME = 2, GRAPH_INITIALIZER = 5, GRAPH_INPUT = 11, GRAPH_OUTPUT = 12 };
@@ -29,13 +36,21 @@ enum { NODE_INPUT = 1, NODE_OUTPUT = 2, NODE_NAME = 3, NODE_OPERATION = 4, NODE_
 enum { ATTRIBUTE_NAME = 1, ATTRIBUTE_TEXT = 4, ATTRIBUTE_INTEGERS = 8, ATTRIBUTE_TYPE = 20 };
 enum { ATTRIBUTE_IS_TEXT = 3, ATTRIBUTE_IS_INTEGERS = 7 };
 enum { TENSOR_DIMENSION = 1, TENSOR_TYPE = 2, TENSOR_NAME = 8, TENSOR_RAW = 9, TENSOR_IS_FLOAT = 1 };
-enum { VALUE_NAME = 1, VALUE_TYPE = 2, TYPE_TENSOR = 1, TENSOR_TYPE_ELEMENT = 1, TENSOR_TYPE_SHAPE = 2, SHAPE_DIMENSION = 1,
-       DIMENSION_VALUE = 1, DIMENSION_NAME = 2 };
+enum {
+    VALUE_NAME = 1,
+    VALUE_TYPE = 2,
+    TYPE_TENSOR = 1,
+    TENSOR_TYPE_ELEMENT = 1,
+    TENSOR_TYPE_SHAPE = 2,
+    SHAPE_DIMENSION = 1,
+    DIMENSION_VALUE = 1,
+    DIMENSION_NAME = 2
+};
 
 struct writer {
     struct celldet graph;
     const float *slab;
-    struct buffer message; /* the GraphProto */
+    struct buffer message;                  /* the GraphProto */
     const char *values[CELLDET_VALUES_MAX]; /* what the graph's values are called now */
 };
 

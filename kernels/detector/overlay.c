@@ -34,8 +34,7 @@ static void dot(const struct pen *pen, int x, int y)
         for (int dx = 0; dx < pen->thickness; dx++) {
             if (x + dx < 0 || x + dx >= picture->width || y + dy < 0 || y + dy >= picture->height)
                 continue;
-            uint8_t *pixel =
-                (uint8_t *)picture->data + ((size_t)(y + dy) * (size_t)picture->width + (size_t)(x + dx)) * 3;
+            uint8_t *pixel = (uint8_t *)picture->data + ((size_t)(y + dy) * (size_t)picture->width + (size_t)(x + dx)) * 3;
             for (int c = 0; c < 3; c++)
                 pixel[c] = pen->rgb[c];
         }
@@ -91,8 +90,7 @@ static uint8_t to_byte(float value)
     return (uint8_t)lrintf(fminf(fmaxf(value, 0), 1) * 255);
 }
 
-enum code overlay_draw(const struct image *image, const struct detection_list *list, struct image *out,
-                       struct failure *why)
+enum code overlay_draw(const struct image *image, const struct detection_list *list, struct image *out, struct failure *why)
 {
     bool is_camera_picture = image->bits == 8 && image->channels == 3;
     struct preprocessing shown = {

@@ -11,7 +11,7 @@ void overlay_class_colour(int class_index, uint8_t rgb[3]);
 /* Makes an 8-bit RGB picture of the image's size: 16-bit and grey images are stretched from their 1st to
  * their 99.8th percentile.  Outlines are drawn where the list has rays, boxes elsewhere.  The caller frees
  * *out. */
-MUST_CHECK enum code overlay_draw(const struct image *image, const struct detection_list *list,
-                                  struct image *out, struct failure *why);
+MUST_CHECK enum code overlay_draw(const struct image *image, const struct detection_list *list, struct image *out,
+                                  struct failure *why);
 
 #endif

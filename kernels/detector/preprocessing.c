@@ -52,8 +52,7 @@ static int working_side(int image_side, double scale)
     return side < 1 ? 1 : side;
 }
 
-static void intensity_range(const struct preprocessing *recipe, const struct image *image, double *low,
-                            double *gain)
+static void intensity_range(const struct preprocessing *recipe, const struct image *image, double *low, double *gain)
 {
     *low = 0;
     double high = 1;
@@ -83,8 +82,8 @@ static void convert_samples(const struct image *image, struct plane *plane, doub
     }
 }
 
-enum code preprocessing_apply(const struct preprocessing *recipe, const struct image *image,
-                              struct plane *out, struct failure *why)
+enum code preprocessing_apply(const struct preprocessing *recipe, const struct image *image, struct plane *out,
+                              struct failure *why)
 {
     SCOPE_PLANE full = {0};
     enum code code = resample_create(image->width, image->height, recipe->channels, &full, why);
@@ -127,17 +126,15 @@ void preprocessing_medians(const struct plane *plane, float median[3])
     }
 }
 
-void preprocessing_copy_window(const struct plane *plane, const struct preprocessing_window *window,
-                               float *input)
+void preprocessing_copy_window(const struct plane *plane, const struct preprocessing_window *window, float *input)
 {
     size_t channels = (size_t)plane->channels;
     for (int v = 0; v < window->height; v++) {
         for (int u = 0; u < window->width; u++) {
             int x = window->x + u, y = window->y + v;
             bool is_inside = x >= 0 && y >= 0 && x < plane->width && y < plane->height;
-            const float *pixel = is_inside
-                                     ? plane->data + ((size_t)y * (size_t)plane->width + (size_t)x) * channels
-                                     : window->outside;
+            const float *pixel =
+                is_inside ? plane->data + ((size_t)y * (size_t)plane->width + (size_t)x) * channels : window->outside;
             for (size_t c = 0; c < channels; c++)
                 *input++ = preprocessing_input(pixel[c]);
         }

@@ -31,8 +31,8 @@ struct preprocessing {
 void preprocessing_percentiles(const struct image *image, double *low, double *high);
 
 /* Makes the working image; the caller frees it with resample_free. */
-MUST_CHECK enum code preprocessing_apply(const struct preprocessing *recipe, const struct image *image,
-                                         struct plane *out, struct failure *why);
+MUST_CHECK enum code preprocessing_apply(const struct preprocessing *recipe, const struct image *image, struct plane *out,
+                                         struct failure *why);
 
 /* The smallest side that the network takes and that holds `side`: a multiple of 32, of 64 above 256, of 128
  * above 512, so that images of many sizes share few network plans. */
@@ -55,7 +55,6 @@ struct preprocessing_window {
     int x, y, width, height;
     float outside[3]; /* what lies beyond the plane */
 };
-void preprocessing_copy_window(const struct plane *plane, const struct preprocessing_window *window,
-                               float *input);
+void preprocessing_copy_window(const struct plane *plane, const struct preprocessing_window *window, float *input);
 
 #endif

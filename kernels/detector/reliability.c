@@ -35,8 +35,7 @@ static double error_of(const struct sums bins[RELIABILITY_BINS], size_t *total)
 }
 
 enum code reliability_compute(const struct evaluation_image *images, size_t count, int class_count,
-                              const struct thresholds *thresholds, struct reliability *out,
-                              struct failure *why)
+                              const struct thresholds *thresholds, struct reliability *out, struct failure *why)
 {
     struct sums all[RELIABILITY_BINS] = {0}, found[RELIABILITY_BINS] = {0};
     *out = (struct reliability){0};
@@ -58,9 +57,8 @@ enum code reliability_compute(const struct evaluation_image *images, size_t coun
     out->ece_found = error_of(found, &out->found);
     for (int k = 0; k < RELIABILITY_BINS; k++)
         if (all[k].count)
-            out->bins[k] =
-                (struct reliability_bin){.count = all[k].count,
-                                         .predicted = all[k].probability / (double)all[k].count,
-                                         .observed = (double)all[k].true_count / (double)all[k].count};
+            out->bins[k] = (struct reliability_bin){.count = all[k].count,
+                                                    .predicted = all[k].probability / (double)all[k].count,
+                                                    .observed = (double)all[k].true_count / (double)all[k].count};
     return CODE_OK;
 }

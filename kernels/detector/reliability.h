@@ -30,7 +30,6 @@ struct reliability {
 };
 
 MUST_CHECK enum code reliability_compute(const struct evaluation_image *images, size_t count, int class_count,
-                                         const struct thresholds *thresholds, struct reliability *out,
-                                         struct failure *why);
+                                         const struct thresholds *thresholds, struct reliability *out, struct failure *why);
 
 #endif

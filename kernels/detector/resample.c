@@ -25,8 +25,7 @@ enum code resample_create(int width, int height, int channels, struct plane *out
 {
     size_t samples;
     *out = (struct plane){width, height, channels, NULL};
-    if (!bytes_multiply((size_t)width, (size_t)height, &samples) ||
-        !bytes_multiply(samples, (size_t)channels, &samples))
+    if (!bytes_multiply((size_t)width, (size_t)height, &samples) || !bytes_multiply(samples, (size_t)channels, &samples))
         return failure_set(why, CODE_TOO_LARGE, "an image of %d x %d pixels is too large", width, height);
     out->data = calloc(samples, sizeof *out->data);
     if (!out->data)
@@ -124,8 +123,8 @@ static void resample_columns(const struct plane *in, const struct axis *axis, st
     }
 }
 
-static enum code resample_both(const struct plane *in, const struct axis *across, const struct axis *down,
-                               struct plane *out, struct failure *why)
+static enum code resample_both(const struct plane *in, const struct axis *across, const struct axis *down, struct plane *out,
+                               struct failure *why)
 {
     SCOPE_PLANE narrowed = {0};
     enum code code = resample_create(across->length, in->height, in->channels, &narrowed, why);
@@ -138,8 +137,7 @@ static enum code resample_both(const struct plane *in, const struct axis *across
     return CODE_OK;
 }
 
-enum code resample_plane(const struct plane *in, int width, int height, struct plane *out,
-                         struct failure *why)
+enum code resample_plane(const struct plane *in, int width, int height, struct plane *out, struct failure *why)
 {
     struct axis across = {0}, down = {0};
     enum code code = axis_create(in->width, width, &across, why);

@@ -14,12 +14,10 @@ struct plane {
 
 #define SCOPE_PLANE __attribute__((cleanup(resample_free))) struct plane
 
-MUST_CHECK enum code resample_create(int width, int height, int channels, struct plane *out,
-                                     struct failure *why);
+MUST_CHECK enum code resample_create(int width, int height, int channels, struct plane *out, struct failure *why);
 void resample_free(struct plane *plane);
 
 /* Makes *out, width x height, from all of *in; *out is the caller's to free. */
-MUST_CHECK enum code resample_plane(const struct plane *in, int width, int height, struct plane *out,
-                                    struct failure *why);
+MUST_CHECK enum code resample_plane(const struct plane *in, int width, int height, struct plane *out, struct failure *why);
 
 #endif

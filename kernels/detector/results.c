@@ -12,12 +12,11 @@ static bool touches_border(const struct detection *item, const struct results_im
 
 void results_append_header(struct buffer *out)
 {
-    buffer_append_text(
-        out, "image,id,class,score,probability,x0,y0,x1,y1,cx,cy,area_px,area_um2,touches_border\n");
+    buffer_append_text(out, "image,id,class,score,probability,x0,y0,x1,y1,cx,cy,area_px,area_um2,touches_border\n");
 }
 
-void results_append_detections(struct buffer *out, const struct results_image *image,
-                               const struct detection_list *list, const struct model_info *info)
+void results_append_detections(struct buffer *out, const struct results_image *image, const struct detection_list *list,
+                               const struct model_info *info)
 {
     for (size_t i = 0; i < list->count; i++) {
         const struct detection *item = &list->items[i];
@@ -25,9 +24,9 @@ void results_append_detections(struct buffer *out, const struct results_image *i
         buffer_append_csv(out, image->name);
         buffer_printf(out, ",%zu,", i + 1);
         buffer_append_csv(out, info->class_names[item->class_index]);
-        buffer_printf(out, ",%.4f,%.4f,%.2f,%.2f,%.2f,%.2f,%.2f,%.2f,%.1f,", item->score, item->probability,
-                      item->box.x0, item->box.y0, item->box.x1, item->box.y1,
-                      (item->box.x0 + item->box.x1) / 2, (item->box.y0 + item->box.y1) / 2, area);
+        buffer_printf(out, ",%.4f,%.4f,%.2f,%.2f,%.2f,%.2f,%.2f,%.2f,%.1f,", item->score, item->probability, item->box.x0,
+                      item->box.y0, item->box.x1, item->box.y1, (item->box.x0 + item->box.x1) / 2,
+                      (item->box.y0 + item->box.y1) / 2, area);
         if (image->pixel_um > 0)
             buffer_printf(out, "%.3f", area * image->pixel_um * image->pixel_um);
         buffer_printf(out, ",%d\n", touches_border(item, image));

@@ -17,8 +17,8 @@ struct results_image {
 /* image,id,class,score,probability,x0,y0,x1,y1,cx,cy,area_px,area_um2,touches_border
  * id counts from 1 within the image; cx, cy is the middle of the box. */
 void results_append_header(struct buffer *out);
-void results_append_detections(struct buffer *out, const struct results_image *image,
-                               const struct detection_list *list, const struct model_info *info);
+void results_append_detections(struct buffer *out, const struct results_image *image, const struct detection_list *list,
+                               const struct model_info *info);
 
 /* image,<class>...,total,unlike_training.  shift: what domain_shift_of said, or NULL where that was not asked. */
 void results_append_counts_header(struct buffer *out, const struct model_info *info);

@@ -27,8 +27,7 @@ static enum code corrupt(const char *name, const char *what, struct failure *why
     return failure_set(why, CODE_CORRUPT, "%s: not a sound safetensors file: %s", name, what);
 }
 
-static enum code parse_shape(json_t *shape, const char *name, struct safetensors_tensor *tensor,
-                             struct failure *why)
+static enum code parse_shape(json_t *shape, const char *name, struct safetensors_tensor *tensor, struct failure *why)
 {
     size_t rank = json_array_size(shape);
     if (!json_is_array(shape) || rank > SAFETENSORS_RANK_MAX)
@@ -53,8 +52,8 @@ static enum code parse_tensor(json_t *entry, const char *name, size_t data_bytes
     if (!type)
         return corrupt(name, "a tensor has no dtype", why);
     if (strcmp(type, "F32") != 0)
-        return failure_set(why, CODE_UNSUPPORTED, "%s: tensor %s is of type %.16s; only F32 is read", name,
-                           tensor->name, type);
+        return failure_set(why, CODE_UNSUPPORTED, "%s: tensor %s is of type %.16s; only F32 is read", name, tensor->name,
+                           type);
     enum code code = parse_shape(json_object_get(entry, "shape"), name, tensor, why);
     if (code != CODE_OK)
         return code;
@@ -79,8 +78,8 @@ static int by_data(const void *left, const void *right)
     return (a->count > b->count) - (a->count < b->count);
 }
 
-static enum code check_contiguous(const struct safetensors *file, const char *name, const uint8_t *data,
-                                  size_t data_bytes, struct failure *why)
+static enum code check_contiguous(const struct safetensors *file, const char *name, const uint8_t *data, size_t data_bytes,
+                                  struct failure *why)
 {
     const uint8_t *at = data;
     for (size_t i = 0; i < file->count; i++) {
@@ -88,8 +87,7 @@ static enum code check_contiguous(const struct safetensors *file, const char *na
             return corrupt(name, "tensors overlap or leave gaps", why);
         at += file->tensors[i].count * 4;
     }
-    return at == data + data_bytes ? CODE_OK
-                                   : corrupt(name, "bytes are left over behind the last tensor", why);
+    return at == data + data_bytes ? CODE_OK : corrupt(name, "bytes are left over behind the last tensor", why);
 }
 
 static enum code check_metadata(json_t *metadata, const char *name, struct failure *why)
@@ -105,8 +103,8 @@ static enum code check_metadata(json_t *metadata, const char *name, struct failu
     return CODE_OK;
 }
 
-static enum code parse_entries(struct safetensors *file, const char *name, const uint8_t *data,
-                               size_t data_bytes, struct failure *why)
+static enum code parse_entries(struct safetensors *file, const char *name, const uint8_t *data, size_t data_bytes,
+                               struct failure *why)
 {
     enum code code = check_metadata(json_object_get(file->header, "__metadata__"), name, why);
     if (code != CODE_OK)
@@ -132,8 +130,7 @@ static enum code parse_entries(struct safetensors *file, const char *name, const
     return check_contiguous(file, name, data, data_bytes, why);
 }
 
-enum code safetensors_parse(const void *bytes, size_t count, const char *name, struct safetensors **out,
-                            struct failure *why)
+enum code safetensors_parse(const void *bytes, size_t count, const char *name, struct safetensors **out, struct failure *why)
 {
     if (count < 8)
         return corrupt(name, "shorter than its first number", why);
@@ -141,8 +138,7 @@ enum code safetensors_parse(const void *bytes, size_t count, const char *name, s
     if (header_bytes > SAFETENSORS_HEADER_MAX || header_bytes > count - 8)
         return corrupt(name, "its header is longer than the file or than 4 MiB", why);
     json_error_t error;
-    json_t *header =
-        json_loadb((const char *)bytes + 8, (size_t)header_bytes, JSON_REJECT_DUPLICATES, &error);
+    json_t *header = json_loadb((const char *)bytes + 8, (size_t)header_bytes, JSON_REJECT_DUPLICATES, &error);
     if (!json_is_object(header)) {
         json_decref(header);
         return corrupt(name, "its header is not a JSON object", why);
@@ -153,8 +149,7 @@ enum code safetensors_parse(const void *bytes, size_t count, const char *name, s
         return failure_set(why, CODE_NO_MEMORY, "%s: out of memory", name);
     }
     file->header = header;
-    enum code code =
-        parse_entries(file, name, (const uint8_t *)bytes + 8 + header_bytes, count - 8 - header_bytes, why);
+    enum code code = parse_entries(file, name, (const uint8_t *)bytes + 8 + header_bytes, count - 8 - header_bytes, why);
     if (code != CODE_OK) {
         safetensors_destroy(file);
         return code;

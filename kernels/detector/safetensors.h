@@ -36,8 +36,8 @@ struct safetensors; /* a parsed file; opaque */
 
 /* Parses `count` bytes, which must outlive the result; `name` stands in texts.  A malformed file is
  * CODE_CORRUPT, a tensor of another type than F32 CODE_UNSUPPORTED. */
-MUST_CHECK enum code safetensors_parse(const void *bytes, size_t count, const char *name,
-                                       struct safetensors **out, struct failure *why);
+MUST_CHECK enum code safetensors_parse(const void *bytes, size_t count, const char *name, struct safetensors **out,
+                                       struct failure *why);
 void safetensors_destroy(struct safetensors *file);
 
 size_t safetensors_count(const struct safetensors *file);
@@ -68,7 +68,6 @@ struct safetensors_content {
 };
 
 /* Replaces the file atomically. */
-MUST_CHECK enum code safetensors_write(const char *path, const struct safetensors_content *content,
-                                       struct failure *why);
+MUST_CHECK enum code safetensors_write(const char *path, const struct safetensors_content *content, struct failure *why);
 
 #endif

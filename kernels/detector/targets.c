@@ -77,8 +77,7 @@ static void paint_object(struct painting *painting, size_t index)
     const struct target_object *object = &painting->objects[index];
     int radius_x = (int)(radius_per_side * (object->x1 - object->x0) / TARGETS_STRIDE);
     int radius_y = (int)(radius_per_side * (object->y1 - object->y0) / TARGETS_STRIDE);
-    float sigma_x = fmaxf((float)(2 * radius_x + 1) / 6, 0.3f),
-          sigma_y = fmaxf((float)(2 * radius_y + 1) / 6, 0.3f);
+    float sigma_x = fmaxf((float)(2 * radius_x + 1) / 6, 0.3f), sigma_y = fmaxf((float)(2 * radius_y + 1) / 6, 0.3f);
     int centre_x = nearest_cell((object->x0 + object->x1) / 2, painting->columns);
     int centre_y = nearest_cell((object->y0 + object->y1) / 2, painting->rows);
     for (int dy = -radius_y; dy <= radius_y; dy++) {
@@ -86,8 +85,7 @@ static void paint_object(struct painting *painting, size_t index)
             int row = centre_y + dy, column = centre_x + dx;
             if (row < 0 || row >= painting->rows || column < 0 || column >= painting->columns)
                 continue;
-            float bump = expf(-(float)(dx * dx) / (2 * sigma_x * sigma_x) -
-                              (float)(dy * dy) / (2 * sigma_y * sigma_y));
+            float bump = expf(-(float)(dx * dx) / (2 * sigma_x * sigma_x) - (float)(dy * dy) / (2 * sigma_y * sigma_y));
             paint_cell(painting, index, row, column, bump);
         }
     }
@@ -102,8 +100,7 @@ static float march(const uint32_t *labels, int width, int height, const float fr
     int steps = 0;
     for (;; steps++) {
         int x = (int)floor(from[0] + (steps + 1) * dx), y = (int)floor(from[1] + (steps + 1) * dy);
-        if (x < 0 || x >= width || y < 0 || y >= height ||
-            labels[(size_t)y * (size_t)width + (size_t)x] != label)
+        if (x < 0 || x >= width || y < 0 || y >= height || labels[(size_t)y * (size_t)width + (size_t)x] != label)
             return (float)steps + 0.5f;
     }
 }
@@ -134,8 +131,7 @@ static void clear_targets(struct targets *targets, size_t cells)
 }
 
 /* weight[cell] = value[cell] / its owner's sum of values, over owned cells with a value. */
-static void normalise(const struct painting *painting, size_t cells, const float *value, float *weight,
-                      float *sums)
+static void normalise(const struct painting *painting, size_t cells, const float *value, float *weight, float *sums)
 {
     for (size_t cell = 0; cell < cells; cell++)
         if (painting->owner[cell] >= 0)
@@ -158,14 +154,13 @@ static void weigh(struct painting *painting, size_t cells, size_t count, const u
     normalise(painting, cells, targets->ray_weight, targets->ray_weight, sums);
 }
 
-enum code targets_fill(struct targets *targets, const struct target_object *objects, size_t count,
-                       const uint32_t *labels, struct failure *why)
+enum code targets_fill(struct targets *targets, const struct target_object *objects, size_t count, const uint32_t *labels,
+                       struct failure *why)
 {
     if (count > TARGETS_OBJECTS_MAX)
-        return failure_set(why, CODE_TOO_LARGE, "one image has %zu objects, more than %d", count,
-                           TARGETS_OBJECTS_MAX);
-    struct painting painting = {
-        targets, objects, targets->height / TARGETS_STRIDE, targets->width / TARGETS_STRIDE, NULL, NULL};
+        return failure_set(why, CODE_TOO_LARGE, "one image has %zu objects, more than %d", count, TARGETS_OBJECTS_MAX);
+    struct painting painting = {targets, objects, targets->height / TARGETS_STRIDE, targets->width / TARGETS_STRIDE,
+                                NULL,    NULL};
     size_t cells = (size_t)painting.rows * (size_t)painting.columns;
     SCOPE_FREE int32_t *owner = malloc(cells * sizeof *owner);
     SCOPE_FREE float *bump = calloc(cells, sizeof *bump);

@@ -7,8 +7,7 @@
 
 static const int calibration_rounds = 50;
 static const size_t calibration_each_min = 10;
-static const double calibration_pull =
-    1e-3; /* ridge towards {1, 0}: separable verdicts have no finite optimum */
+static const double calibration_pull = 1e-3; /* ridge towards {1, 0}: separable verdicts have no finite optimum */
 
 /* Half way between two scores, so that the choice does not hang on one detection's last bit. */
 static float between(float kept, float dropped)
@@ -107,8 +106,7 @@ struct pool {
 
 static enum code pool_add(struct pool *pool, const struct evaluation_verdicts *verdicts, struct failure *why)
 {
-    struct evaluation_match *grown =
-        reallocarray(pool->matches, pool->count + verdicts->count + 1, sizeof *grown);
+    struct evaluation_match *grown = reallocarray(pool->matches, pool->count + verdicts->count + 1, sizeof *grown);
     if (!grown)
         return failure_set(why, CODE_NO_MEMORY, "choosing thresholds: out of memory");
     pool->matches = grown;
@@ -119,8 +117,8 @@ static enum code pool_add(struct pool *pool, const struct evaluation_verdicts *v
 }
 
 /* From a class's own verdicts alone; those go into the pool as well. */
-static enum code choose_class(const struct evaluation_image *images, size_t count, int k,
-                              struct thresholds *out, struct pool *pool, struct failure *why)
+static enum code choose_class(const struct evaluation_image *images, size_t count, int k, struct thresholds *out,
+                              struct pool *pool, struct failure *why)
 {
     struct evaluation_verdicts verdicts;
     enum code code = evaluation_judge(images, count, k, 0.5f, &verdicts, why);
@@ -134,8 +132,8 @@ static enum code choose_class(const struct evaluation_image *images, size_t coun
     return code;
 }
 
-enum code thresholds_choose(const struct evaluation_image *images, size_t count, int class_count,
-                            struct thresholds *out, struct failure *why)
+enum code thresholds_choose(const struct evaluation_image *images, size_t count, int class_count, struct thresholds *out,
+                            struct failure *why)
 {
     *out = (struct thresholds){0};
     size_t objects[DETECTION_CLASSES_MAX];

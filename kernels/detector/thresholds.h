@@ -5,8 +5,8 @@
 #include "evaluation.h"
 
 #define THRESHOLDS_DEFAULT 0.3f /* where there is nothing to choose by */
-#define THRESHOLDS_OBJECTS_MIN                                                                               \
-    50 /* fewer annotated objects lean on the threshold of all classes together                              \
+#define THRESHOLDS_OBJECTS_MIN                                                                                              \
+    50 /* fewer annotated objects lean on the threshold of all classes together                                             \
         */
 
 /* Platt scaling: probability = 1 / (1 + exp(-(slope * logit(score) + offset))).  (Platt: "Probabilistic

@@ -25,8 +25,7 @@ static int span_start(int length, int side, int count, int index)
 
 static struct span span_at(int length, int side, int count, int index)
 {
-    struct span span = {.start = span_start(length, side, count, index),
-                        .length = length < side ? length : side};
+    struct span span = {.start = span_start(length, side, count, index), .length = length < side ? length : side};
     span.core1 = length;
     if (index > 0)
         span.core0 = (span.start + span_start(length, side, count, index - 1) + side) / 2;
@@ -42,8 +41,7 @@ enum code tiling_create(int width, int height, int side, int overlap, struct til
     int columns = span_count(width, side, overlap), rows = span_count(height, side, overlap);
     struct tile *tiles = calloc((size_t)columns * (size_t)rows, sizeof *tiles);
     if (!tiles)
-        return failure_set(why, CODE_NO_MEMORY, "cutting a %d x %d image into tiles: out of memory", width,
-                           height);
+        return failure_set(why, CODE_NO_MEMORY, "cutting a %d x %d image into tiles: out of memory", width, height);
     for (int row = 0; row < rows; row++) {
         struct span y = span_at(height, side, rows, row);
         for (int column = 0; column < columns; column++) {

@@ -23,8 +23,7 @@ struct tiling {
 
 /* Cuts a width x height image; neighbouring windows share at least `overlap` px (held to half of `side`).  An
  * image that fits one window gives one tile.  The result is freed with tiling_free. */
-MUST_CHECK enum code tiling_create(int width, int height, int side, int overlap, struct tiling *out,
-                                   struct failure *why);
+MUST_CHECK enum code tiling_create(int width, int height, int side, int overlap, struct tiling *out, struct failure *why);
 void tiling_free(struct tiling *tiling);
 
 #endif

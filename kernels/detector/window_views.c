@@ -2,8 +2,8 @@
  *
  * Probabilities and logarithms of distances are averaged; what is seen of the smaller window is first spread over the
  * cells of the larger one, its distances made longer.  Both sizes are whole numbers of cells: a window's side is a
- * multiple of 32, three quarters of it one of 24.  Where the network wants more, the smaller window is continued with what lies
- * beyond the image, and what is said of that is dropped.
+ * multiple of 32, three quarters of it one of 24.  Where the network wants more, the smaller window is continued with what
+ * lies beyond the image, and what is said of that is dropped.
  */
 #include "window_views.h"
 
@@ -175,12 +175,15 @@ static enum code make_smaller(const struct window_input *window, struct window_i
     float *to = out->values;
     for (int y = 0; y < out->height; y++)
         for (int x = 0; x < out->width; x++, to += channels)
-            memcpy(to, x < width && y < height ? shrunk.data + ((size_t)y * (size_t)width + (size_t)x) * (size_t)channels : out->outside,
+            memcpy(to,
+                   x < width && y < height ? shrunk.data + ((size_t)y * (size_t)width + (size_t)x) * (size_t)channels
+                                           : out->outside,
                    (size_t)channels * sizeof *to);
     return CODE_OK;
 }
 
-/* Adds a grid of the smaller window, without what is beyond `columns` and `rows`, to the larger one's; `longer` to each value. */
+/* Adds a grid of the smaller window, without what is beyond `columns` and `rows`, to the larger one's; `longer` to each
+ * value. */
 static enum code spread(const struct mirrored_grid *from, const float *values, int columns, int rows, float longer,
                         const struct mirrored_grid *to, float *sum, struct failure *why)
 {
@@ -232,8 +235,8 @@ static enum code look_smaller(const struct window_networks *networks, const stru
     return code;
 }
 
-enum code window_views_look(const struct window_networks *networks, const struct network_architecture *architecture, int views,
-                            const struct window_input *window, struct sight *out, struct failure *why)
+enum code window_views_look(const struct window_networks *networks, const struct network_architecture *architecture,
+                            int views, const struct window_input *window, struct sight *out, struct failure *why)
 {
     enum code code = look_at_size(networks, architecture, views >= WINDOW_VIEWS_MIRRORED, window, out, why);
     if (code == CODE_OK && views == WINDOW_VIEWS_SIZES)

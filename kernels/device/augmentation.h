@@ -4,8 +4,8 @@
  *
  *     image, 16 bits a sample --view--> linear interpolation --table--> value^gamma --gain, offset, noise--> (v - 0.5) * 4
  *
- * Powers are the one thing that libraries round differently: they are in a table, which the host fills.  Noise is a stream of
- * splitmix64 (random.h), whose n-th number follows from n alone: each pixel finds its own.
+ * Powers are the one thing that libraries round differently: they are in a table, which the host fills.  Noise is a stream
+ * of splitmix64 (random.h), whose n-th number follows from n alone: each pixel finds its own.
  */
 #ifndef CYTOFS_AUGMENTATION_H
 #define CYTOFS_AUGMENTATION_H
@@ -45,11 +45,11 @@ struct augmentation_crop {
     int32_t width, height, channels; /* of the working image */
     /* The part of it that `samples` holds, (.., window_width, channels): all of it, or what the crop sees. */
     int32_t window_x, window_y, window_width;
-    const uint16_t *samples;                /* memory of the device that makes the crop */
-    const float *table;                     /* (AUGMENTATION_TABLE_FLOATS), likewise */
+    const uint16_t *samples;                  /* memory of the device that makes the crop */
+    const float *table;                       /* (AUGMENTATION_TABLE_FLOATS), likewise */
     float outside[AUGMENTATION_CHANNELS_MAX]; /* value beyond the image */
     float gain[AUGMENTATION_CHANNELS_MAX], offset;
-    float noise;        /* sigma; 0 for none */
+    float noise;          /* sigma; 0 for none */
     uint64_t noise_state; /* of the stream, before its first number */
 };
 

@@ -40,15 +40,14 @@ static void list_names(char *text, size_t room)
         used += (size_t)snprintf(text + used, room - used, "%s%s", i ? ", " : "", drivers[i].name);
 }
 
-enum code device_open(const char *name, const struct device_options *options, struct device **out,
-                      struct failure *why)
+enum code device_open(const char *name, const struct device_options *options, struct device **out, struct failure *why)
 {
     static const struct device_options defaults = {0};
     if (!options)
         options = &defaults;
     if (options->threads < 0)
-        return failure_set(why, CODE_INVALID, "opening device %s: %d threads (write 1 or more, or 0 for all)",
-                           name, options->threads);
+        return failure_set(why, CODE_INVALID, "opening device %s: %d threads (write 1 or more, or 0 for all)", name,
+                           options->threads);
     if (strcmp(name, "auto") == 0)
         return open_fastest(options, out, why);
     for (size_t i = 0; i < DRIVER_COUNT; i++)
@@ -75,8 +74,7 @@ size_t device_list(struct device_entry *entries, size_t max)
             continue;
         if (count < max) {
             snprintf(entries[count].name, sizeof entries[count].name, "%s", device->name);
-            snprintf(entries[count].description, sizeof entries[count].description, "%s",
-                     device->description);
+            snprintf(entries[count].description, sizeof entries[count].description, "%s", device->description);
             entries[count].bf16 = device->bf16;
         }
         count++;

@@ -54,7 +54,7 @@ struct norm_forward {
     struct tensor x, y;
     const struct convolution *source; /* the `normalized` plan whose last forward pass made x, or NULL: the
                                        * device may have summed x on the way */
-    const struct tensor *residual; /* NULL for none */
+    const struct tensor *residual;    /* NULL for none */
     bool relu;
     const float *gamma, *beta;              /* (C) */
     float *running_mean, *running_variance; /* (C), moved by NORM_MOMENTUM; the variance is unbiased */
@@ -96,7 +96,7 @@ struct optimizer_step {
     const float *gradient;                        /* (count), only [0, trained) is read */
     size_t count, trained, decaying;
     const struct optimizer_rates *rates; /* (1) device memory, so that a recorded step can be given new ones */
-    double *gradient_norm; /* (1) device memory: before clipping; not finite: the step changes nothing */
+    double *gradient_norm;               /* (1) device memory: before clipping; not finite: the step changes nothing */
 };
 
 /* What changes from step to step. */
@@ -133,14 +133,13 @@ struct device_operations {
     /* To be called after each change of the weights (Cout, Kh, Kw, Cin).  The plan keeps them in a form of
      * its own, each output channel times scale (Cout), where NULL is 1.  bias (Cout) is NULL unless the plan
      * has one. */
-    void (*convolution_set_weights)(struct convolution *plan, const float *weights, const float *scale,
-                                    const float *bias);
+    void (*convolution_set_weights)(struct convolution *plan, const float *weights, const float *scale, const float *bias);
     void (*convolution_forward)(struct convolution *plan, const void *x, void *y);
     /* dx is overwritten. */
     void (*convolution_backward_data)(struct convolution *plan, const void *dy, void *dx);
     /* dweights (Cout, Kh, Kw, Cin) and, where the plan has a bias, dbias (Cout) are overwritten. */
-    void (*convolution_backward_weights)(struct convolution *plan, const void *x, const void *dy,
-                                         float *dweights, float *dbias);
+    void (*convolution_backward_weights)(struct convolution *plan, const void *x, const void *dy, float *dweights,
+                                         float *dbias);
 
     void (*norm_forward)(const struct device *device, const struct norm_forward *norm);
     void (*norm_backward)(const struct device *device, const struct norm_backward *norm);
@@ -152,8 +151,7 @@ struct device_operations {
     /* fine (N, 2H, 2W, C) += each value of coarse (N, H, W, C) four times. */
     void (*upsample_add)(const struct device *device, const struct tensor *coarse, const struct tensor *fine);
     /* dcoarse = the sums of 2 x 2 values of dfine. */
-    void (*upsample_backward)(const struct device *device, const struct tensor *dfine,
-                              const struct tensor *dcoarse);
+    void (*upsample_backward)(const struct device *device, const struct tensor *dfine, const struct tensor *dcoarse);
 
     void (*detection_loss)(const struct device *device, const struct detection_loss *loss);
     void (*optimizer_step)(const struct device *device, const struct optimizer_step *step);

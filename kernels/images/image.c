@@ -33,14 +33,13 @@ enum image_format image_sniff(const void *bytes, size_t count)
         return IMAGE_PNG;
     if (count >= 3 && b[0] == 0xFF && b[1] == 0xD8 && b[2] == 0xFF)
         return IMAGE_JPEG;
-    if (count >= 4 && (memcmp(b, "II*\0", 4) == 0 || memcmp(b, "MM\0*", 4) == 0 ||
-                       memcmp(b, "II+\0", 4) == 0 || memcmp(b, "MM\0+", 4) == 0))
+    if (count >= 4 && (memcmp(b, "II*\0", 4) == 0 || memcmp(b, "MM\0*", 4) == 0 || memcmp(b, "II+\0", 4) == 0 ||
+                       memcmp(b, "MM\0+", 4) == 0))
         return IMAGE_TIFF;
     return IMAGE_UNKNOWN;
 }
 
-static enum code decode(const struct image_source *source, enum image_mode mode, struct image *out,
-                        struct failure *why)
+static enum code decode(const struct image_source *source, enum image_mode mode, struct image *out, struct failure *why)
 {
     *out = (struct image){0};
     switch (image_sniff(source->bytes, source->count)) {
@@ -55,12 +54,11 @@ static enum code decode(const struct image_source *source, enum image_mode mode,
     }
     if (source->count == 0)
         return failure_set(why, CODE_INVALID, "%s: the file is empty", source->name);
-    return failure_set(why, CODE_UNSUPPORTED,
-                       "%s: not a PNG, JPEG or TIFF file (its first bytes are none of theirs)", source->name);
+    return failure_set(why, CODE_UNSUPPORTED, "%s: not a PNG, JPEG or TIFF file (its first bytes are none of theirs)",
+                       source->name);
 }
 
-enum code image_decode(const void *bytes, size_t count, const char *name, struct image *out,
-                       struct failure *why)
+enum code image_decode(const void *bytes, size_t count, const char *name, struct image *out, struct failure *why)
 {
     struct image_source source = {bytes, count, name};
     return decode(&source, IMAGE_PICTURE, out, why);
@@ -83,8 +81,7 @@ static enum code fold(const struct image *image, const char *name, uint32_t **la
     size_t pixels = (size_t)image->width * (size_t)image->height;
     if (image->channels == 3 && image->bits > 8)
         return failure_set(why, CODE_UNSUPPORTED,
-                           "%s: a label image with three channels of %d bits: save it with one channel", name,
-                           image->bits);
+                           "%s: a label image with three channels of %d bits: save it with one channel", name, image->bits);
     uint32_t *folded = malloc(pixels * sizeof *folded);
     if (!folded)
         return failure_set(why, CODE_NO_MEMORY, "%s: out of memory", name);
@@ -136,18 +133,16 @@ enum code image_read_labels(const char *path, int *width, int *height, uint32_t 
 static enum code check_size(const char *name, uint64_t width, uint64_t height, struct failure *why)
 {
     if (width == 0 || height == 0)
-        return failure_set(why, CODE_INVALID,
-                           "%s: a picture of %" PRIu64 " x %" PRIu64 " pixels holds nothing", name, width,
+        return failure_set(why, CODE_INVALID, "%s: a picture of %" PRIu64 " x %" PRIu64 " pixels holds nothing", name, width,
                            height);
     if (width > IMAGE_SIDE_MAX || height > IMAGE_SIDE_MAX)
-        return failure_set(why, CODE_TOO_LARGE,
-                           "%s: %" PRIu64 " x %" PRIu64 " pixels; a side may have at most %d", name, width,
-                           height, IMAGE_SIDE_MAX);
+        return failure_set(why, CODE_TOO_LARGE, "%s: %" PRIu64 " x %" PRIu64 " pixels; a side may have at most %d", name,
+                           width, height, IMAGE_SIDE_MAX);
     return CODE_OK;
 }
 
-static enum code allocate(const char *name, uint64_t width, uint64_t height, int channels, int bits,
-                          struct image *out, struct failure *why)
+static enum code allocate(const char *name, uint64_t width, uint64_t height, int channels, int bits, struct image *out,
+                          struct failure *why)
 {
     *out = (struct image){0};
     enum code code = check_size(name, width, height, why);
@@ -161,10 +156,8 @@ static enum code allocate(const char *name, uint64_t width, uint64_t height, int
                            name, width, height, bytes >> 20, IMAGE_BYTES_MAX >> 20);
     void *data = calloc(1, bytes);
     if (!data)
-        return failure_set(why, CODE_NO_MEMORY, "%s: out of memory for %" PRIu64 " MiB of pixels", name,
-                           bytes >> 20);
-    *out = (struct image){
-        .width = (int)width, .height = (int)height, .channels = channels, .bits = bits, .data = data};
+        return failure_set(why, CODE_NO_MEMORY, "%s: out of memory for %" PRIu64 " MiB of pixels", name, bytes >> 20);
+    *out = (struct image){.width = (int)width, .height = (int)height, .channels = channels, .bits = bits, .data = data};
     return CODE_OK;
 }
 
@@ -178,8 +171,8 @@ enum code image_create(int width, int height, int channels, int bits, struct ima
     return allocate("a new picture", (uint64_t)width, (uint64_t)height, channels, bits, out, why);
 }
 
-enum code image_create_for(const struct image_source *source, uint64_t width, uint64_t height, int channels,
-                           int bits, struct image *out, struct failure *why)
+enum code image_create_for(const struct image_source *source, uint64_t width, uint64_t height, int channels, int bits,
+                           struct image *out, struct failure *why)
 {
     *out = (struct image){0};
     enum code code = check_size(source->name, width, height, why);
@@ -187,8 +180,7 @@ enum code image_create_for(const struct image_source *source, uint64_t width, ui
         return code;
     if (width * height / IMAGE_EXPANSION_MAX > source->count)
         return failure_set(why, CODE_INVALID,
-                           "%s: promises %" PRIu64 " x %" PRIu64
-                           " pixels but has only %zu bytes: it is cut short or forged",
+                           "%s: promises %" PRIu64 " x %" PRIu64 " pixels but has only %zu bytes: it is cut short or forged",
                            source->name, width, height, source->count);
     return allocate(source->name, width, height, channels, bits, out, why);
 }

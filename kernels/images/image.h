@@ -35,14 +35,12 @@ enum image_format image_sniff(const void *bytes, size_t count);
 /* Decodes a PNG, JPEG or TIFF (first page; 8 or 16 bit, grey, palette, RGB, with or without alpha).  *out is
  * the caller's to free.  Truncated, unsupported or hostile input: CODE_INVALID / CODE_UNSUPPORTED /
  * CODE_TOO_LARGE with `name` in the text. */
-MUST_CHECK enum code image_decode(const void *bytes, size_t count, const char *name, struct image *out,
-                                  struct failure *why);
+MUST_CHECK enum code image_decode(const void *bytes, size_t count, const char *name, struct image *out, struct failure *why);
 MUST_CHECK enum code image_read(const char *path, struct image *out, struct failure *why);
 
 /* A label image: the same, but every sample is kept as the number it is (palette indices are not resolved, no
  * scaling), channels folded into one 32-bit label a pixel; labels is width*height, owned by the caller. */
-MUST_CHECK enum code image_read_labels(const char *path, int *width, int *height, uint32_t **labels,
-                                       struct failure *why);
+MUST_CHECK enum code image_read_labels(const char *path, int *width, int *height, uint32_t **labels, struct failure *why);
 
 /* The same from memory. */
 struct image_labels {
@@ -50,8 +48,8 @@ struct image_labels {
     uint32_t *labels; /* (height, width); owned */
 };
 
-MUST_CHECK enum code image_decode_labels(const void *bytes, size_t count, const char *name,
-                                         struct image_labels *out, struct failure *why);
+MUST_CHECK enum code image_decode_labels(const void *bytes, size_t count, const char *name, struct image_labels *out,
+                                         struct failure *why);
 void image_labels_free(struct image_labels *labels);
 
 /* Width and height from the file's header; no pixel is decoded unless the file looks cut short.  A file that
@@ -59,8 +57,7 @@ void image_labels_free(struct image_labels *labels);
 MUST_CHECK enum code image_read_size(const char *path, int *width, int *height, struct failure *why);
 
 /* Allocates zeroed pixels. */
-MUST_CHECK enum code image_create(int width, int height, int channels, int bits, struct image *out,
-                                  struct failure *why);
+MUST_CHECK enum code image_create(int width, int height, int channels, int bits, struct image *out, struct failure *why);
 void image_free(struct image *image);
 
 /* Writers: PNG for pictures that people look at; uncompressed TIFF (baseline, little-endian) for data. */

@@ -35,25 +35,22 @@ enum image_mode {
     IMAGE_NUMBERS  /* as labels: the stored number; TIFF may give 32 bits, which only image.c ever sees */
 };
 
-enum code image_png_decode(const struct image_source *source, enum image_mode mode, struct image *out,
-                           struct failure *why);
+enum code image_png_decode(const struct image_source *source, enum image_mode mode, struct image *out, struct failure *why);
 enum code image_png_encode(const struct image *image, struct buffer *out, struct failure *why);
 
 /* JPEG has no numbers: there is one mode. */
 enum code image_jpeg_decode(const struct image_source *source, struct image *out, struct failure *why);
 
-enum code image_tiff_decode(const struct image_source *source, enum image_mode mode, struct image *out,
-                            struct failure *why);
+enum code image_tiff_decode(const struct image_source *source, enum image_mode mode, struct image *out, struct failure *why);
 enum code image_tiff_encode(const struct image *image, struct buffer *out, struct failure *why);
 
 /* Width and height of the first page of an open file of `size` bytes, and whether all its pixels lie within
  * the file. */
-enum code image_tiff_measure(int fd, const char *name, uint64_t size, int *width, int *height,
-                             struct failure *why);
+enum code image_tiff_measure(int fd, const char *name, uint64_t size, int *width, int *height, struct failure *why);
 
 /* image_create for a decoder: refuses sizes that `source` cannot possibly hold. */
-enum code image_create_for(const struct image_source *source, uint64_t width, uint64_t height, int channels,
-                           int bits, struct image *out, struct failure *why);
+enum code image_create_for(const struct image_source *source, uint64_t width, uint64_t height, int channels, int bits,
+                           struct image *out, struct failure *why);
 
 /* um when it can be a microscope's pixel size, else 0. */
 double image_plausible_um(double um);

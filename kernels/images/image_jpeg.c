@@ -63,14 +63,13 @@ static void on_progress(j_common_ptr common)
 {
     struct work *work = common->client_data;
     if (work->jpeg.input_scan_number > SCANS_MAX)
-        give_up(work, failure_set(work->why, CODE_INVALID, "%s: a JPEG of more than %d scans",
-                                  work->source->name, SCANS_MAX));
+        give_up(work,
+                failure_set(work->why, CODE_INVALID, "%s: a JPEG of more than %d scans", work->source->name, SCANS_MAX));
 }
 
 static double pixel_um(const struct jpeg_decompress_struct *jpeg)
 {
-    if (!jpeg->saw_JFIF_marker || jpeg->X_density == 0 ||
-        (jpeg->density_unit != 1 && jpeg->density_unit != 2))
+    if (!jpeg->saw_JFIF_marker || jpeg->X_density == 0 || (jpeg->density_unit != 1 && jpeg->density_unit != 2))
         return 0;
     return image_plausible_um((jpeg->density_unit == 1 ? 25400.0 : 10000.0) / jpeg->X_density);
 }
@@ -84,14 +83,14 @@ static void read_pixels(struct work *work)
     jpeg_mem_src(jpeg, work->source->bytes, work->source->count);
     jpeg_read_header(jpeg, TRUE);
     if (jpeg->jpeg_color_space == JCS_CMYK || jpeg->jpeg_color_space == JCS_YCCK)
-        give_up(work, failure_set(work->why, CODE_UNSUPPORTED,
-                                  "%s: a JPEG for printing (CMYK): save it as RGB", work->source->name));
+        give_up(work, failure_set(work->why, CODE_UNSUPPORTED, "%s: a JPEG for printing (CMYK): save it as RGB",
+                                  work->source->name));
     bool grey = jpeg->num_components == 1;
     jpeg->out_color_space = grey ? JCS_GRAYSCALE : JCS_RGB;
     jpeg->dct_method = JDCT_ISLOW;
     struct image *image = &work->result;
-    enum code code = image_create_for(work->source, jpeg->image_width, jpeg->image_height, grey ? 1 : 3, 8,
-                                      image, work->why);
+    enum code code =
+        image_create_for(work->source, jpeg->image_width, jpeg->image_height, grey ? 1 : 3, 8, image, work->why);
     if (code != CODE_OK)
         give_up(work, code);
     image->pixel_um = pixel_um(jpeg);

@@ -127,8 +127,7 @@ static bool try_to_read(struct work *work, enum image_mode mode)
     return true;
 }
 
-enum code image_png_decode(const struct image_source *source, enum image_mode mode, struct image *out,
-                           struct failure *why)
+enum code image_png_decode(const struct image_source *source, enum image_mode mode, struct image *out, struct failure *why)
 {
     struct work work = {.source = source, .why = why};
     work.png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &work, on_error, on_warning);

@@ -114,8 +114,7 @@ static enum code measure(const struct file *file, int *width, int *height, struc
     if (format == IMAGE_TIFF)
         return image_tiff_measure(file->fd, file->path, file->size, width, height, why);
     uint64_t w = 0, h = 0;
-    bool found =
-        format == IMAGE_PNG ? measure_png(file, &w, &h) : format == IMAGE_JPEG && measure_jpeg(file, &w, &h);
+    bool found = format == IMAGE_PNG ? measure_png(file, &w, &h) : format == IMAGE_JPEG && measure_jpeg(file, &w, &h);
     if (!found || w == 0 || h == 0 || w > IMAGE_SIDE_MAX || h > IMAGE_SIDE_MAX || !ends_well(file, format))
         return measure_by_decoding(file, width, height, why);
     *width = (int)w;

@@ -35,16 +35,15 @@ static enum code read_grid(TIFF *tiff, const struct image_tiff_stream *stream, s
         page->block_bytes = TIFFVStripSize64(tiff, page->block_height);
     }
     const struct image_source *source = stream->source;
-    if (page->block_width == 0 || page->block_height == 0 ||
-        page->block_bytes != row_bytes(page) * page->block_height || page->block_bytes > IMAGE_BYTES_MAX)
-        return failure_set(why, CODE_INVALID, "%s: blocks of %u x %u pixels cannot be read", source->name,
-                           page->block_width, page->block_height);
+    if (page->block_width == 0 || page->block_height == 0 || page->block_bytes != row_bytes(page) * page->block_height ||
+        page->block_bytes > IMAGE_BYTES_MAX)
+        return failure_set(why, CODE_INVALID, "%s: blocks of %u x %u pixels cannot be read", source->name, page->block_width,
+                           page->block_height);
     uint64_t across = ((uint64_t)page->width + page->block_width - 1) / page->block_width;
     uint64_t down = ((uint64_t)page->height + page->block_height - 1) / page->block_height;
     if (across * down * (page->block_bytes / IMAGE_EXPANSION_MAX) > source->count)
-        return failure_set(why, CODE_INVALID,
-                           "%s: has only %zu bytes for its pixels: it is cut short or forged", source->name,
-                           source->count);
+        return failure_set(why, CODE_INVALID, "%s: has only %zu bytes for its pixels: it is cut short or forged",
+                           source->name, source->count);
     return CODE_OK;
 }
 
@@ -106,8 +105,8 @@ struct placement {
     unsigned palette_shift;
 };
 
-static void copy_block(const struct image_tiff_page *page, const uint8_t *block,
-                       const struct placement *place, enum image_mode mode, struct image *image)
+static void copy_block(const struct image_tiff_page *page, const uint8_t *block, const struct placement *place,
+                       enum image_mode mode, struct image *image)
 {
     bool resolve = mode == IMAGE_PICTURE && page->photometric == PHOTOMETRIC_PALETTE;
     size_t stride = page->planar == PLANARCONFIG_SEPARATE ? 1 : page->samples;
@@ -124,32 +123,27 @@ static void copy_block(const struct image_tiff_page *page, const uint8_t *block,
             }
             for (int c = 0; c < place->channels; c++) {
                 uint32_t value = unpack(row, x * stride + (size_t)c, page->bits);
-                store(image, to + (size_t)(place->channel + c),
-                      mode == IMAGE_PICTURE ? lighten(page, value) : value);
+                store(image, to + (size_t)(place->channel + c), mode == IMAGE_PICTURE ? lighten(page, value) : value);
             }
         }
     }
 }
 
-static bool decode_block(TIFF *tiff, const struct image_tiff_page *page, const struct placement *place,
-                         uint8_t *block)
+static bool decode_block(TIFF *tiff, const struct image_tiff_page *page, const struct placement *place, uint8_t *block)
 {
     uint16_t plane = (uint16_t)(page->planar == PLANARCONFIG_SEPARATE ? place->channel : 0);
     if (page->tiled) {
         uint32_t tile = TIFFComputeTile(tiff, place->x, place->y, 0, plane);
-        return TIFFReadEncodedTile(tiff, tile, block, (tmsize_t)page->block_bytes) ==
-               (tmsize_t)page->block_bytes;
+        return TIFFReadEncodedTile(tiff, tile, block, (tmsize_t)page->block_bytes) == (tmsize_t)page->block_bytes;
     }
     uint32_t strip = TIFFComputeStrip(tiff, place->y, plane);
-    uint32_t rows =
-        page->height - place->y < page->block_height ? page->height - place->y : page->block_height;
+    uint32_t rows = page->height - place->y < page->block_height ? page->height - place->y : page->block_height;
     tmsize_t wanted = (tmsize_t)(rows * row_bytes(page));
     return TIFFReadEncodedStrip(tiff, strip, block, wanted) == wanted;
 }
 
-static enum code read_blocks(TIFF *tiff, const struct image_tiff_stream *stream,
-                             const struct image_tiff_page *page, enum image_mode mode, struct image *image,
-                             struct failure *why)
+static enum code read_blocks(TIFF *tiff, const struct image_tiff_stream *stream, const struct image_tiff_page *page,
+                             enum image_mode mode, struct image *image, struct failure *why)
 {
     SCOPE_FREE uint8_t *block = calloc(1, page->block_bytes);
     if (!block)
@@ -170,9 +164,8 @@ static enum code read_blocks(TIFF *tiff, const struct image_tiff_stream *stream,
     return CODE_OK;
 }
 
-enum code image_tiff_blocks_read(TIFF *tiff, const struct image_tiff_stream *stream,
-                                 struct image_tiff_page *page, enum image_mode mode, struct image *image,
-                                 struct failure *why)
+enum code image_tiff_blocks_read(TIFF *tiff, const struct image_tiff_stream *stream, struct image_tiff_page *page,
+                                 enum image_mode mode, struct image *image, struct failure *why)
 {
     enum code code = read_grid(tiff, stream, page, why);
     return code == CODE_OK ? read_blocks(tiff, stream, page, mode, image, why) : code;

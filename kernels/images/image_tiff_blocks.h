@@ -25,8 +25,7 @@ struct image_tiff_page {
 
 /* Decodes all blocks of the page that `tiff` stands at into *image, which has the page's size and is
  * allocated.  The page must be of a kind that image_tiff.c accepts. */
-MUST_CHECK enum code image_tiff_blocks_read(TIFF *tiff, const struct image_tiff_stream *stream,
-                                            struct image_tiff_page *page, enum image_mode mode,
-                                            struct image *image, struct failure *why);
+MUST_CHECK enum code image_tiff_blocks_read(TIFF *tiff, const struct image_tiff_stream *stream, struct image_tiff_page *page,
+                                            enum image_mode mode, struct image *image, struct failure *why);
 
 #endif

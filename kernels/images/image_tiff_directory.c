@@ -48,8 +48,7 @@ static uint64_t type_bytes(uint16_t type)
     return type < sizeof bytes ? bytes[type] : 0;
 }
 
-static struct image_tiff_entry read_entry(const struct image_tiff_file *file, const uint8_t *at,
-                                          uint64_t entry_at)
+static struct image_tiff_entry read_entry(const struct image_tiff_file *file, const uint8_t *at, uint64_t entry_at)
 {
     size_t wide = file->big ? 8 : 4;
     struct image_tiff_entry entry = {.entry_at = entry_at};
@@ -64,8 +63,7 @@ static struct image_tiff_entry read_entry(const struct image_tiff_file *file, co
     return entry;
 }
 
-bool image_tiff_directory_read(const struct image_tiff_file *file, uint64_t offset,
-                               struct image_tiff_directory *out)
+bool image_tiff_directory_read(const struct image_tiff_file *file, uint64_t offset, struct image_tiff_directory *out)
 {
     *out = (struct image_tiff_directory){0};
     size_t count_bytes = file->big ? 8 : 2, entry_bytes = file->big ? 20 : 12, wide = file->big ? 8 : 4;
@@ -78,8 +76,7 @@ bool image_tiff_directory_read(const struct image_tiff_file *file, uint64_t offs
     uint64_t entries_at = offset + count_bytes;
     uint8_t *bytes = malloc(count * entry_bytes + wide);
     out->entries = calloc(count + 1, sizeof *out->entries);
-    bool read =
-        bytes && out->entries && file->read(file->context, entries_at, bytes, count * entry_bytes + wide);
+    bool read = bytes && out->entries && file->read(file->context, entries_at, bytes, count * entry_bytes + wide);
     if (read) {
         out->count = count;
         for (size_t i = 0; i < count; i++)
@@ -104,8 +101,8 @@ bool image_tiff_directory_has_value(const struct image_tiff_file *file, const st
     return entry->value_at <= file->size && entry->value_bytes <= file->size - entry->value_at;
 }
 
-bool image_tiff_directory_number(const struct image_tiff_file *file, const struct image_tiff_entry *entry,
-                                 uint64_t index, uint64_t *number)
+bool image_tiff_directory_number(const struct image_tiff_file *file, const struct image_tiff_entry *entry, uint64_t index,
+                                 uint64_t *number)
 {
     enum { BYTE = 1, SHORT = 3, LONG = 4, IFD = 13, LONG8 = 16, IFD8 = 18 };
     bool whole = entry->type == BYTE || entry->type == SHORT || entry->type == LONG || entry->type == IFD ||
@@ -128,8 +125,7 @@ bool image_tiff_directory_is_whole(struct image_tiff_file *file)
     bool whole = true;
     for (size_t i = 0; i < directory.count; i++)
         for (size_t k = 0; k < sizeof essential / sizeof *essential; k++)
-            if (directory.entries[i].tag == essential[k] &&
-                !image_tiff_directory_has_value(file, &directory.entries[i]))
+            if (directory.entries[i].tag == essential[k] && !image_tiff_directory_has_value(file, &directory.entries[i]))
                 whole = false;
     image_tiff_directory_free(&directory);
     return whole;

@@ -41,8 +41,7 @@ bool image_tiff_directory_open(struct image_tiff_file *file);
 
 /* Reads the directory at `offset`.  False where it does not lie in the file, has more than
  * IMAGE_TIFF_ENTRIES_MAX entries, or without memory.  Values may still lie outside the file. */
-bool image_tiff_directory_read(const struct image_tiff_file *file, uint64_t offset,
-                               struct image_tiff_directory *out);
+bool image_tiff_directory_read(const struct image_tiff_file *file, uint64_t offset, struct image_tiff_directory *out);
 void image_tiff_directory_free(struct image_tiff_directory *directory);
 
 /* Whether the entry's values lie in the file. */
@@ -50,8 +49,8 @@ bool image_tiff_directory_has_value(const struct image_tiff_file *file, const st
 
 /* Value number `index` of an entry of whole numbers (types BYTE, SHORT, LONG, IFD, LONG8, IFD8); false where
  * there is none. */
-bool image_tiff_directory_number(const struct image_tiff_file *file, const struct image_tiff_entry *entry,
-                                 uint64_t index, uint64_t *number);
+bool image_tiff_directory_number(const struct image_tiff_file *file, const struct image_tiff_entry *entry, uint64_t index,
+                                 uint64_t *number);
 
 /* Whether the values that say how pixels are stored (sizes, offsets, palette, tables) of the first page lie
  * in the file.  libtiff leaves out what it cannot read, and would decode something else. */

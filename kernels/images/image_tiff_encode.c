@@ -37,8 +37,7 @@ struct directory {
     size_t entries; /* so far */
 };
 
-static void add_entry(struct directory *directory, enum tag tag, enum type type, uint32_t count,
-                      uint32_t value)
+static void add_entry(struct directory *directory, enum tag tag, enum type type, uint32_t count, uint32_t value)
 {
     uint8_t *at = directory->bytes + 10 + 12 * directory->entries++;
     bytes_store16(at, (uint16_t)tag);
@@ -80,8 +79,7 @@ enum code image_tiff_encode(const struct image *image, struct buffer *out, struc
         bytes_store16(directory.bytes + sizes_at + 2 * c, (uint16_t)image->bits);
     buffer_append(out, directory.bytes, pixels_at);
     /* Samples of 16 bits lie in host order, which is the file's on every machine that this runs on. */
-    _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
-                   "the TIFF writer copies samples as they lie in memory");
+    _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the TIFF writer copies samples as they lie in memory");
     buffer_append(out, image->data, strip_bytes);
     return buffer_check(out, "the TIFF picture", why);
 }

@@ -47,8 +47,7 @@ double image_tiff_scale_um(TIFF *tiff)
         return 0;
     if (description && starts_with(description, "ImageJ=")) {
         const char *unit = strstr(description, "\nunit=");
-        return unit && is_micrometre(unit + strlen("\nunit=")) ? image_plausible_um(1.0 / (double)per_unit)
-                                                               : 0;
+        return unit && is_micrometre(unit + strlen("\nunit=")) ? image_plausible_um(1.0 / (double)per_unit) : 0;
     }
     uint16_t unit = RESUNIT_INCH;
     TIFFGetFieldDefaulted(tiff, TIFFTAG_RESOLUTIONUNIT, &unit);

@@ -46,8 +46,8 @@ static toff_t tell_size(thandle_t handle)
     return stream->source->count;
 }
 
-__attribute__((format(printf, 4, 0))) static int on_error(TIFF *tiff, void *data, const char *module,
-                                                          const char *format, va_list arguments)
+__attribute__((format(printf, 4, 0))) static int on_error(TIFF *tiff, void *data, const char *module, const char *format,
+                                                          va_list arguments)
 {
     (void)tiff;
     (void)module;
@@ -75,15 +75,14 @@ TIFF *image_tiff_stream_open(struct image_tiff_stream *stream, int fd)
     TIFFOpenOptionsSetMaxSingleMemAlloc(options, (tmsize_t)IMAGE_BYTES_MAX);
     TIFFOpenOptionsSetErrorHandlerExtR(options, on_error, stream);
     TIFFOpenOptionsSetWarningHandlerExtR(options, on_warning, stream);
-    TIFF *tiff = stream->source ? TIFFClientOpenExt("picture", "rm", stream, feed, refuse_to_write, seek,
-                                                    close_nothing, tell_size, NULL, NULL, options)
+    TIFF *tiff = stream->source ? TIFFClientOpenExt("picture", "rm", stream, feed, refuse_to_write, seek, close_nothing,
+                                                    tell_size, NULL, NULL, options)
                                 : TIFFFdOpenExt(fd, "picture", "rm", options);
     TIFFOpenOptionsFree(options);
     return tiff;
 }
 
-enum code image_tiff_stream_refuse(const struct image_tiff_stream *stream, const char *name,
-                                   struct failure *why)
+enum code image_tiff_stream_refuse(const struct image_tiff_stream *stream, const char *name, struct failure *why)
 {
     return failure_set(why, CODE_INVALID, "%s: not a whole TIFF file: %s", name,
                        stream->message[0] ? stream->message : "the first page cannot be read");

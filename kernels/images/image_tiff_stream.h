@@ -20,7 +20,6 @@ struct image_tiff_stream {
 TIFF *image_tiff_stream_open(struct image_tiff_stream *stream, int fd);
 
 /* The failure that says what libtiff complained of; always CODE_INVALID. */
-enum code image_tiff_stream_refuse(const struct image_tiff_stream *stream, const char *name,
-                                   struct failure *why);
+enum code image_tiff_stream_refuse(const struct image_tiff_stream *stream, const char *name, struct failure *why);
 
 #endif

@@ -16,16 +16,14 @@ static bool live_together(const struct arena_block *a, const struct arena_block 
 
 /* The lowest offset at which `block` overlaps none of the placed ones that live together with it.  Moves
  * upwards past one obstacle after the other until none is left. */
-static size_t lowest_offset(const struct arena_block *block, const struct arena_block *const *placed,
-                            size_t count)
+static size_t lowest_offset(const struct arena_block *block, const struct arena_block *const *placed, size_t count)
 {
     size_t offset = 0;
     for (bool moved = true; moved;) {
         moved = false;
         for (size_t i = 0; i < count; i++) {
             size_t end = placed[i]->offset + align(placed[i]->bytes);
-            if (live_together(block, placed[i]) && offset < end &&
-                placed[i]->offset < offset + align(block->bytes)) {
+            if (live_together(block, placed[i]) && offset < end && placed[i]->offset < offset + align(block->bytes)) {
                 offset = end;
                 moved = true;
             }

@@ -11,16 +11,16 @@
 static const int widths[] = {[NETWORK_N] = 16, [NETWORK_S] = 32, [NETWORK_M] = 48};
 static const int neck_widths[] = {[NETWORK_N] = 48, [NETWORK_S] = 64, [NETWORK_M] = 96};
 
-#define CLASSES_MAX      80
-#define STAGE_COUNT      4
-#define HEAT_START_BIAS  -2.19f /* sigmoid = 0.1: few cells are peaks */
-/* Smaller, and the features before the heat map learn the frequent classes first: those of a rare one may all be switched off
- * by then, and where every feature is zero no gradient calls them back (platelets in blood smears stayed at AP50 0.6). */
+#define CLASSES_MAX     80
+#define STAGE_COUNT     4
+#define HEAT_START_BIAS -2.19f /* sigmoid = 0.1: few cells are peaks */
+/* Smaller, and the features before the heat map learn the frequent classes first: those of a rare one may all be switched
+ * off by then, and where every feature is zero no gradient calls them back (platelets in blood smears stayed at AP50 0.6).
+ */
 #define HEAT_START_SIGMA 0.1
 #define DISTANCE_BIAS    1.386294361f /* ln 4: 16 px */
 
-static int add_parameter(struct celldet *graph, const char *node, const char *what, const int shape[4],
-                         int rank)
+static int add_parameter(struct celldet *graph, const char *node, const char *what, const int shape[4], int rank)
 {
     assert(graph->parameter_count < CELLDET_PARAMETERS_MAX);
     struct network_parameter *parameter = &graph->parameters[graph->parameter_count];
@@ -103,16 +103,12 @@ static int add_cbr(struct celldet *graph, const char *name, int input, int chann
                                    .relu = true});
 }
 
-static int add_pointwise(struct celldet *graph, const char *name, int input, int channels,
-                         enum celldet_start start)
+static int add_pointwise(struct celldet *graph, const char *name, int input, int channels, enum celldet_start start)
 {
-    return add_unit(graph, name,
-                    &(struct unit){.input = input,
-                                   .channels = channels,
-                                   .kernel = 1,
-                                   .stride = 1,
-                                   .residual = CELLDET_NONE,
-                                   .start = start});
+    return add_unit(
+        graph, name,
+        &(struct unit){
+            .input = input, .channels = channels, .kernel = 1, .stride = 1, .residual = CELLDET_NONE, .start = start});
 }
 
 static int add_block(struct celldet *graph, const char *name, int input, int channels, int stride)
@@ -195,8 +191,7 @@ static void place_parameters(struct celldet *graph)
             if ((parameter->decays ? 0 : parameter->is_statistic ? 2 : 1) != section)
                 continue;
             parameter->offset = end;
-            end +=
-                (parameter->count + CELLDET_ALIGN_FLOATS - 1) / CELLDET_ALIGN_FLOATS * CELLDET_ALIGN_FLOATS;
+            end += (parameter->count + CELLDET_ALIGN_FLOATS - 1) / CELLDET_ALIGN_FLOATS * CELLDET_ALIGN_FLOATS;
         }
         *(size_t *[]){&graph->decaying, &graph->trained, &graph->slab_floats}[section] = end;
     }
@@ -205,22 +200,20 @@ static void place_parameters(struct celldet *graph)
 static enum code check(const struct network_architecture *architecture, struct failure *why)
 {
     if (architecture->size != NETWORK_N && architecture->size != NETWORK_S && architecture->size != NETWORK_M)
-        return failure_set(why, CODE_INVALID, "building the network: size %d is none of N, S, M",
-                           (int)architecture->size);
+        return failure_set(why, CODE_INVALID, "building the network: size %d is none of N, S, M", (int)architecture->size);
     if (architecture->input_channels != 1 && architecture->input_channels != 3)
         return failure_set(why, CODE_INVALID, "building the network: %d input channels (use 1 or 3)",
                            architecture->input_channels);
     if (architecture->classes < 1 || architecture->classes > CLASSES_MAX)
-        return failure_set(why, CODE_INVALID, "building the network: %d classes (use 1 to %d)",
-                           architecture->classes, CLASSES_MAX);
+        return failure_set(why, CODE_INVALID, "building the network: %d classes (use 1 to %d)", architecture->classes,
+                           CLASSES_MAX);
     if (architecture->rays < 0 || architecture->rays > NETWORK_RAYS_MAX)
-        return failure_set(why, CODE_INVALID, "building the network: %d rays (use 0 to %d)",
-                           architecture->rays, NETWORK_RAYS_MAX);
+        return failure_set(why, CODE_INVALID, "building the network: %d rays (use 0 to %d)", architecture->rays,
+                           NETWORK_RAYS_MAX);
     return CODE_OK;
 }
 
-enum code celldet_build(const struct network_architecture *architecture, struct celldet *graph,
-                        struct failure *why)
+enum code celldet_build(const struct network_architecture *architecture, struct celldet *graph, struct failure *why)
 {
     enum code code = check(architecture, why);
     if (code != CODE_OK)
@@ -242,8 +235,7 @@ enum code celldet_build(const struct network_architecture *architecture, struct 
     int p = add_neck(graph, features, neck_widths[architecture->size]);
     graph->heat = add_head(graph, "heat", p, architecture->classes, START_HEAT);
     graph->box = add_head(graph, "box", p, 4, START_DISTANCE);
-    graph->rays =
-        architecture->rays ? add_head(graph, "rays", p, architecture->rays, START_DISTANCE) : CELLDET_NONE;
+    graph->rays = architecture->rays ? add_head(graph, "rays", p, architecture->rays, START_DISTANCE) : CELLDET_NONE;
     place_parameters(graph);
     return CODE_OK;
 }
@@ -255,8 +247,7 @@ static void fill(const struct celldet *graph, int parameter, float value, float 
 }
 
 /* Uniform in +-1 / sqrt(fan in), which is what Kaiming-uniform with a = sqrt(5) comes to. */
-static void fill_uniform(const struct network_parameter *parameter, int fan_in, struct random *random,
-                         float *weights)
+static void fill_uniform(const struct network_parameter *parameter, int fan_in, struct random *random, float *weights)
 {
     double bound = 1 / sqrt((double)fan_in);
     for (size_t i = 0; i < parameter->count; i++)

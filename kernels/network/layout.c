@@ -32,8 +32,7 @@ static int new_block(const struct walk *walk, int value, enum dtype dtype, int s
     assert(layout->block_count < ARENA_BLOCKS_MAX);
     struct tensor shape = layout_tensor(walk->graph, walk->plan, value);
     shape.dtype = dtype;
-    layout->blocks[layout->block_count] =
-        (struct arena_block){.bytes = tensor_bytes(&shape), .first = step, .last = step};
+    layout->blocks[layout->block_count] = (struct arena_block){.bytes = tensor_bytes(&shape), .first = step, .last = step};
     return (int)layout->block_count++;
 }
 

@@ -16,23 +16,20 @@
 static enum code check_plan(const struct device *device, const struct network_plan *plan, struct failure *why)
 {
     if (plan->batch < 1 || plan->batch > BATCH_MAX)
-        return failure_set(why, CODE_INVALID, "planning the network: a batch of %d (use 1 to %d)",
-                           plan->batch, BATCH_MAX);
-    if (plan->height < 32 || plan->width < 32 || plan->height > SIDE_MAX || plan->width > SIDE_MAX ||
-        plan->height % 32 || plan->width % 32)
-        return failure_set(why, CODE_INVALID,
-                           "planning the network: %d x %d pixels (use multiples of 32, from 32 to %d)",
+        return failure_set(why, CODE_INVALID, "planning the network: a batch of %d (use 1 to %d)", plan->batch, BATCH_MAX);
+    if (plan->height < 32 || plan->width < 32 || plan->height > SIDE_MAX || plan->width > SIDE_MAX || plan->height % 32 ||
+        plan->width % 32)
+        return failure_set(why, CODE_INVALID, "planning the network: %d x %d pixels (use multiples of 32, from 32 to %d)",
                            plan->width, plan->height, SIDE_MAX);
     if ((size_t)plan->batch * (size_t)plan->height * (size_t)plan->width > PIXELS_MAX)
-        return failure_set(
-            why, CODE_TOO_LARGE,
-            "planning the network: %d images of %d x %d pixels are more than %zu million pixels at "
-            "once (use a smaller batch)",
-            plan->batch, plan->width, plan->height, PIXELS_MAX / 1000000);
+        return failure_set(why, CODE_TOO_LARGE,
+                           "planning the network: %d images of %d x %d pixels are more than %zu million pixels at "
+                           "once (use a smaller batch)",
+                           plan->batch, plan->width, plan->height, PIXELS_MAX / 1000000);
     if (plan->precision == PRECISION_BF16 && !device->bf16)
         return failure_set(why, CODE_UNSUPPORTED,
-                           "planning the network: device %s (%s) has no bf16 arithmetic (use precision f32)",
-                           device->name, device->description);
+                           "planning the network: device %s (%s) has no bf16 arithmetic (use precision f32)", device->name,
+                           device->description);
     return CODE_OK;
 }
 
@@ -131,19 +128,17 @@ static enum code allocate(struct network *network, struct failure *why)
             network->targets.rays = take(network, cells * rays, &failed);
             network->targets.ray_weight = take(network, cells, &failed);
         }
-        network->batch_statistics =
-            take(network, 2 * DEVICE_CHANNELS_MAX * CELLDET_NODES_MAX * sizeof(float), &failed);
+        network->batch_statistics = take(network, 2 * DEVICE_CHANNELS_MAX * CELLDET_NODES_MAX * sizeof(float), &failed);
         for (int i = 0; network->batch_statistics && i < network->graph.node_count; i++) {
             network->nodes[i].mean = network->batch_statistics + 2 * DEVICE_CHANNELS_MAX * i;
             network->nodes[i].inverse_deviation = network->nodes[i].mean + DEVICE_CHANNELS_MAX;
         }
     }
     if (failed || !network->staging)
-        return failure_set(
-            why, CODE_NO_MEMORY,
-            "planning the network: %zu MB for activations and %zu MB for parameters are not to be had "
-            "on device %s (use a smaller batch or image)",
-            network->layout.bytes >> 20, slab >> 20, network->device->name);
+        return failure_set(why, CODE_NO_MEMORY,
+                           "planning the network: %zu MB for activations and %zu MB for parameters are not to be had "
+                           "on device %s (use a smaller batch or image)",
+                           network->layout.bytes >> 20, slab >> 20, network->device->name);
     return CODE_OK;
 }
 
@@ -261,17 +256,16 @@ void network_internal_update(struct network *network, const struct optimizer_rat
 {
     assert(network->plan.training);
     const struct device *device = network->device;
-    device->operations->optimizer_step(device,
-                                       &(struct optimizer_step){.weights = network->slabs[SLAB_WEIGHTS],
-                                                                .average = network->slabs[SLAB_EMA],
-                                                                .moment1 = network->slabs[SLAB_MOMENT1],
-                                                                .moment2 = network->slabs[SLAB_MOMENT2],
-                                                                .gradient = network->slabs[SLAB_GRADIENT],
-                                                                .count = network->graph.slab_floats,
-                                                                .trained = network->graph.trained,
-                                                                .decaying = network->graph.decaying,
-                                                                .rates = rates,
-                                                                .gradient_norm = &results[RESULT_GRADIENT_NORM]});
+    device->operations->optimizer_step(device, &(struct optimizer_step){.weights = network->slabs[SLAB_WEIGHTS],
+                                                                        .average = network->slabs[SLAB_EMA],
+                                                                        .moment1 = network->slabs[SLAB_MOMENT1],
+                                                                        .moment2 = network->slabs[SLAB_MOMENT2],
+                                                                        .gradient = network->slabs[SLAB_GRADIENT],
+                                                                        .count = network->graph.slab_floats,
+                                                                        .trained = network->graph.trained,
+                                                                        .decaying = network->graph.decaying,
+                                                                        .rates = rates,
+                                                                        .gradient_norm = &results[RESULT_GRADIENT_NORM]});
     network->stale = true;
 }
 

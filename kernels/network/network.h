@@ -55,10 +55,8 @@ struct network_parameter {
 
 /* The device must outlive the network.  An architecture or plan out of range is CODE_INVALID or
  * CODE_TOO_LARGE, bf16 on a device without it CODE_UNSUPPORTED, too little memory CODE_NO_MEMORY. */
-MUST_CHECK enum code network_create(const struct device *device,
-                                    const struct network_architecture *architecture,
-                                    const struct network_plan *plan, struct network **out,
-                                    struct failure *why);
+MUST_CHECK enum code network_create(const struct device *device, const struct network_architecture *architecture,
+                                    const struct network_plan *plan, struct network **out, struct failure *why);
 void network_destroy(struct network *network); /* NULL is fine */
 
 /* The slab's description; the same for every plan of one architecture. */

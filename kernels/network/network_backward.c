@@ -76,8 +76,7 @@ static void node_backward(const struct network *network, int index)
     }
     if (node->norm)
         norm_backward(network, index);
-    operations->convolution_backward_weights(place->plan, network->values[node->input].data.data,
-                                             place->draw.data,
+    operations->convolution_backward_weights(place->plan, network->values[node->input].data.data, place->draw.data,
                                              network_internal_place(network, SLAB_GRADIENT, node->weight),
                                              network_internal_place(network, SLAB_GRADIENT, node->bias));
     if (place->dinput.data)
@@ -91,8 +90,8 @@ void network_internal_backward(const struct network *network, const struct netwo
         node_backward(network, i);
 }
 
-enum code network_backward(struct network *network, const struct network_targets *targets,
-                           struct network_loss *loss, struct failure *why)
+enum code network_backward(struct network *network, const struct network_targets *targets, struct network_loss *loss,
+                           struct failure *why)
 {
     assert(network->plan.training);
     const struct device *device = network->device;

@@ -22,8 +22,7 @@ static void refresh(struct network *network)
                                       network_internal_place(network, SLAB_WEIGHTS, node->gamma),
                                       network_internal_place(network, SLAB_WEIGHTS, node->beta),
                                       network_internal_place(network, SLAB_WEIGHTS, node->running_mean),
-                                      network_internal_place(network, SLAB_WEIGHTS, node->running_variance),
-                                      scale, shift);
+                                      network_internal_place(network, SLAB_WEIGHTS, node->running_variance), scale, shift);
         device->operations->convolution_set_weights(network->nodes[i].plan, weights, scale, shift);
     }
     network->stale = false;
@@ -34,18 +33,17 @@ static void normalize(struct network *network, int index)
     const struct celldet_node *node = &network->graph.nodes[index];
     network->device->operations->norm_forward(
         network->device,
-        &(struct norm_forward){
-            .x = network->nodes[index].raw,
-            .source = network->nodes[index].plan,
-            .y = network->values[node->output].data,
-            .residual = node->residual == CELLDET_NONE ? NULL : &network->values[node->residual].data,
-            .relu = node->relu,
-            .gamma = network_internal_place(network, SLAB_WEIGHTS, node->gamma),
-            .beta = network_internal_place(network, SLAB_WEIGHTS, node->beta),
-            .running_mean = network_internal_place(network, SLAB_WEIGHTS, node->running_mean),
-            .running_variance = network_internal_place(network, SLAB_WEIGHTS, node->running_variance),
-            .mean = network->nodes[index].mean,
-            .inverse_deviation = network->nodes[index].inverse_deviation});
+        &(struct norm_forward){.x = network->nodes[index].raw,
+                               .source = network->nodes[index].plan,
+                               .y = network->values[node->output].data,
+                               .residual = node->residual == CELLDET_NONE ? NULL : &network->values[node->residual].data,
+                               .relu = node->relu,
+                               .gamma = network_internal_place(network, SLAB_WEIGHTS, node->gamma),
+                               .beta = network_internal_place(network, SLAB_WEIGHTS, node->beta),
+                               .running_mean = network_internal_place(network, SLAB_WEIGHTS, node->running_mean),
+                               .running_variance = network_internal_place(network, SLAB_WEIGHTS, node->running_variance),
+                               .mean = network->nodes[index].mean,
+                               .inverse_deviation = network->nodes[index].inverse_deviation});
 }
 
 void network_internal_forward(struct network *network)

@@ -46,7 +46,7 @@ struct network {
     struct network_target_memory targets;
     double *results;               /* RESULT_COUNT */
     struct optimizer_rates *rates; /* of the step that network_apply makes */
-    float *staging;  /* slab_floats, host */
+    float *staging;                /* slab_floats, host */
     bool stale;
 };
 
@@ -73,11 +73,9 @@ static inline bool network_internal_reads_host(const struct device *device)
 }
 
 /* A parameter's place in a slab; NULL for CELLDET_NONE. */
-static inline float *network_internal_place(const struct network *network, enum network_slab slab,
-                                            int parameter)
+static inline float *network_internal_place(const struct network *network, enum network_slab slab, int parameter)
 {
-    return parameter == CELLDET_NONE ? NULL
-                                     : network->slabs[slab] + network->graph.parameters[parameter].offset;
+    return parameter == CELLDET_NONE ? NULL : network->slabs[slab] + network->graph.parameters[parameter].offset;
 }
 
 #endif

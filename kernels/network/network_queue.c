@@ -5,8 +5,8 @@
  *     rates | crops (N) | tables (N) | heat | box | box weight | rays | ray weight | windows (N)
  *     <------------------------- one transfer --------------------------------->    one each, where used
  *
- * and results of its own, so that a step's can be fetched while the next one computes.  Recordings hold addresses, so each slot
- * has its own.
+ * and results of its own, so that a step's can be fetched while the next one computes.  Recordings hold addresses, so each
+ * slot has its own.
  */
 #include "network_queue.h"
 
@@ -18,10 +18,21 @@
 
 #define PART_ALIGN 256
 
-enum part { PART_RATES, PART_CROPS, PART_TABLES, PART_HEAT, PART_BOX, PART_BOX_WEIGHT, PART_RAYS, PART_RAY_WEIGHT, PART_WINDOWS, PART_COUNT };
+enum part {
+    PART_RATES,
+    PART_CROPS,
+    PART_TABLES,
+    PART_HEAT,
+    PART_BOX,
+    PART_BOX_WEIGHT,
+    PART_RAYS,
+    PART_RAY_WEIGHT,
+    PART_WINDOWS,
+    PART_COUNT
+};
 
 struct slot {
-    char *host, *device; /* (bytes) */
+    char *host, *device;            /* (bytes) */
     double *results, *host_results; /* (RESULT_COUNT) device, host */
     struct network_feed feed;
     struct device_recording *recording;
@@ -111,11 +122,12 @@ enum code network_queue_create(struct network *network, size_t window_samples_ma
     bool good = true;
     for (int i = 0; i < DEVICE_SLOTS && good; i++)
         good = open_slot(queue, &queue->slots[i], window_samples_max);
-    enum code code = good ? CODE_OK
-                          : failure_set(why, CODE_NO_MEMORY,
-                                        "queueing training steps: %d times %zu MB are not to be had on the host and on device "
-                                        "%s (use a smaller batch or image)",
-                                        DEVICE_SLOTS, queue->bytes >> 20, network->device->name);
+    enum code code =
+        good ? CODE_OK
+             : failure_set(why, CODE_NO_MEMORY,
+                           "queueing training steps: %d times %zu MB are not to be had on the host and on device "
+                           "%s (use a smaller batch or image)",
+                           DEVICE_SLOTS, queue->bytes >> 20, network->device->name);
     /* Memory is cleared by the queue of computing: the transfers of other queues come after. */
     if (code == CODE_OK)
         code = network->device->operations->synchronize(network->device, why);
@@ -200,8 +212,8 @@ static void record(struct network_queue *queue, struct slot *slot)
     }
     queue->refused = code != CODE_OK;
     if (queue->refused)
-        snprintf(queue->manner, sizeof queue->manner, "steps are queued call by call, since they cannot be recorded as one graph: %s",
-                 why.text);
+        snprintf(queue->manner, sizeof queue->manner,
+                 "steps are queued call by call, since they cannot be recorded as one graph: %s", why.text);
     else
         snprintf(queue->manner, sizeof queue->manner, "a step is one graph, recorded once and replayed");
 }

@@ -1,13 +1,13 @@
 /* Training steps queued ahead of the host, on a device with memory of its own.
  *
  * A step takes all that it needs (crops, targets, learning rate) from device memory, where one transfer brings it while an
- * earlier step computes; nothing inside waits for the host.  After the first step, which goes call by call so that every library
- * has loaded what it loads on first use, a step is one recording (on an NVIDIA GPU: a CUDA graph) that is replayed.  Where
- * recording fails, calls are queued one by one, with the same results bit for bit.
+ * earlier step computes; nothing inside waits for the host.  After the first step, which goes call by call so that every
+ * library has loaded what it loads on first use, a step is one recording (on an NVIDIA GPU: a CUDA graph) that is replayed.
+ * Where recording fails, calls are queued one by one, with the same results bit for bit.
  *
  * DEVICE_SLOTS steps have a place each.  The caller fills a slot's feed, queues its step, and waits for the slot before it
- * fills it again.  Steps compute in the order of network_queue_step.  One thread; another one may fill feeds of slots that are
- * not queued.
+ * fills it again.  Steps compute in the order of network_queue_step.  One thread; another one may fill feeds of slots that
+ * are not queued.
  */
 #ifndef CYTOFS_NETWORK_QUEUE_H
 #define CYTOFS_NETWORK_QUEUE_H
@@ -49,8 +49,8 @@ size_t network_queue_bytes(const struct network_queue *queue);
 void network_queue_step(struct network_queue *queue, int slot, const struct network_update *update);
 
 /* Waits until the slot's step is over. */
-MUST_CHECK enum code network_queue_wait(struct network_queue *queue, int slot, struct network_loss *loss, float *gradient_norm,
-                                        struct failure *why);
+MUST_CHECK enum code network_queue_wait(struct network_queue *queue, int slot, struct network_loss *loss,
+                                        float *gradient_norm, struct failure *why);
 
 /* How steps are queued, for the log: "" while that is not settled. */
 const char *network_queue_manner(const struct network_queue *queue);

@@ -18,8 +18,7 @@ struct convolution {
 
 static size_t weight_count(const struct convolution_spec *spec)
 {
-    return (size_t)spec->channels_out * (size_t)spec->kernel * (size_t)spec->kernel *
-           (size_t)spec->channels_in;
+    return (size_t)spec->channels_out * (size_t)spec->kernel * (size_t)spec->kernel * (size_t)spec->channels_in;
 }
 
 static size_t input_count(const struct convolution_spec *spec)
@@ -29,12 +28,11 @@ static size_t input_count(const struct convolution_spec *spec)
 
 static size_t output_count(const struct convolution *plan)
 {
-    return (size_t)plan->spec.batch * (size_t)plan->height_out * (size_t)plan->width_out *
-           (size_t)plan->spec.channels_out;
+    return (size_t)plan->spec.batch * (size_t)plan->height_out * (size_t)plan->width_out * (size_t)plan->spec.channels_out;
 }
 
-enum code ref_convolution_create(const struct device *device, const struct convolution_spec *spec,
-                                 struct convolution **out, struct failure *why)
+enum code ref_convolution_create(const struct device *device, const struct convolution_spec *spec, struct convolution **out,
+                                 struct failure *why)
 {
     (void)device;
     assert(spec->kernel == 1 || spec->kernel == 3);
@@ -71,16 +69,14 @@ void ref_convolution_destroy(struct convolution *plan)
     free(plan);
 }
 
-void ref_convolution_set_weights(struct convolution *plan, const float *weights, const float *scale,
-                                 const float *bias)
+void ref_convolution_set_weights(struct convolution *plan, const float *weights, const float *scale, const float *bias)
 {
     const struct convolution_spec *spec = &plan->spec;
     size_t per_output = weight_count(spec) / (size_t)spec->channels_out;
     for (size_t o = 0; o < (size_t)spec->channels_out; o++) {
         for (size_t k = 0; k < per_output; k++) {
             float value = weights[o * per_output + k] * (scale ? scale[o] : 1.0f);
-            plan->weights[o * per_output + k] =
-                spec->dtype == DTYPE_F32 ? value : bf16_to_f32(bf16_from_f32(value));
+            plan->weights[o * per_output + k] = spec->dtype == DTYPE_F32 ? value : bf16_to_f32(bf16_from_f32(value));
         }
         plan->bias[o] = bias ? bias[o] : 0.0f;
     }
@@ -92,8 +88,7 @@ struct term {
 };
 
 /* Calls `visit` for each output pixel and each tap that falls inside the input. */
-static void each_term(const struct convolution *plan, void (*visit)(const struct term *term, void *context),
-                      void *context)
+static void each_term(const struct convolution *plan, void (*visit)(const struct term *term, void *context), void *context)
 {
     const struct convolution_spec *spec = &plan->spec;
     int pad = spec->kernel / 2;
@@ -106,11 +101,9 @@ static void each_term(const struct convolution *plan, void (*visit)(const struct
                     if (row < 0 || row >= spec->height || column < 0 || column >= spec->width)
                         continue;
                     struct term term = {
-                        .y = (((size_t)n * (size_t)plan->height_out + (size_t)i) * (size_t)plan->width_out +
-                              (size_t)j) *
+                        .y = (((size_t)n * (size_t)plan->height_out + (size_t)i) * (size_t)plan->width_out + (size_t)j) *
                              (size_t)spec->channels_out,
-                        .x = (((size_t)n * (size_t)spec->height + (size_t)row) * (size_t)spec->width +
-                              (size_t)column) *
+                        .x = (((size_t)n * (size_t)spec->height + (size_t)row) * (size_t)spec->width + (size_t)column) *
                              (size_t)spec->channels_in,
                         .w = (size_t)tap * (size_t)spec->channels_in,
                     };
@@ -131,8 +124,8 @@ static void add_output(const struct term *term, void *context)
     size_t step = (size_t)(spec->kernel * spec->kernel * spec->channels_in);
     for (size_t o = 0; o < (size_t)spec->channels_out; o++)
         for (size_t c = 0; c < (size_t)spec->channels_in; c++)
-            pass->sums[term->y + o] += ref_get(spec->dtype, pass->x, term->x + c) *
-                                       (double)pass->plan->weights[o * step + term->w + c];
+            pass->sums[term->y + o] +=
+                ref_get(spec->dtype, pass->x, term->x + c) * (double)pass->plan->weights[o * step + term->w + c];
 }
 
 static void add_input_gradient(const struct term *term, void *context)
@@ -142,8 +135,8 @@ static void add_input_gradient(const struct term *term, void *context)
     size_t step = (size_t)(spec->kernel * spec->kernel * spec->channels_in);
     for (size_t o = 0; o < (size_t)spec->channels_out; o++)
         for (size_t c = 0; c < (size_t)spec->channels_in; c++)
-            pass->sums[term->x + c] += ref_get(spec->dtype, pass->dy, term->y + o) *
-                                       (double)pass->plan->weights[o * step + term->w + c];
+            pass->sums[term->x + c] +=
+                ref_get(spec->dtype, pass->dy, term->y + o) * (double)pass->plan->weights[o * step + term->w + c];
 }
 
 static void add_weight_gradient(const struct term *term, void *context)
@@ -179,8 +172,7 @@ void ref_convolution_backward_data(struct convolution *plan, const void *dy, voi
         ref_set(spec->dtype, dx, i, plan->sums[i]);
 }
 
-void ref_convolution_backward_weights(struct convolution *plan, const void *x, const void *dy,
-                                      float *dweights, float *dbias)
+void ref_convolution_backward_weights(struct convolution *plan, const void *x, const void *dy, float *dweights, float *dbias)
 {
     const struct convolution_spec *spec = &plan->spec;
     memset(plan->sums, 0, weight_count(spec) * sizeof *plan->sums);

@@ -62,8 +62,7 @@ enum code ref_device_open(const struct device_options *options, struct device **
         return failure_set(why, CODE_NO_MEMORY, "opening device ref: out of memory");
     device->operations = &operations;
     snprintf(device->name, sizeof device->name, "ref");
-    snprintf(device->description, sizeof device->description,
-             "plain loops, one thread, for tests; bf16 by rounding");
+    snprintf(device->description, sizeof device->description, "plain loops, one thread, for tests; bf16 by rounding");
     device->bf16 = true;
     device->threads = 1;
     *out = device;

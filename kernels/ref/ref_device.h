@@ -5,7 +5,6 @@
 
 #include "device.h"
 
-MUST_CHECK enum code ref_device_open(const struct device_options *options, struct device **out,
-                                     struct failure *why);
+MUST_CHECK enum code ref_device_open(const struct device_options *options, struct device **out, struct failure *why);
 
 #endif

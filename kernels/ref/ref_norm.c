@@ -63,8 +63,7 @@ void ref_norm_backward(const struct device *device, const struct norm_backward *
             double h = (ref_get(norm->x.dtype, norm->x.data, i) - mean) * inverse;
             double g = ref_get(dtype, masked, i);
             ref_set(norm->dx.dtype, norm->dx.data, i,
-                    (double)norm->gamma[c] * inverse *
-                        (g - dbeta / (double)pixels - h * dgamma / (double)pixels));
+                    (double)norm->gamma[c] * inverse * (g - dbeta / (double)pixels - h * dgamma / (double)pixels));
         }
     }
 }

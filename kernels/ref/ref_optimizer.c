@@ -22,8 +22,7 @@ void ref_optimizer_step(const struct device *device, const struct optimizer_step
         double v = ADAM_BETA2 * (double)step->moment2[i] + (1 - ADAM_BETA2) * g * g;
         if (i < step->decaying)
             weight -= (double)rates->lr * (double)rates->weight_decay * weight;
-        weight -= (double)rates->lr * (m / rates->bias_correction1) /
-                  (sqrt(v / rates->bias_correction2) + ADAM_EPSILON);
+        weight -= (double)rates->lr * (m / rates->bias_correction1) / (sqrt(v / rates->bias_correction2) + ADAM_EPSILON);
         step->moment1[i] = (float)m;
         step->moment2[i] = (float)v;
         step->weights[i] = (float)weight;

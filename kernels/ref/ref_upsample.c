@@ -17,12 +17,10 @@ void ref_upsample_add(const struct device *device, const struct tensor *coarse, 
     assert(fine->h == 2 * coarse->h && fine->w == 2 * coarse->w && fine->c == coarse->c);
     for (size_t i = 0; i < tensor_count(fine); i++)
         ref_set(fine->dtype, fine->data, i,
-                ref_get(fine->dtype, fine->data, i) +
-                    ref_get(coarse->dtype, coarse->data, coarse_index(fine, i)));
+                ref_get(fine->dtype, fine->data, i) + ref_get(coarse->dtype, coarse->data, coarse_index(fine, i)));
 }
 
-void ref_upsample_backward(const struct device *device, const struct tensor *dfine,
-                           const struct tensor *dcoarse)
+void ref_upsample_backward(const struct device *device, const struct tensor *dfine, const struct tensor *dcoarse)
 {
     (void)device;
     assert(dfine->h == 2 * dcoarse->h && dfine->w == 2 * dcoarse->w && dfine->c == dcoarse->c);
@@ -31,8 +29,7 @@ void ref_upsample_backward(const struct device *device, const struct tensor *dfi
         size_t pixel = i / channels;
         if (pixel % width % 2 || pixel / width % 2)
             continue;
-        double sum = ref_get(dfine->dtype, dfine->data, i) +
-                     ref_get(dfine->dtype, dfine->data, i + channels) +
+        double sum = ref_get(dfine->dtype, dfine->data, i) + ref_get(dfine->dtype, dfine->data, i + channels) +
                      ref_get(dfine->dtype, dfine->data, i + width * channels) +
                      ref_get(dfine->dtype, dfine->data, i + (width + 1) * channels);
         ref_set(dcoarse->dtype, dcoarse->data, coarse_index(dfine, i), sum);

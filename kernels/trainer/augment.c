@@ -19,8 +19,7 @@ static const double zoom_low = 0.7, zoom_high = 1.4;
 static const double gamma_range = 0.3, gain_range = 0.2, offset_range = 0.06, channel_range = 0.06;
 static const double noise_probability = 0.3, noise_max = 0.04;
 static const double visible_part_min = 0.25;
-static const double focus_area_ratio =
-    2; /* image larger than this many crops: look for objects half of the time */
+static const double focus_area_ratio = 2; /* image larger than this many crops: look for objects half of the time */
 
 /* value -> gain[c] * value^gamma + offset, plus noise. */
 struct tint {
@@ -34,7 +33,7 @@ static double place(double length, double extent, double uniform)
 }
 
 static struct augmentation_view draw_view(const struct training_image *image, const struct dataset_object *objects,
-                             size_t object_count, int side, struct random *random)
+                                          size_t object_count, int side, struct random *random)
 {
     double zoom = exp(random_between(random, log(zoom_low), log(zoom_high)));
     double u = random_uniform(random), v = random_uniform(random), focus = random_uniform(random);
@@ -111,7 +110,8 @@ static void fill_input(const struct augmentation_crop *crop, float *input)
             augmentation_pixel(crop, u, v, input);
 }
 
-/* The first pixel and the number of pixels of a line of `length` that the crop reads, whose pixels show `from` + step * a. */
+/* The first pixel and the number of pixels of a line of `length` that the crop reads, whose pixels show `from` + step * a.
+ */
 static void window_of(double from, double step, int side, int length, int *first, int *count)
 {
     double low = floor(from + 0.5 * step - 0.5), high = floor(from + (side - 0.5) * step - 0.5) + 1;
@@ -155,8 +155,7 @@ static void fill_labels(const struct training_image *image, const struct augment
         for (int u = 0; u < view->side; u++) {
             double a, b;
             augmentation_axes(view, u, v, &a, &b);
-            int x = (int)floor(view->x0 + (a + 0.5) * view->step),
-                y = (int)floor(view->y0 + (b + 0.5) * view->step);
+            int x = (int)floor(view->x0 + (a + 0.5) * view->step), y = (int)floor(view->y0 + (b + 0.5) * view->step);
             bool is_inside = x >= 0 && x < image->width && y >= 0 && y < image->height;
             *labels++ = is_inside ? image->labels[(size_t)y * (size_t)image->width + (size_t)x] : 0;
         }
@@ -213,8 +212,8 @@ static bool clip_object(struct target_object *object, float side)
     return (double)(object->x1 - object->x0) * (object->y1 - object->y0) >= visible_part_min * whole;
 }
 
-void augment_example(const struct training_image *image, const struct dataset_object *objects,
-                     size_t object_count, struct random *random, struct augmented *out)
+void augment_example(const struct training_image *image, const struct dataset_object *objects, size_t object_count,
+                     struct random *random, struct augmented *out)
 {
     struct augmentation_view view = draw_view(image, objects, object_count, out->side, random);
     struct tint tint = draw_tint(random);

@@ -22,8 +22,8 @@ struct augmented {
 };
 
 /* Crops and changes one image.  Everything random comes from *random. */
-void augment_example(const struct training_image *image, const struct dataset_object *objects,
-                     size_t object_count, struct random *random, struct augmented *out);
+void augment_example(const struct training_image *image, const struct dataset_object *objects, size_t object_count,
+                     struct random *random, struct augmented *out);
 
 /* The part of the image that a crop reads: at least a pixel, never more than augment_window_samples_max. */
 struct augment_window {

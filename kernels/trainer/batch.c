@@ -36,10 +36,9 @@ enum code batch_create(const struct batch_shape *shape, struct batch *out, struc
     if (is_whole)
         return CODE_OK;
     batch_free(out);
-    return failure_set(
-        why, CODE_NO_MEMORY,
-        "a batch of %d crops of %d px does not fit in memory: use a smaller batch or image_size",
-        shape->batch, shape->side);
+    return failure_set(why, CODE_NO_MEMORY,
+                       "a batch of %d crops of %d px does not fit in memory: use a smaller batch or image_size",
+                       shape->batch, shape->side);
 }
 
 struct batch batch_of_feed(struct network_feed *feed)
@@ -129,8 +128,7 @@ static enum code fill_slot(const struct batch_source *source, uint64_t draw, str
     return targets_fill(&targets, objects, example.object_count, labels, why);
 }
 
-enum code batch_fill(const struct batch_source *source, int64_t step, struct batch *batch,
-                     struct failure *why)
+enum code batch_fill(const struct batch_source *source, int64_t step, struct batch *batch, struct failure *why)
 {
     for (int slot = 0; slot < source->shape.batch; slot++) {
         uint64_t draw = (uint64_t)(step - 1) * (uint64_t)source->shape.batch + (uint64_t)slot;

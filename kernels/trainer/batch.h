@@ -37,7 +37,6 @@ struct batch_source {
 };
 
 /* Fills *batch for `step`, 1-based.  Nothing but the source and the step decides what is in it. */
-MUST_CHECK enum code batch_fill(const struct batch_source *source, int64_t step, struct batch *batch,
-                                struct failure *why);
+MUST_CHECK enum code batch_fill(const struct batch_source *source, int64_t step, struct batch *batch, struct failure *why);
 
 #endif

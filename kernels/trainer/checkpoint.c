@@ -17,8 +17,7 @@
 static const struct {
     enum network_slab slab;
     const char *name;
-} slabs[SLABS] = {
-    {SLAB_WEIGHTS, "weights"}, {SLAB_EMA, "ema"}, {SLAB_MOMENT1, "moment1"}, {SLAB_MOMENT2, "moment2"}};
+} slabs[SLABS] = {{SLAB_WEIGHTS, "weights"}, {SLAB_EMA, "ema"}, {SLAB_MOMENT1, "moment1"}, {SLAB_MOMENT2, "moment2"}};
 
 enum code checkpoint_write(const char *path, const struct network *network, const struct checkpoint *checkpoint,
                            struct failure *why)
@@ -30,10 +29,8 @@ enum code checkpoint_write(const char *path, const struct network *network, cons
     struct safetensors_entry entries[SLABS];
     for (int i = 0; i < SLABS; i++) {
         network_read_slab(network, slabs[i].slab, values + (size_t)i * floats);
-        entries[i] = (struct safetensors_entry){.name = slabs[i].name,
-                                                .rank = 1,
-                                                .shape = {(int64_t)floats},
-                                                .values = values + (size_t)i * floats};
+        entries[i] = (struct safetensors_entry){
+            .name = slabs[i].name, .rank = 1, .shape = {(int64_t)floats}, .values = values + (size_t)i * floats};
     }
     char version[16], step[24], best_step[24], best_ap50[40];
     snprintf(version, sizeof version, "%d", CHECKPOINT_VERSION);
@@ -71,8 +68,7 @@ static enum code check_notes(const struct safetensors *file, const char *path, s
     return sane ? CODE_OK : failure_set(why, CODE_CORRUPT, "%s: names no step", path);
 }
 
-static enum code restore(const struct safetensors *file, const char *path, struct network *network,
-                         struct failure *why)
+static enum code restore(const struct safetensors *file, const char *path, struct network *network, struct failure *why)
 {
     size_t floats = network_slab_floats(network);
     const struct safetensors_tensor *tensors[SLABS];

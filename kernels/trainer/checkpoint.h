@@ -18,8 +18,8 @@ struct checkpoint {
 };
 
 /* Replaces the file atomically. */
-MUST_CHECK enum code checkpoint_write(const char *path, const struct network *network,
-                                      const struct checkpoint *checkpoint, struct failure *why);
+MUST_CHECK enum code checkpoint_write(const char *path, const struct network *network, const struct checkpoint *checkpoint,
+                                      struct failure *why);
 
 /* Puts the network where the checkpoint stands and fills in all of *checkpoint but the digest, which is given.
  * CODE_NOT_FOUND: there is none; CODE_INVALID:

@@ -76,8 +76,8 @@ static enum code take_plane(const struct plane *plane, struct training_image *ou
     return CODE_OK;
 }
 
-static enum code take_labels(struct image_store *store, const struct dataset_image *entry,
-                             struct training_image *out, struct failure *why)
+static enum code take_labels(struct image_store *store, const struct dataset_image *entry, struct training_image *out,
+                             struct failure *why)
 {
     SCOPE_FREE uint32_t *labels = NULL;
     enum code code = dataset_read_labels(store->dataset, entry, &labels, why);
@@ -95,8 +95,7 @@ static enum code take_labels(struct image_store *store, const struct dataset_ima
     return CODE_OK;
 }
 
-static enum code read_one(struct image_store *store, size_t index, struct training_image *out,
-                          struct failure *why)
+static enum code read_one(struct image_store *store, size_t index, struct training_image *out, struct failure *why)
 {
     const struct dataset_image *entry = &store->dataset->images[index];
     SCOPE_FREE char *path = file_join(store->dataset->folder, entry->path);
@@ -118,8 +117,7 @@ static enum code read_one(struct image_store *store, size_t index, struct traini
     return CODE_OK;
 }
 
-enum code image_store_get(struct image_store *store, size_t index, const struct training_image **out,
-                          struct failure *why)
+enum code image_store_get(struct image_store *store, size_t index, const struct training_image **out, struct failure *why)
 {
     struct training_image *kept = &store->images[index];
     training_image_clear(&store->passing);
@@ -134,8 +132,7 @@ enum code image_store_get(struct image_store *store, size_t index, const struct 
         return code;
     }
     size_t pixels = (size_t)image.width * (size_t)image.height;
-    size_t bytes =
-        pixels * ((size_t)image.channels * sizeof *image.samples + (image.labels ? sizeof *image.labels : 0));
+    size_t bytes = pixels * ((size_t)image.channels * sizeof *image.samples + (image.labels ? sizeof *image.labels : 0));
     bool is_kept = bytes <= store->options.bytes_max - store->bytes;
     if (is_kept)
         store->bytes += bytes;

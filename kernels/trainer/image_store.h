@@ -17,14 +17,13 @@ struct image_store_options {
     size_t bytes_max; /* of kept images; 0: IMAGE_STORE_BYTES_MAX */
 };
 
-MUST_CHECK enum code image_store_create(const struct dataset *dataset,
-                                        const struct image_store_options *options, struct image_store **out,
-                                        struct failure *why);
+MUST_CHECK enum code image_store_create(const struct dataset *dataset, const struct image_store_options *options,
+                                        struct image_store **out, struct failure *why);
 void image_store_destroy(struct image_store *store);
 
 /* The image dataset->images[index]; *out stays valid until the next call.  An unreadable file is its failure.
  */
-MUST_CHECK enum code image_store_get(struct image_store *store, size_t index,
-                                     const struct training_image **out, struct failure *why);
+MUST_CHECK enum code image_store_get(struct image_store *store, size_t index, const struct training_image **out,
+                                     struct failure *why);
 
 #endif

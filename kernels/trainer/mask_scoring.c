@@ -63,8 +63,8 @@ static enum code try_all(const struct scoring *scoring, const struct dataset *da
     return code;
 }
 
-enum code mask_scoring_compare(const struct scoring *scoring, const struct dataset *dataset,
-                               const float *threshold_by_class, struct mask_tally *tally, size_t *images, struct failure *why)
+enum code mask_scoring_compare(const struct scoring *scoring, const struct dataset *dataset, const float *threshold_by_class,
+                               struct mask_tally *tally, size_t *images, struct failure *why)
 {
     struct trial trial = {.count = 1, .factors = {1}};
     enum code code = try_all(scoring, dataset, threshold_by_class, &trial, why);

@@ -1,8 +1,8 @@
 /* Outlines of what was found beside annotated label maps: how good they are, and how much larger they should be drawn.
  *
  * Averages of logarithms, which the network learns and which views are joined by, lie below averages: outlines come out a
- * little too small where the network is unsure.  How much shows on the validation images.  (DSB 2018, CellDet-N, 9600 steps, four
- * views: 1.05 times; mask AP50 of the validation images from 0.828 to 0.838, of the test images from 0.836 to 0.841.)
+ * little too small where the network is unsure.  How much shows on the validation images.  (DSB 2018, CellDet-N, 9600 steps,
+ * four views: 1.05 times; mask AP50 of the validation images from 0.828 to 0.838, of the test images from 0.836 to 0.841.)
  */
 #ifndef CYTOFS_MASK_SCORING_H
 #define CYTOFS_MASK_SCORING_H
@@ -16,8 +16,8 @@ MUST_CHECK enum code mask_scoring_compare(const struct scoring *scoring, const s
                                           const float *threshold_by_class, struct mask_tally *tally, size_t *images,
                                           struct failure *why);
 
-/* How many times as large outlines match best (mask_evaluation_fit), 0.9 .. 1.16.  1 where fewer than MASK_SCORING_OBJECTS_MIN
- * annotated objects have label maps. */
+/* How many times as large outlines match best (mask_evaluation_fit), 0.9 .. 1.16.  1 where fewer than
+ * MASK_SCORING_OBJECTS_MIN annotated objects have label maps. */
 #define MASK_SCORING_OBJECTS_MIN 50
 MUST_CHECK enum code mask_scoring_fit(const struct scoring *scoring, const struct dataset *dataset,
                                       const float *threshold_by_class, double *factor, struct failure *why);

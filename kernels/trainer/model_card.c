@@ -14,8 +14,8 @@ static const char *or_unknown(const char *text)
     return text && *text ? text : "unknown";
 }
 
-static void append_scores(const struct evaluation *evaluation, const char *title,
-                          const struct model_info *info, struct buffer *out)
+static void append_scores(const struct evaluation *evaluation, const char *title, const struct model_info *info,
+                          struct buffer *out)
 {
     if (evaluation->images == 0)
         return;
@@ -25,8 +25,7 @@ static void append_scores(const struct evaluation *evaluation, const char *title
 
 static void append_classes(const struct model_info *info, struct buffer *out)
 {
-    buffer_append_text(out,
-                       "\n## Classes\n\n| class | threshold | threshold for counting |\n|---|---|---|\n");
+    buffer_append_text(out, "\n## Classes\n\n| class | threshold | threshold for counting |\n|---|---|---|\n");
     for (int k = 0; k < info->architecture.classes; k++)
         buffer_printf(out, "| %s | %.3f | %.3f |\n", info->class_names[k], info->thresholds.best_f1[k],
                       info->thresholds.unbiased[k]);
@@ -40,26 +39,23 @@ static void append_data(const struct training *training, struct buffer *out)
                   "- Dataset: %s, snapshot: %s, annotations: %s, split from: %s\n"
                   "- Training images: %zu with %zu objects; validation: %zu with %zu; test: %zu with %zu\n"
                   "- Images: %d bit, %s, median %.0f x %.0f pixels; median object %.1f pixels wide",
-                  or_unknown(training->options->dataset_name),
-                  or_unknown(training->options->dataset_snapshot), training->dataset->annotation_kind,
-                  training->dataset->split_source, survey->images[SPLIT_TRAIN], survey->objects[SPLIT_TRAIN],
-                  survey->images[SPLIT_VAL], survey->objects[SPLIT_VAL], survey->images[SPLIT_TEST],
-                  survey->objects[SPLIT_TEST], survey->bits, survey->is_grey ? "grey" : "colour",
+                  or_unknown(training->options->dataset_name), or_unknown(training->options->dataset_snapshot),
+                  training->dataset->annotation_kind, training->dataset->split_source, survey->images[SPLIT_TRAIN],
+                  survey->objects[SPLIT_TRAIN], survey->images[SPLIT_VAL], survey->objects[SPLIT_VAL],
+                  survey->images[SPLIT_TEST], survey->objects[SPLIT_TEST], survey->bits, survey->is_grey ? "grey" : "colour",
                   survey->image_width, survey->image_height, survey->side_median);
     if (survey->pixel_um > 0)
         buffer_printf(out, "; %.4g um a pixel", survey->pixel_um);
     buffer_append_text(out, "\n");
 }
 
-void model_card_append(const struct training *training, const struct model_card_scores *scores,
-                       struct buffer *out)
+void model_card_append(const struct training *training, const struct model_card_scores *scores, struct buffer *out)
 {
     const struct training_plan *plan = &training->plan;
     buffer_printf(out, "# CellDet-%s detector\n\nFinds", model_file_size_name(plan->architecture.size));
     for (int k = 0; k < training->info.architecture.classes; k++)
         buffer_printf(out, "%s %s", k ? "," : "", training->info.class_names[k]);
-    buffer_append_text(out,
-                       " in microscope images. For research use only; this is not a diagnostic device.\n");
+    buffer_append_text(out, " in microscope images. For research use only; this is not a diagnostic device.\n");
     append_scores(&scores->test, "Test images", &training->info, out);
     append_scores(&scores->val, "Validation images", &training->info, out);
     buffer_append_text(
@@ -68,28 +64,28 @@ void model_card_append(const struct training *training, const struct model_card_
              " were calibrated on the validation images.\n");
     append_classes(&training->info, out);
     append_data(training, out);
-    buffer_printf(
-        out,
-        "\n## Training\n\n"
-        "- %lld steps of %d crops of %d x %d working pixels (%.3g per image pixel), lr %g, weight decay %g,"
-        " seed %llu, %s\n"
-        "- On %s, by cytofs %s\n",
-        (long long)plan->steps, plan->batch, plan->side, plan->side, plan->preprocessing.scale, plan->lr,
-        plan->weight_decay, (unsigned long long)plan->seed, training->report->precision,
-        training->device->description, or_unknown(training->options->code_version));
+    buffer_printf(out,
+                  "\n## Training\n\n"
+                  "- %lld steps of %d crops of %d x %d working pixels (%.3g per image pixel), lr %g, weight decay %g,"
+                  " seed %llu, %s\n"
+                  "- On %s, by cytofs %s\n",
+                  (long long)plan->steps, plan->batch, plan->side, plan->side, plan->preprocessing.scale, plan->lr,
+                  plan->weight_decay, (unsigned long long)plan->seed, training->report->precision,
+                  training->device->description, or_unknown(training->options->code_version));
     if (training->info.outline_factor != 1)
-        buffer_printf(out, "- Outlines are drawn %.3f times as large as the network says, as fits the validation images best\n",
+        buffer_printf(out,
+                      "- Outlines are drawn %.3f times as large as the network says, as fits the validation images best\n",
                       training->info.outline_factor);
     if (plan->views > 1)
-        buffer_printf(out,
-                      "- Looks at every window in %d views, as it lies and mirrored%s, and averages them: %s times the work of"
-                      " one. model.onnx is the network of one view\n",
-                      plan->views, plan->views == WINDOW_VIEWS_SIZES ? ", at its size and three quarters of it" : "",
-                      plan->views == WINDOW_VIEWS_SIZES ? "6.25" : "4");
-    buffer_append_text(
-        out, "\n## Limits\n\n"
-             "Scores hold for images like those of the dataset: same stain, microscope, magnification."
-             " Check a sample by eye before counting elsewhere.\n");
+        buffer_printf(
+            out,
+            "- Looks at every window in %d views, as it lies and mirrored%s, and averages them: %s times the work of"
+            " one. model.onnx is the network of one view\n",
+            plan->views, plan->views == WINDOW_VIEWS_SIZES ? ", at its size and three quarters of it" : "",
+            plan->views == WINDOW_VIEWS_SIZES ? "6.25" : "4");
+    buffer_append_text(out, "\n## Limits\n\n"
+                            "Scores hold for images like those of the dataset: same stain, microscope, magnification."
+                            " Check a sample by eye before counting elsewhere.\n");
 }
 
 static void append_yaml_text(struct buffer *out, const char *key, const char *value)
@@ -149,8 +145,8 @@ void model_card_append_lineage(const struct training *training, const struct mod
     buffer_printf(out, "  network: celldet-%s\n  rays: %d\n  views: %d\n  input_channels: %d\n",
                   model_file_size_name(plan->architecture.size), plan->architecture.rays, plan->views,
                   plan->architecture.input_channels);
-    buffer_printf(out, "  steps: %lld\n  batch: %d\n  image_size: %d\n  scale: %.17g\n",
-                  (long long)plan->steps, plan->batch, plan->side, plan->preprocessing.scale);
+    buffer_printf(out, "  steps: %lld\n  batch: %d\n  image_size: %d\n  scale: %.17g\n", (long long)plan->steps, plan->batch,
+                  plan->side, plan->preprocessing.scale);
     buffer_printf(out, "  lr: %.17g\n  weight_decay: %.17g\n  seed: %llu\n", plan->lr, plan->weight_decay,
                   (unsigned long long)plan->seed);
     buffer_printf(out, "  validations: %d\n  patience: %d\n", plan->validations, plan->patience);

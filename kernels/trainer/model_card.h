@@ -11,8 +11,7 @@ struct model_card_scores {
     struct evaluation val, test;
 };
 
-void model_card_append(const struct training *training, const struct model_card_scores *scores,
-                       struct buffer *out);
+void model_card_append(const struct training *training, const struct model_card_scores *scores, struct buffer *out);
 
 /* `model_digest` is the SHA-256 of model.safetensors in hexadecimal, `spec_text` the spec that asked for the
  * training, NULL for none.  The text has no top-level key "run": whoever registers the model adds it. */

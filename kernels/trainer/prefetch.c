@@ -1,8 +1,8 @@
 /* The prefetch thread: see prefetch.h.
  *
- * Two batches take turns; where steps are queued ahead, the queue's feeds do, and the caller holds two at a time.  The caller
- * gives a batch back by asking for the next, and the thread fills a slot only after it came back: so it never writes into one
- * that the caller holds.
+ * Two batches take turns; where steps are queued ahead, the queue's feeds do, and the caller holds two at a time.  The
+ * caller gives a batch back by asking for the next, and the thread fills a slot only after it came back: so it never writes
+ * into one that the caller holds.
  *
  *     thread: wait until made - returned < slots -> fill slot made % slots (unlocked) -> made++
  *     caller: returned = handed + 1 - held -> wait until made > handed or failed -> lend slot handed % slots -> handed++
@@ -80,8 +80,8 @@ static void release(struct prefetch *prefetch)
     free(prefetch);
 }
 
-enum code prefetch_create(const struct batch_source *source, int64_t first_step, int64_t last_step,
-                          struct prefetch **out, struct failure *why)
+enum code prefetch_create(const struct batch_source *source, int64_t first_step, int64_t last_step, struct prefetch **out,
+                          struct failure *why)
 {
     struct prefetch *prefetch = calloc(1, sizeof *prefetch);
     if (!prefetch)

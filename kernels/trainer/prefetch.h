@@ -15,8 +15,8 @@ void prefetch_destroy(struct prefetch *prefetch);
 int prefetch_slot(const struct prefetch *prefetch, int64_t step);
 
 /* Waits for the next batch; it is the caller's until the next call, or with a queue until the one after that, when the
- * step before the last must be over.  With a queue, the batch of step s is the feed of slot prefetch_slot(s).  A failure of the
- * thread is returned here. */
+ * step before the last must be over.  With a queue, the batch of step s is the feed of slot prefetch_slot(s).  A failure of
+ * the thread is returned here. */
 MUST_CHECK enum code prefetch_next(struct prefetch *prefetch, const struct batch **out, struct failure *why);
 
 #endif

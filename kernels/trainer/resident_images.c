@@ -26,8 +26,8 @@ static size_t bytes_of(const struct training_image *image)
 }
 
 /* How many of the first images fit, and their bytes. */
-static enum code choose(struct resident_images *images, struct image_store *store, const struct resident_images_request *request,
-                        struct failure *why)
+static enum code choose(struct resident_images *images, struct image_store *store,
+                        const struct resident_images_request *request, struct failure *why)
 {
     for (; images->count < request->count; images->count++) {
         const struct training_image *image;
@@ -41,8 +41,8 @@ static enum code choose(struct resident_images *images, struct image_store *stor
     return CODE_OK;
 }
 
-static enum code send(struct resident_images *images, struct image_store *store, const struct resident_images_request *request,
-                      struct failure *why)
+static enum code send(struct resident_images *images, struct image_store *store,
+                      const struct resident_images_request *request, struct failure *why)
 {
     size_t end = 0;
     for (size_t i = 0; i < images->count; i++) {

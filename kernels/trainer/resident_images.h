@@ -1,5 +1,6 @@
-/* The training images that a GPU keeps in its own memory, sent there once before the first step: crops of them cost no transfer.
- * The others stay on the host, and of them a step sends what its crops see.  Which are kept changes nothing about the weights. */
+/* The training images that a GPU keeps in its own memory, sent there once before the first step: crops of them cost no
+ * transfer. The others stay on the host, and of them a step sends what its crops see.  Which are kept changes nothing about
+ * the weights. */
 #ifndef CYTOFS_RESIDENT_IMAGES_H
 #define CYTOFS_RESIDENT_IMAGES_H
 
@@ -11,7 +12,7 @@ struct device;
 struct resident_images;
 
 struct resident_images_request {
-    const size_t *indices; /* images to keep, into dataset->images, those wanted most first */
+    const size_t *indices;     /* images to keep, into dataset->images, those wanted most first */
     size_t count, image_count; /* of indices, of the dataset */
     size_t bytes_max;
 };

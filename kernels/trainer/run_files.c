@@ -63,8 +63,7 @@ enum code run_files_create(const char *folder, struct run_files **out, struct fa
     enum code code = CODE_OK;
     for (size_t i = 0; i < sizeof parts / sizeof *parts && code == CODE_OK; i++) {
         SCOPE_FREE char *path = file_join(folder, parts[i]);
-        code = path ? file_make_folders(path, why)
-                    : failure_set(why, CODE_NO_MEMORY, "%s: out of memory", folder);
+        code = path ? file_make_folders(path, why) : failure_set(why, CODE_NO_MEMORY, "%s: out of memory", folder);
     }
     if (code != CODE_OK) {
         run_files_destroy(files);
@@ -102,8 +101,7 @@ void run_files_metric(struct run_files *files, const char *key, double value, in
         return;
     struct metric *metric = find_metric(files, key);
     if (metric)
-        buffer_printf(&metric->lines, "%lld %.8g %lld\n", (long long)timing_wall_ms(), value,
-                      (long long)step);
+        buffer_printf(&metric->lines, "%lld %.8g %lld\n", (long long)timing_wall_ms(), value, (long long)step);
     else
         files->overflowed = true;
 }
@@ -149,8 +147,7 @@ static enum code write_value(struct run_files *files, const char *kind, const ch
     if (!path)
         return failure_set(why, CODE_NO_MEMORY, "writing %s: out of memory", kind);
     SCOPE_BUFFER present = {0};
-    bool says_so = file_read(path, VALUE_FILE_MAX, &present, NULL) == CODE_OK &&
-                   strcmp(buffer_text(&present), value) == 0;
+    bool says_so = file_read(path, VALUE_FILE_MAX, &present, NULL) == CODE_OK && strcmp(buffer_text(&present), value) == 0;
     return says_so ? CODE_OK : file_write(path, value, strlen(value), why);
 }
 
@@ -166,15 +163,13 @@ enum code run_files_tag(struct run_files *files, const char *key, const char *va
 
 /* In place and without truncating first, so that a reader never meets an empty file: the line is written over
  * the old one in a single write, then what is left of a longer old line goes. */
-enum code run_files_progress(struct run_files *files, int64_t done, int64_t total, double per_second,
-                             struct failure *why)
+enum code run_files_progress(struct run_files *files, int64_t done, int64_t total, double per_second, struct failure *why)
 {
     SCOPE_FREE char *path = file_join(files->folder, "progress");
     if (!path)
         return failure_set(why, CODE_NO_MEMORY, "writing progress: out of memory");
     char line[128];
-    int length =
-        snprintf(line, sizeof line, "%lld %lld steps %.3f\n", (long long)done, (long long)total, per_second);
+    int length = snprintf(line, sizeof line, "%lld %lld steps %.3f\n", (long long)done, (long long)total, per_second);
     SCOPE_CLOSE int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
     if (fd < 0)
         return failure_set_errno(why, errno, "%s: cannot be opened for writing", path);
@@ -183,8 +178,7 @@ enum code run_files_progress(struct run_files *files, int64_t done, int64_t tota
         put = pwrite(fd, line, (size_t)length, 0);
     while (put < 0 && errno == EINTR);
     if (put != length || ftruncate(fd, length) != 0)
-        return failure_set_errno(why, put >= 0 && put < length ? ENOSPC : errno, "%s: cannot be written",
-                                 path);
+        return failure_set_errno(why, put >= 0 && put < length ? ENOSPC : errno, "%s: cannot be written", path);
     return CODE_OK;
 }
 
@@ -242,8 +236,8 @@ void run_files_key_part(const char *name, char *out, size_t room)
     size_t at = 0;
     for (; name[at] && at + 1 < room; at++) {
         char c = name[at];
-        bool is_plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                        c == '.' || c == '-' || c == '_';
+        bool is_plain =
+            (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '-' || c == '_';
         out[at] = is_plain ? c : '_';
     }
     out[at] = 0;

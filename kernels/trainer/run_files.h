@@ -30,19 +30,16 @@ MUST_CHECK enum code run_files_flush(struct run_files *files, bool now, struct f
 
 /* Writes params/<key> or tags/<key>, where it does not say so already: a folder that is used again with other
  * options tells those of the last training. */
-MUST_CHECK enum code run_files_param(struct run_files *files, const char *key, const char *value,
-                                     struct failure *why);
-MUST_CHECK enum code run_files_tag(struct run_files *files, const char *key, const char *value,
-                                   struct failure *why);
+MUST_CHECK enum code run_files_param(struct run_files *files, const char *key, const char *value, struct failure *why);
+MUST_CHECK enum code run_files_tag(struct run_files *files, const char *key, const char *value, struct failure *why);
 
 /* Rewrites `progress`. */
-MUST_CHECK enum code run_files_progress(struct run_files *files, int64_t done, int64_t total,
-                                        double per_second, struct failure *why);
+MUST_CHECK enum code run_files_progress(struct run_files *files, int64_t done, int64_t total, double per_second,
+                                        struct failure *why);
 
 /* Drops lines of steps after `step` from the metrics below a group ("train"; "" for all): a training that
  * goes on from a checkpoint writes them again. */
-MUST_CHECK enum code run_files_rewind(struct run_files *files, const char *group, int64_t step,
-                                      struct failure *why);
+MUST_CHECK enum code run_files_rewind(struct run_files *files, const char *group, int64_t step, struct failure *why);
 
 /* A class name as a part of a key: what is not a letter, a digit, '.', '-' or '_' becomes '_'. */
 void run_files_key_part(const char *name, char *out, size_t room);

@@ -59,8 +59,7 @@ static double image_repeat(const struct dataset_image *image, const double repea
     return most;
 }
 
-static void fill_list(struct sampler *sampler, const struct dataset *dataset, const size_t *indices,
-                      size_t count)
+static void fill_list(struct sampler *sampler, const struct dataset *dataset, const size_t *indices, size_t count)
 {
     double repeats[DATASET_CLASSES_MAX];
     class_repeats(dataset, indices, count, repeats);

@@ -19,8 +19,8 @@
 struct sampler;
 
 /* `indices` are the images to draw from, into dataset->images; copied. */
-MUST_CHECK enum code sampler_create(const struct dataset *dataset, const size_t *indices, size_t count,
-                                    uint64_t seed, struct sampler **out, struct failure *why);
+MUST_CHECK enum code sampler_create(const struct dataset *dataset, const size_t *indices, size_t count, uint64_t seed,
+                                    struct sampler **out, struct failure *why);
 void sampler_destroy(struct sampler *sampler);
 
 /* Draws in one epoch: the images, each as often as its repeat factor says. */

@@ -9,8 +9,7 @@
 #include "scope.h"
 
 /* The model's index of each of the dataset's classes, -1 where it does not know it. */
-static void match_classes(const struct dataset *dataset, const struct model_info *info,
-                          int32_t map[DATASET_CLASSES_MAX])
+static void match_classes(const struct dataset *dataset, const struct model_info *info, int32_t map[DATASET_CLASSES_MAX])
 {
     for (int k = 0; k < dataset->class_count; k++) {
         map[k] = -1;
@@ -27,15 +26,13 @@ static struct truth *copy_truths(const struct dataset_image *entry, const int32_
     for (size_t i = 0; truths && i < entry->object_count; i++) {
         const struct dataset_object *object = &entry->objects[i];
         if (map[object->class_index] >= 0)
-            truths[(*count)++] =
-                (struct truth){{object->x0, object->y0, object->x1, object->y1}, map[object->class_index]};
+            truths[(*count)++] = (struct truth){{object->x0, object->y0, object->x1, object->y1}, map[object->class_index]};
     }
     return truths;
 }
 
-static enum code score_image(struct detector *detector, const struct dataset *dataset,
-                             const struct dataset_image *entry, const int32_t *map, struct scoring *out,
-                             struct failure *why)
+static enum code score_image(struct detector *detector, const struct dataset *dataset, const struct dataset_image *entry,
+                             const int32_t *map, struct scoring *out, struct failure *why)
 {
     SCOPE_FREE char *path = file_join(dataset->folder, entry->path);
     SCOPE_IMAGE image = {0};
@@ -103,9 +100,8 @@ static bool is_fault_of_image(enum code code)
     return code != CODE_NO_MEMORY && code != CODE_INTERRUPTED && code != CODE_IO;
 }
 
-static enum code score_all(struct detector *detector, const struct dataset *dataset,
-                           const struct scoring_options *options, size_t total, struct scoring *out,
-                           struct failure *why)
+static enum code score_all(struct detector *detector, const struct dataset *dataset, const struct scoring_options *options,
+                           size_t total, struct scoring *out, struct failure *why)
 {
     int32_t map[DATASET_CLASSES_MAX];
     match_classes(dataset, detector_info(detector), map);
@@ -134,8 +130,8 @@ static enum code score_all(struct detector *detector, const struct dataset *data
     return CODE_OK;
 }
 
-enum code scoring_run(struct detector *detector, const struct dataset *dataset,
-                      const struct scoring_options *options, struct scoring *out, struct failure *why)
+enum code scoring_run(struct detector *detector, const struct dataset *dataset, const struct scoring_options *options,
+                      struct scoring *out, struct failure *why)
 {
     size_t total = count_images(dataset, options->split);
     enum code code = scoring_allocate(out, total, why);
@@ -150,16 +146,15 @@ static enum code evaluate_masks(const struct scoring *scoring, const struct data
                                 const float *threshold_by_class, struct evaluation *evaluation, struct failure *why)
 {
     struct mask_tally tally;
-    enum code code =
-        mask_scoring_compare(scoring, dataset, threshold_by_class, &tally, &evaluation->mask_images, why);
+    enum code code = mask_scoring_compare(scoring, dataset, threshold_by_class, &tally, &evaluation->mask_images, why);
     evaluation->mask_ap50 = mask_evaluation_ap(&tally);
     evaluation->mask_image_ap50 = mask_evaluation_image_ap(&tally);
     evaluation->mask_f1 = mask_evaluation_f1(&tally);
     return code;
 }
 
-enum code scoring_evaluate(const struct scoring *scoring, const struct dataset *dataset,
-                           const struct model_info *info, struct evaluation *out, struct failure *why)
+enum code scoring_evaluate(const struct scoring *scoring, const struct dataset *dataset, const struct model_info *info,
+                           struct evaluation *out, struct failure *why)
 {
     const int classes = info->architecture.classes;
     enum code code = evaluation_compute(scoring->images, scoring->count, classes, info->thresholds.best_f1, out, why);

@@ -31,8 +31,7 @@ struct scoring_options {
 /* Runs the detector over the images.  The classes of dataset and model are matched by name; annotations of a
  * class that the model does not know are left out.  The result is freed with scoring_free. */
 MUST_CHECK enum code scoring_run(struct detector *detector, const struct dataset *dataset,
-                                 const struct scoring_options *options, struct scoring *out,
-                                 struct failure *why);
+                                 const struct scoring_options *options, struct scoring *out, struct failure *why);
 
 /* Everything that is said of how good a detector is: boxes and counts at info's thresholds, how far its calibrated
  * probabilities can be believed and, where the model has rays and images have label maps, outlines. */

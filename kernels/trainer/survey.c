@@ -123,11 +123,11 @@ enum code survey_dataset(const struct dataset *dataset, struct survey *out, stru
     *out = (struct survey){.is_grey = true};
     count_splits(dataset, out);
     if (out->images[SPLIT_TRAIN] == 0)
-        return failure_set(why, CODE_INVALID, "%s: no image is in the training split (split from: %s)",
-                           dataset->folder, dataset->split_source);
+        return failure_set(why, CODE_INVALID, "%s: no image is in the training split (split from: %s)", dataset->folder,
+                           dataset->split_source);
     if (out->objects[SPLIT_TRAIN] == 0)
-        return failure_set(why, CODE_INVALID, "%s: no object is annotated in the %zu training images",
-                           dataset->folder, out->images[SPLIT_TRAIN]);
+        return failure_set(why, CODE_INVALID, "%s: no object is annotated in the %zu training images", dataset->folder,
+                           out->images[SPLIT_TRAIN]);
     enum code code = measure_objects(dataset, out, why);
     if (code != CODE_OK)
         return code;

@@ -94,8 +94,7 @@ static enum code load_dataset(struct training *training, struct failure *why)
     if (code != CODE_OK)
         return code;
     const size_t *images = training->survey.images;
-    training_say(training,
-                 "dataset: %zu training, %zu validation, %zu test images; %d classes; annotations: %s",
+    training_say(training, "dataset: %zu training, %zu validation, %zu test images; %d classes; annotations: %s",
                  images[SPLIT_TRAIN], images[SPLIT_VAL], images[SPLIT_TEST], training->dataset->class_count,
                  training->dataset->annotation_kind);
     training->report->val_images = images[SPLIT_VAL];
@@ -109,8 +108,7 @@ static enum code open_device(struct training *training, struct failure *why)
     const char *name = training->options->device ? training->options->device : "auto";
     enum code code = device_open(name, &options, &training->device, why);
     if (code == CODE_OK)
-        snprintf(training->report->device, sizeof training->report->device, "%s",
-                 training->device->description);
+        snprintf(training->report->device, sizeof training->report->device, "%s", training->device->description);
     return code;
 }
 
@@ -144,8 +142,8 @@ static enum code read_images(struct training *training, size_t *indices, size_t 
         training_say(training, "images that cannot be read: %zu, left out (on_bad_image: skip)",
                      training->report->skipped_images);
     if (code == CODE_OK && *count == 0)
-        code = failure_set(why, CODE_INVALID, "%s: none of the training images can be read",
-                           training->options->dataset_folder);
+        code =
+            failure_set(why, CODE_INVALID, "%s: none of the training images can be read", training->options->dataset_folder);
     training->report->train_images = *count;
     return code;
 }
@@ -163,16 +161,15 @@ static enum code make_plan(struct training *training, struct failure *why)
     if (code == CODE_OK)
         code = read_images(training, training->indices, &training->index_count, why);
     if (code == CODE_OK)
-        code =
-            sampler_create(training->dataset, training->indices, training->index_count, training->plan.seed, &training->sampler, why);
+        code = sampler_create(training->dataset, training->indices, training->index_count, training->plan.seed,
+                              &training->sampler, why);
     if (code == CODE_OK) {
         facts.epoch_length = sampler_epoch_length(training->sampler);
         code = training_plan_make(training->options, &facts, &training->plan, why);
     }
     if (code != CODE_OK)
         return code;
-    training->info =
-        training_plan_model(&training->plan, training->options, training->dataset, &training->survey);
+    training->info = training_plan_model(&training->plan, training->options, training->dataset, &training->survey);
     snprintf(training->report->precision, sizeof training->report->precision, "%s",
              training->plan.precision == PRECISION_BF16 ? "bf16" : "f32");
     return CODE_OK;
@@ -183,12 +180,9 @@ static enum code record_tags(struct training *training, struct failure *why)
     const struct {
         const char *key, *value;
     } tags[] = {
-        {"device", training->device->description},
-        {"code_version", training->options->code_version},
-        {"dataset", training->options->dataset_name},
-        {"dataset_snapshot", training->options->dataset_snapshot},
-        {"dataset_digest", training->info.dataset_digest},
-        {"training_digest", training->plan.digest},
+        {"device", training->device->description},         {"code_version", training->options->code_version},
+        {"dataset", training->options->dataset_name},      {"dataset_snapshot", training->options->dataset_snapshot},
+        {"dataset_digest", training->info.dataset_digest}, {"training_digest", training->plan.digest},
     };
     enum code code = CODE_OK;
     for (size_t i = 0; i < sizeof tags / sizeof *tags && code == CODE_OK; i++) {
@@ -223,28 +217,22 @@ static enum code resume(struct training *training, struct failure *why)
 static enum code make_network(struct training *training, struct failure *why)
 {
     const struct training_plan *plan = &training->plan;
-    struct network_plan shape = {.batch = plan->batch,
-                                 .height = plan->side,
-                                 .width = plan->side,
-                                 .precision = plan->precision,
-                                 .training = true};
+    struct network_plan shape = {
+        .batch = plan->batch, .height = plan->side, .width = plan->side, .precision = plan->precision, .training = true};
     enum code code = network_create(training->device, &plan->architecture, &shape, &training->network, why);
     if (code == CODE_OK)
         code = resume(training, why);
     if (code != CODE_OK)
         return code;
-    training_say(training,
-                 "CellDet-%s, %s: %lld steps of %d crops of %d px at %.3g working pixels per image pixel, %s",
-                 model_file_size_name(plan->architecture.size), training->report->precision,
-                 (long long)plan->steps, plan->batch, plan->side, plan->preprocessing.scale,
-                 training->device->description);
+    training_say(training, "CellDet-%s, %s: %lld steps of %d crops of %d px at %.3g working pixels per image pixel, %s",
+                 model_file_size_name(plan->architecture.size), training->report->precision, (long long)plan->steps,
+                 plan->batch, plan->side, plan->preprocessing.scale, training->device->description);
     return CODE_OK;
 }
 
 static enum code run(struct training *training, struct failure *why)
 {
-    training->checkpoint_path =
-        file_join(training->options->output_folder, "artifacts/checkpoint.safetensors");
+    training->checkpoint_path = file_join(training->options->output_folder, "artifacts/checkpoint.safetensors");
     training->best_path = file_join(training->options->output_folder, "artifacts/best.safetensors");
     if (!training->checkpoint_path || !training->best_path)
         return failure_set(why, CODE_NO_MEMORY, "training: out of memory");
@@ -281,8 +269,7 @@ static void release(struct training *training)
     free(training->best_path);
 }
 
-enum code trainer_run(const struct trainer_options *options, struct trainer_report *report,
-                      struct failure *why)
+enum code trainer_run(const struct trainer_options *options, struct trainer_report *report, struct failure *why)
 {
     *report = (struct trainer_report){.val_ap50 = NAN, .test_ap50 = NAN, .test_map = NAN, .test_f1 = NAN};
     int64_t began_ns = timing_monotonic_ns();

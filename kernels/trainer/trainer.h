@@ -53,9 +53,9 @@ struct trainer_options {
     enum trainer_precision precision; /* auto: bf16 where the device has it in hardware */
     const char *device;               /* "auto", or a name that device_open knows */
     int threads;                      /* 0: all that this process may use */
-    double scale; /* working pixels per image pixel; 0: chosen so that objects are ~42 px */
-    int rays;     /* directions of outlines, 0 boxes only; below 0: 32 where there are masks */
-    int views;    /* of each window that the model averages, 1, 4 or 8 (window_views.h); 0: 8 with outlines, else 1 */
+    double scale;                     /* working pixels per image pixel; 0: chosen so that objects are ~42 px */
+    int rays;                         /* directions of outlines, 0 boxes only; below 0: 32 where there are masks */
+    int views; /* of each window that the model averages, 1, 4 or 8 (window_views.h); 0: 8 with outlines, else 1 */
     int64_t checkpoint_interval_ms; /* 20000, growing to 1/30 of the time since the start;
                                          0: after every step */
     int validations;                /* looks at the validation images on the way, beside the last: 3 */
@@ -70,8 +70,7 @@ struct trainer_options {
 
     /* Called from the calling thread; NULL for none. */
     void (*on_progress)(void *context, int64_t done, int64_t total, double steps_per_second, double loss);
-    void (*on_line)(void *context,
-                    const char *line); /* a line of the log for people; NULL: standard output */
+    void (*on_line)(void *context, const char *line); /* a line of the log for people; NULL: standard output */
     void *context;
 
     const atomic_bool *stop; /* where it becomes true: writes a checkpoint and returns CODE_INTERRUPTED */
@@ -80,7 +79,7 @@ struct trainer_options {
 struct trainer_report {
     int64_t steps, resumed_at; /* resumed_at: the step of the checkpoint, 0 for none */
     size_t train_images, val_images, test_images;
-    size_t skipped_images; /* left out since they cannot be read, of all splits */
+    size_t skipped_images;   /* left out since they cannot be read, of all splits */
     double training_seconds; /* of this call, without reading images and evaluation */
     double total_seconds;
     double val_ap50, test_ap50, test_map, test_f1; /* NAN without such images */
@@ -93,7 +92,6 @@ struct trainer_options trainer_defaults(void);
 
 /* Trains.  *report is filled in as far as the training came.  CODE_INVALID: the dataset or an option cannot
  * be used; CODE_INTERRUPTED: stopped by options->stop, may be called again. */
-MUST_CHECK enum code trainer_run(const struct trainer_options *options, struct trainer_report *report,
-                                 struct failure *why);
+MUST_CHECK enum code trainer_run(const struct trainer_options *options, struct trainer_report *report, struct failure *why);
 
 #endif

@@ -36,8 +36,7 @@ struct training {
 };
 
 /* Says a line to the person. */
-void training_say(const struct training *training, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+void training_say(const struct training *training, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* The same for every line of a text. */
 void training_say_lines(const struct training *training, const char *text);
@@ -45,8 +44,7 @@ void training_say_lines(const struct training *training, const char *text);
 bool training_is_stopped(const struct training *training);
 
 /* An image that cannot be read: CODE_OK where the options let it be left out, else the failure to return. */
-MUST_CHECK enum code training_bad_image(const struct training *training, const char *reason,
-                                        struct failure *why);
+MUST_CHECK enum code training_bad_image(const struct training *training, const char *reason, struct failure *why);
 
 /* training_loop.c: from training->step to the plan's last step, with metrics, checkpoints, looks at the
  * validation images.  CODE_INTERRUPTED after a checkpoint where the person wants to stop. */

@@ -1,8 +1,8 @@
 /* The loop over optimiser steps: see training.h.
  *
  * A step is: take the batch that the prefetch thread made, forward, backward, update.  A device with a memory of its own has
- * STEPS_AHEAD of them begun, and their losses come that much later; before the weights are looked at or written it is let run
- * dry.  Between steps, on the clock: metrics and progress about once a second, a checkpoint when one is due.  The clock
+ * STEPS_AHEAD of them begun, and their losses come that much later; before the weights are looked at or written it is let
+ * run dry.  Between steps, on the clock: metrics and progress about once a second, a checkpoint when one is due.  The clock
  * decides only when things are written, never what the weights become.
  */
 #include "training.h"
@@ -78,8 +78,7 @@ static enum code take_step_at_once(struct loop *loop, struct network_loss *loss,
         code = network_forward(training->network, batch->input, why);
     if (code != CODE_OK)
         return code;
-    struct network_targets targets = {batch->heat, batch->box, batch->box_weight, batch->rays,
-                                      batch->ray_weight};
+    struct network_targets targets = {batch->heat, batch->box, batch->box_weight, batch->rays, batch->ray_weight};
     code = network_backward(training->network, &targets, loss, why);
     if (code != CODE_OK)
         return code;
@@ -103,7 +102,8 @@ static int64_t queue_end(const struct loop *loop)
 }
 
 /* Queues steps ahead, and waits for the oldest. */
-static enum code take_step_from_queue(struct loop *loop, struct network_loss *loss, float *gradient_norm, struct failure *why)
+static enum code take_step_from_queue(struct loop *loop, struct network_loss *loss, float *gradient_norm,
+                                      struct failure *why)
 {
     struct training *training = loop->training;
     while (loop->queued < queue_end(loop)) {
@@ -132,8 +132,7 @@ static enum code check_loss(struct loop *loop, const struct network_loss *loss, 
     loop->diverged_steps = isfinite(loss->total) ? 0 : loop->diverged_steps + 1;
     if (loop->diverged_steps < DIVERGED_STEPS_MAX)
         return CODE_OK;
-    return failure_set(why, CODE_INVALID,
-                       "training: the loss is not a number since step %lld: use a smaller lr than %g",
+    return failure_set(why, CODE_INVALID, "training: the loss is not a number since step %lld: use a smaller lr than %g",
                        (long long)(loop->training->step - DIVERGED_STEPS_MAX + 1), loop->training->plan.lr);
 }
 
@@ -149,10 +148,8 @@ static void record_tally(struct loop *loop)
     if (training->plan.architecture.rays > 0)
         run_files_metric(training->files, "train/loss_rays", tally->loss.rays / steps, step);
     run_files_metric(training->files, "train/gradient_norm", tally->gradient_norm / steps, step);
-    run_files_metric(training->files, "train/lr", schedule_lr(step, training->plan.steps, training->plan.lr),
-                     step);
-    run_files_metric(training->files, "train/images_per_second", steps * training->plan.batch / seconds,
-                     step);
+    run_files_metric(training->files, "train/lr", schedule_lr(step, training->plan.steps, training->plan.lr), step);
+    run_files_metric(training->files, "train/images_per_second", steps * training->plan.batch / seconds, step);
     loop->recent_loss = tally->loss.total / steps;
     *tally = (struct tally){.began_ns = now};
 }
@@ -160,8 +157,7 @@ static void record_tally(struct loop *loop)
 static void add_to_tally(struct loop *loop, const struct network_loss *loss, float gradient_norm)
 {
     struct tally *tally = &loop->tally;
-    int64_t total = loop->training->plan.steps,
-            interval = total / METRIC_POINTS > 1 ? total / METRIC_POINTS : 1;
+    int64_t total = loop->training->plan.steps, interval = total / METRIC_POINTS > 1 ? total / METRIC_POINTS : 1;
     tally->loss.total += loss->total;
     tally->loss.heat += loss->heat;
     tally->loss.box += loss->box;
@@ -186,8 +182,8 @@ static enum code show_progress(struct loop *loop, struct failure *why)
         options->on_progress(options->context, done, total, loop->steps_per_second, loop->recent_loss);
     if (now - loop->line_ms >= LINE_MS || done == total) {
         loop->line_ms = now;
-        training_say(training, "step %lld of %lld: loss %.4f, %.1f images/s", (long long)done,
-                     (long long)total, loop->recent_loss, loop->steps_per_second * training->plan.batch);
+        training_say(training, "step %lld of %lld: loss %.4f, %.1f images/s", (long long)done, (long long)total,
+                     loop->recent_loss, loop->steps_per_second * training->plan.batch);
     }
     enum code code = run_files_progress(training->files, done, total, loop->steps_per_second, why);
     return code == CODE_OK ? run_files_flush(training->files, false, why) : code;
@@ -218,7 +214,8 @@ static bool is_checkpoint_due(const struct loop *loop)
 static enum code checkpoint_when_due(struct loop *loop, struct failure *why)
 {
     struct training *training = loop->training;
-    bool is_last = training->step == training->plan.steps || training->ended_early, is_stopped = training_is_stopped(training);
+    bool is_last = training->step == training->plan.steps || training->ended_early,
+         is_stopped = training_is_stopped(training);
     loop->is_draining = loop->is_draining || is_stopped || is_checkpoint_due(loop);
     if (loop->queued > training->step)
         return CODE_OK; /* the weights are those of a step to come */
@@ -229,10 +226,9 @@ static enum code checkpoint_when_due(struct loop *loop, struct failure *why)
             return code;
     }
     if (is_stopped && !is_last)
-        return failure_set(
-            why, CODE_INTERRUPTED,
-            "training: stopped at step %lld of %lld; a checkpoint is kept: the same command goes on",
-            (long long)training->step, (long long)training->plan.steps);
+        return failure_set(why, CODE_INTERRUPTED,
+                           "training: stopped at step %lld of %lld; a checkpoint is kept: the same command goes on",
+                           (long long)training->step, (long long)training->plan.steps);
     return CODE_OK;
 }
 
@@ -311,8 +307,8 @@ static enum code run_steps(struct loop *loop, struct failure *why)
     return CODE_OK;
 }
 
-/* Steps ahead of the host, where the device has a memory of its own: as many images as fit into half of what is free go there
- * now. */
+/* Steps ahead of the host, where the device has a memory of its own: as many images as fit into half of what is free go
+ * there now. */
 static enum code open_queue(struct loop *loop, struct failure *why)
 {
     struct training *training = loop->training;
@@ -332,8 +328,8 @@ static enum code open_queue(struct loop *loop, struct failure *why)
     if (code != CODE_OK)
         return code;
     size_t kept = resident_images_count(loop->resident);
-    training_say(training, "the GPU keeps %zu of %zu training images in its memory (%zu MB), with %zu MB for steps ahead%s", kept,
-                 request.count, resident_images_bytes(loop->resident) >> 20, network_queue_bytes(loop->queue) >> 20,
+    training_say(training, "the GPU keeps %zu of %zu training images in its memory (%zu MB), with %zu MB for steps ahead%s",
+                 kept, request.count, resident_images_bytes(loop->resident) >> 20, network_queue_bytes(loop->queue) >> 20,
                  kept < request.count ? "; of the others it is sent what crops need" : "");
     return CODE_OK;
 }
@@ -375,7 +371,6 @@ enum code training_loop_run(struct training *training, struct failure *why)
         code = run_steps(&loop, why);
     prefetch_destroy(loop.prefetch);
     close_queue(&loop);
-    training->report->training_seconds =
-        (double)(timing_monotonic_ns() - loop.began_ns - loop.looking_ns) / 1e9;
+    training->report->training_seconds = (double)(timing_monotonic_ns() - loop.began_ns - loop.looking_ns) / 1e9;
     return code;
 }

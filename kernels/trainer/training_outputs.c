@@ -24,9 +24,9 @@
 #include "results.h"
 #include "scope.h"
 
-#define OVERLAYS_MAX   6
+#define OVERLAYS_MAX    6
 #define LOOK_IMAGES_MAX 64
-#define DETECTION_ROOM ((size_t)1 << 30) /* bytes of one CSV file */
+#define DETECTION_ROOM  ((size_t)1 << 30) /* bytes of one CSV file */
 
 static const char *const split_names[SPLIT_COUNT] = {"train", "val", "test", "none"};
 
@@ -56,16 +56,15 @@ static enum code read_averaged(const struct training *training, float **weights,
     return CODE_OK;
 }
 
-static enum code averaged_detector(const struct training *training, const struct model_info *info,
-                                   struct detector **out, struct failure *why)
+static enum code averaged_detector(const struct training *training, const struct model_info *info, struct detector **out,
+                                   struct failure *why)
 {
     SCOPE_FREE float *weights = NULL;
     enum code code = read_averaged(training, &weights, why);
     if (code != CODE_OK)
         return code;
     struct detector_options options = detector_options_of(training);
-    return detector_create(info, weights, network_slab_floats(training->network), &options, out,
-                           why);
+    return detector_create(info, weights, network_slab_floats(training->network), &options, out, why);
 }
 
 /* Every image of a split.  Those that cannot be read are named and counted; of the training images that was
@@ -85,8 +84,7 @@ static enum code score_split(struct training *training, struct detector *detecto
     return code;
 }
 
-static void record_class(struct training *training, const char *split, int k,
-                         const struct evaluation_class *scores)
+static void record_class(struct training *training, const char *split, int k, const struct evaluation_class *scores)
 {
     char name[MODEL_CLASS_NAME_MAX], key[RUN_FILES_KEY_MAX];
     run_files_key_part(training->info.class_names[k], name, sizeof name);
@@ -148,8 +146,7 @@ enum code training_outputs_look(struct training *training, double *ap50, struct 
     struct scoring scoring = {0};
     struct model_info info = training->info;
     info.views = 1;
-    struct scoring_options options = {
-        .split = SPLIT_VAL, .images_max = LOOK_IMAGES_MAX, .stop = training->options->stop};
+    struct scoring_options options = {.split = SPLIT_VAL, .images_max = LOOK_IMAGES_MAX, .stop = training->options->stop};
     enum code code = averaged_detector(training, &info, &detector, why);
     if (code == CODE_OK)
         code = scoring_run(detector, training->dataset, &options, &scoring, why);
@@ -179,7 +176,8 @@ static enum code choose_weights(struct training *training, struct failure *why)
     if (code != CODE_OK || !isfinite(last) || !(training->best.ap50 > last + TRAINER_BEST_MARGIN))
         return code;
     training->best_is_model = true;
-    training_say(training, "the weights of step %lld did better on validation images (AP50 %.3f, now %.3f): they are the model",
+    training_say(training,
+                 "the weights of step %lld did better on validation images (AP50 %.3f, now %.3f): they are the model",
                  (long long)training->best.step, training->best.ap50, last);
     return CODE_OK;
 }
@@ -195,8 +193,8 @@ static enum code write_text(const struct training *training, const char *name, c
 }
 
 /* Without the detections below their class's threshold, with calibrated probabilities. */
-static enum code write_detections(struct training *training, struct scoring *scoring,
-                                  enum dataset_split split, struct buffer *counts, struct failure *why)
+static enum code write_detections(struct training *training, struct scoring *scoring, enum dataset_split split,
+                                  struct buffer *counts, struct failure *why)
 {
     SCOPE_BUFFER text = {.max = DETECTION_ROOM};
     results_append_header(&text);
@@ -232,8 +230,7 @@ static enum code write_overlay(const struct training *training, const struct dat
     return code == CODE_OK ? image_write_png(target, &picture, why) : code;
 }
 
-static enum code write_overlays(const struct training *training, const struct scoring *scoring,
-                                struct failure *why)
+static enum code write_overlays(const struct training *training, const struct scoring *scoring, struct failure *why)
 {
     size_t wanted = scoring->count < OVERLAYS_MAX ? scoring->count : OVERLAYS_MAX;
     enum code code = CODE_OK;
@@ -338,8 +335,8 @@ static enum code describe_for_bioimage(struct training *training, struct failure
                           why);
 }
 
-static enum code write_card(struct training *training, const char *model_path,
-                            const struct model_card_scores *scores, struct failure *why)
+static enum code write_card(struct training *training, const char *model_path, const struct model_card_scores *scores,
+                            struct failure *why)
 {
     SCOPE_BUFFER card = {0}, lineage = {0};
     char digest[DIGEST_TEXT_BYTES];
@@ -359,8 +356,7 @@ static enum code make_folders(const struct training *training, struct failure *w
     static const char *const names[] = {"artifacts/detections", "artifacts/overlays", "model"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         SCOPE_FREE char *path = file_join(training->options->output_folder, names[i]);
-        enum code code =
-            path ? file_make_folders(path, why) : failure_set(why, CODE_NO_MEMORY, "out of memory");
+        enum code code = path ? file_make_folders(path, why) : failure_set(why, CODE_NO_MEMORY, "out of memory");
         if (code != CODE_OK)
             return code;
     }
@@ -377,8 +373,7 @@ static void say_scores(const struct training *training, const char *title, const
     training_say_lines(training, buffer_text(&table));
 }
 
-static enum code write_artifacts(struct training *training, struct scoring *val, struct scoring *test,
-                                 struct failure *why)
+static enum code write_artifacts(struct training *training, struct scoring *val, struct scoring *test, struct failure *why)
 {
     SCOPE_BUFFER counts = {0};
     results_append_counts_header(&counts, &training->info);
@@ -394,8 +389,7 @@ static enum code write_artifacts(struct training *training, struct scoring *val,
 }
 
 /* A training that was killed here before has recorded these scores already: they are replaced. */
-static enum code record_all_scores(struct training *training, const struct model_card_scores *scores,
-                                   struct failure *why)
+static enum code record_all_scores(struct training *training, const struct model_card_scores *scores, struct failure *why)
 {
     enum code code = run_files_rewind(training->files, "val", training->step - 1, why);
     if (code == CODE_OK)
@@ -409,8 +403,7 @@ static enum code record_all_scores(struct training *training, const struct model
     return run_files_flush(training->files, true, why);
 }
 
-static enum code finish(struct training *training, struct scoring *val, struct scoring *test,
-                        struct failure *why)
+static enum code finish(struct training *training, struct scoring *val, struct scoring *test, struct failure *why)
 {
     struct model_card_scores scores = {0};
     SCOPE_FREE char *model_path = file_join(training->options->output_folder, "model/model.safetensors");

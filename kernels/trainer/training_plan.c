@@ -14,12 +14,11 @@ _Static_assert(TRAINER_VIEWS_MAX == WINDOW_VIEWS_SIZES, "every view that can be 
 _Static_assert(DATASET_CLASSES_MAX <= DETECTION_CLASSES_MAX, "a model holds every class of a dataset");
 
 static const double object_side_target = 42; /* px at working scale: what a stride-4 output sees best */
-static const double object_side_least =
-    16; /* px: smaller objects are enlarged, at most scale_largest times */
+static const double object_side_least = 16;  /* px: smaller objects are enlarged, at most scale_largest times */
 static const double scale_largest = 2;
 /* Outlines of small objects want more; but the larger the scale, the less of an image a crop shows and the longer everything
- * takes.  Nuclei of 14.5 px (DSB 2018, CellDet-N), mask AP50 of the test images: after 1000 steps 0.778 at 1.5 and at 2; after
- * 2000 steps 0.793 at 1.5, 0.794 at 2; after 2145 steps 0.777 at 2.9. */
+ * takes.  Nuclei of 14.5 px (DSB 2018, CellDet-N), mask AP50 of the test images: after 1000 steps 0.778 at 1.5 and at 2;
+ * after 2000 steps 0.793 at 1.5, 0.794 at 2; after 2145 steps 0.777 at 2.9. */
 static const double outlined_side_least = 20, outlined_scale_largest = 2;
 static const int batch_default = 8;
 static const int side_least = 128, side_most = 256;
@@ -56,9 +55,8 @@ static enum code check_options(const struct trainer_options *options, struct fai
     if (code == CODE_OK)
         code = check_range("image_size", options->image_size, 0, TRAINER_IMAGE_SIDE_MAX, why);
     if (code == CODE_OK && (options->image_size % 32 != 0 || options->image_size == 32))
-        code =
-            failure_set(why, CODE_INVALID, "training: image_size is %d (write a multiple of 32, at least 64)",
-                        options->image_size);
+        code = failure_set(why, CODE_INVALID, "training: image_size is %d (write a multiple of 32, at least 64)",
+                           options->image_size);
     if (code == CODE_OK)
         code = check_range("lr", options->lr, 0, 1, why);
     if (code == CODE_OK)
@@ -78,8 +76,7 @@ static enum code check_class_names(const struct dataset *dataset, struct failure
 {
     for (int k = 0; k < dataset->class_count; k++)
         if (strlen(dataset->class_names[k]) >= MODEL_CLASS_NAME_MAX)
-            return failure_set(why, CODE_INVALID,
-                               "%s: the class \"%s\" has a name longer than %d bytes: shorten it",
+            return failure_set(why, CODE_INVALID, "%s: the class \"%s\" has a name longer than %d bytes: shorten it",
                                dataset->folder, dataset->class_names[k], MODEL_CLASS_NAME_MAX - 1);
     return CODE_OK;
 }
@@ -117,10 +114,9 @@ static enum code choose_rays(const struct trainer_options *options, const struct
 {
     bool possible = has_masks(dataset);
     if (options->rays > 0 && !possible)
-        return failure_set(
-            why, CODE_INVALID,
-            "training: outlines (rays) need instance masks for every training image, and %s has boxes only",
-            dataset->folder);
+        return failure_set(why, CODE_INVALID,
+                           "training: outlines (rays) need instance masks for every training image, and %s has boxes only",
+                           dataset->folder);
     *rays = options->rays >= 0 ? options->rays : possible ? rays_default : 0;
     return CODE_OK;
 }
@@ -133,8 +129,9 @@ static enum code choose_views(const struct trainer_options *options, int rays, i
     if (window_views_are_possible(*views, rays))
         return CODE_OK;
     if (!possible)
-        return failure_set(why, CODE_INVALID, "training: %d views of outlines by %d rays (write views: 1, or an even number of rays)",
-                           *views, rays);
+        return failure_set(why, CODE_INVALID,
+                           "training: %d views of outlines by %d rays (write views: 1, or an even number of rays)", *views,
+                           rays);
     return failure_set(why, CODE_INVALID, "training: views is %d (write 1, %d or %d)", *views, WINDOW_VIEWS_MIRRORED,
                        WINDOW_VIEWS_SIZES);
 }
@@ -143,11 +140,10 @@ static enum code choose_precision(const struct trainer_options *options, const s
                                   enum network_precision *precision, struct failure *why)
 {
     if (options->precision == TRAINER_PRECISION_BF16 && !device->bf16)
-        return failure_set(why, CODE_UNSUPPORTED,
-                           "training: %s cannot compute in bf16 (write precision: auto or f32)",
+        return failure_set(why, CODE_UNSUPPORTED, "training: %s cannot compute in bf16 (write precision: auto or f32)",
                            device->description);
-    bool is_bf16 = options->precision == TRAINER_PRECISION_BF16 ||
-                   (options->precision == TRAINER_PRECISION_AUTO && device->bf16);
+    bool is_bf16 =
+        options->precision == TRAINER_PRECISION_BF16 || (options->precision == TRAINER_PRECISION_AUTO && device->bf16);
     *precision = is_bf16 ? PRECISION_BF16 : PRECISION_F32;
     return CODE_OK;
 }
@@ -159,8 +155,7 @@ static void digest_double(struct digest *digest, double value)
     digest_add_number(digest, bits);
 }
 
-static void make_digest(struct training_plan *plan, const struct dataset *dataset,
-                        const struct device *device)
+static void make_digest(struct training_plan *plan, const struct dataset *dataset, const struct device *device)
 {
     struct digest digest;
     uint8_t result[DIGEST_BYTES];
@@ -260,12 +255,10 @@ enum code training_plan_record(const struct training_plan *plan, struct run_file
     if (code == CODE_OK)
         code = run_files_param(files, "seed", seed, why);
     if (code == CODE_OK)
-        code =
-            run_files_param(files, "precision", plan->precision == PRECISION_BF16 ? "bf16\n" : "f32\n", why);
+        code = run_files_param(files, "precision", plan->precision == PRECISION_BF16 ? "bf16\n" : "f32\n", why);
     if (code == CODE_OK)
-        code = run_files_param(
-            files, "intensity",
-            plan->preprocessing.intensity == INTENSITY_PERCENTILE ? "percentile\n" : "full\n", why);
+        code = run_files_param(files, "intensity",
+                               plan->preprocessing.intensity == INTENSITY_PERCENTILE ? "percentile\n" : "full\n", why);
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers && code == CODE_OK; i++)
         code = record_number(files, numbers[i].key, numbers[i].value, why);
     return code;

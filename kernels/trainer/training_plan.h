@@ -32,16 +32,14 @@ struct training_facts {
 };
 
 /* An option out of its range is CODE_INVALID. */
-MUST_CHECK enum code training_plan_make(const struct trainer_options *options,
-                                        const struct training_facts *facts, struct training_plan *out,
-                                        struct failure *why);
+MUST_CHECK enum code training_plan_make(const struct trainer_options *options, const struct training_facts *facts,
+                                        struct training_plan *out, struct failure *why);
 
 /* Working pixels per image pixel for objects whose median side is side_px; outlined: outlines are learned too. */
 double training_plan_scale(double side_px, bool outlined);
 
 /* Writes params/. */
-MUST_CHECK enum code training_plan_record(const struct training_plan *plan, struct run_files *files,
-                                          struct failure *why);
+MUST_CHECK enum code training_plan_record(const struct training_plan *plan, struct run_files *files, struct failure *why);
 
 /* What the model file will say, as far as it is known before training. */
 struct model_info training_plan_model(const struct training_plan *plan, const struct trainer_options *options,

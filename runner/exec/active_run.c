@@ -108,8 +108,7 @@ static enum code find_dataset(const struct active_run *run, char dataset[PATH_MA
     return CODE_OK;
 }
 
-static enum code start_program(struct active_run *run, const struct active_run_options *options,
-                               struct failure *why)
+static enum code start_program(struct active_run *run, const struct active_run_options *options, struct failure *why)
 {
     char dataset[PATH_MAX];
     struct run_command command;
@@ -132,8 +131,7 @@ static enum code start_program(struct active_run *run, const struct active_run_o
     struct pollfd news = {.fd = run->executor->news(run->execution), .events = POLLIN};
     poll(&news, 1, 1000); /* the process id comes at once */
     run->executor->look(run->execution, &value);
-    return write_event(
-        run, (struct run_event){.kind = RUN_EVENT_STARTED, .pid = run->executor->id(run->execution)}, why);
+    return write_event(run, (struct run_event){.kind = RUN_EVENT_STARTED, .pid = run->executor->id(run->execution)}, why);
 }
 
 /* Whether an earlier attempt came as far as the model's version. */
@@ -237,13 +235,11 @@ static void judge_exit(struct active_run *run, int status)
     if (status == 0) {
         end_with(run, VERDICT_FINISHED, "");
     } else if (status == EXIT_TO_BE_CONTINUED) {
-        end_with(run, VERDICT_LOST,
-                 run->stop == STOP_NODE_ENDS ? "the node was stopped" : "the program stopped early");
+        end_with(run, VERDICT_LOST, run->stop == STOP_NODE_ENDS ? "the node was stopped" : "the program stopped early");
     } else {
         const char *line = run_log_last_line(&run->log);
         char text[sizeof run->reason];
-        snprintf(text, sizeof text, "the program ended with exit status %d%s%s", status, line[0] ? ": " : "",
-                 line);
+        snprintf(text, sizeof text, "the program ended with exit status %d%s%s", status, line[0] ? ": " : "", line);
         end_with(run, VERDICT_FAILED, text);
     }
 }
@@ -312,11 +308,9 @@ static enum code write_verdict(struct active_run *run, struct failure *why)
     case VERDICT_CANCELLED:
         return write_event(run, (struct run_event){.kind = RUN_EVENT_CANCELLED}, why);
     case VERDICT_LOST:
-        return write_event(run,
-                           (struct run_event){.kind = RUN_EVENT_LOST,
-                                              .reason = run->reason,
-                                              .orderly = run->stop == STOP_NODE_ENDS},
-                           why);
+        return write_event(
+            run, (struct run_event){.kind = RUN_EVENT_LOST, .reason = run->reason, .orderly = run->stop == STOP_NODE_ENDS},
+            why);
     case VERDICT_NONE:
         break;
     }
@@ -350,8 +344,7 @@ static void follow_program(struct active_run *run)
     enum exec_state how = run->executor->look(run->execution, &value);
     if (how != EXEC_RUNS && run->ended_at_ms == 0)
         run->ended_at_ms = timing_monotonic_ms();
-    bool ended =
-        run->ended_at_ms && (run->output_ended || timing_monotonic_ms() >= run->ended_at_ms + OUTPUT_WAIT_MS);
+    bool ended = run->ended_at_ms && (run->output_ended || timing_monotonic_ms() >= run->ended_at_ms + OUTPUT_WAIT_MS);
     if (run_log_flush(&run->log, ended, &why) != CODE_OK)
         logging_warning("%s: %s", run->path, why.text);
     if (ended)

@@ -22,7 +22,7 @@ struct active_run_options {
     const char *run;                 /* "experiments/e/001" */
     struct node_resources resources; /* what it may use */
     const char *visible_gpus;        /* CUDA_VISIBLE_DEVICES of its program; NULL: as it is here */
-    int lease; /* the node's, borrowed while this begins: held as long as the program lives */
+    int lease;                       /* the node's, borrowed while this begins: held as long as the program lives */
 };
 
 /* Why a program is being stopped. */
@@ -56,7 +56,6 @@ void active_run_stop(struct active_run *run, enum stop_reason reason);
 void active_run_destroy(struct active_run *run);
 
 /* Reads <lab>/<run>/spec.yaml. *out is the caller's. */
-MUST_CHECK enum code active_run_read_spec(const char *lab, const char *run, struct spec **out,
-                                          struct failure *why);
+MUST_CHECK enum code active_run_read_spec(const char *lab, const char *run, struct spec **out, struct failure *why);
 
 #endif

@@ -22,7 +22,7 @@ struct exec_command {
 
 enum exec_state {
     EXEC_RUNS,
-    EXEC_EXITED, /* value: exit status, 0 .. 255; 127 with a last line of output where it could not be started */
+    EXEC_EXITED,   /* value: exit status, 0 .. 255; 127 with a last line of output where it could not be started */
     EXEC_KILLED,   /* value: the signal's number */
     EXEC_VANISHED, /* how it ended cannot be known */
 };
@@ -31,11 +31,10 @@ struct executor {
     void *context;
 
     /* Everything in *command is copied. */
-    enum code (*start)(void *context, const struct exec_command *command, struct execution **out,
-                       struct failure *why);
+    enum code (*start)(void *context, const struct exec_command *command, struct execution **out, struct failure *why);
 
-    /* Both can be polled for POLLIN and stay open until destroy.  What the program writes to its output and its errors, in one
-     * stream, non-blocking, at its end when every process of the program is gone; and a descriptor that is readable when
+    /* Both can be polled for POLLIN and stay open until destroy.  What the program writes to its output and its errors, in
+     * one stream, non-blocking, at its end when every process of the program is gone; and a descriptor that is readable when
      * `look` has news. */
     int (*output)(struct execution *execution);
     int (*news)(struct execution *execution);

@@ -7,16 +7,16 @@
  *
  * 1. The keeper holds one end of the channel.  When the node dies in whatever way, the kernel closes the other end, and the
  *    keeper kills everything.
- * 2. The keeper is a subreaper: processes that the program leaves behind, even in sessions of their own, become its children,
- *    and it kills them as soon as the program itself has ended, before it reports the end.
- * 3. The program has PR_SET_PDEATHSIG: it dies with the keeper.  (The signal is sent when the parent *thread* ends; the keeper
- *    has one thread.)  Only a SIGKILL of the keeper itself can leave grandchildren behind.
+ * 2. The keeper is a subreaper: processes that the program leaves behind, even in sessions of their own, become its
+ * children, and it kills them as soon as the program itself has ended, before it reports the end.
+ * 3. The program has PR_SET_PDEATHSIG: it dies with the keeper.  (The signal is sent when the parent *thread* ends; the
+ * keeper has one thread.)  Only a SIGKILL of the keeper itself can leave grandchildren behind.
  *
- * 4. The keeper holds a copy of the node's lease.  So nobody can take a dead node's runs while a process of one of them still
- *    lives: the lease ends with the last keeper.
+ * 4. The keeper holds a copy of the node's lease.  So nobody can take a dead node's runs while a process of one of them
+ * still lives: the lease ends with the last keeper.
  *
- * It keeps no other descriptor.  It is made by fork without exec from a process that may have threads, so it calls only what is
- * safe in a signal handler.
+ * It keeps no other descriptor.  It is made by fork without exec from a process that may have threads, so it calls only what
+ * is safe in a signal handler.
  */
 #include "exec_keeper.h"
 
@@ -178,8 +178,7 @@ _Noreturn void exec_keeper_run(int channel, int output, const struct exec_comman
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     prctl(PR_SET_NAME, "cytofs-keeper");
     /* Each number may already be in use by another of them. */
-    int channel_copy = fcntl(channel, F_DUPFD, FIRST_UNUSED),
-        output_copy = fcntl(output, F_DUPFD, FIRST_UNUSED);
+    int channel_copy = fcntl(channel, F_DUPFD, FIRST_UNUSED), output_copy = fcntl(output, F_DUPFD, FIRST_UNUSED);
     int hold_copy = command->hold < 0 ? -1 : fcntl(command->hold, F_DUPFD, FIRST_UNUSED);
     if (dup2(channel_copy, CHANNEL_FD) < 0 || dup2(output_copy, OUTPUT_FD) < 0)
         _exit(1);

@@ -4,8 +4,8 @@
 
 #include "exec.h"
 
-/* What the keeper reports over its channel (SOCK_SEQPACKET): first started, then ended.  The other way goes one int a message:
- * a signal to pass on. */
+/* What the keeper reports over its channel (SOCK_SEQPACKET): first started, then ended.  The other way goes one int a
+ * message: a signal to pass on. */
 struct exec_keeper_report {
     int kind; /* EXEC_RUNS: started, value is the process id.  EXEC_EXITED, EXEC_KILLED: ended */
     int value;

@@ -25,8 +25,7 @@ struct execution {
     int value;
 };
 
-static enum code start(void *context, const struct exec_command *command, struct execution **out,
-                       struct failure *why)
+static enum code start(void *context, const struct exec_command *command, struct execution **out, struct failure *why)
 {
     (void)context;
     struct execution *execution = calloc(1, sizeof *execution);

@@ -70,8 +70,8 @@ static enum code copy_entry(struct copying *copying, const char *from, const cha
     if (S_ISREG(status.st_mode))
         return copy_file(copying, from, to);
     if (!S_ISDIR(status.st_mode))
-        return failure_set(copying->why, CODE_INVALID,
-                           "%s: is neither a file nor a folder (copy what a link points at)", from);
+        return failure_set(copying->why, CODE_INVALID, "%s: is neither a file nor a folder (copy what a link points at)",
+                           from);
     if (depth_left == 0)
         return failure_set(copying->why, CODE_TOO_LARGE, "%s: too many folders in folders", from);
     return copy_folder(copying, from, to, depth_left - 1);

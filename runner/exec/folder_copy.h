@@ -13,8 +13,7 @@ struct folder_copy_limits {
 
 /* Copies the folder `from` with all that is in it to `to`, which must not exist; each file is fsynced.  Symbolic links are
  * refused (what they point at may be gone tomorrow), and so is all that is neither file nor folder. */
-MUST_CHECK enum code folder_copy(const char *from, const char *to, struct folder_copy_limits limits,
-                                 struct failure *why);
+MUST_CHECK enum code folder_copy(const char *from, const char *to, struct folder_copy_limits limits, struct failure *why);
 
 /* Takes the write bits of all files below the folder, fsyncs them, then the folders. */
 MUST_CHECK enum code folder_copy_seal(const char *folder, struct failure *why);

@@ -1,5 +1,5 @@
-/* NVML: see gpu_watch.h.  The declarations below are NVML's (nvml.h of the CUDA toolkit), which need not be installed; the library
- * keeps them stable: its functions carry versions in their names. */
+/* NVML: see gpu_watch.h.  The declarations below are NVML's (nvml.h of the CUDA toolkit), which need not be installed; the
+ * library keeps them stable: its functions carry versions in their names. */
 #include "gpu_watch.h"
 
 #include <dlfcn.h>
@@ -67,7 +67,8 @@ static enum code start(struct gpu_watch *watch, const char *library, struct fail
     if (!watch->library)
         return failure_set(why, CODE_UNSUPPORTED, "no GPU: no NVIDIA driver is installed (%s)", dlerror());
     if (!find_functions(watch))
-        return failure_set(why, CODE_UNSUPPORTED, "no GPU: the NVIDIA driver is too old (its %s lacks functions)", LIBRARY_NAME);
+        return failure_set(why, CODE_UNSUPPORTED, "no GPU: the NVIDIA driver is too old (its %s lacks functions)",
+                           LIBRARY_NAME);
     int status = watch->init();
     if (status == NVML_DRIVER_NOT_LOADED)
         return failure_set(why, CODE_UNSUPPORTED, "no GPU: the NVIDIA driver is installed but not loaded");
@@ -86,8 +87,8 @@ static void take_card(struct gpu_watch *watch, unsigned number)
     }
 }
 
-/* A list of numbers names cards, up to the first that is none, as CUDA reads it.  Names of cards (GPU-...) are not understood
- * here: then all are shown. */
+/* A list of numbers names cards, up to the first that is none, as CUDA reads it.  Names of cards (GPU-...) are not
+ * understood here: then all are shown. */
 static void take_cards(struct gpu_watch *watch, unsigned count, const char *visible)
 {
     if (!visible || strchr(visible, 'G') || strchr(visible, 'M')) {

@@ -76,8 +76,7 @@ bool job_change_parse(const char *line, size_t count, struct job_change *change)
     return good;
 }
 
-static void take_lines(struct buffer *pending, void (*each)(void *context, const struct job_change *change),
-                       void *context)
+static void take_lines(struct buffer *pending, void (*each)(void *context, const struct job_change *change), void *context)
 {
     size_t start = 0;
     for (const char *feed;
@@ -96,9 +95,8 @@ static void take_lines(struct buffer *pending, void (*each)(void *context, const
     pending->length = rest;
 }
 
-enum code job_stream_read(struct job_stream *stream,
-                          void (*each)(void *context, const struct job_change *change), void *context,
-                          struct failure *why)
+enum code job_stream_read(struct job_stream *stream, void (*each)(void *context, const struct job_change *change),
+                          void *context, struct failure *why)
 {
     char *end = buffer_reserve(&stream->pending, READ_BYTES);
     if (!end)

@@ -26,8 +26,7 @@ void job_stream_close(struct job_stream *stream);
 
 /* Reads once, without blocking, and calls `each` for every whole line; lines that are no change are passed over.  CODE_IO
  * at the end of the stream, or where reading fails: the lab is gone. */
-MUST_CHECK enum code job_stream_read(struct job_stream *stream,
-                                     void (*each)(void *context, const struct job_change *change),
+MUST_CHECK enum code job_stream_read(struct job_stream *stream, void (*each)(void *context, const struct job_change *change),
                                      void *context, struct failure *why);
 
 /* Parses one line, `count` bytes without the line feed.  False where it is no change, or names no run (a path of the form

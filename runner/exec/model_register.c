@@ -7,8 +7,8 @@
  *                    <run>/model  <->  symbolic link to the version, then the old folder is removed
  *
  * Every step can be the last one before a crash.  What tells the next attempt how far it came:
- * 1. lineage.yaml of a version names its run, in the line "run: experiments/<e>/<run>", before the version has its number; so
- *    there is at most one version a run, and it can be found.
+ * 1. lineage.yaml of a version names its run, in the line "run: experiments/<e>/<run>", before the version has its number;
+ * so there is at most one version a run, and it can be found.
  * 2. the steps behind the rename do nothing where they are done already.
  * Two nodes that take the same number: one rename gets EEXIST and tries the next.  The node's thread.
  */
@@ -42,8 +42,7 @@ static enum code prepare(struct work *work, const struct model_registration *ask
     *work = (struct work){.asked = asked, .why = why};
     int folder = snprintf(work->folder, sizeof work->folder, "%s/models/%s", asked->lab, asked->model);
     int source = snprintf(work->source, sizeof work->source, "%s/%s/model", asked->lab, asked->run);
-    if (folder < 0 || source < 0 || (size_t)folder + 300 > sizeof work->folder ||
-        (size_t)source >= sizeof work->source)
+    if (folder < 0 || source < 0 || (size_t)folder + 300 > sizeof work->folder || (size_t)source >= sizeof work->source)
         return failure_set(why, CODE_NAME_TOO_LONG, "models/%s: the path is too long", asked->model);
     return CODE_OK;
 }
@@ -104,8 +103,7 @@ bool model_register_done(const struct model_registration *registration)
 {
     struct work work;
     long highest = 0, own = 0;
-    return prepare(&work, registration, NULL) == CODE_OK && find_versions(&work, &highest, &own) == CODE_OK &&
-           own > 0;
+    return prepare(&work, registration, NULL) == CODE_OK && find_versions(&work, &highest, &own) == CODE_OK && own > 0;
 }
 
 /* Putting together ------------------------------------------------------------------------------------------------ */
@@ -115,16 +113,14 @@ static enum code check_source(const struct work *work)
     struct file_names names;
     if (!file_is_folder(work->source))
         return failure_set(work->why, CODE_INVALID,
-                           "register: %s: the program ended well but made no folder model/ to register",
-                           work->asked->model);
+                           "register: %s: the program ended well but made no folder model/ to register", work->asked->model);
     enum code code = file_list(work->source, MODEL_FILES_MAX, &names, work->why);
     if (code != CODE_OK)
         return code;
     size_t count = names.count;
     file_names_free(&names);
     if (count == 0)
-        return failure_set(work->why, CODE_INVALID,
-                           "register: %s: the program ended well but left its folder model/ empty",
+        return failure_set(work->why, CODE_INVALID, "register: %s: the program ended well but left its folder model/ empty",
                            work->asked->model);
     return CODE_OK;
 }
@@ -139,8 +135,7 @@ static enum code add_lineage(const struct work *work, const char *staging)
     SCOPE_BUFFER line = {0};
     struct stat status;
     if (stat(path, &status) != 0)
-        buffer_append_text(
-            &line, "# Made by a program of its own: what it trained, and on what, is in its run's spec.\n");
+        buffer_append_text(&line, "# Made by a program of its own: what it trained, and on what, is in its run's spec.\n");
     else
         buffer_append_text(&line, "\n"); /* the text before may lack its last line feed */
     buffer_printf(&line, "run: %s\n", work->asked->run);
@@ -173,11 +168,9 @@ static enum code publish(const struct work *work, const char *staging, long high
             return CODE_OK;
         }
         if (errno != EEXIST)
-            return failure_set_errno(work->why, errno, "models/%s/%ld: cannot be made", work->asked->model,
-                                     number);
+            return failure_set_errno(work->why, errno, "models/%s/%ld: cannot be made", work->asked->model, number);
     }
-    return failure_set(work->why, CODE_BUSY, "models/%s: others are registering versions all the time",
-                       work->asked->model);
+    return failure_set(work->why, CODE_BUSY, "models/%s: others are registering versions all the time", work->asked->model);
 }
 
 static enum code make_version(const struct work *work, long highest, long *own)
@@ -227,15 +220,12 @@ static enum code replace_source(const struct work *work, long own)
     enum code code = file_remove_tree(link, work->why);
     if (code != CODE_OK)
         return code;
-    if (symlink(target, link) != 0 ||
-        renameat2(AT_FDCWD, link, AT_FDCWD, work->source, exists ? RENAME_EXCHANGE : 0) != 0)
-        return failure_set_errno(work->why, errno, "%s/model: cannot be made a link to the version",
-                                 work->asked->run);
+    if (symlink(target, link) != 0 || renameat2(AT_FDCWD, link, AT_FDCWD, work->source, exists ? RENAME_EXCHANGE : 0) != 0)
+        return failure_set_errno(work->why, errno, "%s/model: cannot be made a link to the version", work->asked->run);
     return exists ? file_remove_tree(link, work->why) : CODE_OK;
 }
 
-enum code model_register(const struct model_registration *registration, char path[MODEL_PATH_MAX],
-                         struct failure *why)
+enum code model_register(const struct model_registration *registration, char path[MODEL_PATH_MAX], struct failure *why)
 {
     struct work work;
     long highest, own;

@@ -16,8 +16,8 @@ struct model_registration {
     const char *model; /* the registered model's name */
 };
 
-/* Copies <run>/model to models/<model>/<N>, N the next number, lets `latest` point at it, and replaces <run>/model by a symbolic
- * link to it.  path receives "models/<model>/<N>".  May be called again after a crash at any point, in this call or
+/* Copies <run>/model to models/<model>/<N>, N the next number, lets `latest` point at it, and replaces <run>/model by a
+ * symbolic link to it.  path receives "models/<model>/<N>".  May be called again after a crash at any point, in this call or
  * after it: what is done stays done, and a run makes one version.  CODE_INVALID: the run has no model, or an empty one. */
 MUST_CHECK enum code model_register(const struct model_registration *registration, char path[MODEL_PATH_MAX],
                                     struct failure *why);

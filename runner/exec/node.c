@@ -51,9 +51,9 @@ struct node {
     struct executor executor;
     char name[NODE_NAME_MAX + 1];
     struct node_resources has;
-    struct gpu_watch *gpus;  /* NULL: none */
-    uint64_t gpus_taken;     /* bit i: the i-th is a run's */
-    char devices[256];       /* what the GPUs are and do, or why there are none */
+    struct gpu_watch *gpus; /* NULL: none */
+    uint64_t gpus_taken;    /* bit i: the i-th is a run's */
+    char devices[256];      /* what the GPUs are and do, or why there are none */
     int lease;
     int64_t lease_due_ms, lease_check_due_ms, claim_due_ms; /* monotonic */
     struct job_stream stream;
@@ -122,8 +122,7 @@ static bool has_room(const struct node *node, const struct node_resources *needs
 {
     struct node_resources used = resources_used(node);
     return node->run_count < NODE_RUNS_MAX && used.cpus + needs->cpus <= node->has.cpus &&
-           used.memory_bytes + needs->memory_bytes <= node->has.memory_bytes &&
-           used.gpus + needs->gpus <= node->has.gpus;
+           used.memory_bytes + needs->memory_bytes <= node->has.memory_bytes && used.gpus + needs->gpus <= node->has.gpus;
 }
 
 /* What a spec does not state: all cores, one GPU where there are any.  A spec that cannot be read needs little: it will be
@@ -174,8 +173,7 @@ static void hear(void *context, const struct job_change *change)
     bool queued = strcmp(change->state, "queued") == 0;
     bool held = strcmp(change->state, "claimed") == 0 || strcmp(change->state, "running") == 0 ||
                 strcmp(change->state, "cancelling") == 0;
-    logging_trace(TRACE_NODE, "%s is %s%s%s", change->run, change->state, change->node[0] ? " on " : "",
-                  change->node);
+    logging_trace(TRACE_NODE, "%s is %s%s%s", change->run, change->state, change->node[0] ? " on " : "", change->node);
     size_t at = find_run(node, change->run);
     node->claim_due_ms = 0;
     stray_runs_remove(&node->strays, change->run);
@@ -198,8 +196,7 @@ static bool lab_is_gone(int errno_value)
 
 enum claim { CLAIM_TAKEN, CLAIM_LATER, CLAIM_NEVER };
 
-static enum code claim(struct node *node, const struct queued_run *queued, enum claim *result,
-                       struct failure *why)
+static enum code claim(struct node *node, const struct queued_run *queued, enum claim *result, struct failure *why)
 {
     SCOPE_FREE char *path = NULL;
     if (asprintf(&path, "%s/%s/claim", node->options->lab, queued->path) < 0)
@@ -369,10 +366,9 @@ static enum code choose_name(struct node *node, struct failure *why)
         strcpy(node->name, "node");
     }
     if (node->name[0] == 0 || node->name[0] == '.' || node->name[strspn(node->name, letters)] != 0)
-        return failure_set(
-            why, CODE_INVALID,
-            "\"%s\" cannot be a node's name (write letters, digits, '.', '_' or '-', not '.' first)",
-            node->name);
+        return failure_set(why, CODE_INVALID,
+                           "\"%s\" cannot be a node's name (write letters, digits, '.', '_' or '-', not '.' first)",
+                           node->name);
     return CODE_OK;
 }
 

@@ -37,13 +37,11 @@ static void describe(const struct node_description *description, struct buffer *
         load = 0;
     buffer_append_text(out, "{\"version\":1,\"host\":");
     buffer_append_json(out, host);
-    buffer_printf(
-        out, ",\"pid\":%d,\"cpus\":%d,\"memory_bytes\":%llu,\"gpus\":%d,\"devices\":", (int)getpid(),
-        description->has.cpus, (unsigned long long)description->has.memory_bytes, description->has.gpus);
+    buffer_printf(out, ",\"pid\":%d,\"cpus\":%d,\"memory_bytes\":%llu,\"gpus\":%d,\"devices\":", (int)getpid(),
+                  description->has.cpus, (unsigned long long)description->has.memory_bytes, description->has.gpus);
     buffer_append_json(out, description->devices ? description->devices : "");
     buffer_printf(out, ",\"load\":%.2f,\"cpus_used\":%d,\"memory_bytes_used\":%llu,\"gpus_used\":%d}", load,
-                  description->used.cpus, (unsigned long long)description->used.memory_bytes,
-                  description->used.gpus);
+                  description->used.cpus, (unsigned long long)description->used.memory_bytes, description->used.gpus);
     while (out->length < LEASE_BYTES - 1)
         buffer_append_text(out, " ");
     buffer_append_text(out, "\n");
@@ -83,16 +81,14 @@ static enum code remove_leftover(const char *path, struct failure *why)
         if (!(locked = flock(opened, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK))
             usleep(20000);
     if (!locked)
-        return failure_set(why, CODE_BUSY,
-                           "%s: a node of this name is at work already (give this one another with --name)",
+        return failure_set(why, CODE_BUSY, "%s: a node of this name is at work already (give this one another with --name)",
                            path);
     if (unlink(path) != 0 && errno != ENOENT)
         return failure_set_errno(why, errno, "%s: cannot be removed", path);
     return CODE_OK;
 }
 
-enum code node_lease_take(const char *lab, const struct node_description *description, int *fd,
-                          struct failure *why)
+enum code node_lease_take(const char *lab, const struct node_description *description, int *fd, struct failure *why)
 {
     SCOPE_FREE char *folder = file_join(lab, "lab/nodes");
     SCOPE_FREE char *path = folder ? file_join(folder, description->name) : NULL;
@@ -103,8 +99,7 @@ enum code node_lease_take(const char *lab, const struct node_description *descri
         return code;
     SCOPE_CLOSE int opened = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
     if (opened < 0)
-        return failure_set_errno(why, errno, "%s: the node cannot sign on (is a lab mounted at %s?)", path,
-                                 lab);
+        return failure_set_errno(why, errno, "%s: the node cannot sign on (is a lab mounted at %s?)", path, lab);
     if (flock(opened, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
         return failure_set(why, CODE_BUSY, "%s: another node of this name is starting", path);
     code = node_lease_refresh(opened, description, why);

@@ -18,8 +18,9 @@ struct node_description {
     struct node_resources has, used;
 };
 
-/* Makes the file, in place of one that an earlier life left, and writes the description.  *fd is the caller's to close; the server calls the node lost when the last
- * copy of it is closed.  CODE_BUSY: another process of this machine holds a lease of this name. */
+/* Makes the file, in place of one that an earlier life left, and writes the description.  *fd is the caller's to close; the
+ * server calls the node lost when the last copy of it is closed.  CODE_BUSY: another process of this machine holds a lease
+ * of this name. */
 MUST_CHECK enum code node_lease_take(const char *lab, const struct node_description *description, int *fd,
                                      struct failure *why);
 
@@ -27,7 +28,6 @@ MUST_CHECK enum code node_lease_take(const char *lab, const struct node_descript
 bool node_lease_is_held(int fd);
 
 /* Writes the description anew.  A failure means that the lab is gone. */
-MUST_CHECK enum code node_lease_refresh(int fd, const struct node_description *description,
-                                        struct failure *why);
+MUST_CHECK enum code node_lease_refresh(int fd, const struct node_description *description, struct failure *why);
 
 #endif

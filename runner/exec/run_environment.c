@@ -1,8 +1,9 @@
 /* Arguments and environment: see run_environment.h.
  *
  * A program gets a stated environment, so that a run does not depend on what the shell that mounted the lab happened to
- * export.  Passed on where set: see passed_on.  Set: CUDA_VISIBLE_DEVICES where the node has GPUs, CYTOFS_RUN, CYTOFS_DATASET, OMP_NUM_THREADS (and its kin for BLAS
- * libraries), PYTHONUNBUFFERED (else a Python program's output would reach the log in blocks of 8 KiB).
+ * export.  Passed on where set: see passed_on.  Set: CUDA_VISIBLE_DEVICES where the node has GPUs, CYTOFS_RUN,
+ * CYTOFS_DATASET, OMP_NUM_THREADS (and its kin for BLAS libraries), PYTHONUNBUFFERED (else a Python program's output would
+ * reach the log in blocks of 8 KiB).
  */
 #include "run_environment.h"
 
@@ -39,8 +40,7 @@ static void add(struct run_command *command, const char **list, const char *form
     command->texts[command->text_count++] = text;
 }
 
-static void add_arguments(struct run_command *out, const struct spec *spec, const char *program,
-                          const char *folder)
+static void add_arguments(struct run_command *out, const struct spec *spec, const char *program, const char *folder)
 {
     const char **list = out->arguments;
     if (spec->action == SPEC_RUN) {
@@ -59,8 +59,7 @@ static void add_arguments(struct run_command *out, const struct spec *spec, cons
     add(out, list, "%s", folder);
 }
 
-static void add_environment(struct run_command *out, const char *folder, const char *dataset,
-                            const struct run_share *share)
+static void add_environment(struct run_command *out, const char *folder, const char *dataset, const struct run_share *share)
 {
     const char **list = out->environment;
     for (size_t i = 0; i < sizeof passed_on / sizeof *passed_on; i++)
@@ -79,9 +78,8 @@ static void add_environment(struct run_command *out, const char *folder, const c
     add(out, list, "PYTHONUNBUFFERED=1");
 }
 
-enum code run_environment_make(struct run_command *out, const struct spec *spec, const char *program,
-                               const char *folder, const char *dataset, const struct run_share *share,
-                               struct failure *why)
+enum code run_environment_make(struct run_command *out, const struct spec *spec, const char *program, const char *folder,
+                               const char *dataset, const struct run_share *share, struct failure *why)
 {
     *out = (struct run_command){0};
     add_arguments(out, spec, program, folder);

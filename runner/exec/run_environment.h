@@ -26,10 +26,11 @@ struct run_share {
 };
 
 /* For SPEC_TRAIN: `<program> train --spec <folder>/spec.yaml --dataset <folder>/dataset --output <folder>`; for SPEC_RUN:
- * `/bin/sh -c <run>`.  folder: the run's, absolute.  dataset: what CYTOFS_DATASET is to be, "" for none.  *out is the caller's to free and must not move meanwhile. */
-MUST_CHECK enum code run_environment_make(struct run_command *out, const struct spec *spec,
-                                          const char *program, const char *folder, const char *dataset,
-                                          const struct run_share *share, struct failure *why);
+ * `/bin/sh -c <run>`.  folder: the run's, absolute.  dataset: what CYTOFS_DATASET is to be, "" for none.  *out is the
+ * caller's to free and must not move meanwhile. */
+MUST_CHECK enum code run_environment_make(struct run_command *out, const struct spec *spec, const char *program,
+                                          const char *folder, const char *dataset, const struct run_share *share,
+                                          struct failure *why);
 void run_environment_free(struct run_command *command);
 
 #endif

@@ -40,8 +40,7 @@ enum code run_journal_read(const char *folder, struct run_summary *out, struct f
     SCOPE_FREE char *path = file_join(folder, "events");
     if (!path)
         return failure_set(why, CODE_NO_MEMORY, "%s: out of memory", folder);
-    struct statx
-        status; /* the server has written, too: the kernel shall ask it for the size, not its cache */
+    struct statx status; /* the server has written, too: the kernel shall ask it for the size, not its cache */
     statx(AT_FDCWD, path, AT_STATX_FORCE_SYNC, STATX_BASIC_STATS, &status);
     enum code code = file_read(path, RUN_EVENTS_BYTES_MAX, &text, why);
     if (code == CODE_OK)

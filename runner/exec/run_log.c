@@ -1,7 +1,7 @@
 /* The log: see run_log.h.
  *
- * Programs write in bits; each append to the lab costs a message, so bits are gathered for RUN_LOG_DELAY_MS or RUN_LOG_BATCH bytes,
- * whichever comes first.  Order is kept: there is one stream and one batch.  The last line is what a failed run is
+ * Programs write in bits; each append to the lab costs a message, so bits are gathered for RUN_LOG_DELAY_MS or RUN_LOG_BATCH
+ * bytes, whichever comes first.  Order is kept: there is one stream and one batch.  The last line is what a failed run is
  * explained with; a carriage return begins a line anew, as progress bars do.
  * The node's thread.
  */

@@ -9,19 +9,17 @@
 #include "buffer.h"
 #include "failure.h"
 
-#define RUN_LOG_DELAY_MS 500 /* output is in the file at most so much later */
-#define RUN_LOG_BATCH    ((size_t)64 << 10)
-#define RUN_LOG_BYTES_MAX                                                                                    \
-    ((uint64_t)256 << 20)    /* of one attempt; what is more is dropped, and the log says so */
-#define RUN_LOG_LINE_MAX 400 /* bytes kept of the last line */
+#define RUN_LOG_DELAY_MS  500 /* output is in the file at most so much later */
+#define RUN_LOG_BATCH     ((size_t)64 << 10)
+#define RUN_LOG_BYTES_MAX ((uint64_t)256 << 20) /* of one attempt; what is more is dropped, and the log says so */
+#define RUN_LOG_LINE_MAX  400                   /* bytes kept of the last line */
 
 struct run_log {
     int fd;
     struct buffer batch;
     int64_t batch_since_ms; /* monotonic, when its first byte came */
     uint64_t written;
-    char line[RUN_LOG_LINE_MAX + 1],
-        last[RUN_LOG_LINE_MAX + 1]; /* being put together; the last one with something in it */
+    char line[RUN_LOG_LINE_MAX + 1], last[RUN_LOG_LINE_MAX + 1]; /* being put together; the last one with something in it */
     size_t line_length;
 };
 

@@ -1,7 +1,7 @@
 /* Left-over runs: see stray_runs.h.
  *
- * A node that was killed leaves claims in its name.  The server calls them lost when it sees the lease go; this is the second
- * pair of eyes, for a server that was down at that moment.  It waits a little, and then believes the run's own events
+ * A node that was killed leaves claims in its name.  The server calls them lost when it sees the lease go; this is the
+ * second pair of eyes, for a server that was down at that moment.  It waits a little, and then believes the run's own events
  * rather than what the stream said earlier, because in between the run may have been given to someone else.
  * The node's thread.
  */
@@ -53,8 +53,7 @@ static enum code settle(const char *lab, const char *path, const char *node, str
     if (code != CODE_OK || !run_state_is_held(summary.state) || strcmp(summary.node, node) != 0)
         return code;
     logging_info("%s: was left behind by an earlier node of this name", path);
-    struct run_event event = {
-        .kind = RUN_EVENT_LOST, .attempt = summary.attempt, .reason = "the node was started anew"};
+    struct run_event event = {.kind = RUN_EVENT_LOST, .attempt = summary.attempt, .reason = "the node was started anew"};
     if (summary.state == RUN_CANCELLING)
         event = (struct run_event){.kind = RUN_EVENT_CANCELLED, .attempt = summary.attempt};
     return run_journal_append(folder, event, why);

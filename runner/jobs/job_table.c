@@ -60,8 +60,7 @@ struct job_table *job_table_create(job_table_changed *changed, void *context)
     table->plan_decisions = calloc(PLAN_RUNS_MAX, sizeof *table->plan_decisions);
     table->plan_slots = calloc(PLAN_RUNS_MAX, sizeof *table->plan_slots);
     table->changed_ns = timing_wall_ns();
-    if (table->runs && table->nodes && table->plan_nodes && table->plan_runs && table->plan_decisions &&
-        table->plan_slots)
+    if (table->runs && table->nodes && table->plan_nodes && table->plan_runs && table->plan_decisions && table->plan_slots)
         return table;
     job_table_destroy(table);
     return NULL;
@@ -151,10 +150,10 @@ static void plan(struct job_table *table)
         table->plan_slots[count] = i;
         table->plan_runs[count++] =
             (struct plan_run){slot->run.path,       slot->run.summary.member,     slot->run.needs.gpus,
-                              slot->run.needs.cpus, slot->run.needs.memory_bytes, node, &slot->quota};
+                              slot->run.needs.cpus, slot->run.needs.memory_bytes, node,
+                              &slot->quota};
     }
-    enum code code =
-        plan_make(table->plan_nodes, table->node_count, table->plan_runs, count, table->plan_decisions, NULL);
+    enum code code = plan_make(table->plan_nodes, table->node_count, table->plan_runs, count, table->plan_decisions, NULL);
     if (code != CODE_OK) /* without memory nothing starts now; the next look plans again */
         for (size_t i = 0; i < count; i++)
             table->plan_decisions[i] = (struct plan_decision){.reason = PLAN_NO_NODE, .node = -1, .blocker = -1};
@@ -168,8 +167,7 @@ static void explain(struct job_table *table, const struct slot *slot, struct buf
         return;
     plan(table);
     if (slot->plan_index >= 0)
-        plan_explain(table->plan_nodes, table->plan_runs, table->plan_decisions, (size_t)slot->plan_index,
-                     out);
+        plan_explain(table->plan_nodes, table->plan_runs, table->plan_decisions, (size_t)slot->plan_index, out);
 }
 
 static void tell(struct job_table *table, const struct slot *slot, job_table_changed *told, void *context)
@@ -197,8 +195,8 @@ static void remove_at(struct job_table *table, size_t at)
     note_change(table);
 }
 
-enum code job_table_add(struct job_table *table, const char *path, const struct job_needs *needs,
-                        const char *events, size_t count, struct failure *why)
+enum code job_table_add(struct job_table *table, const char *path, const struct job_needs *needs, const char *events,
+                        size_t count, struct failure *why)
 {
     struct slot *slot = calloc(1, sizeof *slot);
     if (!slot)
@@ -337,8 +335,7 @@ enum code job_table_grant(struct job_table *table, const char *path, const char 
     if (holder_of(slot))
         return failure_set(why, CODE_EXISTS, "%s: %s has it", path, holder_of(slot));
     if (find_node(table, node) < 0)
-        return failure_set(why, CODE_AGAIN, "%s: no node called \"%s\" is present (see jobs/nodes)", path,
-                           node);
+        return failure_set(why, CODE_AGAIN, "%s: no node called \"%s\" is present (see jobs/nodes)", path, node);
     plan(table);
     const struct plan_decision *decision = &table->plan_decisions[slot->plan_index];
     if (decision->reason != PLAN_GO || strcmp(table->nodes[decision->node].name, node) != 0) {
@@ -356,8 +353,7 @@ bool job_table_is_granted(struct job_table *table, const char *path, const char 
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&table->lock);
     size_t at = find_run(table, path);
-    return at < table->run_count && has_live_grant(table->runs[at]) &&
-           !strcmp(table->runs[at]->granted_to, node);
+    return at < table->run_count && has_live_grant(table->runs[at]) && !strcmp(table->runs[at]->granted_to, node);
 }
 
 /* Looking -------------------------------------------------------------------------------------- */

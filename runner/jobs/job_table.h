@@ -85,8 +85,7 @@ void job_table_set_nodes(struct job_table *table, const struct job_node *nodes, 
 /* Keeps a queued run for this node, if the plan gives it that now: until the claim is in its events, or
  * RUN_GRANT_MS passed.  CODE_AGAIN: not now; CODE_EXISTS: a node has it; CODE_NOT_FOUND: it does not wait. */
 #define RUN_GRANT_MS 10000
-MUST_CHECK enum code job_table_grant(struct job_table *table, const char *path, const char *node,
-                                     struct failure *why);
+MUST_CHECK enum code job_table_grant(struct job_table *table, const char *path, const char *node, struct failure *why);
 
 /* Whether it is kept for this node. */
 bool job_table_is_granted(struct job_table *table, const char *path, const char *node);
@@ -98,7 +97,7 @@ struct job_picture {
     struct job_node *nodes; /* (node_count), in order of name */
     size_t node_count;
     char **explanations; /* (run_count); why it waits, "" for a run that a node has */
-    int *blockers; /* (run_count); index of the run that is in its way and ends the explanation; -1: none */
+    int *blockers;       /* (run_count); index of the run that is in its way and ends the explanation; -1: none */
 };
 
 MUST_CHECK enum code job_table_copy(struct job_table *table, struct job_picture *out, struct failure *why);

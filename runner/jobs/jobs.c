@@ -37,8 +37,7 @@ static enum code add_rules(struct jobs *jobs, struct failure *why)
     return code == CODE_OK ? jobs_events_add_rules(jobs, why) : code;
 }
 
-enum code jobs_add(struct tree *tree, const struct jobs_options *options, struct jobs **out,
-                   struct failure *why)
+enum code jobs_add(struct tree *tree, const struct jobs_options *options, struct jobs **out, struct failure *why)
 {
     *out = NULL;
     struct jobs *jobs = calloc(1, sizeof *jobs);
@@ -50,8 +49,8 @@ enum code jobs_add(struct tree *tree, const struct jobs_options *options, struct
     jobs->clock_ms = options->clock_ms ? options->clock_ms : timing_wall_ms;
     jobs->events = jobs_events_create();
     jobs->table = jobs->events ? job_table_create(jobs_events_publish, jobs->events) : NULL;
-    enum code code = jobs->table ? jobs_restart_run(jobs, why)
-                                 : failure_set(why, CODE_NO_MEMORY, "starting the jobs: not enough memory");
+    enum code code =
+        jobs->table ? jobs_restart_run(jobs, why) : failure_set(why, CODE_NO_MEMORY, "starting the jobs: not enough memory");
     if (code == CODE_OK)
         code = add_rules(jobs, why);
     *out = jobs; /* also after a failure: rules that were added refer to it until the tree is closed */

@@ -16,8 +16,7 @@ struct jobs_options {
 /* Adds the rules to a tree that is not served yet, and takes up what an earlier server left: runs that a node
  * had are queued again, specs that were saved and not yet submitted are.  *out must outlive the tree: destroy
  * it after tree_close, also where adding failed. */
-MUST_CHECK enum code jobs_add(struct tree *tree, const struct jobs_options *options, struct jobs **out,
-                              struct failure *why);
+MUST_CHECK enum code jobs_add(struct tree *tree, const struct jobs_options *options, struct jobs **out, struct failure *why);
 void jobs_destroy(struct jobs *jobs);
 
 #endif

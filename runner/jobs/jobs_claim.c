@@ -39,8 +39,7 @@ static enum code admit_claim(void *context, const char *path, const char *target
     if (!folder_of(path, run))
         return failure_set(why, CODE_NAME_TOO_LONG, "%s: the path is too long", path);
     if (!target)
-        return failure_set(why, CODE_NOT_PERMITTED,
-                           "%s: only a symbolic link that names a node can claim a run", path);
+        return failure_set(why, CODE_NOT_PERMITTED, "%s: only a symbolic link that names a node can claim a run", path);
     jobs_nodes_refresh(jobs);
     jobs_quota_refresh(jobs);
     return job_table_grant(jobs->table, run, target, why);
@@ -55,15 +54,13 @@ static void settle_claim(void *context, const char *path)
     SCOPE_BUFFER node = {0};
     if (!folder_of(path, run) || tree_path_read_link(jobs->tree, path, &node, NULL) != CODE_OK)
         return;
-    if (!job_table_is_granted(jobs->table, run, buffer_text(&node)) ||
-        !job_table_find(jobs->table, run, &known)) {
+    if (!job_table_is_granted(jobs->table, run, buffer_text(&node)) || !job_table_find(jobs->table, run, &known)) {
         logging_warning("%s: a claim that was not granted is removed", path);
         if (tree_path_remove(jobs->tree, path, &why) != CODE_OK)
             logging_warning("%s", why.text);
         return;
     }
-    struct run_event event = {
-        .kind = RUN_EVENT_CLAIMED, .node = buffer_text(&node), .attempt = known.summary.attempt + 1};
+    struct run_event event = {.kind = RUN_EVENT_CLAIMED, .node = buffer_text(&node), .attempt = known.summary.attempt + 1};
     if (jobs_run_append(jobs, run, event, &why) != CODE_OK)
         logging_warning("%s", why.text);
 }

@@ -48,8 +48,7 @@ static void stamp_error(void *context, const char *path, uint64_t *version, int6
     tree_path_stamp(jobs->tree, "jobs", &jobs_version, &ignored_ns);
     tree_path_stamp(jobs->tree, "datasets", &datasets_version, &ignored_ns);
     *version = jobs_version + datasets_version;
-    if (!spec_path_of(path, spec_path) ||
-        tree_path_attributes(jobs->tree, spec_path, &attributes, NULL) != CODE_OK)
+    if (!spec_path_of(path, spec_path) || tree_path_attributes(jobs->tree, spec_path, &attributes, NULL) != CODE_OK)
         attributes.modify_ns = 0;
     *modify_ns = attributes.modify_ns;
 }
@@ -81,8 +80,8 @@ static void list_errors(void *context, const char *folder, rule_emit *emit, void
     for (size_t i = 0; i < specs.count; i++) {
         char path[JOBS_PATH_MAX];
         struct jobs_spec spec = {.spec = NULL};
-        if (jobs_run_path(folder, specs.names[i], path) &&
-            jobs_spec_read(jobs->tree, path, &spec, NULL) == CODE_OK && spec.findings.count > 0) {
+        if (jobs_run_path(folder, specs.names[i], path) && jobs_spec_read(jobs->tree, path, &spec, NULL) == CODE_OK &&
+            spec.findings.count > 0) {
             char name[JOBS_NAME_MAX + 8];
             snprintf(name, sizeof name, "%s.error", spec.job);
             emit(emit_context, name);

@@ -147,8 +147,7 @@ static size_t whole_lines(const struct stream *stream, size_t count)
     return last ? (size_t)(last - start) + 1 : count;
 }
 
-static enum code read_stream(struct stream *stream, char *bytes, size_t count, size_t *got,
-                             struct failure *why)
+static enum code read_stream(struct stream *stream, char *bytes, size_t count, size_t *got, struct failure *why)
 {
     (void)why;
     struct jobs *jobs = stream->jobs;

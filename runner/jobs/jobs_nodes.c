@@ -44,8 +44,7 @@ static void copy_member(const json_t *object, const char *key, char out[JOB_NODE
 static bool parse_node(const char *name, const struct buffer *text, struct job_node *out)
 {
     json_t *object = json_loadb(buffer_text(text), text->length, 0, NULL);
-    bool known = json_is_object(object) &&
-                 json_integer_value(json_object_get(object, "version")) == NODE_FORMAT_VERSION;
+    bool known = json_is_object(object) && json_integer_value(json_object_get(object, "version")) == NODE_FORMAT_VERSION;
     if (known) {
         *out = (struct job_node){.cpus = bounded(object, "cpus", NODE_CPUS_MAX),
                                  .gpus = bounded(object, "gpus", NODE_CPUS_MAX),
@@ -118,8 +117,7 @@ static void lose_runs(struct jobs *jobs, const char *node)
     for (size_t i = 0; i < picture.run_count; i++) {
         const struct run_summary *summary = &picture.runs[i].summary;
         if (run_state_is_held(summary->state) && !strcmp(summary->node, node))
-            jobs_run_lose(jobs, picture.runs[i].path,
-                          (struct run_event){.attempt = summary->attempt, .reason = reason});
+            jobs_run_lose(jobs, picture.runs[i].path, (struct run_event){.attempt = summary->attempt, .reason = reason});
     }
     job_picture_free(&picture);
 }
@@ -148,8 +146,7 @@ static void list_runs_of(const struct job_picture *picture, const char *node, st
         buffer_append_text(out, "nothing");
 }
 
-static void add_node_row(struct text_table *table, const struct job_picture *picture,
-                         const struct job_node *node)
+static void add_node_row(struct text_table *table, const struct job_picture *picture, const struct job_node *node)
 {
     char cpus[16], memory[32], gpus[16], load[32];
     SCOPE_BUFFER runs = {0};
@@ -159,8 +156,8 @@ static void add_node_row(struct text_table *table, const struct job_picture *pic
     snprintf(gpus, sizeof gpus, "%d", node->gpus);
     snprintf(memory, sizeof memory, "%.1f GiB", (double)node->memory_bytes / 0x1p30);
     snprintf(load, sizeof load, "%.2f", node->load);
-    text_table_row(table, node->name, busy ? "busy" : "free", cpus, memory, gpus, load,
-                   *node->devices ? node->devices : "-", buffer_text(&runs), NULL);
+    text_table_row(table, node->name, busy ? "busy" : "free", cpus, memory, gpus, load, *node->devices ? node->devices : "-",
+                   buffer_text(&runs), NULL);
 }
 
 static enum code render_nodes(void *context, const char *path, struct buffer *out, struct failure *why)
@@ -194,18 +191,12 @@ static void stamp_nodes(void *context, const char *path, uint64_t *version, int6
 
 enum code jobs_nodes_add_rules(struct jobs *jobs, struct failure *why)
 {
-    struct rule table = {.kind = RULE_DERIVED,
-                         .pattern = "jobs/nodes",
-                         .context = jobs,
-                         .render = render_nodes,
-                         .stamp = stamp_nodes};
+    struct rule table = {
+        .kind = RULE_DERIVED, .pattern = "jobs/nodes", .context = jobs, .render = render_nodes, .stamp = stamp_nodes};
     enum code code = rule_add(jobs->tree, &table, why);
     if (code != CODE_OK)
         return code;
-    struct rule lease = {.kind = RULE_WATCH,
-                         .pattern = "lab/nodes/*",
-                         .context = jobs,
-                         .released = lose_node,
-                         .removed = lose_node};
+    struct rule lease = {
+        .kind = RULE_WATCH, .pattern = "lab/nodes/*", .context = jobs, .released = lose_node, .removed = lose_node};
     return rule_add(jobs->tree, &lease, why);
 }

@@ -39,8 +39,7 @@ static void explain_held(struct jobs *jobs, const struct job_run *run, struct bu
         buffer_printf(out, ", %s", run->summary.reason);
 }
 
-static void explain_queued(struct jobs *jobs, const struct job_picture *picture, size_t index,
-                           struct buffer *out)
+static void explain_queued(struct jobs *jobs, const struct job_picture *picture, size_t index, struct buffer *out)
 {
     const struct run_summary *summary = &picture->runs[index].summary;
     buffer_append_text(out, picture->explanations[index]);
@@ -54,8 +53,7 @@ static void explain_queued(struct jobs *jobs, const struct job_picture *picture,
         buffer_printf(out, "; attempt %d was lost: %s", summary->attempt, summary->reason);
 }
 
-static void add_run_row(struct jobs *jobs, const struct job_picture *picture, size_t index,
-                        struct text_table *table)
+static void add_run_row(struct jobs *jobs, const struct job_picture *picture, size_t index, struct text_table *table)
 {
     const struct job_run *run = &picture->runs[index];
     char since[MOMENT_MAX];
@@ -65,8 +63,8 @@ static void add_run_row(struct jobs *jobs, const struct job_picture *picture, si
         explain_queued(jobs, picture, index, &why);
     else
         explain_held(jobs, run, &why);
-    text_table_row(table, run_state_name(run->summary.state), run->summary.job, run->path,
-                   run->summary.member, since, buffer_text(&why), NULL);
+    text_table_row(table, run_state_name(run->summary.state), run->summary.job, run->path, run->summary.member, since,
+                   buffer_text(&why), NULL);
 }
 
 static enum code render_queue(void *context, const char *path, struct buffer *out, struct failure *why)
@@ -104,8 +102,7 @@ static void stamp_queue(void *context, const char *path, uint64_t *version, int6
         char progress[JOBS_PATH_MAX];
         struct node_attributes attributes;
         if (jobs_run_path(held.paths[i], "progress", progress) &&
-            tree_path_attributes(jobs->tree, progress, &attributes, NULL) == CODE_OK &&
-            attributes.modify_ns > newest)
+            tree_path_attributes(jobs->tree, progress, &attributes, NULL) == CODE_OK && attributes.modify_ns > newest)
             newest = attributes.modify_ns;
     }
     free(held.paths);
@@ -115,10 +112,7 @@ static void stamp_queue(void *context, const char *path, uint64_t *version, int6
 
 enum code jobs_queue_add_rules(struct jobs *jobs, struct failure *why)
 {
-    struct rule queue = {.kind = RULE_DERIVED,
-                         .pattern = "jobs/queue",
-                         .context = jobs,
-                         .render = render_queue,
-                         .stamp = stamp_queue};
+    struct rule queue = {
+        .kind = RULE_DERIVED, .pattern = "jobs/queue", .context = jobs, .render = render_queue, .stamp = stamp_queue};
     return rule_add(jobs->tree, &queue, why);
 }

@@ -1,5 +1,5 @@
-/* Quotas of runs: see jobs_quota.h.  How many of a member's runs wait and run is looked at when a spec is saved; how many GPUs and CPUs those on nodes
- * have, whenever the plan is asked.  Nothing is kept here; any thread. */
+/* Quotas of runs: see jobs_quota.h.  How many of a member's runs wait and run is looked at when a spec is saved; how many
+ * GPUs and CPUs those on nodes have, whenever the plan is asked.  Nothing is kept here; any thread. */
 #include "jobs_quota.h"
 
 #include <inttypes.h>
@@ -28,8 +28,9 @@ enum code jobs_quota_admit(struct jobs *jobs, const char *member, struct failure
     uint64_t most = tree_quota_of(jobs->tree, member).most[QUOTA_JOBS], have = job_table_count(jobs->table, member);
     if (most == QUOTA_UNLIMITED || have < most)
         return CODE_OK;
-    return failure_set(why, CODE_QUOTA,
-                       "%s may have %" PRIu64 " job%s waiting or running, and has %" PRIu64
-                       ": save the spec again when one is over, or cancel one (rm jobs/NAME.yaml), or ask an admin (lab/quotas/%s)",
-                       member, most, most == 1 ? "" : "s", have, member);
+    return failure_set(
+        why, CODE_QUOTA,
+        "%s may have %" PRIu64 " job%s waiting or running, and has %" PRIu64
+        ": save the spec again when one is over, or cancel one (rm jobs/NAME.yaml), or ask an admin (lab/quotas/%s)",
+        member, most, most == 1 ? "" : "s", have, member);
 }

@@ -58,8 +58,7 @@ static void free_names(struct name_list *list)
     *list = (struct name_list){0};
 }
 
-static enum code list_names(struct tree *tree, const char *folder, struct name_list *list,
-                            struct failure *why)
+static enum code list_names(struct tree *tree, const char *folder, struct name_list *list, struct failure *why)
 {
     enum code code = tree_path_list(tree, folder, collect, list, why);
     if (code == CODE_NOT_FOUND || code == CODE_NOT_DIRECTORY)
@@ -69,8 +68,7 @@ static enum code list_names(struct tree *tree, const char *folder, struct name_l
 
 /* Calls each(jobs, "<folder>/<name>") for every entry. */
 static enum code for_each(struct jobs *jobs, const char *folder,
-                          enum code (*each)(struct jobs *jobs, const char *path, struct failure *why),
-                          struct failure *why)
+                          enum code (*each)(struct jobs *jobs, const char *path, struct failure *why), struct failure *why)
 {
     struct name_list list = {0};
     enum code code = list_names(jobs->tree, folder, &list, why);
@@ -96,8 +94,7 @@ static bool is_number(const char *name)
     return *name && !name[strspn(name, "0123456789")];
 }
 
-static enum code read_summary(struct jobs *jobs, const char *run, struct run_summary *summary,
-                              struct failure *why)
+static enum code read_summary(struct jobs *jobs, const char *run, struct run_summary *summary, struct failure *why)
 {
     char path[JOBS_PATH_MAX];
     SCOPE_BUFFER text = {0};
@@ -128,8 +125,7 @@ static enum code take_up_run(struct jobs *jobs, const char *run, struct failure 
     if (code != CODE_OK)
         return code;
     if (run_state_is_held(summary.state))
-        jobs_run_lose(jobs, run,
-                      (struct run_event){.attempt = summary.attempt, .reason = REASON, .orderly = true});
+        jobs_run_lose(jobs, run, (struct run_event){.attempt = summary.attempt, .reason = REASON, .orderly = true});
     return CODE_OK;
 }
 
@@ -150,17 +146,15 @@ struct waiting_list {
     size_t count, capacity;
 };
 
-static enum code collect_waiting(struct jobs *jobs, const char *experiment, struct waiting_list *list,
-                                 struct failure *why)
+static enum code collect_waiting(struct jobs *jobs, const char *experiment, struct waiting_list *list, struct failure *why)
 {
     struct name_list names = {0};
     enum code code = list_names(jobs->tree, experiment, &names, why);
     for (size_t i = 0; code == CODE_OK && i < names.count; i++) {
         char run[JOBS_PATH_MAX];
         struct run_summary summary;
-        if (!jobs_run_path(experiment, names.names[i], run) || strlen(run) >= JOB_PATH_MAX ||
-            !has(jobs, run, "events") || read_summary(jobs, run, &summary, why) != CODE_OK ||
-            summary.state != RUN_QUEUED)
+        if (!jobs_run_path(experiment, names.names[i], run) || strlen(run) >= JOB_PATH_MAX || !has(jobs, run, "events") ||
+            read_summary(jobs, run, &summary, why) != CODE_OK || summary.state != RUN_QUEUED)
             continue;
         if (list->count == list->capacity) {
             size_t capacity = list->capacity ? 2 * list->capacity : 64;
@@ -222,7 +216,8 @@ static enum code settle_spec(struct jobs *jobs, const char *path, struct failure
     return CODE_OK;
 }
 
-/* On a full disk what was settled stays in memory, for the next start to settle again: a lab must open, so that something can be removed. */
+/* On a full disk what was settled stays in memory, for the next start to settle again: a lab must open, so that something
+ * can be removed. */
 static enum code keep_settled(struct jobs *jobs, struct failure *why)
 {
     enum code code = tree_sync(jobs->tree, why);

@@ -28,8 +28,7 @@ bool jobs_run_path(const char *run, const char *name, char out[JOBS_PATH_MAX])
 static bool ends_in_mid_line(struct tree *tree, const char *path)
 {
     SCOPE_BUFFER last = {0};
-    return tree_path_read_tail(tree, path, 1, &last, NULL) == CODE_OK && last.length == 1 &&
-           last.data[0] != '\n';
+    return tree_path_read_tail(tree, path, 1, &last, NULL) == CODE_OK && last.length == 1 && last.data[0] != '\n';
 }
 
 enum code jobs_run_append(struct jobs *jobs, const char *run, struct run_event event, struct failure *why)
@@ -71,10 +70,9 @@ void jobs_run_refresh(struct jobs *jobs, const char *run)
     run_summary_fold(buffer_text(&text), text.length, &summary);
     char claim[JOBS_PATH_MAX];
     struct job_run known;
-    bool waits_again = summary.state == RUN_QUEUED && summary.attempt > 0 &&
-                       job_table_find(jobs->table, run, &known) && run_state_is_held(known.summary.state);
-    if (waits_again && jobs_run_path(run, "claim", claim) &&
-        tree_path_remove(jobs->tree, claim, &why) != CODE_OK)
+    bool waits_again = summary.state == RUN_QUEUED && summary.attempt > 0 && job_table_find(jobs->table, run, &known) &&
+                       run_state_is_held(known.summary.state);
+    if (waits_again && jobs_run_path(run, "claim", claim) && tree_path_remove(jobs->tree, claim, &why) != CODE_OK)
         logging_warning("%s: its old claim cannot be removed: %s", run, why.text);
     job_table_update(jobs->table, run, buffer_text(&text), text.length);
 }
@@ -98,8 +96,7 @@ static struct job_needs read_needs(struct jobs *jobs, const char *run)
     SCOPE_BUFFER text = {0};
     struct spec *spec = NULL;
     struct spec_findings findings;
-    if (!jobs_run_path(run, "spec.yaml", path) ||
-        tree_path_read(jobs->tree, path, SPEC_BYTES_MAX, &text, NULL) != CODE_OK ||
+    if (!jobs_run_path(run, "spec.yaml", path) || tree_path_read(jobs->tree, path, SPEC_BYTES_MAX, &text, NULL) != CODE_OK ||
         spec_parse(buffer_text(&text), text.length, "run", &spec, &findings, NULL) != CODE_OK)
         return needs;
     needs = (struct job_needs){spec->gpus, spec->cpus, spec->memory_bytes};

@@ -5,8 +5,7 @@
 #include "jobs_state.h"
 
 /* Appends the event, with the time of now, to the run's events, and lets the table know. */
-MUST_CHECK enum code jobs_run_append(struct jobs *jobs, const char *run, struct run_event event,
-                                     struct failure *why);
+MUST_CHECK enum code jobs_run_append(struct jobs *jobs, const char *run, struct run_event event, struct failure *why);
 
 /* Lets the table know what the events file says now.  A run that waits again has its old claim removed first.
  */

@@ -45,8 +45,7 @@ static void hint_at_names(struct tree *tree, const char *folder, const char *wan
         snprintf(out, size, ", %s is empty", folder);
     else
         for (size_t i = 0; i < names->count && strlen(out) + strlen(names->names[i]) + 16 < size; i++)
-            snprintf(out + strlen(out), size - strlen(out), "%s%s", i ? ", " : " (there is ",
-                     names->names[i]);
+            snprintf(out + strlen(out), size - strlen(out), "%s%s", i ? ", " : " (there is ", names->names[i]);
     if (!nearest && names->count > 0)
         snprintf(out + strlen(out), size - strlen(out), ")");
     for (size_t i = 0; i < names->count; i++)
@@ -69,8 +68,8 @@ static void check_dataset(struct tree *tree, struct jobs_spec *out)
     if (snap)
         *snap = 0;
     if (snap && is_folder(tree, folder))
-        snprintf(message, sizeof message, "\"%.60s\" has no snapshot \"%.60s\" (see: ls %.60s/.snap)", folder,
-                 snap + 7, folder);
+        snprintf(message, sizeof message, "\"%.60s\" has no snapshot \"%.60s\" (see: ls %.60s/.snap)", folder, snap + 7,
+                 folder);
     else {
         hint_at_names(tree, "datasets", folder + strlen("datasets/"), hint, sizeof hint);
         snprintf(message, sizeof message, "there is no dataset %.100s%s", folder, hint);
@@ -87,8 +86,7 @@ static void check_name(struct jobs_spec *out)
     char message[256] = "";
     for (size_t i = 0; i < sizeof taken / sizeof taken[0]; i++)
         if (!strcmp(out->job, taken[i]))
-            snprintf(message, sizeof message, "no job can be called \"%s\": jobs/%s is something else",
-                     taken[i], taken[i]);
+            snprintf(message, sizeof message, "no job can be called \"%s\": jobs/%s is something else", taken[i], taken[i]);
     for (size_t i = 0; i < sizeof endings / sizeof endings[0]; i++) {
         size_t length = strlen(out->job), ending = strlen(endings[i]);
         if (length >= ending && !strcmp(out->job + length - ending, endings[i]))
@@ -98,8 +96,8 @@ static void check_name(struct jobs_spec *out)
         spec_add_finding(&out->findings, out->text.data, out->text.length, "", message);
 }
 
-/* What a member of another machine may have the server do: read what that member may read, and run no programs of his own unless he is an
- * admin, since a program can do whatever the server's user can. */
+/* What a member of another machine may have the server do: read what that member may read, and run no programs of his own
+ * unless he is an admin, since a program can do whatever the server's user can. */
 static void check_maker(struct tree *tree, const struct viewer *maker, int64_t owner, struct jobs_spec *out)
 {
     char message[256], folder[SPEC_DATASET_MAX];
@@ -111,9 +109,10 @@ static void check_maker(struct tree *tree, const struct viewer *maker, int64_t o
         spec_add_finding(&out->findings, out->text.data, out->text.length, "dataset", message);
     }
     if (out->spec && out->spec->action == SPEC_RUN && maker->role != ROLE_ADMIN) {
-        snprintf(message, sizeof message,
-                 "as a %s you may not run programs of your own on the lab's server: use train:, or ask an admin to submit it",
-                 member_role_name(maker->role));
+        snprintf(
+            message, sizeof message,
+            "as a %s you may not run programs of your own on the lab's server: use train:, or ask an admin to submit it",
+            member_role_name(maker->role));
         spec_add_finding(&out->findings, out->text.data, out->text.length, "run", message);
     }
 }
@@ -149,8 +148,8 @@ enum code jobs_spec_read(struct tree *tree, const char *path, struct jobs_spec *
     snprintf(out->job, sizeof out->job, "%.*s", (int)(length - strlen(".yaml")), name);
     enum code code = tree_path_read(tree, path, SPEC_BYTES_MAX, &out->text, why);
     if (code == CODE_TOO_LARGE) {
-        snprintf(out->findings.items[0].text, sizeof out->findings.items[0].text,
-                 "the spec has more than %d bytes", SPEC_BYTES_MAX);
+        snprintf(out->findings.items[0].text, sizeof out->findings.items[0].text, "the spec has more than %d bytes",
+                 SPEC_BYTES_MAX);
         out->findings.items[0].line = out->findings.items[0].column = 1;
         out->findings.count = 1;
         return CODE_OK;

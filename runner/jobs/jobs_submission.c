@@ -34,8 +34,7 @@ static bool is_submitted(struct jobs *jobs, const struct jobs_spec *spec)
 {
     char link[JOBS_PATH_MAX], path[JOBS_PATH_MAX];
     SCOPE_BUFFER target = {0}, text = {0};
-    if (!jobs_run_path("jobs", spec->job, link) ||
-        tree_path_read_link(jobs->tree, link, &target, NULL) != CODE_OK ||
+    if (!jobs_run_path("jobs", spec->job, link) || tree_path_read_link(jobs->tree, link, &target, NULL) != CODE_OK ||
         strncmp(buffer_text(&target), "../", 3) != 0 || !jobs_run_path(target.data + 3, "spec.yaml", path))
         return false;
     if (tree_path_read(jobs->tree, path, SPEC_BYTES_MAX, &text, NULL) != CODE_OK)
@@ -51,9 +50,9 @@ static enum code check_spec(void *context, const char *path, struct failure *why
     if (code == CODE_OK && spec.findings.count > 0) {
         SCOPE_BUFFER text = {0};
         spec_format_findings(&spec.findings, path, buffer_text(&spec.text), spec.text.length, &text);
-        code = failure_set(why, CODE_INVALID, "not submitted, %zu mistake%s (see jobs/%s.error)\n%.*s",
-                           spec.findings.count, spec.findings.count == 1 ? "" : "s", spec.job,
-                           text.length ? (int)text.length - 1 : 0, buffer_text(&text));
+        code = failure_set(why, CODE_INVALID, "not submitted, %zu mistake%s (see jobs/%s.error)\n%.*s", spec.findings.count,
+                           spec.findings.count == 1 ? "" : "s", spec.job, text.length ? (int)text.length - 1 : 0,
+                           buffer_text(&text));
     }
     if (code == CODE_OK && spec.spec && !is_submitted(jobs, &spec)) {
         code = jobs_quota_admit(jobs, spec.maker.name, why);
@@ -73,10 +72,9 @@ static enum code refuse_yml(void *context, const char *path, struct failure *why
 
 /* Acting --------------------------------------------------------------------------------------- */
 
-/* The exact snapshot that the run will see: the one named (by label, number or moment), or one of the dataset as it is now.  "" for no
- * dataset. */
-static enum code fix_dataset(struct jobs *jobs, const struct spec *spec, char out[JOBS_PATH_MAX],
-                             struct failure *why)
+/* The exact snapshot that the run will see: the one named (by label, number or moment), or one of the dataset as it is now.
+ * "" for no dataset. */
+static enum code fix_dataset(struct jobs *jobs, const struct spec *spec, char out[JOBS_PATH_MAX], struct failure *why)
 {
     snprintf(out, JOBS_PATH_MAX, "%s", spec->dataset);
     if (!*spec->dataset)

@@ -30,9 +30,8 @@ struct run_event {
     int64_t pid;
     int64_t spec_bytes;
     bool orderly; /* of lost: nobody's fault (a restart, an unmount); does not count against the run */
-    const char *job, *member, *node, *reason, *model,
-        *dataset; /* NULL: not given (after run_event_parse: "") */
-    void *parsed; /* what run_event_parse keeps; else NULL */
+    const char *job, *member, *node, *reason, *model, *dataset; /* NULL: not given (after run_event_parse: "") */
+    void *parsed;                                               /* what run_event_parse keeps; else NULL */
 };
 
 /* "submitted" ... "failed". */

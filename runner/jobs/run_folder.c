@@ -31,8 +31,7 @@ static bool find_largest(void *context, const char *name, const struct node_attr
     return true;
 }
 
-static enum code take_number(struct tree *tree, const char *experiment, char run[JOB_PATH_MAX],
-                             struct failure *why)
+static enum code take_number(struct tree *tree, const char *experiment, char run[JOB_PATH_MAX], struct failure *why)
 {
     char folder[JOB_PATH_MAX];
     snprintf(folder, sizeof folder, "experiments/%s", experiment);
@@ -43,14 +42,12 @@ static enum code take_number(struct tree *tree, const char *experiment, char run
     if (code != CODE_OK)
         return code;
     if (largest >= RUN_NUMBER_MAX)
-        return failure_set(why, CODE_TOO_LARGE, "%s has its largest run number: use another experiment",
-                           folder);
+        return failure_set(why, CODE_TOO_LARGE, "%s has its largest run number: use another experiment", folder);
     snprintf(run, JOB_PATH_MAX, "experiments/%s/%03d", experiment, largest + 1);
     return CODE_OK;
 }
 
-static enum code write_value(struct tree *tree, const char *run, const char *name, const char *value,
-                             struct failure *why)
+static enum code write_value(struct tree *tree, const char *run, const char *name, const char *value, struct failure *why)
 {
     char path[JOBS_PATH_MAX], text[JOBS_PATH_MAX];
     if (!jobs_run_path(run, name, path))
@@ -61,8 +58,7 @@ static enum code write_value(struct tree *tree, const char *run, const char *nam
 
 /* params/<key> for each value that the spec gives.  What it leaves to the trainer the trainer writes itself.
  */
-static enum code write_params(struct tree *tree, const char *run, const struct spec_train *train,
-                              struct failure *why)
+static enum code write_params(struct tree *tree, const char *run, const struct spec_train *train, struct failure *why)
 {
     char epochs[24], steps[24], batch[24], image_size[24], seed[24], lr[32], weight_decay[32];
     snprintf(epochs, sizeof epochs, "%d", train->epochs);
@@ -124,8 +120,7 @@ static enum code write_submitted(struct tree *tree, const char *run, const struc
     return code == CODE_OK ? tree_path_append(tree, path, line.data, line.length, why) : code;
 }
 
-static enum code fill(struct tree *tree, const char *run, const struct run_folder_request *request,
-                      struct failure *why)
+static enum code fill(struct tree *tree, const char *run, const struct run_folder_request *request, struct failure *why)
 {
     char spec_path[JOBS_PATH_MAX], dataset_path[JOBS_PATH_MAX], target[JOBS_PATH_MAX + 16];
     jobs_run_path(run, "spec.yaml", spec_path);
@@ -184,12 +179,10 @@ static void discard(struct tree *tree, const char *path, int depth)
 {
     struct discarding discarding = {tree, path, depth};
     struct failure why;
-    if (depth <= DISCARD_DEPTH_MAX &&
-        tree_path_list(tree, path, discard_entry, &discarding, &why) == CODE_OK &&
+    if (depth <= DISCARD_DEPTH_MAX && tree_path_list(tree, path, discard_entry, &discarding, &why) == CODE_OK &&
         tree_path_remove(tree, path, &why) == CODE_OK)
         return;
-    logging_warning("%s: cannot be removed: %s", path,
-                    depth > DISCARD_DEPTH_MAX ? "it is nested too deep" : why.text);
+    logging_warning("%s: cannot be removed: %s", path, depth > DISCARD_DEPTH_MAX ? "it is nested too deep" : why.text);
 }
 
 void run_folder_discard(struct tree *tree, const char *run)

@@ -21,8 +21,8 @@ struct run_folder_request {
 
 /* Makes experiments/<experiment>/<next number>/ with everything in it; its `submitted` event comes last.  run
  * is its path.  On failure nothing is left. */
-MUST_CHECK enum code run_folder_make(struct tree *tree, const struct run_folder_request *request,
-                                     char run[JOB_PATH_MAX], struct failure *why);
+MUST_CHECK enum code run_folder_make(struct tree *tree, const struct run_folder_request *request, char run[JOB_PATH_MAX],
+                                     struct failure *why);
 
 /* Removes the folder with everything in it, as far as that is possible. */
 void run_folder_discard(struct tree *tree, const char *run);

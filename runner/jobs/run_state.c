@@ -38,14 +38,12 @@ static const enum run_state moves[RUN_EVENT_COUNT][RUN_STATE_COUNT] = {
     [RUN_EVENT_SUBMITTED] = {[RUN_NONE] = RUN_QUEUED},
     [RUN_EVENT_CLAIMED] = {[RUN_QUEUED] = RUN_CLAIMED},
     [RUN_EVENT_STARTED] = {[RUN_CLAIMED] = RUN_RUNNING},
-    [RUN_EVENT_LOST] =
-        {[RUN_CLAIMED] = RUN_QUEUED, [RUN_RUNNING] = RUN_QUEUED, [RUN_CANCELLING] = RUN_CANCELLED},
+    [RUN_EVENT_LOST] = {[RUN_CLAIMED] = RUN_QUEUED, [RUN_RUNNING] = RUN_QUEUED, [RUN_CANCELLING] = RUN_CANCELLED},
     [RUN_EVENT_CANCEL_REQUESTED] =
         {[RUN_QUEUED] = RUN_CANCELLED, [RUN_CLAIMED] = RUN_CANCELLING, [RUN_RUNNING] = RUN_CANCELLING},
     [RUN_EVENT_CANCELLED] = {[RUN_CANCELLING] = RUN_CANCELLED},
     [RUN_EVENT_FINISHED] = {[RUN_RUNNING] = RUN_FINISHED, [RUN_CANCELLING] = RUN_FINISHED},
-    [RUN_EVENT_FAILED] =
-        {[RUN_CLAIMED] = RUN_FAILED, [RUN_RUNNING] = RUN_FAILED, [RUN_CANCELLING] = RUN_FAILED},
+    [RUN_EVENT_FAILED] = {[RUN_CLAIMED] = RUN_FAILED, [RUN_RUNNING] = RUN_FAILED, [RUN_CANCELLING] = RUN_FAILED},
 };
 
 const char *run_state_name(enum run_state state)
@@ -142,8 +140,7 @@ void run_summary_apply(struct run_summary *summary, const struct run_event *even
     if (event->kind == RUN_EVENT_LOST && summary->state == RUN_FAILED) {
         char last[sizeof summary->reason - 64];
         copy_text(last, sizeof last, event->reason);
-        snprintf(summary->reason, sizeof summary->reason, "lost %d times; the last time: %s",
-                 summary->attempt, last);
+        snprintf(summary->reason, sizeof summary->reason, "lost %d times; the last time: %s", summary->attempt, last);
     }
     if (run_state_is_over(summary->state))
         summary->ended_ms = event->ms;

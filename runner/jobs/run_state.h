@@ -43,16 +43,15 @@ struct run_summary {
     enum run_state state;
     char job[256];
     char member[128];
-    char node[256];    /* who has it, or had it last; "" before the first claim */
-    int losses;        /* that count: not orderly */
-    int attempt;       /* claims so far */
-    char reason[512];  /* why it failed, was lost or was cancelled; "" */
-    char model[512];   /* path of the version that it made, or "" */
-    char dataset[768]; /* path of the snapshot, or "" */
-    int64_t submitted_ms, started_ms,
-        ended_ms;       /* since 1970; 0: not yet.  started_ms: of the latest attempt */
-    int64_t changed_ms; /* when it came into its state */
-    uint64_t ignored;   /* lines that were broken, unknown or not allowed where they stand */
+    char node[256];                             /* who has it, or had it last; "" before the first claim */
+    int losses;                                 /* that count: not orderly */
+    int attempt;                                /* claims so far */
+    char reason[512];                           /* why it failed, was lost or was cancelled; "" */
+    char model[512];                            /* path of the version that it made, or "" */
+    char dataset[768];                          /* path of the snapshot, or "" */
+    int64_t submitted_ms, started_ms, ended_ms; /* since 1970; 0: not yet.  started_ms: of the latest attempt */
+    int64_t changed_ms;                         /* when it came into its state */
+    uint64_t ignored;                           /* lines that were broken, unknown or not allowed where they stand */
 };
 
 /* Applies one event.  An event that is not allowed, or of an earlier attempt, changes nothing but `ignored`.

@@ -19,8 +19,7 @@ void text_table_row(struct text_table *table, const char *first, ...)
     va_list args;
     va_start(args, first);
     int column = 0;
-    for (const char *cell = first; cell && column < TEXT_TABLE_COLUMNS_MAX;
-         cell = va_arg(args, const char *)) {
+    for (const char *cell = first; cell && column < TEXT_TABLE_COLUMNS_MAX; cell = va_arg(args, const char *)) {
         int width = count_characters(cell);
         if (width > table->widths[column])
             table->widths[column] = width;

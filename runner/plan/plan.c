@@ -42,7 +42,7 @@ struct member {
     const char *name;
     int running;
     int gpus, cpus; /* that they have */
-    size_t next; /* index of this member's next waiting run; SIZE_MAX: none left */
+    size_t next;    /* index of this member's next waiting run; SIZE_MAX: none left */
 };
 
 struct planning {
@@ -164,8 +164,8 @@ static int find_free_node(const struct planning *planning, size_t index)
     return best;
 }
 
-/* The node to wait for: one that is large enough, with the fewest runs in the way; of those that the quota allows now, or whatever it
- * says.  -1: none is large enough. */
+/* The node to wait for: one that is large enough, with the fewest runs in the way; of those that the quota allows now, or
+ * whatever it says.  -1: none is large enough. */
 static int find_busy_node(const struct planning *planning, size_t index, bool allowed)
 {
     const struct plan_run *run = &planning->runs[index];
@@ -213,8 +213,8 @@ static void decide(struct planning *planning, size_t index)
         const struct member *member = &planning->members[planning->member_of[index]];
         node = find_busy_node(planning, index, false);
         enum plan_reason reason = node < 0 ? find_shortage(planning, run) : PLAN_QUOTA;
-        planning->decisions[index] =
-            (struct plan_decision){.reason = reason, .node = node, .blocker = -1, .gpus = member->gpus, .cpus = member->cpus};
+        planning->decisions[index] = (struct plan_decision){
+            .reason = reason, .node = node, .blocker = -1, .gpus = member->gpus, .cpus = member->cpus};
         return;
     }
     struct room *room = &planning->rooms[node];
@@ -244,13 +244,12 @@ static void run_planning(struct planning *planning)
         decide(planning, run);
 }
 
-enum code plan_make(const struct plan_node *nodes, size_t node_count, const struct plan_run *runs,
-                    size_t run_count, struct plan_decision *decisions, struct failure *why)
+enum code plan_make(const struct plan_node *nodes, size_t node_count, const struct plan_run *runs, size_t run_count,
+                    struct plan_decision *decisions, struct failure *why)
 {
     if (node_count > PLAN_NODES_MAX || run_count > PLAN_RUNS_MAX)
-        return failure_set(why, CODE_TOO_LARGE,
-                           "planning: %zu nodes and %zu runs; at most %d and %d are planned for", node_count,
-                           run_count, PLAN_NODES_MAX, PLAN_RUNS_MAX);
+        return failure_set(why, CODE_TOO_LARGE, "planning: %zu nodes and %zu runs; at most %d and %d are planned for",
+                           node_count, run_count, PLAN_NODES_MAX, PLAN_RUNS_MAX);
     SCOPE_FREE struct room *rooms = calloc(node_count + 1, sizeof *rooms);
     SCOPE_FREE struct member *members = calloc(run_count + 1, sizeof *members);
     SCOPE_FREE size_t *member_of = calloc(run_count + 1, sizeof *member_of);
@@ -268,9 +267,8 @@ enum code plan_make(const struct plan_node *nodes, size_t node_count, const stru
     return CODE_OK;
 }
 
-static void explain_busy(const struct plan_node *node, const struct plan_run *runs,
-                         const struct plan_decision *decisions, const struct plan_run *run, int blocker,
-                         struct buffer *out)
+static void explain_busy(const struct plan_node *node, const struct plan_run *runs, const struct plan_decision *decisions,
+                         const struct plan_run *run, int blocker, struct buffer *out)
 {
     struct need need = need_on(run, node);
     buffer_append_text(out, "waits for ");
@@ -320,8 +318,8 @@ static void explain_quota(const struct plan_node *node, const struct plan_run *r
         explain_kind(run->member, need.cpus, run->quota->cpus, decision->cpus, "CPU", out);
 }
 
-void plan_explain(const struct plan_node *nodes, const struct plan_run *runs,
-                  const struct plan_decision *decisions, size_t index, struct buffer *out)
+void plan_explain(const struct plan_node *nodes, const struct plan_run *runs, const struct plan_decision *decisions,
+                  size_t index, struct buffer *out)
 {
     const struct plan_run *run = &runs[index];
     const struct plan_decision *decision = &decisions[index];
@@ -342,8 +340,7 @@ void plan_explain(const struct plan_node *nodes, const struct plan_run *runs,
         buffer_printf(out, "needs %d CPU%s: no node has as many", run->cpus, run->cpus == 1 ? "" : "s");
         break;
     case PLAN_NO_MEMORY:
-        buffer_printf(out, "needs %.1f GiB of memory: no node has as much",
-                      (double)run->memory_bytes / 0x1p30);
+        buffer_printf(out, "needs %.1f GiB of memory: no node has as much", (double)run->memory_bytes / 0x1p30);
         break;
     case PLAN_QUOTA:
         explain_quota(&nodes[decision->node], run, decision, out);

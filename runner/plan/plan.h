@@ -29,7 +29,7 @@ struct plan_run {
     int gpus;           /* as in struct spec: -1 takes one where the node has one */
     int cpus;           /* 0: all of the node's */
     uint64_t memory_bytes;
-    int node; /* index of the node that has it; -1: it waits */
+    int node;                       /* index of the node that has it; -1: it waits */
     const struct plan_quota *quota; /* the member's; NULL: none */
 };
 
@@ -40,15 +40,16 @@ enum plan_reason {
     PLAN_NO_GPU,  /* no node has as many GPUs as it needs */
     PLAN_NO_CPU,
     PLAN_NO_MEMORY,
-    PLAN_QUOTA, /* `node` has room enough or will have, but the member's other runs have what he may have at once, or it alone is more */
-    PLAN_BUSY, /* `node` is the nearest to having room; the run `blocker` is in the way (its size, or its
-                  turn) */
+    PLAN_QUOTA, /* `node` has room enough or will have, but the member's other runs have what he may have at once, or it
+                   alone is more */
+    PLAN_BUSY,  /* `node` is the nearest to having room; the run `blocker` is in the way (its size, or its
+                   turn) */
 };
 
 struct plan_decision {
     enum plan_reason reason;
-    int node;    /* PLAN_HELD, PLAN_GO, PLAN_QUOTA, PLAN_BUSY; else -1 */
-    int blocker; /* PLAN_BUSY: index of a run that `node` runs or will run before; else -1 */
+    int node;       /* PLAN_HELD, PLAN_GO, PLAN_QUOTA, PLAN_BUSY; else -1 */
+    int blocker;    /* PLAN_BUSY: index of a run that `node` runs or will run before; else -1 */
     int gpus, cpus; /* PLAN_QUOTA: that the member's other runs have */
 };
 
@@ -61,7 +62,7 @@ MUST_CHECK enum code plan_make(const struct plan_node *nodes, size_t node_count,
 /* The decision about runs[index] in a sentence without a stop: "waits for a free node: localhost runs
  * experiments/a/001". With PLAN_BUSY and a blocker, the blocker's path is the end of it, so that its progress
  * can be put behind. */
-void plan_explain(const struct plan_node *nodes, const struct plan_run *runs,
-                  const struct plan_decision *decisions, size_t index, struct buffer *out);
+void plan_explain(const struct plan_node *nodes, const struct plan_run *runs, const struct plan_decision *decisions,
+                  size_t index, struct buffer *out);
 
 #endif

@@ -23,15 +23,7 @@
 #define VIEWS_ADVICE    "1, 4 or 8 views of an image"
 #define SHOWN_VALUE_MAX 40 /* bytes of a wrong value that a finding repeats */
 
-enum field_kind {
-    FIELD_INT,
-    FIELD_INT64,
-    FIELD_NUMBER,
-    FIELD_CHOICE,
-    FIELD_SIZE,
-    FIELD_DURATION,
-    FIELD_NAME
-};
+enum field_kind { FIELD_INT, FIELD_INT64, FIELD_NUMBER, FIELD_CHOICE, FIELD_SIZE, FIELD_DURATION, FIELD_NAME };
 
 struct field {
     const char *key;
@@ -53,8 +45,7 @@ static const char *const precisions[] = {"auto", "f32", "bf16", NULL};
 #define AT(member) offsetof(struct spec, member), sizeof((struct spec *)NULL)->member
 
 static const struct field train_fields[] = {
-    {"network", FIELD_CHOICE, AT(train.network), .choices = networks,
-     .advice = "celldet-n, celldet-s or celldet-m"},
+    {"network", FIELD_CHOICE, AT(train.network), .choices = networks, .advice = "celldet-n, celldet-s or celldet-m"},
     {"epochs", FIELD_INT, AT(train.epochs), .low = 1, .high = 100000, .advice = "1 to 100000"},
     {"steps", FIELD_INT, AT(train.steps), .low = 1, .high = 10000000, .advice = "1 to 10000000"},
     {"batch", FIELD_INT, AT(train.batch), .low = 1, .high = 1024, .advice = "1 to 1024"},
@@ -62,8 +53,7 @@ static const struct field train_fields[] = {
      .advice = "64 to 2048, a multiple of 32"},
     {"lr", FIELD_NUMBER, AT(train.lr), .low_number = 0, .high_number = 1, .low_open = true,
      .advice = "a number above 0, up to 1, as in 2e-3"},
-    {"weight_decay", FIELD_NUMBER, AT(train.weight_decay), .low_number = 0, .high_number = 1,
-     .advice = "0 to 1"},
+    {"weight_decay", FIELD_NUMBER, AT(train.weight_decay), .low_number = 0, .high_number = 1, .advice = "0 to 1"},
     {"views", FIELD_INT, AT(train.views), .low = 1, .high = 8, .advice = VIEWS_ADVICE},
     {"validations", FIELD_INT, AT(train.validations), .low = 1, .high = 1000, .advice = "1 to 1000 looks on the way"},
     {"patience", FIELD_INT, AT(train.patience), .low = 1, .high = 1000,
@@ -78,10 +68,8 @@ static const struct field train_fields[] = {
 static const struct field resource_fields[] = {
     {"gpus", FIELD_INT, AT(gpus), .low = 0, .high = 64, .advice = "0 to 64"},
     {"cpus", FIELD_INT, AT(cpus), .low = 1, .high = 1024, .advice = "1 to 1024"},
-    {"memory", FIELD_SIZE, AT(memory_bytes), .low = 1 << 20, .high = INT64_C(1) << 44,
-     .advice = "1M to 16T, as in 8G"},
-    {"time", FIELD_DURATION, AT(time_s), .low = 1, .high = INT64_C(365) * 86400,
-     .advice = "1s to 365d, as in 2h"},
+    {"memory", FIELD_SIZE, AT(memory_bytes), .low = 1 << 20, .high = INT64_C(1) << 44, .advice = "1M to 16T, as in 8G"},
+    {"time", FIELD_DURATION, AT(time_s), .low = 1, .high = INT64_C(365) * 86400, .advice = "1s to 365d, as in 2h"},
     {.key = NULL},
 };
 
@@ -115,13 +103,11 @@ static void show_entry(const struct spec_node *node, char out[SPEC_NAME_MAX + SH
     snprintf(out, SPEC_NAME_MAX + SHOWN_VALUE_MAX + 16, "%.*s: %s", SPEC_NAME_MAX, node->key, value);
 }
 
-static void refuse_value(struct checking *checking, const struct spec_node *node, const char *fault,
-                         const char *advice)
+static void refuse_value(struct checking *checking, const struct spec_node *node, const char *fault, const char *advice)
 {
     char entry[SPEC_NAME_MAX + SHOWN_VALUE_MAX + 16];
     show_entry(node, entry);
-    spec_findings_add(checking->findings, node->line, node->column, "\"%s\" %s (write %s)", entry, fault,
-                      advice);
+    spec_findings_add(checking->findings, node->line, node->column, "\"%s\" %s (write %s)", entry, fault, advice);
 }
 
 /* Whether the entry holds one word or number; says so where it does not. */
@@ -130,22 +116,20 @@ static bool is_text(struct checking *checking, const struct spec_node *node, con
     if (node->refused)
         return false;
     if (node->kind != SPEC_NODE_TEXT) {
-        spec_findings_add(checking->findings, node->line, node->column,
-                          "\"%.*s\" is a %s, not one value (write %s)", SPEC_NAME_MAX, node->key,
-                          node->kind == SPEC_NODE_MAP ? "map" : "list", advice);
+        spec_findings_add(checking->findings, node->line, node->column, "\"%.*s\" is a %s, not one value (write %s)",
+                          SPEC_NAME_MAX, node->key, node->kind == SPEC_NODE_MAP ? "map" : "list", advice);
         return false;
     }
     if (!*node->text) {
-        spec_findings_add(checking->findings, node->key_line, node->key_column,
-                          "\"%.*s\" has no value (write %s)", SPEC_NAME_MAX, node->key, advice);
+        spec_findings_add(checking->findings, node->key_line, node->key_column, "\"%.*s\" has no value (write %s)",
+                          SPEC_NAME_MAX, node->key, advice);
         return false;
     }
     return true;
 }
 
 /* Reads a whole number of a field whose kind it is, or says what is wrong. */
-static bool read_integer(struct checking *checking, const struct field *field, const struct spec_node *node,
-                         int64_t *out)
+static bool read_integer(struct checking *checking, const struct field *field, const struct spec_node *node, int64_t *out)
 {
     int64_t value = 0;
     uint64_t bytes = 0;
@@ -177,8 +161,7 @@ static bool read_integer(struct checking *checking, const struct field *field, c
     return false;
 }
 
-static bool read_number(struct checking *checking, const struct field *field, const struct spec_node *node,
-                        double *out)
+static bool read_number(struct checking *checking, const struct field *field, const struct spec_node *node, double *out)
 {
     double value;
     if (!spec_value_number(node->text, &value) || !node->plain) {
@@ -194,8 +177,7 @@ static bool read_number(struct checking *checking, const struct field *field, co
     return true;
 }
 
-static void read_choice(struct checking *checking, const struct field *field, const struct spec_node *node,
-                        char *out)
+static void read_choice(struct checking *checking, const struct field *field, const struct spec_node *node, char *out)
 {
     for (const char *const *choice = field->choices; *choice; choice++)
         if (!strcmp(*choice, node->text)) {
@@ -209,8 +191,7 @@ static void read_choice(struct checking *checking, const struct field *field, co
     refuse_value(checking, node, fault, field->advice);
 }
 
-static void read_name(struct checking *checking, const struct field *field, const struct spec_node *node,
-                      char *out)
+static void read_name(struct checking *checking, const struct field *field, const struct spec_node *node, char *out)
 {
     if (spec_value_is_name(node->text, SPEC_NAME_MAX))
         snprintf(out, field->size, "%s", node->text);
@@ -252,15 +233,14 @@ static void read_field(struct checking *checking, const struct field *field, con
     }
 }
 
-static void refuse_key(struct checking *checking, const struct spec_node *node, const char *place,
-                       const char *const *known)
+static void refuse_key(struct checking *checking, const struct spec_node *node, const char *place, const char *const *known)
 {
     const char *nearest = suggest_nearest(node->key, known);
     char hint[128] = "";
     if (nearest)
         snprintf(hint, sizeof hint, ", did you mean \"%s\"?", nearest);
-    spec_findings_add(checking->findings, node->key_line, node->key_column, "\"%.*s\" is not a key of %s%s",
-                      SPEC_NAME_MAX, node->key, place, hint);
+    spec_findings_add(checking->findings, node->key_line, node->key_column, "\"%.*s\" is not a key of %s%s", SPEC_NAME_MAX,
+                      node->key, place, hint);
 }
 
 /* Reads each entry of a map by the table. */
@@ -285,8 +265,8 @@ static bool is_map(struct checking *checking, const struct spec_node *node, cons
     if (node->refused || node->kind == SPEC_NODE_MAP)
         return !node->refused;
     if (checking->complete || node->next)
-        spec_findings_add(checking->findings, node->line, node->column,
-                          "\"%s\" needs keys of its own (write %s)", node->key, advice);
+        spec_findings_add(checking->findings, node->line, node->column, "\"%s\" needs keys of its own (write %s)", node->key,
+                          advice);
     return false;
 }
 
@@ -307,9 +287,7 @@ static void read_train(struct checking *checking, const struct spec_node *node)
     const struct spec_node *epochs = spec_tree_entry(node, "epochs"), *steps = spec_tree_entry(node, "steps");
     if (epochs && steps) {
         const struct spec_node *later =
-            steps->line > epochs->line || (steps->line == epochs->line && steps->column > epochs->column)
-                ? steps
-                : epochs;
+            steps->line > epochs->line || (steps->line == epochs->line && steps->column > epochs->column) ? steps : epochs;
         spec_findings_add(checking->findings, later->key_line, later->key_column,
                           "\"epochs\" and \"steps\" both say how long to train: give one of them");
     }
@@ -391,8 +369,7 @@ static void read_entry(struct checking *checking, const struct spec_node *node)
     } else if (!strcmp(node->key, "sweep") || !strcmp(node->key, "steps"))
         spec_findings_add(checking->findings, node->key_line, node->key_column,
                           "\"%s\" is not supported by this version: write one spec for each run%s", node->key,
-                          !strcmp(node->key, "steps") ? " (the length of a training is train: {steps: 500})"
-                                                      : "");
+                          !strcmp(node->key, "steps") ? " (the length of a training is train: {steps: 500})" : "");
     else if (is_train_key(node->key))
         spec_findings_add(checking->findings, node->key_line, node->key_column,
                           "\"%s\" belongs below train: (write train: {%s: ...})", node->key, node->key);
@@ -413,10 +390,9 @@ static void check_together(struct checking *checking, const struct spec_node *ro
     if (!checking->complete)
         return;
     if (!train && !run && !unsupported)
-        spec_findings_add(
-            checking->findings, 1, 1,
-            "neither \"train\" nor \"run\" is given (write for example train: {network: celldet-n, "
-            "epochs: 30})");
+        spec_findings_add(checking->findings, 1, 1,
+                          "neither \"train\" nor \"run\" is given (write for example train: {network: celldet-n, "
+                          "epochs: 30})");
     if (train && !run && !spec_tree_entry(root, "dataset"))
         spec_findings_add(checking->findings, 1, 1,
                           "\"dataset\" is missing: training needs one (write dataset: datasets/NAME)");
@@ -431,9 +407,8 @@ static void check_root(struct checking *checking, const struct spec_node *root)
     }
     if (root->kind != SPEC_NODE_MAP) {
         if (checking->complete && !root->refused)
-            spec_findings_add(
-                checking->findings, root->line, root->column,
-                "a spec is a list of \"key: value\" lines, this is not (see README for one that works)");
+            spec_findings_add(checking->findings, root->line, root->column,
+                              "a spec is a list of \"key: value\" lines, this is not (see README for one that works)");
         return;
     }
     for (const struct spec_node *node = root->first; node; node = node->next)
@@ -441,8 +416,8 @@ static void check_root(struct checking *checking, const struct spec_node *root)
     check_together(checking, root);
 }
 
-static enum code finish(struct spec *spec, const struct spec_findings *findings, bool run_expected,
-                        struct spec **out, struct failure *why)
+static enum code finish(struct spec *spec, const struct spec_findings *findings, bool run_expected, struct spec **out,
+                        struct failure *why)
 {
     if (findings->count == 0 && run_expected && !spec->run) {
         spec_destroy(spec);
@@ -457,12 +432,12 @@ static enum code finish(struct spec *spec, const struct spec_findings *findings,
     char more[40] = "";
     if (findings->count > 1)
         snprintf(more, sizeof more, " (and %zu more)", findings->count - 1);
-    return failure_set(why, CODE_INVALID, "line %d, column %d: %s%s", findings->items[0].line,
-                       findings->items[0].column, findings->items[0].text, more);
+    return failure_set(why, CODE_INVALID, "line %d, column %d: %s%s", findings->items[0].line, findings->items[0].column,
+                       findings->items[0].text, more);
 }
 
-enum code spec_parse(const char *text, size_t count, const char *job, struct spec **out,
-                     struct spec_findings *findings, struct failure *why)
+enum code spec_parse(const char *text, size_t count, const char *job, struct spec **out, struct spec_findings *findings,
+                     struct failure *why)
 {
     *out = NULL;
     findings->count = 0;
@@ -484,10 +459,9 @@ enum code spec_parse(const char *text, size_t count, const char *job, struct spe
     if (!*spec->experiment && spec_value_is_name(job, SPEC_NAME_MAX))
         snprintf(spec->experiment, sizeof spec->experiment, "%s", job);
     else if (!*spec->experiment && !spec_tree_entry(root, "experiment"))
-        spec_findings_add(
-            findings, 1, 1,
-            "the file's name is no name for an experiment: call it with letters, digits, '.', '_', '-', "
-            "or give \"experiment\"");
+        spec_findings_add(findings, 1, 1,
+                          "the file's name is no name for an experiment: call it with letters, digits, '.', '_', '-', "
+                          "or give \"experiment\"");
     bool run_expected = spec_tree_entry(root, "run") != NULL;
     spec_tree_destroy(tree);
     return finish(spec, findings, run_expected, out, why);

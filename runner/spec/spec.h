@@ -20,18 +20,18 @@ enum spec_action { SPEC_TRAIN, SPEC_RUN };
 /* train: ...  A value of 0 (or -1 for seed) means "not given": the trainer's default, stated in its header.
  */
 struct spec_train {
-    char network[16];    /* "celldet-n", "celldet-s", "celldet-m" */
-    int epochs;          /* 1 .. 100000 */
-    int steps;           /* 1 .. 10000000; at most one of epochs and steps */
-    int batch;           /* 1 .. 1024 images */
-    int image_size;      /* 64 .. 2048 px, a multiple of 32 */
-    double lr;           /* (0, 1] */
-    double weight_decay; /* [0, 1]; -1 not given */
-    int views;           /* 1, 4 or 8: how often the model looks at an image, mirrored and smaller */
-    int validations;     /* 1 .. 1000 looks at validation images on the way */
-    int patience;        /* 1 .. 1000 looks without progress end the training */
-    int64_t seed;        /* >= 0 */
-    char precision[8];   /* "f32", "bf16", "auto" */
+    char network[16];     /* "celldet-n", "celldet-s", "celldet-m" */
+    int epochs;           /* 1 .. 100000 */
+    int steps;            /* 1 .. 10000000; at most one of epochs and steps */
+    int batch;            /* 1 .. 1024 images */
+    int image_size;       /* 64 .. 2048 px, a multiple of 32 */
+    double lr;            /* (0, 1] */
+    double weight_decay;  /* [0, 1]; -1 not given */
+    int views;            /* 1, 4 or 8: how often the model looks at an image, mirrored and smaller */
+    int validations;      /* 1 .. 1000 looks at validation images on the way */
+    int patience;         /* 1 .. 1000 looks without progress end the training */
+    int64_t seed;         /* >= 0 */
+    char precision[8];    /* "f32", "bf16", "auto" */
     char on_bad_image[8]; /* "skip", "fail" */
 };
 
@@ -72,12 +72,11 @@ void spec_find_dataset(const char *text, size_t count, char dataset[SPEC_DATASET
 
 /* Adds a finding about the value of a key ("dataset") that only the caller could check, at the place of that
  * key. */
-void spec_add_finding(struct spec_findings *findings, const char *text, size_t count, const char *key,
-                      const char *message);
+void spec_add_finding(struct spec_findings *findings, const char *text, size_t count, const char *key, const char *message);
 
 /* All findings as the text of jobs/<job>.error: "<path>:<line>:<column>: <text>" with the line and a caret
  * below. */
-void spec_format_findings(const struct spec_findings *findings, const char *path, const char *text,
-                          size_t count, struct buffer *out);
+void spec_format_findings(const struct spec_findings *findings, const char *path, const char *text, size_t count,
+                          struct buffer *out);
 
 #endif

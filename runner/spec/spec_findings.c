@@ -30,8 +30,7 @@ void spec_findings_add(struct spec_findings *findings, int line, int column, con
     va_end(args);
     for (size_t i = 0; i < findings->count; i++) {
         const struct spec_finding *other = &findings->items[i];
-        if (other->line == finding.line && other->column == finding.column &&
-            !strcmp(other->text, finding.text))
+        if (other->line == finding.line && other->column == finding.column && !strcmp(other->text, finding.text))
             return;
     }
     if (findings->count == SPEC_FINDINGS_MAX)
@@ -39,14 +38,12 @@ void spec_findings_add(struct spec_findings *findings, int line, int column, con
     size_t place = findings->count;
     while (place > 0 && is_before(&finding, &findings->items[place - 1]))
         place--;
-    memmove(&findings->items[place + 1], &findings->items[place],
-            (findings->count - place) * sizeof findings->items[0]);
+    memmove(&findings->items[place + 1], &findings->items[place], (findings->count - place) * sizeof findings->items[0]);
     findings->items[place] = finding;
     findings->count++;
 }
 
-void spec_add_finding(struct spec_findings *findings, const char *text, size_t count, const char *key,
-                      const char *message)
+void spec_add_finding(struct spec_findings *findings, const char *text, size_t count, const char *key, const char *message)
 {
     struct spec_findings ignored = {.count = 0};
     struct spec_tree *tree = NULL;
@@ -107,8 +104,8 @@ static void format_excerpt(const char *line, size_t length, int column, struct b
     buffer_append_text(out, "^\n");
 }
 
-void spec_format_findings(const struct spec_findings *findings, const char *path, const char *text,
-                          size_t count, struct buffer *out)
+void spec_format_findings(const struct spec_findings *findings, const char *path, const char *text, size_t count,
+                          struct buffer *out)
 {
     for (size_t i = 0; i < findings->count; i++) {
         const struct spec_finding *finding = &findings->items[i];

@@ -109,8 +109,7 @@ static size_t utf8_length(const unsigned char *at, size_t left)
 static bool is_readable(const char *text, size_t count, struct spec_findings *findings)
 {
     if (count > SPEC_BYTES_MAX) {
-        spec_findings_add(findings, 1, 1, "the spec has %zu bytes; at most %d are allowed", count,
-                          SPEC_BYTES_MAX);
+        spec_findings_add(findings, 1, 1, "the spec has %zu bytes; at most %d are allowed", count, SPEC_BYTES_MAX);
         return false;
     }
     int line = 1, column = 1;
@@ -119,8 +118,7 @@ static bool is_readable(const char *text, size_t count, struct spec_findings *fi
         size_t length = utf8_length((const unsigned char *)text + i, count - i);
         bool allowed = byte >= 0x20 ? byte != 0x7F : byte == '\t' || byte == '\n' || byte == '\r';
         if (length == 0 || !allowed) {
-            spec_findings_add(findings, line, column, "the byte 0x%02X is not text (save the file as UTF-8)",
-                              byte);
+            spec_findings_add(findings, line, column, "the byte 0x%02X is not text (save the file as UTF-8)", byte);
             return false;
         }
         column = byte == '\n' ? 1 : column + 1;
@@ -174,8 +172,7 @@ static struct spec_node *make_node(struct reading *reading, enum spec_node_kind 
 {
     struct spec_tree *tree = reading->tree;
     if (tree->node_count == SPEC_TREE_NODES_MAX) {
-        spec_findings_add(reading->findings, line, column, "the spec holds more than %d values",
-                          SPEC_TREE_NODES_MAX);
+        spec_findings_add(reading->findings, line, column, "the spec holds more than %d values", SPEC_TREE_NODES_MAX);
         return NULL;
     }
     struct spec_node *node = &tree->nodes[tree->node_count++];
@@ -206,8 +203,7 @@ static bool refuse_marks(struct reading *reading, struct fy_token *anchor, struc
     }
     if (tag) {
         locate_token(tag, 0, &line, &column);
-        spec_findings_add(reading->findings, line, column,
-                          "tags (!name) are not allowed in a spec: remove it");
+        spec_findings_add(reading->findings, line, column, "tags (!name) are not allowed in a spec: remove it");
     }
     return anchor || tag;
 }
@@ -222,8 +218,7 @@ static bool read_scalar(struct reading *reading, struct fy_event *event, int lin
 {
     size_t length = 0;
     const char *text = event->scalar.value ? fy_token_get_text(event->scalar.value, &length) : NULL;
-    enum fy_scalar_style style =
-        event->scalar.value ? fy_token_scalar_style(event->scalar.value) : FYSS_PLAIN;
+    enum fy_scalar_style style = event->scalar.value ? fy_token_scalar_style(event->scalar.value) : FYSS_PLAIN;
     if (style == FYSS_SINGLE_QUOTED || style == FYSS_DOUBLE_QUOTED)
         locate_token(event->scalar.value, 1, &line, &column);
     if (text && memchr(text, 0, length)) {
@@ -262,8 +257,7 @@ static bool read_alias(struct reading *reading, int line, int column)
     return true;
 }
 
-static bool read_start(struct reading *reading, enum spec_node_kind kind, struct fy_event *event, int line,
-                       int column)
+static bool read_start(struct reading *reading, enum spec_node_kind kind, struct fy_event *event, int line, int column)
 {
     if (expects_key(reading)) {
         spec_findings_add(reading->findings, line, column, "a key must be one word, not a list or a map");
@@ -277,9 +271,8 @@ static bool read_start(struct reading *reading, enum spec_node_kind kind, struct
     struct spec_node *node = make_node(reading, kind, line, column);
     if (!node)
         return false;
-    node->refused = kind == SPEC_NODE_MAP
-                        ? refuse_marks(reading, event->mapping_start.anchor, event->mapping_start.tag)
-                        : refuse_marks(reading, event->sequence_start.anchor, event->sequence_start.tag);
+    node->refused = kind == SPEC_NODE_MAP ? refuse_marks(reading, event->mapping_start.anchor, event->mapping_start.tag)
+                                          : refuse_marks(reading, event->sequence_start.anchor, event->sequence_start.tag);
     attach(reading, node);
     reading->keys[reading->depth] = (struct pending_key){NULL, 0, 0};
     reading->open[reading->depth++] = node;
@@ -295,8 +288,7 @@ static bool read_event(struct reading *reading, struct fy_event *event)
     case FYET_DOCUMENT_START:
         if (++reading->documents == 1)
             return true;
-        spec_findings_add(reading->findings, line, column,
-                          "a second document begins here: one file holds one spec");
+        spec_findings_add(reading->findings, line, column, "a second document begins here: one file holds one spec");
         return false;
     case FYET_SCALAR:
         return read_scalar(reading, event, line, column);
@@ -336,8 +328,8 @@ static bool find_tab(const char *text, size_t count, int broken_line, int *line,
     return false;
 }
 
-static void add_syntax_finding(struct spec_findings *findings, const char *text, size_t count, int line,
-                               int column, const char *message)
+static void add_syntax_finding(struct spec_findings *findings, const char *text, size_t count, int line, int column,
+                               const char *message)
 {
     int lines = 1;
     for (size_t i = 0; i + 1 < count; i++)
@@ -352,8 +344,8 @@ static void add_syntax_finding(struct spec_findings *findings, const char *text,
 }
 
 /* Feeds the events of the text to *reading.  False where something stopped it; then a finding says what. */
-static bool read_events(struct reading *reading, struct fy_parser *parser, struct fy_diag *diagnostics,
-                        const char *text, size_t count)
+static bool read_events(struct reading *reading, struct fy_parser *parser, struct fy_diag *diagnostics, const char *text,
+                        size_t count)
 {
     if (fy_parser_set_string(parser, text, count) != 0)
         return false;
@@ -371,8 +363,8 @@ static bool read_events(struct reading *reading, struct fy_parser *parser, struc
     return false;
 }
 
-enum code spec_tree_read(const char *text, size_t count, struct spec_tree **out,
-                         struct spec_findings *findings, struct failure *why)
+enum code spec_tree_read(const char *text, size_t count, struct spec_tree **out, struct spec_findings *findings,
+                         struct failure *why)
 {
     *out = NULL;
     struct spec_tree *tree = tree_create(count <= SPEC_BYTES_MAX ? count : 0);
@@ -380,15 +372,13 @@ enum code spec_tree_read(const char *text, size_t count, struct spec_tree **out,
     fy_diag_cfg_default(&diagnostics_options);
     diagnostics_options.fp = NULL;
     struct fy_diag *diagnostics = fy_diag_create(&diagnostics_options);
-    struct fy_parse_cfg options = {.flags = FYPCF_QUIET | FYPCF_COLLECT_DIAG | FYPCF_JSON_NONE |
-                                            FYPCF_DEFAULT_VERSION_1_2,
+    struct fy_parse_cfg options = {.flags = FYPCF_QUIET | FYPCF_COLLECT_DIAG | FYPCF_JSON_NONE | FYPCF_DEFAULT_VERSION_1_2,
                                    .diag = diagnostics};
     struct fy_parser *parser = diagnostics ? fy_parser_create(&options) : NULL;
     if (tree && parser) {
         fy_diag_set_collect_errors(diagnostics, true);
         struct reading reading = {.tree = tree, .findings = findings};
-        tree->complete =
-            is_readable(text, count, findings) && read_events(&reading, parser, diagnostics, text, count);
+        tree->complete = is_readable(text, count, findings) && read_events(&reading, parser, diagnostics, text, count);
         *out = tree;
     } else {
         spec_tree_destroy(tree);

@@ -32,8 +32,8 @@ struct spec_tree;
 
 /* Reads the text and adds what is wrong with it to *findings.  *out is NULL only with CODE_NO_MEMORY; after a
  * finding that stops the reading, spec_tree_complete is false and the tree holds what came before. */
-MUST_CHECK enum code spec_tree_read(const char *text, size_t count, struct spec_tree **out,
-                                    struct spec_findings *findings, struct failure *why);
+MUST_CHECK enum code spec_tree_read(const char *text, size_t count, struct spec_tree **out, struct spec_findings *findings,
+                                    struct failure *why);
 void spec_tree_destroy(struct spec_tree *tree);
 
 /* NULL where the text holds no value. */

@@ -142,7 +142,6 @@ size_t chart_thin(const struct metric_series *series, const struct chart_range *
 
 uint32_t chart_colour(size_t i)
 {
-    static const uint32_t colours[CHART_COLOURS] = {0x0072B2, 0xD55E00, 0x009E73, 0xCC79A7,
-                                                    0xE69F00, 0x56B4E9, 0x000000};
+    static const uint32_t colours[CHART_COLOURS] = {0x0072B2, 0xD55E00, 0x009E73, 0xCC79A7, 0xE69F00, 0x56B4E9, 0x000000};
     return colours[i % CHART_COLOURS];
 }

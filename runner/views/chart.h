@@ -25,16 +25,16 @@ double chart_axis_place(const struct chart_axis *axis, double value);
 /* The label of tick i (0 .. ticks - 1), with just the digits that step needs. */
 void chart_axis_label(const struct chart_axis *axis, int i, char text[32]);
 
-/* The smallest and largest step and value over `count` series.  False where no point can be drawn: values that are not finite,
- * or beyond 1e300, and steps beyond 1e15 are left out here and by chart_thin. */
+/* The smallest and largest step and value over `count` series.  False where no point can be drawn: values that are not
+ * finite, or beyond 1e300, and steps beyond 1e15 are left out here and by chart_thin. */
 struct chart_range {
     double step_low, step_high, value_low, value_high;
 };
 bool chart_range_of(const struct metric_series *const *series, size_t count, struct chart_range *range);
 
-/* Thins a series to at most 4 points a column (first, smallest, largest, last) over `columns` columns of equal width in step, so
- * that what is drawn looks the same.  Returns how many points were written to out, which has room
- * for 4 * columns. */
+/* Thins a series to at most 4 points a column (first, smallest, largest, last) over `columns` columns of equal width in
+ * step, so that what is drawn looks the same.  Returns how many points were written to out, which has room for 4 * columns.
+ */
 size_t chart_thin(const struct metric_series *series, const struct chart_range *range, size_t columns,
                   struct metric_point *out);
 

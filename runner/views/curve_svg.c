@@ -39,16 +39,15 @@ static void append_axes(struct buffer *out, const struct field *field)
     for (int i = 0; i < field->up.ticks; i++) {
         double y = up(field, field->up.low + i * field->up.step);
         chart_axis_label(&field->up, i, label);
-        buffer_printf(out, "<path class=\"%s\" d=\"M%.2f %.2fH%.2f\"/>", i ? "grid" : "axis", LEFT, y,
-                      WIDTH - RIGHT);
-        buffer_printf(out, "<text class=\"label\" text-anchor=\"end\" x=\"%.2f\" y=\"%.2f\">%s</text>\n",
-                      LEFT - 6, y + 4, label);
+        buffer_printf(out, "<path class=\"%s\" d=\"M%.2f %.2fH%.2f\"/>", i ? "grid" : "axis", LEFT, y, WIDTH - RIGHT);
+        buffer_printf(out, "<text class=\"label\" text-anchor=\"end\" x=\"%.2f\" y=\"%.2f\">%s</text>\n", LEFT - 6, y + 4,
+                      label);
     }
     for (int i = 0; i < field->across.ticks; i++) {
         double x = across(field, field->across.low + i * field->across.step);
         chart_axis_label(&field->across, i, label);
-        buffer_printf(out, "<text class=\"label\" text-anchor=\"middle\" x=\"%.2f\" y=\"%.2f\">%s</text>\n",
-                      x, HEIGHT - BOTTOM + 18, label);
+        buffer_printf(out, "<text class=\"label\" text-anchor=\"middle\" x=\"%.2f\" y=\"%.2f\">%s</text>\n", x,
+                      HEIGHT - BOTTOM + 18, label);
     }
 }
 
@@ -59,21 +58,19 @@ static void append_curve(struct buffer *out, const struct field *field, const st
     if (count == 0)
         return;
     if (count == 1)
-        buffer_printf(out, "<circle class=\"dot c%zu\" r=\"3\" cx=\"%.2f\" cy=\"%.2f\">",
-                      line->colour % CHART_COLOURS, across(field, (double)points[0].step),
-                      up(field, points[0].value));
+        buffer_printf(out, "<circle class=\"dot c%zu\" r=\"3\" cx=\"%.2f\" cy=\"%.2f\">", line->colour % CHART_COLOURS,
+                      across(field, (double)points[0].step), up(field, points[0].value));
     else
         buffer_printf(out, "<path class=\"curve c%zu\" d=\"", line->colour % CHART_COLOURS);
     for (size_t i = 0; i < count && count > 1; i++)
-        buffer_printf(out, "%s%.2f %.2f", i ? "L" : "M", across(field, (double)points[i].step),
-                      up(field, points[i].value));
+        buffer_printf(out, "%s%.2f %.2f", i ? "L" : "M", across(field, (double)points[i].step), up(field, points[i].value));
     buffer_printf(out, "%s<title>", count > 1 ? "\">" : "");
     utf8_text_append_markup(out, line->label, strlen(line->label), 120);
     buffer_printf(out, "</title></%s>\n", count > 1 ? "path" : "circle");
 }
 
-enum code curve_svg_append(struct buffer *out, const char *title, const struct curve_svg_line *lines,
-                           size_t count, struct failure *why)
+enum code curve_svg_append(struct buffer *out, const char *title, const struct curve_svg_line *lines, size_t count,
+                           struct failure *why)
 {
     SCOPE_FREE const struct metric_series **series = calloc(count + 1, sizeof *series);
     SCOPE_FREE struct metric_point *points = calloc(4 * COLUMNS, sizeof *points);

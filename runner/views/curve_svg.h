@@ -16,7 +16,7 @@ struct curve_svg_line {
 };
 
 /* Appends an <svg> of 460 x 260 with these curves.  Nothing is appended where no point is finite. */
-MUST_CHECK enum code curve_svg_append(struct buffer *out, const char *title,
-                                      const struct curve_svg_line *lines, size_t count, struct failure *why);
+MUST_CHECK enum code curve_svg_append(struct buffer *out, const char *title, const struct curve_svg_line *lines,
+                                      size_t count, struct failure *why);
 
 #endif

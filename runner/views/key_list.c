@@ -117,8 +117,8 @@ static int compare_keys(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-enum code key_list_read(struct tree *tree, const char *folder, size_t keys_max, int depth_max,
-                        struct key_list *out, struct failure *why)
+enum code key_list_read(struct tree *tree, const char *folder, size_t keys_max, int depth_max, struct key_list *out,
+                        struct failure *why)
 {
     *out = (struct key_list){0};
     struct walk walk = {.tree = tree, .folder = folder, .list = out, .keys_max = keys_max, .why = why};

@@ -64,8 +64,8 @@ static void sort_by_step(struct metric_point *points, size_t count)
         }
 }
 
-enum code metric_series_parse(struct metric_series *series, const char *key, const char *text, size_t count,
-                              bool cut, struct failure *why)
+enum code metric_series_parse(struct metric_series *series, const char *key, const char *text, size_t count, bool cut,
+                              struct failure *why)
 {
     *series = (struct metric_series){.key = strdup(key), .cut = cut};
     series->points = calloc(count_lines(text, count) + 1, sizeof *series->points);

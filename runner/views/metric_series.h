@@ -24,8 +24,8 @@ struct metric_series {
 
 /* Reads lines from text, which begins inside a line where `cut`: that first part is left out.  The last line counts only
  * with its line feed (a writer may be in the middle of it).  A line without a step has its line number, from 0. */
-MUST_CHECK enum code metric_series_parse(struct metric_series *series, const char *key, const char *text,
-                                         size_t count, bool cut, struct failure *why);
+MUST_CHECK enum code metric_series_parse(struct metric_series *series, const char *key, const char *text, size_t count,
+                                         bool cut, struct failure *why);
 void metric_series_free(struct metric_series *series);
 
 /* The last point, NULL where there is none. */

@@ -61,14 +61,13 @@ static enum code read_set(struct tree *tree, const char *run, const char *plot_n
     return code;
 }
 
-enum code metric_set_read(struct tree *tree, const char *run, size_t bytes_max, struct metric_set *out,
-                          struct failure *why)
+enum code metric_set_read(struct tree *tree, const char *run, size_t bytes_max, struct metric_set *out, struct failure *why)
 {
     return read_set(tree, run, NULL, bytes_max, out, why);
 }
 
-enum code metric_set_read_plot(struct tree *tree, const char *run, const char *plot_name,
-                               struct metric_set *out, struct failure *why)
+enum code metric_set_read_plot(struct tree *tree, const char *run, const char *plot_name, struct metric_set *out,
+                               struct failure *why)
 {
     return read_set(tree, run, plot_name, METRIC_BYTES_WHOLE, out, why);
 }
@@ -89,9 +88,8 @@ const struct metric_series *metric_set_find(const struct metric_set *set, const 
     return NULL;
 }
 
-enum code metric_set_visit_keys(struct tree *tree, const char *run,
-                                void (*each)(void *context, const char *key), void *context,
-                                struct failure *why)
+enum code metric_set_visit_keys(struct tree *tree, const char *run, void (*each)(void *context, const char *key),
+                                void *context, struct failure *why)
 {
     struct key_list keys;
     enum code code = list_keys(tree, run, &keys, why);

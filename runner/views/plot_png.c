@@ -41,8 +41,7 @@ struct canvas {
 
 static void set_colour(cairo_t *cairo, uint32_t colour)
 {
-    cairo_set_source_rgb(cairo, (colour >> 16 & 255) / 255.0, (colour >> 8 & 255) / 255.0,
-                         (colour & 255) / 255.0);
+    cairo_set_source_rgb(cairo, (colour >> 16 & 255) / 255.0, (colour >> 8 & 255) / 255.0, (colour & 255) / 255.0);
 }
 
 static double across(const struct canvas *canvas, double step)
@@ -65,8 +64,7 @@ static void write_text(cairo_t *cairo, const char *text, double x, double y, dou
 }
 
 /* Names come from users: cairo wants UTF-8, and a title of 200 letters would run over the edge. */
-static void write_name(cairo_t *cairo, const char *name, size_t letters_max, double x, double y,
-                       double anchor)
+static void write_name(cairo_t *cairo, const char *name, size_t letters_max, double x, double y, double anchor)
 {
     SCOPE_BUFFER clean = {0};
     utf8_text_append(&clean, name, strlen(name), letters_max);
@@ -146,8 +144,7 @@ static void draw_legend(cairo_t *cairo, const struct metric_series *const *serie
     }
 }
 
-static enum code draw_series(cairo_t *cairo, const struct metric_series *const *series, size_t count,
-                             struct failure *why)
+static enum code draw_series(cairo_t *cairo, const struct metric_series *const *series, size_t count, struct failure *why)
 {
     struct canvas canvas = {.cairo = cairo};
     if (!chart_range_of(series, count, &canvas.range)) {
@@ -174,11 +171,10 @@ static cairo_status_t append_bytes(void *context, const unsigned char *bytes, un
     return out->failed ? CAIRO_STATUS_WRITE_ERROR : CAIRO_STATUS_SUCCESS;
 }
 
-enum code plot_png_draw(const char *title, const char *subtitle, const struct metric_series *const *series,
-                        size_t count, struct buffer *out, struct failure *why)
+enum code plot_png_draw(const char *title, const char *subtitle, const struct metric_series *const *series, size_t count,
+                        struct buffer *out, struct failure *why)
 {
-    cairo_surface_t *surface =
-        cairo_image_surface_create(CAIRO_FORMAT_RGB24, PLOT_PNG_WIDTH, PLOT_PNG_HEIGHT);
+    cairo_surface_t *surface = cairo_image_surface_create(CAIRO_FORMAT_RGB24, PLOT_PNG_WIDTH, PLOT_PNG_HEIGHT);
     cairo_t *cairo = cairo_create(surface);
     draw_frame(title, subtitle, cairo);
     enum code code = draw_series(cairo, series, count < PLOT_SERIES_MAX ? count : PLOT_SERIES_MAX, why);
@@ -189,7 +185,6 @@ enum code plot_png_draw(const char *title, const char *subtitle, const struct me
     cairo_destroy(cairo);
     cairo_surface_destroy(surface);
     if (code == CODE_OK && status != CAIRO_STATUS_SUCCESS)
-        return failure_set(why, CODE_NO_MEMORY, "drawing the plot of %s: %s", title,
-                           cairo_status_to_string(status));
+        return failure_set(why, CODE_NO_MEMORY, "drawing the plot of %s: %s", title, cairo_status_to_string(status));
     return code;
 }

@@ -15,8 +15,7 @@
 /* Appends the picture of up to PLOT_SERIES_MAX series to *out.  The title stands above on the left, the subtitle in grey on
  * the right.  Several series get a legend with their keys.  Series without a finite point give a chart that says so.
  * The same arguments give the same bytes. */
-MUST_CHECK enum code plot_png_draw(const char *title, const char *subtitle,
-                                   const struct metric_series *const *series, size_t count,
-                                   struct buffer *out, struct failure *why);
+MUST_CHECK enum code plot_png_draw(const char *title, const char *subtitle, const struct metric_series *const *series,
+                                   size_t count, struct buffer *out, struct failure *why);
 
 #endif

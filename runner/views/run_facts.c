@@ -104,8 +104,7 @@ static enum code read_parameter(struct tree *tree, const char *run, const char *
     return CODE_OK;
 }
 
-static enum code read_parameters(struct tree *tree, const char *run, struct run_facts *facts,
-                                 struct failure *why)
+static enum code read_parameters(struct tree *tree, const char *run, struct run_facts *facts, struct failure *why)
 {
     SCOPE_FREE char *folder = path_below(run, "params");
     if (!folder)
@@ -143,12 +142,10 @@ static void name_run(const char *run, struct run_facts *facts)
     while (experiment > run && experiment[-1] != '/')
         experiment--;
     snprintf(facts->name, sizeof facts->name, "%s", name);
-    snprintf(facts->experiment, sizeof facts->experiment, "%.*s", (int)(end - (size_t)(experiment - run)),
-             experiment);
+    snprintf(facts->experiment, sizeof facts->experiment, "%.*s", (int)(end - (size_t)(experiment - run)), experiment);
 }
 
-enum code run_facts_read(struct tree *tree, const char *run, size_t metric_bytes, struct run_facts *out,
-                         struct failure *why)
+enum code run_facts_read(struct tree *tree, const char *run, size_t metric_bytes, struct run_facts *out, struct failure *why)
 {
     *out = (struct run_facts){0};
     name_run(run, out);

@@ -31,7 +31,7 @@ struct run_progress {
 struct run_facts {
     char experiment[RUN_TEXT_MAX], name[RUN_TEXT_MAX]; /* "nuclei", "003" */
     struct run_summary summary;                        /* what its events say */
-    int64_t seen_ms; /* when the newest event or metric was written, since 1970 */
+    int64_t seen_ms;                                   /* when the newest event or metric was written, since 1970 */
     struct run_progress progress;
     struct run_parameter *parameters; /* by key */
     size_t parameter_count;
@@ -42,8 +42,8 @@ struct run_facts {
 /* Reads the run at the path `run` ("experiments/e/001"); of each metric the last metric_bytes bytes.  CODE_NOT_FOUND where
  * it has no events: then it is no run.  Anything else that cannot be read is left out, so that one bad file hides
  * nothing else.  *out is the caller's to free on CODE_OK. */
-MUST_CHECK enum code run_facts_read(struct tree *tree, const char *run, size_t metric_bytes,
-                                    struct run_facts *out, struct failure *why);
+MUST_CHECK enum code run_facts_read(struct tree *tree, const char *run, size_t metric_bytes, struct run_facts *out,
+                                    struct failure *why);
 void run_facts_free(struct run_facts *facts);
 
 /* The value of a parameter; NULL where it has none of that name. */

@@ -60,8 +60,7 @@ static enum code find_columns(struct run_table *table, struct failure *why)
 /* After the ranking, which looks at every column. */
 static void cut_columns(struct run_table *table)
 {
-    table->columns_cut =
-        table->parameter_count > RUN_TABLE_COLUMNS_MAX || table->metric_count > RUN_TABLE_COLUMNS_MAX;
+    table->columns_cut = table->parameter_count > RUN_TABLE_COLUMNS_MAX || table->metric_count > RUN_TABLE_COLUMNS_MAX;
     if (table->parameter_count > RUN_TABLE_COLUMNS_MAX)
         table->parameter_count = RUN_TABLE_COLUMNS_MAX;
     if (table->metric_count > RUN_TABLE_COLUMNS_MAX)
@@ -114,8 +113,7 @@ struct rank {
 
 static double merit_of(const struct run_table *table, const struct run_facts *run)
 {
-    const struct metric_series *series =
-        table->ranked_by ? metric_set_find(&run->metrics, table->ranked_by) : NULL;
+    const struct metric_series *series = table->ranked_by ? metric_set_find(&run->metrics, table->ranked_by) : NULL;
     const struct metric_point *last = series ? metric_series_last(series) : NULL;
     if (!last || isnan(last->value))
         return -INFINITY;
@@ -191,8 +189,8 @@ static int compare_newest_first(const void *a, const void *b)
     return -strverscmp(*(char *const *)a, *(char *const *)b);
 }
 
-static enum code read_runs(struct tree *tree, const char *experiment, const struct run_names *names,
-                           size_t metric_bytes, struct run_table *out, struct failure *why)
+static enum code read_runs(struct tree *tree, const char *experiment, const struct run_names *names, size_t metric_bytes,
+                           struct run_table *out, struct failure *why)
 {
     size_t wanted = names->count < RUN_TABLE_RUNS_MAX ? names->count : RUN_TABLE_RUNS_MAX;
     out->runs_left_out = names->count - wanted;
@@ -211,8 +209,8 @@ static enum code read_runs(struct tree *tree, const char *experiment, const stru
     return CODE_OK;
 }
 
-enum code run_table_read(struct tree *tree, const char *experiment, size_t metric_bytes,
-                         struct run_table *out, struct failure *why)
+enum code run_table_read(struct tree *tree, const char *experiment, size_t metric_bytes, struct run_table *out,
+                         struct failure *why)
 {
     *out = (struct run_table){0};
     const char *slash = strrchr(experiment, '/');

@@ -25,10 +25,10 @@ struct run_table {
     bool higher_is_better;
 };
 
-/* Reads the runs below the folder `experiment` ("experiments/e"), the last metric_bytes of each metric, and arranges them.  A
+/* Reads the runs below the folder `experiment` ("experiments/e"), the last metric_bytes of each metric, and arranges them. A
  * run that cannot be read is left out. */
-MUST_CHECK enum code run_table_read(struct tree *tree, const char *experiment, size_t metric_bytes,
-                                    struct run_table *out, struct failure *why);
+MUST_CHECK enum code run_table_read(struct tree *tree, const char *experiment, size_t metric_bytes, struct run_table *out,
+                                    struct failure *why);
 
 /* Finds the columns and the ranking, and sorts runs[0 .. count): by val/ap50 where some run has it, else by the first key
  * that sounds like a score (ap50, map, accuracy, auc, f1, dice, iou; the higher the better), else like a loss (loss,

@@ -16,10 +16,7 @@ static size_t letter_length(const unsigned char *text, size_t count)
     size_t length = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : 2;
     if (lead < 0xC2 || lead > 0xF4 || length > count)
         return 0;
-    unsigned char low = lead == 0xE0   ? 0xA0
-                        : lead == 0xF0 ? 0x90
-                        : lead == 0xC2 ? 0xA0
-                                       : 0x80; /* C2 80..9F: controls */
+    unsigned char low = lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : lead == 0xC2 ? 0xA0 : 0x80; /* C2 80..9F: controls */
     unsigned char high = lead == 0xED ? 0x9F : lead == 0xF4 ? 0x8F : 0xBF;
     if (text[1] < low || text[1] > high)
         return 0;

@@ -1,8 +1,8 @@
 /* The table "run,state,started,duration_s,member,job,node,model,<metric>...,params/<key>...,reason".
  *
  * A metric's column is headed by its key and holds its last value; parameters carry "params/" in front, so the two never
- * fall together.  Where runs or columns had to be left out, a last row says so in its column "state", with "..." for its run.
- * Fields are quoted as in RFC 4180; lines end in a line feed alone.  Pure; any thread.
+ * fall together.  Where runs or columns had to be left out, a last row says so in its column "state", with "..." for its
+ * run. Fields are quoted as in RFC 4180; lines end in a line feed alone.  Pure; any thread.
  */
 #include "view_board.h"
 

@@ -1,5 +1,5 @@
-/* The table "step,time,<key>,<key>...": one row a step, an empty cell where a key has no value there, as pandas.read_csv and R's
- * read.csv like it (the time is ISO 8601 and the newest of the row).  Nothing is lost in the widening: where a key was
+/* The table "step,time,<key>,<key>...": one row a step, an empty cell where a key has no value there, as pandas.read_csv and
+ * R's read.csv like it (the time is ISO 8601 and the newest of the row).  Nothing is lost in the widening: where a key was
  * written twice at a step, that step has two rows.  All series are sorted by step, so one pass that always takes the
  * lowest step at hand merges them.  Fields are quoted as in RFC 4180; lines end in a line feed alone, for awk and cut.
  *
@@ -54,8 +54,7 @@ static bool find_next_step(const struct metric_set *metrics, const size_t *next,
     return found;
 }
 
-static void append_row(const struct metric_set *metrics, size_t *next, int64_t step, int64_t ms,
-                       struct buffer *out)
+static void append_row(const struct metric_set *metrics, size_t *next, int64_t step, int64_t ms, struct buffer *out)
 {
     char time[TIME_TEXT_MAX];
     time_text_iso(ms, time);

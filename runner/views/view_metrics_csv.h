@@ -9,7 +9,6 @@ struct metric_set;
 
 #define METRICS_CSV_ROWS_MAX 1000000
 
-MUST_CHECK enum code view_metrics_csv_render(const struct metric_set *metrics, struct buffer *out,
-                                             struct failure *why);
+MUST_CHECK enum code view_metrics_csv_render(const struct metric_set *metrics, struct buffer *out, struct failure *why);
 
 #endif

@@ -1,7 +1,7 @@
 /* The page: a heading, a chart a metric with a curve a run, and the table of all runs.
  *
- * One file that needs nothing else: no script, no font, no picture, nothing fetched; it can be mailed or kept.  Colours follow
- * the reader's light or dark setting.  Names, values and reasons come from users and programs: all of them go through
+ * One file that needs nothing else: no script, no font, no picture, nothing fetched; it can be mailed or kept.  Colours
+ * follow the reader's light or dark setting.  Names, values and reasons come from users and programs: all of them go through
  * utf8_text_append_markup, and the page's content policy forbids scripts besides.  Pure; any thread.
  */
 #include "view_report.h"
@@ -45,12 +45,11 @@ static void append_colours(struct buffer *out)
         char colour[16] = "var(--last)"; /* black, or white on dark paper */
         if (i + 1 < CHART_COLOURS)
             snprintf(colour, sizeof colour, "#%06x", chart_colour(i));
-        buffer_printf(out, ".curve.c%zu{stroke:%s}.dot.c%zu{fill:%s}.swatch.c%zu{background:%s}\n", i, colour,
-                      i, colour, i, colour);
+        buffer_printf(out, ".curve.c%zu{stroke:%s}.dot.c%zu{fill:%s}.swatch.c%zu{background:%s}\n", i, colour, i, colour, i,
+                      colour);
     }
-    buffer_append_text(
-        out, ".swatch{display:inline-block;width:.7em;height:.7em;margin-right:.5em;border-radius:2px}\n"
-             "</style>\n");
+    buffer_append_text(out, ".swatch{display:inline-block;width:.7em;height:.7em;margin-right:.5em;border-radius:2px}\n"
+                            "</style>\n");
 }
 
 static void append_text(struct buffer *out, const char *text)
@@ -74,8 +73,7 @@ static void append_heading(const struct run_table *table, struct buffer *out)
     if (table->runs_left_out)
         buffer_printf(out, " %zu older runs are not shown.", table->runs_left_out);
     if (table->columns_cut)
-        buffer_printf(out, " Only %d parameters and %d metrics are shown.", RUN_TABLE_COLUMNS_MAX,
-                      RUN_TABLE_COLUMNS_MAX);
+        buffer_printf(out, " Only %d parameters and %d metrics are shown.", RUN_TABLE_COLUMNS_MAX, RUN_TABLE_COLUMNS_MAX);
     if (table->count > REPORT_CURVES_MAX)
         buffer_printf(out, " Curves are those of the best %d runs.", REPORT_CURVES_MAX);
     if (table->metric_count > REPORT_CHARTS_MAX)
@@ -83,8 +81,7 @@ static void append_heading(const struct run_table *table, struct buffer *out)
     buffer_append_text(out, "</p>\n");
 }
 
-static enum code append_chart(const struct run_table *table, const char *metric, struct buffer *out,
-                              struct failure *why)
+static enum code append_chart(const struct run_table *table, const char *metric, struct buffer *out, struct failure *why)
 {
     struct curve_svg_line lines[REPORT_CURVES_MAX];
     size_t count = 0;
@@ -151,12 +148,10 @@ static void append_table(const struct run_table *table, struct buffer *out)
     buffer_append_text(out, "<div class=\"wide\"><table><thead><tr><th>run</th><th>state</th>");
     for (size_t i = 0; i < table->metric_count + table->parameter_count; i++) {
         buffer_append_text(out, "<th>");
-        append_text(out,
-                    i < table->metric_count ? table->metrics[i] : table->parameters[i - table->metric_count]);
+        append_text(out, i < table->metric_count ? table->metrics[i] : table->parameters[i - table->metric_count]);
         buffer_append_text(out, "</th>");
     }
-    buffer_append_text(
-        out, "<th>started</th><th>ran</th><th>member</th><th>model</th><th>reason</th></tr></thead>\n");
+    buffer_append_text(out, "<th>started</th><th>ran</th><th>member</th><th>model</th><th>reason</th></tr></thead>\n");
     buffer_append_text(out, "<tbody>\n");
     for (size_t row = 0; row < table->count; row++)
         append_row(table, row, out);

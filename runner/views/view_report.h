@@ -10,7 +10,6 @@ struct run_table;
 #define REPORT_CURVES_MAX 14 /* runs drawn: the best ones */
 #define REPORT_CHARTS_MAX 40 /* metrics drawn */
 
-MUST_CHECK enum code view_report_render(const struct run_table *table, struct buffer *out,
-                                        struct failure *why);
+MUST_CHECK enum code view_report_render(const struct run_table *table, struct buffer *out, struct failure *why);
 
 #endif

@@ -69,8 +69,7 @@ static void append_progress(const struct run_facts *facts, struct buffer *out)
         buffer_append_text(out, "[");
         for (int cell = 0; cell < BAR_CELLS; cell++)
             buffer_append_text(out, cell < full ? "#" : cell == full ? ">" : ".");
-        buffer_printf(out, "] %5.1f %%   %.10g of %.10g %s", part * 100, progress->done, progress->total,
-                      unit);
+        buffer_printf(out, "] %5.1f %%   %.10g of %.10g %s", part * 100, progress->done, progress->total, unit);
     }
     if (progress->per_second > 0)
         buffer_printf(out, ", %.4g a second", progress->per_second);
@@ -108,18 +107,16 @@ static void append_metrics(const struct metric_set *metrics, struct buffer *out)
         size_t length = strlen(series->key);
         buffer_append_text(out, "  ");
         utf8_text_append(out, series->key, length, 60);
-        buffer_printf(out, ":%*s%-12.6g step %lld\n", (int)(length < width ? width - length + 2 : 2), "",
-                      last->value, (long long)last->step);
+        buffer_printf(out, ":%*s%-12.6g step %lld\n", (int)(length < width ? width - length + 2 : 2), "", last->value,
+                      (long long)last->step);
     }
     if (metrics->count > METRICS_SHOWN)
         buffer_printf(out, "  (%zu more, see metrics/)\n", metrics->count - METRICS_SHOWN);
     if (metrics->cut)
-        buffer_printf(
-            out, "  (metrics/ holds more than %d keys, or keys of more than %d parts: those are not shown)\n",
-            METRIC_KEYS_MAX, METRIC_DEPTH_MAX);
+        buffer_printf(out, "  (metrics/ holds more than %d keys, or keys of more than %d parts: those are not shown)\n",
+                      METRIC_KEYS_MAX, METRIC_DEPTH_MAX);
     if (skipped)
-        buffer_printf(out, "  (%zu of the last lines read are no metric, \"<ms> <value> <step>\": skipped)\n",
-                      skipped);
+        buffer_printf(out, "  (%zu of the last lines read are no metric, \"<ms> <value> <step>\": skipped)\n", skipped);
 }
 
 /* A run that goes on after it was lost carries that reason still: it must not look like the present one. */

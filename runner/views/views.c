@@ -91,8 +91,7 @@ static enum code render_metrics_csv(void *context, const char *path, struct buff
 }
 
 /* The stamp of the run's metrics; up counts the folders between the file and the run. */
-static void stamp_of_metrics(struct tree *tree, const char *path, int up, uint64_t *version,
-                             int64_t *modify_ns)
+static void stamp_of_metrics(struct tree *tree, const char *path, int up, uint64_t *version, int64_t *modify_ns)
 {
     struct folder_path run, metrics;
     *version = 0;
@@ -204,10 +203,7 @@ enum code views_add(struct tree *tree, struct failure *why)
     const struct rule rules[] = {
         {.pattern = "experiments/*/*/status", .render = render_status},
         {.pattern = "experiments/*/*/metrics.csv", .render = render_metrics_csv, .stamp = stamp_metrics_csv},
-        {.pattern = "experiments/*/*/plots/*.png",
-         .list = list_plots,
-         .render = render_plot,
-         .stamp = stamp_plot},
+        {.pattern = "experiments/*/*/plots/*.png", .list = list_plots, .render = render_plot, .stamp = stamp_plot},
         {.pattern = "experiments/*/board.csv", .render = render_board},
         {.pattern = "experiments/*/report.html", .render = render_report},
     };

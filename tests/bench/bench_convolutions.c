@@ -89,8 +89,7 @@ static void *numbers(const struct device *device, size_t count, enum dtype dtype
     return to.data;
 }
 
-static dnnl_memory_t point(const struct contest *contest, enum cpu_dnnl_pass pass, enum cpu_dnnl_role role,
-                           void *bytes)
+static dnnl_memory_t point(const struct contest *contest, enum cpu_dnnl_pass pass, enum cpu_dnnl_role role, void *bytes)
 {
     const struct theirs *theirs = &contest->theirs;
     dnnl_memory_t memory = need(cpu_dnnl_memory(theirs->dnnl, &theirs->plans[pass], pass, role, !bytes));
@@ -102,9 +101,8 @@ static dnnl_memory_t point(const struct contest *contest, enum cpu_dnnl_pass pas
 static void plan_pass(struct contest *contest, enum cpu_dnnl_pass pass, struct failure *why)
 {
     struct theirs *theirs = &contest->theirs;
-    check(cpu_dnnl_plan(theirs->dnnl, &contest->spec, pass,
-                        pass == PASS_FORWARD ? NULL : &theirs->plans[PASS_FORWARD], &theirs->plans[pass],
-                        why),
+    check(cpu_dnnl_plan(theirs->dnnl, &contest->spec, pass, pass == PASS_FORWARD ? NULL : &theirs->plans[PASS_FORWARD],
+                        &theirs->plans[pass], why),
           why);
     theirs->x[pass] = point(contest, pass, ROLE_X, pass == PASS_BACKWARD_DATA ? contest->dx : contest->x);
     theirs->y[pass] = point(contest, pass, ROLE_Y, pass == PASS_FORWARD ? contest->y : contest->dy);
@@ -126,8 +124,7 @@ static void prepare(struct contest *contest)
 {
     const struct convolution_spec *spec = &contest->spec;
     const struct device *device = contest->device;
-    size_t inputs =
-        (size_t)spec->batch * (size_t)spec->height * (size_t)spec->width * (size_t)spec->channels_in;
+    size_t inputs = (size_t)spec->batch * (size_t)spec->height * (size_t)spec->width * (size_t)spec->channels_in;
     size_t outputs = pixels_out(spec) * (size_t)spec->channels_out;
     struct failure why;
     check(device->operations->convolution_create(device, spec, &contest->ours, &why), &why);
@@ -149,8 +146,7 @@ static void release(struct contest *contest)
     struct theirs *theirs = &contest->theirs;
     const struct device *device = contest->device;
     for (int pass = 0; pass < PASS_COUNT; pass++) {
-        dnnl_memory_t const memories[] = {theirs->x[pass], theirs->weights[pass], theirs->bias[pass],
-                                          theirs->y[pass]};
+        dnnl_memory_t const memories[] = {theirs->x[pass], theirs->weights[pass], theirs->bias[pass], theirs->y[pass]};
         for (size_t i = 0; i < sizeof memories / sizeof *memories; i++)
             if (memories[i])
                 dnnl_memory_destroy(memories[i]);
@@ -174,8 +170,7 @@ static void run_ours(const struct contest *contest, int part)
     else if (part == PASS_BACKWARD_DATA)
         operations->convolution_backward_data(contest->ours, contest->dy, contest->dx);
     else
-        operations->convolution_backward_weights(contest->ours, contest->x, contest->dy, contest->dweights,
-                                                 contest->bias);
+        operations->convolution_backward_weights(contest->ours, contest->x, contest->dy, contest->dweights, contest->bias);
 }
 
 static void run_onednn(const struct contest *contest, int part)
@@ -188,11 +183,10 @@ static void run_onednn(const struct contest *contest, int part)
     const struct theirs *theirs = &contest->theirs;
     if (part == PART_WEIGHTS)
         return; /* they lie ready */
-    const dnnl_exec_arg_t args[] = {
-        {names[part][0], theirs->x[part]},
-        {names[part][1], theirs->weights[part]},
-        {names[part][2], theirs->y[part]},
-        {part == PASS_FORWARD ? DNNL_ARG_BIAS : DNNL_ARG_DIFF_BIAS, theirs->bias[part]}};
+    const dnnl_exec_arg_t args[] = {{names[part][0], theirs->x[part]},
+                                    {names[part][1], theirs->weights[part]},
+                                    {names[part][2], theirs->y[part]},
+                                    {part == PASS_FORWARD ? DNNL_ARG_BIAS : DNNL_ARG_DIFF_BIAS, theirs->bias[part]}};
     if (cpu_dnnl_run(theirs->dnnl, theirs->plans[part].primitive, args, theirs->bias[part] ? 4 : 3) != 0) {
         fputs("bench_convolutions: oneDNN failed\n", stderr);
         exit(3);
@@ -253,8 +247,7 @@ static void print_rates(const char *name, const double seconds[PART_COUNT], doub
            gflop / seconds[PASS_BACKWARD_WEIGHTS]);
 }
 
-static void print_shape(const struct convolution_spec *spec, int nodes,
-                        const double seconds[SIDES][PART_COUNT])
+static void print_shape(const struct convolution_spec *spec, int nodes, const double seconds[SIDES][PART_COUNT])
 {
     double gflop = 2e-9 * (double)pixels_out(spec) * (double)weight_count(spec);
     printf("{\"kernel\": %d, \"stride\": %d, \"channels\": [%d, %d], \"input\": [%d, %d], \"dtype\": \"%s\", "
@@ -271,8 +264,7 @@ static void print_shape(const struct convolution_spec *spec, int nodes,
 static struct convolution_spec spec_of(const struct celldet *graph, const struct network_plan *plan,
                                        const struct celldet_node *node)
 {
-    const struct tensor input = layout_tensor(graph, plan, node->input),
-                        output = layout_tensor(graph, plan, node->output);
+    const struct tensor input = layout_tensor(graph, plan, node->input), output = layout_tensor(graph, plan, node->output);
     return (struct convolution_spec){.batch = input.n,
                                      .height = input.h,
                                      .width = input.w,
@@ -296,8 +288,8 @@ static bool same(const struct convolution_spec *a, const struct convolution_spec
 }
 
 /* The shapes of a network, each once, and how many nodes have it; returns their number. */
-static int list_shapes(const struct celldet *graph, const struct network_plan *plan,
-                       struct convolution_spec *shapes, int *nodes)
+static int list_shapes(const struct celldet *graph, const struct network_plan *plan, struct convolution_spec *shapes,
+                       int *nodes)
 {
     int count = 0;
     for (int i = 0; i < graph->node_count; i++) {
@@ -321,13 +313,11 @@ static void measure(const struct device *device, struct cpu_dnnl *dnnl, enum net
     struct convolution_spec shapes[CELLDET_NODES_MAX];
     int nodes[CELLDET_NODES_MAX];
     struct failure why;
-    check(celldet_build(
-              &(struct network_architecture){.size = size, .input_channels = 3, .classes = 3, .rays = 32},
-              &graph, &why),
+    check(celldet_build(&(struct network_architecture){.size = size, .input_channels = 3, .classes = 3, .rays = 32}, &graph,
+                        &why),
           &why);
     int count = list_shapes(&graph, plan, shapes, nodes);
-    double smallest = 1e9, smallest_with_weights = 1e9, all[SIDES][PART_COUNT] = {0},
-           seconds[SIDES][PART_COUNT];
+    double smallest = 1e9, smallest_with_weights = 1e9, all[SIDES][PART_COUNT] = {0}, seconds[SIDES][PART_COUNT];
     for (int i = 0; i < count; i++) {
         struct contest contest = {.device = device, .spec = shapes[i], .theirs.dnnl = dnnl};
         prepare(&contest);
@@ -343,8 +333,8 @@ static void measure(const struct device *device, struct cpu_dnnl *dnnl, enum net
     printf("{\"size\": \"%c\", \"dtype\": \"%s\", \"ours_ms\": %.1f, \"ratio\": %.2f, "
            "\"ratio_with_weights\": %.2f, "
            "\"smallest_ratio\": %.2f, \"smallest_ratio_with_weights\": %.2f}\n",
-           "NSM"[size], plan -> precision == PRECISION_F32 ? "f32" : "bf16", 1e3 * passes(all[OURS]),
-           ratio(all), ratio_with_weights(all), smallest, smallest_with_weights);
+           "NSM"[size], plan -> precision == PRECISION_F32 ? "f32" : "bf16", 1e3 * passes(all[OURS]), ratio(all),
+           ratio_with_weights(all), smallest, smallest_with_weights);
 }
 
 int main(int argc, char **argv)
@@ -369,8 +359,7 @@ int main(int argc, char **argv)
         default:
             return 2;
         }
-    if (plan.batch < 1 || plan.batch > 64 || plan.height < 32 || plan.height > 1024 ||
-        plan.height % 32 != 0) {
+    if (plan.batch < 1 || plan.batch > 64 || plan.height < 32 || plan.height > 1024 || plan.height % 32 != 0) {
         fputs("bench_convolutions: --batch is 1 to 64, --side a multiple of 32 up to 1024\n", stderr);
         return 2;
     }

@@ -48,8 +48,7 @@ static enum code name(struct bench *bench, struct failure *why)
     return siv_seal(bench->names, &message, bench->sealed, why);
 }
 
-static enum code measure(struct bench *bench, const char *what, bench_step *step, double seconds,
-                         struct failure *why)
+static enum code measure(struct bench *bench, const char *what, bench_step *step, double seconds, struct failure *why)
 {
     int64_t start = timing_monotonic_ns(), spent = 0;
     uint64_t steps = 0;
@@ -96,8 +95,8 @@ int main(int argc, char **argv)
     double seconds = argc > 1 ? atof(argv[1]) : 1;
     struct failure why;
     struct bench bench = {.plain = calloc(1, MESSAGE_MAX), .sealed = calloc(1, MESSAGE_MAX + AEAD_OVERHEAD)};
-    enum code code = bench.plain && bench.sealed ? run(&bench, seconds, &why)
-                                                 : failure_set(&why, CODE_NO_MEMORY, "out of memory");
+    enum code code =
+        bench.plain && bench.sealed ? run(&bench, seconds, &why) : failure_set(&why, CODE_NO_MEMORY, "out of memory");
     if (code != CODE_OK)
         fprintf(stderr, "bench_crypto: %s\n", why.text);
     aead_key_destroy(bench.contents);

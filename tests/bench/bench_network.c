@@ -5,8 +5,8 @@
  * Without --task, --size and --precision: training and inference of N and S, in f32 and, where the device has
  * it, bf16.  One JSON object a measurement: images_per_s is from the median step, best_images_per_s from the
  * fastest, peak_mib is the process' own, in host memory.  --describe prints the device alone.
- * tests/bench/engine runs this beside PyTorch.  On a device that takes steps ahead of the host (a GPU), a training step includes
- * its augmentation and the transfer of its targets. */
+ * tests/bench/engine runs this beside PyTorch.  On a device that takes steps ahead of the host (a GPU), a training step
+ * includes its augmentation and the transfer of its targets. */
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -79,22 +79,19 @@ static int compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static enum code step(struct network *network, const struct data *data, bool training, int64_t number,
-                      struct failure *why)
+static enum code step(struct network *network, const struct data *data, bool training, int64_t number, struct failure *why)
 {
     enum code code = network_forward(network, data->input, why);
     if (code != CODE_OK || !training)
         return code;
-    const struct network_targets targets = {data->heat, data->box, data->box_weight, data->rays,
-                                            data->ray_weight};
+    const struct network_targets targets = {data->heat, data->box, data->box_weight, data->rays, data->ray_weight};
     struct network_loss loss;
     code = network_backward(network, &targets, &loss, why);
     if (code == CODE_OK)
-        network_apply(
-            network,
-            &(struct network_update){
-                .lr = 1e-4f, .weight_decay = 1e-2f, .clip_norm = 10, .ema_decay = 0.998f, .step = number},
-            NULL);
+        network_apply(network,
+                      &(struct network_update){
+                          .lr = 1e-4f, .weight_decay = 1e-2f, .clip_norm = 10, .ema_decay = 0.998f, .step = number},
+                      NULL);
     return code;
 }
 
@@ -108,23 +105,25 @@ struct ahead {
 #define IMAGE_SIDE  1024
 #define STEPS_AHEAD 2
 
-static void fill_feed(struct network_feed *feed, const struct request *request, const struct data *data, const uint16_t *image)
+static void fill_feed(struct network_feed *feed, const struct request *request, const struct data *data,
+                      const uint16_t *image)
 {
     size_t cells = (size_t)request->batch * (size_t)(request->side / 4) * (size_t)(request->side / 4);
     struct random random = random_stream(1, 2);
     for (size_t i = 0; i < (size_t)request->batch * AUGMENTATION_TABLE_FLOATS; i++)
         feed->tables[i] = (float)(i % AUGMENTATION_TABLE_FLOATS) / AUGMENTATION_TABLE_SIZE;
     for (int n = 0; n < request->batch; n++)
-        feed->crops[n] = (struct augmentation_crop){
-            .view = {random_between(&random, 0, IMAGE_SIDE / 4), random_between(&random, 0, IMAGE_SIDE / 4), 1.1, request->side, n & 1, 0, 0},
-            .width = IMAGE_SIDE,
-            .height = IMAGE_SIDE,
-            .channels = 3,
-            .window_width = IMAGE_SIDE,
-            .samples = image,
-            .table = feed->device_tables + (size_t)n * AUGMENTATION_TABLE_FLOATS,
-            .gain = {1, 1, 1},
-            .noise = n % 3 == 0 ? 0.02f : 0};
+        feed->crops[n] =
+            (struct augmentation_crop){.view = {random_between(&random, 0, IMAGE_SIDE / 4),
+                                                random_between(&random, 0, IMAGE_SIDE / 4), 1.1, request->side, n & 1, 0, 0},
+                                       .width = IMAGE_SIDE,
+                                       .height = IMAGE_SIDE,
+                                       .channels = 3,
+                                       .window_width = IMAGE_SIDE,
+                                       .samples = image,
+                                       .table = feed->device_tables + (size_t)n * AUGMENTATION_TABLE_FLOATS,
+                                       .gain = {1, 1, 1},
+                                       .noise = n % 3 == 0 ? 0.02f : 0};
     memcpy(feed->heat, data->heat, cells * CLASSES * sizeof(float));
     memcpy(feed->box, data->box, cells * 4 * sizeof(float));
     memcpy(feed->box_weight, data->box_weight, cells * sizeof(float));
@@ -151,14 +150,14 @@ static enum code step_ahead(struct ahead *ahead, int64_t number, struct failure 
 {
     struct network_loss loss;
     float norm;
-    network_queue_step(ahead->queue, (int)(number % DEVICE_SLOTS),
-                       &(struct network_update){
-                           .lr = 1e-4f, .weight_decay = 1e-2f, .clip_norm = 10, .ema_decay = 0.998f, .step = number});
+    network_queue_step(
+        ahead->queue, (int)(number % DEVICE_SLOTS),
+        &(struct network_update){.lr = 1e-4f, .weight_decay = 1e-2f, .clip_norm = 10, .ema_decay = 0.998f, .step = number});
     return network_queue_wait(ahead->queue, (int)((number + DEVICE_SLOTS - STEPS_AHEAD) % DEVICE_SLOTS), &loss, &norm, why);
 }
 
-static void report(const struct device *device, enum network_size size, const struct network_plan *plan,
-                   double *times, int count, double cpu_ms)
+static void report(const struct device *device, enum network_size size, const struct network_plan *plan, double *times,
+                   int count, double cpu_ms)
 {
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
@@ -168,16 +167,15 @@ static void report(const struct device *device, enum network_size size, const st
            "\"batch\": %d, \"side\": %d, \"steps\": %d, \"ms_per_step\": %.2f, \"images_per_s\": %.1f, "
            "\"best_images_per_s\": %.1f, \"cpu_ms_per_step\": %.2f, \"peak_mib\": %ld}\n",
            plan->training ? "train" : "infer", device->name, device->threads, "NSM"[size],
-           plan -> precision == PRECISION_BF16 ? "bf16" : "f32", plan->batch, plan->height, count,
-           median * 1e3, plan->batch / median, plan->batch / times[0], cpu_ms, usage.ru_maxrss >> 10);
+           plan -> precision == PRECISION_BF16 ? "bf16" : "f32", plan->batch, plan->height, count, median * 1e3,
+           plan->batch / median, plan->batch / times[0], cpu_ms, usage.ru_maxrss >> 10);
     fflush(stdout);
 }
 
 static enum code measure(const struct device *device, const struct request *request, enum network_size size,
                          enum network_precision precision, bool training, struct failure *why)
 {
-    const struct network_architecture architecture = {
-        .size = size, .input_channels = 3, .classes = CLASSES, .rays = RAYS};
+    const struct network_architecture architecture = {.size = size, .input_channels = 3, .classes = CLASSES, .rays = RAYS};
     const struct network_plan plan = {.batch = request->batch,
                                       .height = request->side,
                                       .width = request->side,
@@ -227,14 +225,13 @@ static enum code measure_all(const struct device *device, const struct request *
             continue;
         for (int precision = PRECISION_F32; precision <= PRECISION_BF16; precision++) {
             const char *name = precision == PRECISION_BF16 ? "bf16" : "f32";
-            if (request->precision ? strcmp(request->precision, name) != 0
-                                   : precision == PRECISION_BF16 && !device->bf16)
+            if (request->precision ? strcmp(request->precision, name) != 0 : precision == PRECISION_BF16 && !device->bf16)
                 continue;
             for (int training = 1; training >= 0; training--) {
                 if (request->task && strcmp(request->task, training ? "train" : "infer") != 0)
                     continue;
-                enum code code = measure(device, request, (enum network_size)size,
-                                         (enum network_precision)precision, training, why);
+                enum code code =
+                    measure(device, request, (enum network_size)size, (enum network_precision)precision, training, why);
                 if (code != CODE_OK)
                     return code;
             }
@@ -287,12 +284,11 @@ int main(int argc, char **argv)
         }
     struct failure why;
     struct device *device;
-    enum code code =
-        device_open(request.device, &(struct device_options){.threads = request.threads}, &device, &why);
+    enum code code = device_open(request.device, &(struct device_options){.threads = request.threads}, &device, &why);
     if (code == CODE_OK) {
         if (request.describe)
-            printf("{\"device\": \"%s\", \"description\": \"%s\", \"bf16\": %s}\n", device->name,
-                   device->description, device->bf16 ? "true" : "false");
+            printf("{\"device\": \"%s\", \"description\": \"%s\", \"bf16\": %s}\n", device->name, device->description,
+                   device->bf16 ? "true" : "false");
         else
             code = measure_all(device, &request, &why);
         device_close(device);

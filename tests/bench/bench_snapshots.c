@@ -2,9 +2,9 @@
  *
  *     bench_snapshots FOLDER [files]
  *
- * FOLDER is made, and removed at the end.  One line a dataset: so many files of so many bytes each, in so many 128 KiB parts; the
- * median time of SNAPSHOTS snapshots, and that of dropping them.  The first three have 1, 10 and 100 times the bytes in as many
- * files; the last two more files, and more parts. */
+ * FOLDER is made, and removed at the end.  One line a dataset: so many files of so many bytes each, in so many 128 KiB
+ * parts; the median time of SNAPSHOTS snapshots, and that of dropping them.  The first three have 1, 10 and 100 times the
+ * bytes in as many files; the last two more files, and more parts. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -50,8 +50,7 @@ static enum code open_lab(struct bench *bench, const char *path, struct failure 
     return code == CODE_OK ? tree_open(&options, &bench->tree, why) : code;
 }
 
-static enum code fill_dataset(struct bench *bench, const char *dataset, size_t files, size_t file_bytes,
-                              struct failure *why)
+static enum code fill_dataset(struct bench *bench, const char *dataset, size_t files, size_t file_bytes, struct failure *why)
 {
     char path[256];
     enum code code = tree_path_make_folders(bench->tree, dataset, why);
@@ -108,8 +107,7 @@ static enum code measure_all(struct bench *bench, size_t files, struct failure *
 {
     const struct {
         size_t files, file_bytes;
-    } datasets[] = {
-        {files, 1000}, {files, 10000}, {files, 100000}, {10 * files, 1000}, {files / 10 + 1, FILE_BYTES_MAX}};
+    } datasets[] = {{files, 1000}, {files, 10000}, {files, 100000}, {10 * files, 1000}, {files / 10 + 1, FILE_BYTES_MAX}};
     enum code code = CODE_OK;
     for (size_t i = 0; code == CODE_OK && i < sizeof datasets / sizeof *datasets; i++)
         code = measure(bench, datasets[i].files, datasets[i].file_bytes, why);

@@ -5,10 +5,10 @@
  *     bench_tree FOLDER sequential [threads] [megabytes of each] [from-disk]
  *
  * FOLDER is made, and removed at the end.  `sequential`: one large file a thread, written, and read after opening the lab
- * anew; prints seconds, bytes and CPU seconds of the reading.  The packs are in the page cache then as they were written there; with
- * `from-disk`, as they come into it when they are read: in larger folios.  Otherwise one line a figure: images of 400 KB written and synced, read after
- * opening the lab anew, read again; small files of 1 KB created, looked up after opening anew, removed;
- * appends of 100 bytes with fsync.
+ * anew; prints seconds, bytes and CPU seconds of the reading.  The packs are in the page cache then as they were written
+ * there; with `from-disk`, as they come into it when they are read: in larger folios.  Otherwise one line a figure: images
+ * of 400 KB written and synced, read after opening the lab anew, read again; small files of 1 KB created, looked up after
+ * opening anew, removed; appends of 100 bytes with fsync.
  */
 #include <pthread.h>
 #include <fcntl.h>
@@ -54,8 +54,7 @@ struct bench {
 static enum code open_tree(struct bench *bench, bool create, struct failure *why)
 {
     const struct chunk_store_packs_options packs = {.store = *store_folder_id(bench->folder)};
-    enum code code =
-        chunk_store_packs_open(store_folder_packs_path(bench->folder), &packs, &bench->chunks, why);
+    enum code code = chunk_store_packs_open(store_folder_packs_path(bench->folder), &packs, &bench->chunks, why);
     const struct tree_open_options options = {.chunks = bench->chunks,
                                               .catalog_path = store_folder_catalog_path(bench->folder),
                                               .member = bench->member,
@@ -91,16 +90,13 @@ static enum code find(struct bench *bench, const char *path, struct node_id *out
     return code;
 }
 
-static enum code write_file(struct bench *bench, struct node_id folder, const char *name, size_t count,
-                            struct failure *why)
+static enum code write_file(struct bench *bench, struct node_id folder, const char *name, size_t count, struct failure *why)
 {
     struct node_attributes attributes;
     struct tree_file *file;
-    enum code code = tree_create_file(bench->tree, folder, name, 0644, OPEN_WRITE | OPEN_EXCLUSIVE,
-                                      &attributes, &file, why);
+    enum code code = tree_create_file(bench->tree, folder, name, 0644, OPEN_WRITE | OPEN_EXCLUSIVE, &attributes, &file, why);
     for (size_t at = 0; code == CODE_OK && at < count; at += READ_BYTES)
-        code =
-            tree_write(file, at, bench->bytes + at, count - at < READ_BYTES ? count - at : READ_BYTES, why);
+        code = tree_write(file, at, bench->bytes + at, count - at < READ_BYTES ? count - at : READ_BYTES, why);
     if (code == CODE_OK)
         code = tree_flush(file, why);
     tree_release(file);
@@ -126,17 +122,14 @@ static enum code read_file(struct bench *bench, struct node_id folder, const cha
 
 /* Figures -------------------------------------------------------------------------------------- */
 
-typedef enum code bench_action(struct bench *bench, struct node_id folder, const char *name,
-                               struct failure *why);
+typedef enum code bench_action(struct bench *bench, struct node_id folder, const char *name, struct failure *why);
 
-static enum code write_image(struct bench *bench, struct node_id folder, const char *name,
-                             struct failure *why)
+static enum code write_image(struct bench *bench, struct node_id folder, const char *name, struct failure *why)
 {
     return write_file(bench, folder, name, IMAGE_BYTES, why);
 }
 
-static enum code write_small(struct bench *bench, struct node_id folder, const char *name,
-                             struct failure *why)
+static enum code write_small(struct bench *bench, struct node_id folder, const char *name, struct failure *why)
 {
     return write_file(bench, folder, name, SMALL_BYTES, why);
 }
@@ -150,8 +143,7 @@ static enum code look_up(struct bench *bench, struct node_id folder, const char 
     return code;
 }
 
-static enum code remove_file(struct bench *bench, struct node_id folder, const char *name,
-                             struct failure *why)
+static enum code remove_file(struct bench *bench, struct node_id folder, const char *name, struct failure *why)
 {
     return tree_unlink(bench->tree, folder, name, why);
 }
@@ -194,8 +186,7 @@ static enum code measure_appends(struct bench *bench, struct failure *why)
     struct tree_file *file;
     enum code code = find(bench, "datasets/small", &folder, why);
     if (code == CODE_OK)
-        code = tree_create_file(bench->tree, folder, "log", 0644, OPEN_WRITE | OPEN_APPEND, &attributes,
-                                &file, why);
+        code = tree_create_file(bench->tree, folder, "log", 0644, OPEN_WRITE | OPEN_APPEND, &attributes, &file, why);
     if (code != CODE_OK)
         return code;
     int64_t start = timing_monotonic_ns();
@@ -254,8 +245,7 @@ static void *run_reader(void *argument)
     return NULL;
 }
 
-static enum code write_large(struct bench *bench, struct node_id folder, const struct reader *reader,
-                             struct failure *why)
+static enum code write_large(struct bench *bench, struct node_id folder, const struct reader *reader, struct failure *why)
 {
     struct node_attributes attributes;
     struct tree_file *file;
@@ -263,8 +253,8 @@ static enum code write_large(struct bench *bench, struct node_id folder, const s
     struct random random = {1};
     if (!bytes)
         return failure_set(why, CODE_NO_MEMORY, "out of memory");
-    enum code code = tree_create_file(bench->tree, folder, reader->name, 0644, OPEN_WRITE | OPEN_EXCLUSIVE, &attributes,
-                                      &file, why);
+    enum code code =
+        tree_create_file(bench->tree, folder, reader->name, 0644, OPEN_WRITE | OPEN_EXCLUSIVE, &attributes, &file, why);
     for (size_t i = 0; code == CODE_OK && i < reader->blocks; i++) {
         for (size_t at = 0; at < SEQUENTIAL_BYTES; at += 4096) { /* no two chunks are equal */
             uint64_t number = random_next(&random);
@@ -292,8 +282,7 @@ static enum code read_at_once(struct reader *readers, size_t threads, struct fai
             code = why->code;
         }
     }
-    printf("%.6f %zu %.6f\n", (double)(timing_monotonic_ns() - start) / 1e9,
-           threads * readers[0].blocks * SEQUENTIAL_BYTES,
+    printf("%.6f %zu %.6f\n", (double)(timing_monotonic_ns() - start) / 1e9, threads * readers[0].blocks * SEQUENTIAL_BYTES,
            (double)(timing_read_ns(CLOCK_PROCESS_CPUTIME_ID) - busy) / 1e9);
     return code;
 }
@@ -372,8 +361,7 @@ int main(int argc, char **argv)
 {
     struct failure why;
     if (argc < 2 || file_exists(argv[1])) {
-        fprintf(stderr,
-                "usage: bench_tree FOLDER [images] [small files]     (a folder that does not exist yet)\n");
+        fprintf(stderr, "usage: bench_tree FOLDER [images] [small files]     (a folder that does not exist yet)\n");
         return 2;
     }
     bool sequential = argc > 2 && strcmp(argv[2], "sequential") == 0;
@@ -394,7 +382,10 @@ int main(int argc, char **argv)
         code = open_tree(&bench, true, &why);
     size_t threads = sequential && argc > 3 ? (size_t)atol(argv[3]) : 1;
     if (code == CODE_OK)
-        code = sequential ? measure_sequential(&bench, threads < 1 ? 1 : threads > THREADS_MAX ? THREADS_MAX : threads,
+        code = sequential ? measure_sequential(&bench,
+                                               threads < 1             ? 1
+                                               : threads > THREADS_MAX ? THREADS_MAX
+                                                                       : threads,
                                                argc > 4 ? (size_t)atol(argv[4]) : 256, &why)
                           : measure_all(&bench, &why);
     if (code != CODE_OK)

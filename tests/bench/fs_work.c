@@ -2,10 +2,10 @@
  *
  *     fs_work ACTION FOLDER [files] [bytes] [threads]
  *
- * Prints one line: the seconds that it took, how much was done (bytes or calls), and its own CPU seconds.  Contents are random
- * bytes in which each block of 4096 bytes begins with a number that no other block has, so nothing compresses and no two
- * blocks are equal; whoever reads holds those numbers against what was written.  Any difference ends the program
- * with status 1.
+ * Prints one line: the seconds that it took, how much was done (bytes or calls), and its own CPU seconds.  Contents are
+ * random bytes in which each block of 4096 bytes begins with a number that no other block has, so nothing compresses and no
+ * two blocks are equal; whoever reads holds those numbers against what was written.  Any difference ends the program with
+ * status 1.
  *
  * Files that are written "and synced" are all written first, and then fsynced one after the other: what every file
  * system understands in the same way.  Threads take every n-th file. */
@@ -250,8 +250,8 @@ static uint64_t append(struct part *part)
 
 static void name_in_tree(const struct work *work, uint64_t file, char path[PATH_BYTES])
 {
-    snprintf(path, PATH_BYTES, "%s/part%05llu/file%07llu.png", work->folder,
-             (unsigned long long)(file / PER_FOLDER), (unsigned long long)file);
+    snprintf(path, PATH_BYTES, "%s/part%05llu/file%07llu.png", work->folder, (unsigned long long)(file / PER_FOLDER),
+             (unsigned long long)file);
 }
 
 /* Grows the tree to `files` names; those that are there are taken as they are. */
@@ -360,8 +360,12 @@ static const struct action {
     uint64_t (*run)(struct part *part);
     bool threaded;
 } actions[] = {
-    {"write", write_and_sync, true},  {"create", create, true},    {"read", read_files, true},
-    {"random", read_blocks_at_random, true}, {"walk", walk, false}, {"remove", remove_files, true},
+    {"write", write_and_sync, true},
+    {"create", create, true},
+    {"read", read_files, true},
+    {"random", read_blocks_at_random, true},
+    {"walk", walk, false},
+    {"remove", remove_files, true},
     {"append", append, true},
     {"grow", grow_tree, false},
     {"look-at-folders", look_at_folders, false},

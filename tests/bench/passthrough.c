@@ -152,8 +152,7 @@ static int on_truncate(const char *path, off_t size, struct fuse_file_info *file
 
 static int on_utimens(const char *path, const struct timespec times[2], struct fuse_file_info *file)
 {
-    return result_of(file ? futimens((int)file->fh, times)
-                          : utimensat(source, below(path), times, AT_SYMLINK_NOFOLLOW));
+    return result_of(file ? futimens((int)file->fh, times) : utimensat(source, below(path), times, AT_SYMLINK_NOFOLLOW));
 }
 
 /* libfuse passes O_APPEND on; the kernel has computed the offset already. */
@@ -251,8 +250,8 @@ static int on_opendir(const char *path, struct fuse_file_info *file)
     return 0;
 }
 
-static int on_readdir(const char *path, void *buffer, fuse_fill_dir_t fill, off_t offset,
-                      struct fuse_file_info *file, enum fuse_readdir_flags flags)
+static int on_readdir(const char *path, void *buffer, fuse_fill_dir_t fill, off_t offset, struct fuse_file_info *file,
+                      enum fuse_readdir_flags flags)
 {
     (void)path;
     DIR *folder = (DIR *)(uintptr_t)file->fh;
@@ -260,8 +259,7 @@ static int on_readdir(const char *path, void *buffer, fuse_fill_dir_t fill, off_
         seekdir(folder, offset);
     for (struct dirent *entry; (entry = readdir(folder));) {
         struct stat status = {.st_ino = entry->d_ino, .st_mode = (mode_t)entry->d_type << 12};
-        bool plus = flags & FUSE_READDIR_PLUS &&
-                    fstatat(dirfd(folder), entry->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0;
+        bool plus = flags & FUSE_READDIR_PLUS && fstatat(dirfd(folder), entry->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0;
         if (fill(buffer, entry->d_name, &status, telldir(folder), plus ? FUSE_FILL_DIR_PLUS : 0))
             break;
     }
@@ -294,14 +292,12 @@ static int on_flock(const char *path, struct fuse_file_info *file, int operation
     return result_of(flock((int)file->fh, operation));
 }
 
-static ssize_t on_copy_file_range(const char *from_path, struct fuse_file_info *from, off_t from_offset,
-                                  const char *to_path, struct fuse_file_info *to, off_t to_offset, size_t count,
-                                  int flags)
+static ssize_t on_copy_file_range(const char *from_path, struct fuse_file_info *from, off_t from_offset, const char *to_path,
+                                  struct fuse_file_info *to, off_t to_offset, size_t count, int flags)
 {
     (void)from_path;
     (void)to_path;
-    ssize_t copied =
-        copy_file_range((int)from->fh, &from_offset, (int)to->fh, &to_offset, count, (unsigned)flags);
+    ssize_t copied = copy_file_range((int)from->fh, &from_offset, (int)to->fh, &to_offset, count, (unsigned)flags);
     return copied < 0 ? -errno : copied;
 }
 

@@ -1,8 +1,8 @@
 /* SQLite over the tree: see crash_database.h.
  *
- * The VFS does what the one for POSIX files does over a mount: writes go to tree_write, xSync to tree_fsync, deletions that must be
- * durable to tree_sync.  Locks are for several processes, of which there is one.  synchronous=EXTRA, since only that promises that
- * a transaction is not taken back by a journal whose deletion was lost. */
+ * The VFS does what the one for POSIX files does over a mount: writes go to tree_write, xSync to tree_fsync, deletions that
+ * must be durable to tree_sync.  Locks are for several processes, of which there is one.  synchronous=EXTRA, since only that
+ * promises that a transaction is not taken back by a journal whose deletion was lost. */
 #include "crash_database.h"
 
 #include <sqlite3.h>
@@ -34,7 +34,8 @@ struct lab_file {
     struct tree_file *file;
 };
 
-/* Files -------------------------------------------------------------------------------------------------------------------- */
+/* Files --------------------------------------------------------------------------------------------------------------------
+ */
 
 static int lab_close(sqlite3_file *base)
 {
@@ -124,7 +125,8 @@ static const sqlite3_io_methods methods = {.iVersion = 1,
                                            .xSectorSize = lab_sector,
                                            .xDeviceCharacteristics = lab_sector};
 
-/* Names -------------------------------------------------------------------------------------------------------------------- */
+/* Names --------------------------------------------------------------------------------------------------------------------
+ */
 
 static int lab_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *base, int flags, int *flags_out)
 {
@@ -170,7 +172,8 @@ static int lab_full_name(sqlite3_vfs *vfs, const char *name, int count, char *ou
     return SQLITE_OK;
 }
 
-/* Use ---------------------------------------------------------------------------------------------------------------------- */
+/* Use ----------------------------------------------------------------------------------------------------------------------
+ */
 
 static void need(const struct crash_database *database, int result, const char *what)
 {
@@ -199,7 +202,8 @@ struct crash_database *crash_database_open(struct tree *tree, const char *folder
     database->vfs.xFullPathname = lab_full_name;
     need(database, sqlite3_vfs_register(&database->vfs, 0), "registering a VFS");
     need(database, sqlite3_open_v2(NAME, &database->handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, "lab"), "opening");
-    const char *ways = "PRAGMA journal_mode=DELETE; PRAGMA synchronous=EXTRA; PRAGMA temp_store=MEMORY; PRAGMA cache_size=4;";
+    const char *ways =
+        "PRAGMA journal_mode=DELETE; PRAGMA synchronous=EXTRA; PRAGMA temp_store=MEMORY; PRAGMA cache_size=4;";
     need(database, sqlite3_exec(database->handle, ways, NULL, NULL, NULL), "opening");
     return database;
 }
@@ -213,7 +217,8 @@ void crash_database_close(struct crash_database *database)
 
 void crash_database_begin(struct crash_database *database)
 {
-    need(database, sqlite3_exec(database->handle, "CREATE TABLE rows(n INTEGER PRIMARY KEY, at INTEGER, text TEXT)", NULL, NULL, NULL),
+    need(database,
+         sqlite3_exec(database->handle, "CREATE TABLE rows(n INTEGER PRIMARY KEY, at INTEGER, text TEXT)", NULL, NULL, NULL),
          "making the table");
 }
 
@@ -228,7 +233,8 @@ void crash_database_commit(struct crash_database *database, uint64_t n)
     need(database, sqlite3_exec(database->handle, words, NULL, NULL, NULL), "a transaction");
 }
 
-/* Afterwards ------------------------------------------------------------------------------------------------------------------ */
+/* Afterwards
+ * ------------------------------------------------------------------------------------------------------------------ */
 
 static void copy_out(struct tree *tree, const char *folder, const char *name, const char *to, struct buffer *wrong)
 {
@@ -239,7 +245,8 @@ static void copy_out(struct tree *tree, const char *folder, const char *name, co
     snprintf(path, sizeof path, "%s/%s", to, name);
     if (!tree_path_exists(tree, from))
         return;
-    if (tree_path_read(tree, from, FILE_MAX, &bytes, &why) != CODE_OK || file_write(path, buffer_text(&bytes), bytes.length, &why) != CODE_OK)
+    if (tree_path_read(tree, from, FILE_MAX, &bytes, &why) != CODE_OK ||
+        file_write(path, buffer_text(&bytes), bytes.length, &why) != CODE_OK)
         buffer_printf(wrong, "%s", why.text);
 }
 
@@ -258,11 +265,13 @@ static char *ask(sqlite3 *handle, const char *question)
 static void look(sqlite3 *handle, uint64_t first, uint64_t last, struct buffer *wrong)
 {
     SCOPE_FREE char *sound = ask(handle, "PRAGMA integrity_check");
-    SCOPE_FREE char *state = ask(handle, "SELECT count(*) || ' ' || ifnull(min(at), 0) || ' ' || ifnull(max(at), 0) FROM rows");
+    SCOPE_FREE char *state =
+        ask(handle, "SELECT count(*) || ' ' || ifnull(min(at), 0) || ' ' || ifnull(max(at), 0) FROM rows");
     unsigned long long rows = 0, oldest = 0, newest = 0;
     if (!sound || strcmp(sound, "ok") != 0)
         buffer_printf(wrong, "the database is damaged: %s", sound ? sound : sqlite3_errmsg(handle));
-    else if (!state || sscanf(state, "%llu %llu %llu", &rows, &oldest, &newest) != 3 || rows != newest * ROWS_EACH || oldest != newest)
+    else if (!state || sscanf(state, "%llu %llu %llu", &rows, &oldest, &newest) != 3 || rows != newest * ROWS_EACH ||
+             oldest != newest)
         buffer_printf(wrong, "half a transaction: rows, oldest and newest are %s", state ? state : sqlite3_errmsg(handle));
     else if (newest < first || newest > last)
         buffer_printf(wrong, "transaction %llu is the last, not one from %llu to %llu", newest, (unsigned long long)first,

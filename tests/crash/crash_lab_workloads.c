@@ -271,7 +271,8 @@ static void look_at_backups(const struct crash_run *run, const struct crash_wind
             restore(run, point, wrong);
 }
 
-/* Jobs ------------------------------------------------------------------------------------------------------------------- */
+/* Jobs -------------------------------------------------------------------------------------------------------------------
+ */
 
 #define JOBS 3
 
@@ -317,7 +318,8 @@ static unsigned count_names(struct tree *tree, const char *path)
     struct tree_folder *folder;
     const char *name;
     unsigned count = 0;
-    if (tree_path_attributes(tree, path, &node, NULL) != CODE_OK || tree_open_folder(tree, node.id, &folder, NULL) != CODE_OK)
+    if (tree_path_attributes(tree, path, &node, NULL) != CODE_OK ||
+        tree_open_folder(tree, node.id, &folder, NULL) != CODE_OK)
         return 0;
     for (uint64_t cursor = 0; tree_folder_entry(folder, cursor, &name, &node); cursor++)
         count += !node.derived && strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
@@ -350,7 +352,8 @@ static void look_at_job(struct tree *tree, unsigned number, bool must, struct bu
     else if (!whole && count > 0)
         buffer_printf(wrong, "job %u has a run without its spec", number);
     snprintf(copy, sizeof copy, "e%u/001", number);
-    if (whole && (tree_path_read(tree, "jobs/queue", 1 << 20, &queue, NULL) != CODE_OK || !strstr(buffer_text(&queue), copy)))
+    if (whole &&
+        (tree_path_read(tree, "jobs/queue", 1 << 20, &queue, NULL) != CODE_OK || !strstr(buffer_text(&queue), copy)))
         buffer_printf(wrong, "job %u is not in the queue: %s", number, buffer_text(&queue));
 }
 
@@ -372,7 +375,8 @@ static void look_at_jobs(const struct crash_run *run, const struct crash_window 
     jobs_destroy(jobs);
 }
 
-/* Databases ---------------------------------------------------------------------------------------------------------------- */
+/* Databases ----------------------------------------------------------------------------------------------------------------
+ */
 
 #define TRANSACTIONS 6
 
@@ -408,7 +412,8 @@ static void look_at_database(const struct crash_run *run, const struct crash_win
     lab_store_close(&lab);
 }
 
-/* An older store --------------------------------------------------------------------------------------------------------- */
+/* An older store ---------------------------------------------------------------------------------------------------------
+ */
 
 static void unpack_old_store(struct crash_run *run)
 {
@@ -458,9 +463,21 @@ const struct crash_workload crash_lab_workloads[] = {
     {.name = "written-with-a-mirror", .prepare = with_mirror, .run = written_with_a_mirror},
     {.name = "a-mirror-comes-and-goes", .prepare = with_dataset, .run = a_mirror_comes_and_goes},
     {.name = "backups", .prepare = with_dataset, .run = backups_are_made, .look = look_at_backups},
-    {.name = "jobs", .prepare = with_dataset, .run = jobs_are_submitted, .itself = true, .left_open = true, .look = look_at_jobs, .books = true},
+    {.name = "jobs",
+     .prepare = with_dataset,
+     .run = jobs_are_submitted,
+     .itself = true,
+     .left_open = true,
+     .look = look_at_jobs,
+     .books = true},
     {.name = "database", .prepare = with_database, .run = a_database_is_written, .look = look_at_database, .books = true},
-    {.name = "an-old-store", .prepare = unpack_old_store, .run = an_old_store_is_opened, .itself = true, .left_open = true, .bare = true,
-     .look = look_at_old_store, .books = true},
+    {.name = "an-old-store",
+     .prepare = unpack_old_store,
+     .run = an_old_store_is_opened,
+     .itself = true,
+     .left_open = true,
+     .bare = true,
+     .look = look_at_old_store,
+     .books = true},
 };
 const unsigned crash_lab_workload_count = sizeof crash_lab_workloads / sizeof *crash_lab_workloads;

@@ -10,11 +10,11 @@
 #include "disk_calls.h"
 #include "scope.h"
 
-#define MARK_SHIFT    56
-#define CONTENTS_MAX  ((size_t)64 << 20)
-#define CLAIMS_MAX    20000
-#define VERSIONS_MAX  20000
-#define FOLDERS_DEEP  64
+#define MARK_SHIFT   56
+#define CONTENTS_MAX ((size_t)64 << 20)
+#define CLAIMS_MAX   20000
+#define VERSIONS_MAX 20000
+#define FOLDERS_DEEP 64
 
 enum { MARK_POSSIBLE = 1, MARK_KEPT, MARK_CLAIM, MARK_CLAIM_KEPT, MARK_FILE_KEPT, MARK_BEGUN, MARK_DONE, MARK_MIRRORED };
 
@@ -46,8 +46,8 @@ static enum code describe_attributes(struct tree *tree, struct node_id node, str
     return code;
 }
 
-static enum code describe_contents(struct tree *tree, const char *path, const struct node_attributes *node, struct buffer *out,
-                                   struct failure *why)
+static enum code describe_contents(struct tree *tree, const char *path, const struct node_attributes *node,
+                                   struct buffer *out, struct failure *why)
 {
     SCOPE_BUFFER contents = {0};
     enum code code = CODE_OK;
@@ -60,7 +60,8 @@ static enum code describe_contents(struct tree *tree, const char *path, const st
     return code;
 }
 
-static enum code describe_below(struct tree *tree, const char *path, unsigned depth, struct buffer *out, struct failure *why);
+static enum code describe_below(struct tree *tree, const char *path, unsigned depth, struct buffer *out,
+                                struct failure *why);
 
 static enum code describe_node(struct tree *tree, const char *path, const struct node_attributes *node, unsigned depth,
                                struct buffer *out, struct failure *why)
@@ -82,7 +83,8 @@ static enum code describe_node(struct tree *tree, const char *path, const struct
     return code;
 }
 
-static enum code describe_snapshots(struct tree *tree, const char *path, unsigned depth, struct buffer *out, struct failure *why)
+static enum code describe_snapshots(struct tree *tree, const char *path, unsigned depth, struct buffer *out,
+                                    struct failure *why)
 {
     SCOPE_BUFFER inner = {0};
     buffer_printf(&inner, "%s/.snap", path);
@@ -211,7 +213,8 @@ void crash_run_make(struct crash_run *run)
 
 void crash_run_open(struct crash_run *run)
 {
-    crash_run_need(run, lab_store_open(run->store, &(struct lab_store_options){.key = run->key}, &run->lab, &run->why), "opening the lab");
+    crash_run_need(run, lab_store_open(run->store, &(struct lab_store_options){.key = run->key}, &run->lab, &run->why),
+                   "opening the lab");
     crash_run_before(run);
     add_version(run);
     mark(MARK_KEPT, run->version_count - 1);
@@ -223,7 +226,8 @@ void crash_run_close(struct crash_run *run)
     mark(MARK_KEPT, run->version_count - 1);
 }
 
-/* What is allowed --------------------------------------------------------------------------------------------------------- */
+/* What is allowed ---------------------------------------------------------------------------------------------------------
+ */
 
 void crash_run_window(const struct crash_run *run, size_t end, struct crash_window *out)
 {
@@ -348,8 +352,8 @@ static bool is_legal_by_file(const struct crash_run *run, const struct crash_win
     return names;
 }
 
-static bool version_is_legal(const struct crash_run *run, struct tree *tree, const struct crash_window *window, bool *by_file,
-                             struct buffer *why)
+static bool version_is_legal(const struct crash_run *run, struct tree *tree, const struct crash_window *window,
+                             bool *by_file, struct buffer *why)
 {
     SCOPE_BUFFER found = {0};
     struct failure refused;
@@ -388,8 +392,7 @@ static bool claim_is_legal(const struct crash_run *run, struct tree *tree, const
         return false;
     }
     for (size_t i = floor == SIZE_MAX ? 0 : floor; i < run->claim_count; i++)
-        if (possible[i] && strcmp(run->claims[i].path, path) == 0 &&
-            strcmp(run->claims[i].text, buffer_text(&found)) == 0)
+        if (possible[i] && strcmp(run->claims[i].path, path) == 0 && strcmp(run->claims[i].text, buffer_text(&found)) == 0)
             return true;
     buffer_printf(why, "%s holds what it may not: %.60s", path, buffer_text(&found));
     return false;
@@ -426,8 +429,7 @@ bool crash_run_is_legal(const struct crash_run *run, struct tree *tree, const st
                         struct buffer *why)
 {
     *by_file = false;
-    return run->claim_count ? claims_are_legal(run, tree, window, why)
-                            : version_is_legal(run, tree, window, by_file, why);
+    return run->claim_count ? claims_are_legal(run, tree, window, why) : version_is_legal(run, tree, window, by_file, why);
 }
 
 void crash_run_free(struct crash_run *run)

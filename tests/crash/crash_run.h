@@ -1,13 +1,13 @@
 /* A workload on a lab whose disk is recorded, and what may be found after a power cut.
  *
- * Steps.  Before each operation and after it the tree is described; the record gets a mark at both moments.  So at each moment of the
- * record it is known which descriptions are possible, and which is the oldest that was acknowledged (tree_fsync or tree_sync has
- * returned since).  A lab that is opened after a crash must be one of those from the oldest acknowledged to the newest
- * possible: no names half done, no file a mixture, nothing acknowledged lost.
+ * Steps.  Before each operation and after it the tree is described; the record gets a mark at both moments.  So at each
+ * moment of the record it is known which descriptions are possible, and which is the oldest that was acknowledged
+ * (tree_fsync or tree_sync has returned since).  A lab that is opened after a crash must be one of those from the oldest
+ * acknowledged to the newest possible: no names half done, no file a mixture, nothing acknowledged lost.
  *
- * Ages.  fsync promises one file, and the log of recent writes keeps just that.  So where the lab is none of those states as a
- * whole, it is still legal if its names are those of one of them from the last tree_sync on, and each file is as it was in one
- * of them from its own last fsync on.
+ * Ages.  fsync promises one file, and the log of recent writes keeps just that.  So where the lab is none of those states as
+ * a whole, it is still legal if its names are those of one of them from the last tree_sync on, and each file is as it was in
+ * one of them from its own last fsync on.
  *
  * Deeds are for workloads that keep books of their own (a database, jobs): deed n is begun at one moment and done, that is
  * acknowledged, at another; what that means for the lab is for the workload to say.
@@ -44,7 +44,7 @@ struct crash_run {
     struct crash_kept {
         char *path;
         size_t version;
-    } *kept; /* fsyncs that have returned, by the number in marks */
+    } * kept; /* fsyncs that have returned, by the number in marks */
     size_t kept_count;
     struct crash_claim *claims;
     size_t claim_count;
@@ -57,7 +57,7 @@ struct crash_run {
 #define CRASH_STEP(run, call) (crash_run_before(run), crash_run_after(run, (call), #call))
 
 /* The same for tree_sync, and for tree_fsync of the file at the path (NULL: it has none any more). */
-#define CRASH_SYNC(run, call)             crash_run_synced(run, (call), #call)
+#define CRASH_SYNC(run, call)            crash_run_synced(run, (call), #call)
 #define CRASH_SYNC_FILE(run, call, path) crash_run_synced_file(run, (call), path)
 
 void crash_run_before(struct crash_run *run);
@@ -86,13 +86,14 @@ void crash_run_make(struct crash_run *run); /* the store, with its first member 
 void crash_run_open(struct crash_run *run);
 void crash_run_close(struct crash_run *run);
 
-/* Everything in the tree that a user can see, as text: path, kind, mode, size, links, modification time, attributes, contents. */
+/* Everything in the tree that a user can see, as text: path, kind, mode, size, links, modification time, attributes,
+ * contents. */
 enum code crash_run_describe(struct tree *tree, struct buffer *out, struct failure *why);
 
 /* What is allowed at a moment of the record: versions floor..newest; from fsyncs_floor on no file may be older. */
 struct crash_window {
     size_t floor, fsyncs_floor, newest;
-    size_t end; /* of the record, for claims */
+    size_t end;           /* of the record, for claims */
     uint64_t begun, done; /* the last deed */
     bool mirrored;
 };

@@ -1,5 +1,5 @@
-/* What a user or a program does to a lab, one operation each, as steps of a workload (crash_run.h).  Files hold bytes that follow from a
- * seed.  What must succeed and does not ends the program. */
+/* What a user or a program does to a lab, one operation each, as steps of a workload (crash_run.h).  Files hold bytes that
+ * follow from a seed.  What must succeed and does not ends the program. */
 #ifndef CYTOFS_CRASH_STEP_H
 #define CYTOFS_CRASH_STEP_H
 

@@ -270,7 +270,8 @@ static void attributes(struct crash_run *run)
     crash_step_sync(run);
 }
 
-/* Datasets and snapshots ---------------------------------------------------------------------------------------------------- */
+/* Datasets and snapshots
+ * ---------------------------------------------------------------------------------------------------- */
 
 static void a_new_dataset(struct crash_run *run)
 {
@@ -326,7 +327,8 @@ static void dead_space_is_given_back(struct crash_run *run)
     crash_run_need(run, tree_collect(tree_of(run), &eager, &result, &run->why), "giving space back");
 }
 
-/* Threads: each writes files of its own and is told when they are durable ---------------------------------------------------- */
+/* Threads: each writes files of its own and is told when they are durable
+ * ---------------------------------------------------- */
 
 #define WRITERS 6
 
@@ -357,7 +359,8 @@ static void write_one(struct writer *writer, unsigned number)
     (void)crash_run_claim(run, path, "");
     size_t claim = crash_run_claim(run, path, text);
     need_here(tree_path_attributes(run->lab.tree, "experiments/e", &folder, &why), &why);
-    need_here(tree_create_file(run->lab.tree, folder.id, strrchr(path, '/') + 1, 0644, OPEN_WRITE, &node, &file, &why), &why);
+    need_here(tree_create_file(run->lab.tree, folder.id, strrchr(path, '/') + 1, 0644, OPEN_WRITE, &node, &file, &why),
+              &why);
     need_here(tree_write(file, 0, text, (size_t)length, &why), &why);
     if (number % 3 != 2) {
         need_here(tree_fsync(file, &why), &why);
@@ -379,7 +382,9 @@ static void append_one(struct writer *writer, struct buffer *log, unsigned numbe
     buffer_append_text(log, line);
     size_t claim = crash_run_claim(run, path, buffer_text(log));
     need_here(tree_path_attributes(run->lab.tree, "experiments/e", &folder, &why), &why);
-    need_here(tree_create_file(run->lab.tree, folder.id, strrchr(path, '/') + 1, 0644, OPEN_WRITE | OPEN_APPEND, &node, &file, &why), &why);
+    need_here(tree_create_file(run->lab.tree, folder.id, strrchr(path, '/') + 1, 0644, OPEN_WRITE | OPEN_APPEND, &node,
+                               &file, &why),
+              &why);
     need_here(tree_write(file, 0, line, (size_t)length, &why), &why);
     need_here(tree_fsync(file, &why), &why);
     crash_run_kept(claim);
@@ -412,7 +417,8 @@ static void many_writers(struct crash_run *run)
         pthread_join(writers[i].thread, NULL);
 }
 
-/* Many kinds at once -------------------------------------------------------------------------------------------------------- */
+/* Many kinds at once
+ * -------------------------------------------------------------------------------------------------------- */
 
 static void one_of_many(struct crash_run *run, struct random *random, unsigned number)
 {
@@ -423,8 +429,8 @@ static void one_of_many(struct crash_run *run, struct random *random, unsigned n
     switch (random_below(random, 8)) {
     case 0:
     case 1:
-        crash_step_save(run, path, random_below(random, 2) ? random_below(random, 300) : random_below(random, 200000), number,
-             random_below(random, 2));
+        crash_step_save(run, path, random_below(random, 2) ? random_below(random, 300) : random_below(random, 200000),
+                        number, random_below(random, 2));
         break;
     case 2:
         if (exists)
@@ -475,7 +481,8 @@ static void a_long_log(struct crash_run *run)
     }
 }
 
-/* The beginning and the end ----------------------------------------------------------------------------------------------------- */
+/* The beginning and the end
+ * ----------------------------------------------------------------------------------------------------- */
 
 static void init(struct crash_run *run)
 {

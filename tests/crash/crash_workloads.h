@@ -17,8 +17,8 @@ struct crash_workload {
     bool itself;    /* makes or opens the lab itself */
     bool left_open; /* what prepare did is taken as a kill leaves it, not closed */
     bool bare;      /* prepare makes the lab, closed */
-    /* Looks at a state, where it lies, after the lab was found legal and was closed again (where `books`: instead of that); says what is
-     * wrong. */
+    /* Looks at a state, where it lies, after the lab was found legal and was closed again (where `books`: instead of that);
+     * says what is wrong. */
     void (*look)(const struct crash_run *run, const struct crash_window *window, struct buffer *wrong);
     bool books; /* its states are for `look` alone to judge; the check with all contents is made in any case */
 };

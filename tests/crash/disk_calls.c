@@ -3,8 +3,8 @@
  * A call and its entry in the record are made under one lock, so that the record's order is the order in which the files
  * changed.  But for syncs, which begin at one moment and end at another: they cover what was recorded when they began.
  *
- * A descriptor is watched from its opening to its closing; seen[fd] is its object's number + 1.  The 64-bit names are what most
- * programs call.
+ * A descriptor is watched from its opening to its closing; seen[fd] is its object's number + 1.  The 64-bit names are what
+ * most programs call.
  */
 #undef _FILE_OFFSET_BITS /* both names of each call are defined here */
 
@@ -33,12 +33,12 @@ static size_t root_length;
 static uint32_t seen[DESCRIPTORS_MAX];
 
 /* The call of this name that the program would have reached without this file. */
-#define NEXT(name)                                                                                                     \
-    __extension__({                                                                                                    \
-        static __typeof__(&name) next;                                                                                 \
-        if (!next)                                                                                                     \
-            *(void **)&next = dlsym(RTLD_NEXT, #name);                                                                 \
-        next;                                                                                                          \
+#define NEXT(name)                                                                                                          \
+    __extension__({                                                                                                         \
+        static __typeof__(&name) next;                                                                                      \
+        if (!next)                                                                                                          \
+            *(void **)&next = dlsym(RTLD_NEXT, #name);                                                                      \
+        next;                                                                                                               \
     })
 
 void disk_calls_watch(const struct disk_watch *wanted)
@@ -136,23 +136,23 @@ static mode_t mode_argument(int flags, va_list arguments)
     return flags & (O_CREAT | __O_TMPFILE) ? (mode_t)va_arg(arguments, int) : 0;
 }
 
-#define DEFINE_OPEN(name)                                                                                              \
-    int name(const char *path, int flags, ...)                                                                         \
-    {                                                                                                                  \
-        va_list arguments;                                                                                             \
-        va_start(arguments, flags);                                                                                    \
-        mode_t mode = mode_argument(flags, arguments);                                                                 \
-        va_end(arguments);                                                                                             \
-        return open_watched(AT_FDCWD, path, flags, mode);                                                              \
+#define DEFINE_OPEN(name)                                                                                                   \
+    int name(const char *path, int flags, ...)                                                                              \
+    {                                                                                                                       \
+        va_list arguments;                                                                                                  \
+        va_start(arguments, flags);                                                                                         \
+        mode_t mode = mode_argument(flags, arguments);                                                                      \
+        va_end(arguments);                                                                                                  \
+        return open_watched(AT_FDCWD, path, flags, mode);                                                                   \
     }
-#define DEFINE_OPENAT(name)                                                                                            \
-    int name(int folder, const char *path, int flags, ...)                                                             \
-    {                                                                                                                  \
-        va_list arguments;                                                                                             \
-        va_start(arguments, flags);                                                                                    \
-        mode_t mode = mode_argument(flags, arguments);                                                                 \
-        va_end(arguments);                                                                                             \
-        return open_watched(folder, path, flags, mode);                                                                \
+#define DEFINE_OPENAT(name)                                                                                                 \
+    int name(int folder, const char *path, int flags, ...)                                                                  \
+    {                                                                                                                       \
+        va_list arguments;                                                                                                  \
+        va_start(arguments, flags);                                                                                         \
+        mode_t mode = mode_argument(flags, arguments);                                                                      \
+        va_end(arguments);                                                                                                  \
+        return open_watched(folder, path, flags, mode);                                                                     \
     }
 DEFINE_OPEN(open)
 DEFINE_OPEN(open64)
@@ -174,18 +174,18 @@ static void note_bytes(int fd, uint64_t offset, const void *bytes, ssize_t count
         disk_record_bytes(watch.record, object_of(fd), offset, bytes, (size_t)count);
 }
 
-#define DEFINE_PWRITE(name, type)                                                                                      \
-    ssize_t name(int fd, const void *bytes, size_t count, type offset)                                                 \
-    {                                                                                                                  \
-        if (!is_seen(fd))                                                                                              \
-            return NEXT(pwrite64)(fd, bytes, count, offset);                                                           \
-        if (is_refused(DISK_CALL_WRITE, &count))                                                                       \
-            return -1;                                                                                                 \
-        pthread_mutex_lock(&lock);                                                                                     \
-        ssize_t put = NEXT(pwrite64)(fd, bytes, count, offset);                                                        \
-        note_bytes(fd, (uint64_t)offset, bytes, put);                                                                  \
-        pthread_mutex_unlock(&lock);                                                                                   \
-        return put;                                                                                                    \
+#define DEFINE_PWRITE(name, type)                                                                                           \
+    ssize_t name(int fd, const void *bytes, size_t count, type offset)                                                      \
+    {                                                                                                                       \
+        if (!is_seen(fd))                                                                                                   \
+            return NEXT(pwrite64)(fd, bytes, count, offset);                                                                \
+        if (is_refused(DISK_CALL_WRITE, &count))                                                                            \
+            return -1;                                                                                                      \
+        pthread_mutex_lock(&lock);                                                                                          \
+        ssize_t put = NEXT(pwrite64)(fd, bytes, count, offset);                                                             \
+        note_bytes(fd, (uint64_t)offset, bytes, put);                                                                       \
+        pthread_mutex_unlock(&lock);                                                                                        \
+        return put;                                                                                                         \
     }
 DEFINE_PWRITE(pwrite, off_t)
 DEFINE_PWRITE(pwrite64, off64_t)
@@ -220,10 +220,10 @@ static ssize_t write_parts(int fd, const struct iovec *parts, int count, off64_t
     return put;
 }
 
-#define DEFINE_PWRITEV(name, type)                                                                                     \
-    ssize_t name(int fd, const struct iovec *parts, int count, type offset)                                            \
-    {                                                                                                                  \
-        return is_seen(fd) ? write_parts(fd, parts, count, offset) : NEXT(pwritev64)(fd, parts, count, offset);        \
+#define DEFINE_PWRITEV(name, type)                                                                                          \
+    ssize_t name(int fd, const struct iovec *parts, int count, type offset)                                                 \
+    {                                                                                                                       \
+        return is_seen(fd) ? write_parts(fd, parts, count, offset) : NEXT(pwritev64)(fd, parts, count, offset);             \
     }
 DEFINE_PWRITEV(pwritev, off_t)
 DEFINE_PWRITEV(pwritev64, off64_t)
@@ -233,22 +233,22 @@ ssize_t writev(int fd, const struct iovec *parts, int count)
     return is_seen(fd) ? write_parts(fd, parts, count, -1) : NEXT(writev)(fd, parts, count);
 }
 
-#define DEFINE_PREAD(name, type)                                                                                       \
-    ssize_t name(int fd, void *bytes, size_t count, type offset)                                                       \
-    {                                                                                                                  \
-        if (is_seen(fd) && is_refused(DISK_CALL_READ, &count))                                                         \
-            return -1;                                                                                                 \
-        return NEXT(pread64)(fd, bytes, count, offset);                                                                \
+#define DEFINE_PREAD(name, type)                                                                                            \
+    ssize_t name(int fd, void *bytes, size_t count, type offset)                                                            \
+    {                                                                                                                       \
+        if (is_seen(fd) && is_refused(DISK_CALL_READ, &count))                                                              \
+            return -1;                                                                                                      \
+        return NEXT(pread64)(fd, bytes, count, offset);                                                                     \
     }
 DEFINE_PREAD(pread, off_t)
 DEFINE_PREAD(pread64, off64_t)
 
-#define DEFINE_PREADV(name, type)                                                                                      \
-    ssize_t name(int fd, const struct iovec *parts, int count, type offset)                                            \
-    {                                                                                                                  \
-        if (is_seen(fd) && is_refused(DISK_CALL_READ, NULL))                                                           \
-            return -1;                                                                                                 \
-        return NEXT(preadv64)(fd, parts, count, offset);                                                               \
+#define DEFINE_PREADV(name, type)                                                                                           \
+    ssize_t name(int fd, const struct iovec *parts, int count, type offset)                                                 \
+    {                                                                                                                       \
+        if (is_seen(fd) && is_refused(DISK_CALL_READ, NULL))                                                                \
+            return -1;                                                                                                      \
+        return NEXT(preadv64)(fd, parts, count, offset);                                                                    \
     }
 DEFINE_PREADV(preadv, off_t)
 DEFINE_PREADV(preadv64, off64_t)
@@ -262,19 +262,19 @@ ssize_t read(int fd, void *bytes, size_t count)
 
 /* Sizes ----------------------------------------------------------------------------------------------------------------- */
 
-#define DEFINE_FTRUNCATE(name, type)                                                                                   \
-    int name(int fd, type size)                                                                                        \
-    {                                                                                                                  \
-        if (!is_seen(fd))                                                                                              \
-            return NEXT(ftruncate64)(fd, size);                                                                        \
-        if (is_refused(DISK_CALL_SIZE, NULL))                                                                          \
-            return -1;                                                                                                 \
-        pthread_mutex_lock(&lock);                                                                                     \
-        int result = NEXT(ftruncate64)(fd, size);                                                                      \
-        if (result == 0 && watch.record)                                                                               \
-            disk_record_size(watch.record, object_of(fd), (uint64_t)size);                                             \
-        pthread_mutex_unlock(&lock);                                                                                   \
-        return result;                                                                                                 \
+#define DEFINE_FTRUNCATE(name, type)                                                                                        \
+    int name(int fd, type size)                                                                                             \
+    {                                                                                                                       \
+        if (!is_seen(fd))                                                                                                   \
+            return NEXT(ftruncate64)(fd, size);                                                                             \
+        if (is_refused(DISK_CALL_SIZE, NULL))                                                                               \
+            return -1;                                                                                                      \
+        pthread_mutex_lock(&lock);                                                                                          \
+        int result = NEXT(ftruncate64)(fd, size);                                                                           \
+        if (result == 0 && watch.record)                                                                                    \
+            disk_record_size(watch.record, object_of(fd), (uint64_t)size);                                                  \
+        pthread_mutex_unlock(&lock);                                                                                        \
+        return result;                                                                                                      \
     }
 DEFINE_FTRUNCATE(ftruncate, off_t)
 DEFINE_FTRUNCATE(ftruncate64, off64_t)
@@ -299,30 +299,30 @@ static int allocate(int fd, int mode, off64_t offset, off64_t count)
     return result;
 }
 
-#define DEFINE_FALLOCATE(name, type)                                                                                   \
-    int name(int fd, int mode, type offset, type count)                                                                \
-    {                                                                                                                  \
-        return is_seen(fd) ? allocate(fd, mode, offset, count) : NEXT(fallocate64)(fd, mode, offset, count);           \
+#define DEFINE_FALLOCATE(name, type)                                                                                        \
+    int name(int fd, int mode, type offset, type count)                                                                     \
+    {                                                                                                                       \
+        return is_seen(fd) ? allocate(fd, mode, offset, count) : NEXT(fallocate64)(fd, mode, offset, count);                \
     }
 DEFINE_FALLOCATE(fallocate, off_t)
 DEFINE_FALLOCATE(fallocate64, off64_t)
 
-#define DEFINE_POSIX_FALLOCATE(name, type)                                                                             \
-    int name(int fd, type offset, type count)                                                                          \
-    {                                                                                                                  \
-        if (!is_seen(fd))                                                                                              \
-            return NEXT(posix_fallocate64)(fd, offset, count);                                                         \
-        return allocate(fd, 0, offset, count) == 0 ? 0 : errno;                                                        \
+#define DEFINE_POSIX_FALLOCATE(name, type)                                                                                  \
+    int name(int fd, type offset, type count)                                                                               \
+    {                                                                                                                       \
+        if (!is_seen(fd))                                                                                                   \
+            return NEXT(posix_fallocate64)(fd, offset, count);                                                              \
+        return allocate(fd, 0, offset, count) == 0 ? 0 : errno;                                                             \
     }
 DEFINE_POSIX_FALLOCATE(posix_fallocate, off_t)
 DEFINE_POSIX_FALLOCATE(posix_fallocate64, off64_t)
 
-#define DEFINE_MMAP(name, type)                                                                                        \
-    void *name(void *address, size_t count, int protection, int flags, int fd, type offset)                            \
-    {                                                                                                                  \
-        if (is_seen(fd) && (protection & PROT_WRITE) && (flags & MAP_SHARED) && watch.record)                          \
-            watch.record->unseen++;                                                                                    \
-        return NEXT(mmap64)(address, count, protection, flags, fd, offset);                                            \
+#define DEFINE_MMAP(name, type)                                                                                             \
+    void *name(void *address, size_t count, int protection, int flags, int fd, type offset)                                 \
+    {                                                                                                                       \
+        if (is_seen(fd) && (protection & PROT_WRITE) && (flags & MAP_SHARED) && watch.record)                               \
+            watch.record->unseen++;                                                                                         \
+        return NEXT(mmap64)(address, count, protection, flags, fd, offset);                                                 \
     }
 DEFINE_MMAP(mmap, off_t)
 DEFINE_MMAP(mmap64, off64_t)

@@ -1,6 +1,6 @@
-/* The C library's calls that change files, seen from below: linked into a test program, these stand in front of the library's
- * own, for the program's code and for SQLite alike.  Calls about files below one folder are recorded (disk_record.h), and can be
- * made to fail; all others go straight through.  The code under test knows nothing of it.
+/* The C library's calls that change files, seen from below: linked into a test program, these stand in front of the
+ * library's own, for the program's code and for SQLite alike.  Calls about files below one folder are recorded
+ * (disk_record.h), and can be made to fail; all others go straight through.  The code under test knows nothing of it.
  */
 #ifndef CYTOFS_DISK_CALLS_H
 #define CYTOFS_DISK_CALLS_H

@@ -1,6 +1,6 @@
-/* The record: see disk_record.h.  It keeps the names as they are now beside the list of changes, since calls speak of paths while
- * changes belong to folders and files.  Whoever fills it in does so from one thread at a time; memory that is missing ends the
- * test. */
+/* The record: see disk_record.h.  It keeps the names as they are now beside the list of changes, since calls speak of paths
+ * while changes belong to folders and files.  Whoever fills it in does so from one thread at a time; memory that is missing
+ * ends the test. */
 #include "disk_record.h"
 
 #include <dirent.h>

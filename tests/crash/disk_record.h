@@ -1,6 +1,6 @@
-/* What a program did to the files of one folder: every change, in order, with its bytes; syncs; and marks by which a test says
- * what it was told at that moment ("this fsync has returned").  disk_calls.c fills it in, disk_state.h makes from it the folders
- * that a power cut may leave behind.
+/* What a program did to the files of one folder: every change, in order, with its bytes; syncs; and marks by which a test
+ * says what it was told at that moment ("this fsync has returned").  disk_calls.c fills it in, disk_state.h makes from it
+ * the folders that a power cut may leave behind.
  */
 #ifndef CYTOFS_DISK_RECORD_H
 #define CYTOFS_DISK_RECORD_H
@@ -36,10 +36,10 @@ struct disk_object {
 };
 
 struct disk_record {
-    char *root;     /* absolute */
+    char *root; /* absolute */
     struct disk_op *ops;
     size_t count, room;
-    size_t begins;  /* the first ops say what was there, and are durable: this is the first that was recorded */
+    size_t begins; /* the first ops say what was there, and are durable: this is the first that was recorded */
     struct disk_object *objects;
     size_t object_count, object_room;
     struct disk_live *live; /* the names as they are now, while it is filled in */

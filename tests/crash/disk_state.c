@@ -1,8 +1,8 @@
 /* States of a folder after a power cut: see disk_state.h for what is allowed.
  *
- * A file's state is made in two passes over its loose changes: the first finds, sector by sector, the last write that is there;
- * the second makes all changes in order, each write where its sector's last one is itself or a later one (the page cache holds
- * both by then).  Sizes are a sequence of which a beginning is there; a cut that is not there cuts nothing. */
+ * A file's state is made in two passes over its loose changes: the first finds, sector by sector, the last write that is
+ * there; the second makes all changes in order, each write where its sector's last one is itself or a later one (the page
+ * cache holds both by then).  Sizes are a sequence of which a beginning is there; a cut that is not there cuts nothing. */
 #include "disk_state.h"
 
 #include <stdio.h>
@@ -116,7 +116,8 @@ static bool change_is_there(const struct disk_point *point, const struct disk_ch
     return false;
 }
 
-static bool sector_is_there(const struct disk_point *point, const struct disk_choice *choice, size_t ordinal, uint64_t sector)
+static bool sector_is_there(const struct disk_point *point, const struct disk_choice *choice, size_t ordinal,
+                            uint64_t sector)
 {
     const struct disk_op *op = &point->record->ops[point->loose[ordinal]];
     uint64_t nth = sector - op->offset / choice->sector;

@@ -1,12 +1,12 @@
 /* What a power cut may leave of a recorded folder.
  *
- * At a point of the record, each change is durable (its file, or for a name its folder, was synced after it) or loose.  What is
- * durable is there.  Of what is loose anything may be there:
+ * At a point of the record, each change is durable (its file, or for a name its folder, was synced after it) or loose.  What
+ * is durable is there.  Of what is loose anything may be there:
  *
- *     bytes   a sector (512 or 4096 bytes) holds what it held after any of the loose writes to it, each sector for itself: so
- *             writes are lost, kept, torn and reordered, within a file and between files
- *     size    that after any of the loose changes, with zeros where the bytes did not arrive
- *     names   each loose change of names is there or not, in any combination; a rename is there whole
+ *     bytes   a sector (512 or 4096 bytes) holds what it held after any of the loose writes to it, each sector for itself:
+ * so writes are lost, kept, torn and reordered, within a file and between files size    that after any of the loose changes,
+ * with zeros where the bytes did not arrive names   each loose change of names is there or not, in any combination; a rename
+ * is there whole
  *
  * This allows more than ext4, XFS or btrfs do, each of which keeps some order that POSIX does not promise.
  */
@@ -33,15 +33,15 @@ void disk_point_free(struct disk_point *point);
 
 /* Which of the loose changes are there. */
 enum disk_luck {
-    LUCK_ALL,     /* all: as after a kill of the program alone */
+    LUCK_ALL, /* all: as after a kill of the program alone */
     LUCK_NONE,
-    LUCK_SIZES,   /* sizes and names, no bytes */
-    LUCK_MASK,    /* loose[i] where bit i of `number` is set */
-    LUCK_BUT_ONE, /* all but loose[number] */
-    LUCK_TORN,    /* all, but of the last bytes that were written only the first `number` sectors */
+    LUCK_SIZES,     /* sizes and names, no bytes */
+    LUCK_MASK,      /* loose[i] where bit i of `number` is set */
+    LUCK_BUT_ONE,   /* all but loose[number] */
+    LUCK_TORN,      /* all, but of the last bytes that were written only the first `number` sectors */
     LUCK_TORN_HEAD, /* all, but of the last bytes that were written not the first `number` sectors */
-    LUCK_CHANGES, /* each change by chance: `number` is the seed */
-    LUCK_SECTORS, /* each sector by chance, sizes and names up to some change by chance */
+    LUCK_CHANGES,   /* each change by chance: `number` is the seed */
+    LUCK_SECTORS,   /* each sector by chance, sizes and names up to some change by chance */
 };
 
 struct disk_choice {
@@ -57,7 +57,7 @@ struct disk_image {
         bool folder;
         uint8_t *bytes;
         uint64_t size;
-    } *entries;
+    } * entries;
     size_t count;
     uint64_t sum; /* equal for equal images */
 };

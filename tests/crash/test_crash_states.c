@@ -3,13 +3,16 @@
  *     test_crash_states [--states N] [--seed S] [--only WORKLOAD] [--jobs N] [--folder DIR] [--keep]
  *
  * Each workload runs twice in a process of its own: alone, and beside a thread that commits at any moment.  All states of a
- * record are listed; where they are more than N (default STATES_SHORT; 0: no limit), N of them are taken by chance, by the seed.
- * Each is made where the workload ran: stores know where their mirrors lie.  In each, the lab is opened, must be what it may be at that moment (crash_run.h), must pass the check with all contents, and,
- * in some, must take a new file and keep it over another opening.  One line a workload:
+ * record are listed; where they are more than N (default STATES_SHORT; 0: no limit), N of them are taken by chance, by the
+ * seed. Each is made where the workload ran: stores know where their mirrors lie.  In each, the lab is opened, must be what
+ * it may be at that moment (crash_run.h), must pass the check with all contents, and, in some, must take a new file and keep
+ * it over another opening.  One line a workload:
  *
- *     workload <name> <alone|beside commits> changes <n> loose <most at once> possible <n> states <n> distinct <n> by-file <n> violations <n> seconds <s>
+ *     workload <name> <alone|beside commits> changes <n> loose <most at once> possible <n> states <n> distinct <n> by-file
+ * <n> violations <n> seconds <s>
  *
- * --keep leaves the folders of violations where they were made.  DIR: for the stores, best in memory (default /dev/shm, else /tmp).
+ * --keep leaves the folders of violations where they were made.  DIR: for the stores, best in memory (default /dev/shm, else
+ * /tmp).
  */
 #include <errno.h>
 #include <getopt.h>
@@ -34,9 +37,9 @@
 #include "timing.h"
 
 #define STATES_SHORT     10
-#define EXHAUSTIVE_LOOSE 6  /* up to so many loose changes all of their subsets are made */
-#define SAMPLES          8  /* states by chance, a moment and kind */
-#define WRITE_ON_EACH    8  /* one in so many states is gone on with */
+#define EXHAUSTIVE_LOOSE 6 /* up to so many loose changes all of their subsets are made */
+#define SAMPLES          8 /* states by chance, a moment and kind */
+#define WRITE_ON_EACH    8 /* one in so many states is gone on with */
 #define VIOLATIONS_TOLD  5
 #define CHOICES_MAX      128
 
@@ -58,11 +61,12 @@ struct replay {
     struct crash_run *run;
     struct outcome *outcome; /* shared with the parent */
     struct random random;
-    uint64_t *seen;  /* a set of sums, open addressing */
+    uint64_t *seen; /* a set of sums, open addressing */
     size_t seen_room;
 };
 
-/* Recording --------------------------------------------------------------------------------------------------------------- */
+/* Recording ---------------------------------------------------------------------------------------------------------------
+ */
 
 static atomic_bool stop_committing;
 
@@ -170,7 +174,8 @@ static bool record_is_whole(const struct crash_run *run)
     return whole;
 }
 
-/* Choosing ---------------------------------------------------------------------------------------------------------------- */
+/* Choosing ----------------------------------------------------------------------------------------------------------------
+ */
 
 static void add_choice(struct disk_choice *choices, size_t *count, enum disk_luck luck, uint64_t number, uint32_t sector)
 {
@@ -235,7 +240,8 @@ static uint64_t count_possible(const struct crash_run *run, uint64_t *loose_most
     return possible;
 }
 
-/* Looking at one state ------------------------------------------------------------------------------------------------------ */
+/* Looking at one state
+ * ------------------------------------------------------------------------------------------------------ */
 
 static bool is_new(struct replay *replay, uint64_t sum)
 {
@@ -296,7 +302,8 @@ static void make_again(const struct crash_window *window, const char *store, con
     snprintf(another, sizeof another, "%s.again", key);
     if (window->newest > 0)
         buffer_printf(wrong, "does not open: %s", refused->text);
-    else if (lab_store_create(&(struct lab_store_plan){.path = store, .member = "ada", .key = another}, &made, &why) != CODE_OK)
+    else if (lab_store_create(&(struct lab_store_plan){.path = store, .member = "ada", .key = another}, &made, &why) !=
+             CODE_OK)
         buffer_printf(wrong, "neither opens (%s) nor can it be made again (%s)", refused->text, why.text);
     buffer_free(&made.key_path);
 }
@@ -326,7 +333,8 @@ static void look(struct replay *replay, const char *store, const struct crash_wi
 }
 
 /* With one folder of a mirrored store gone, the other one is the whole lab. */
-static void look_alone(struct replay *replay, const struct disk_image *image, const struct crash_window *window, struct buffer *wrong)
+static void look_alone(struct replay *replay, const struct disk_image *image, const struct crash_window *window,
+                       struct buffer *wrong)
 {
     const struct crash_run *run = replay->run;
     const char *const folders[] = {run->store, run->mirror};
@@ -413,14 +421,19 @@ static void try_all(struct replay *replay)
     }
 }
 
-/* Workloads ------------------------------------------------------------------------------------------------------------------ */
+/* Workloads
+ * ------------------------------------------------------------------------------------------------------------------ */
 
 static int run_workload(const struct settings *settings, const struct crash_workload *workload, bool beside_commits,
                         struct outcome *outcome)
 {
     struct crash_run run = {.claims_lock = PTHREAD_MUTEX_INITIALIZER};
-    struct replay replay = {.settings = settings, .workload = workload, .run = &run, .outcome = outcome,
-                            .random = random_stream(settings->seed, 1), .seen_room = 1 << 20};
+    struct replay replay = {.settings = settings,
+                            .workload = workload,
+                            .run = &run,
+                            .outcome = outcome,
+                            .random = random_stream(settings->seed, 1),
+                            .seen_room = 1 << 20};
     snprintf(run.root, sizeof run.root, "%.40s/crash-%d", settings->folder, (int)getpid());
     snprintf(run.store, sizeof run.store, "%s/store", run.root);
     snprintf(run.key, sizeof run.key, "%s/member.key", run.root);
@@ -460,14 +473,16 @@ static void tell(const struct job *job, int status)
 {
     const struct outcome *outcome = job->outcome;
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
-        printf("violation %s: the program died (status %d) at %s (--keep shows why)\n", job->workload->name, status, outcome->doing);
+        printf("violation %s: the program died (status %d) at %s (--keep shows why)\n", job->workload->name, status,
+               outcome->doing);
         job->outcome->violations++;
     }
-    printf("workload %s %s changes %llu loose %llu possible %llu states %llu distinct %llu by-file %llu violations %llu seconds %.1f\n",
+    printf("workload %s %s changes %llu loose %llu possible %llu states %llu distinct %llu by-file %llu violations %llu "
+           "seconds %.1f\n",
            job->workload->name, job->beside_commits ? "beside commits" : "alone", (unsigned long long)outcome->changes,
            (unsigned long long)outcome->loose_most, (unsigned long long)outcome->possible,
-           (unsigned long long)outcome->states, (unsigned long long)outcome->distinct,
-           (unsigned long long)outcome->by_file, (unsigned long long)outcome->violations, (double)(timing_monotonic_ms() - job->began_ms) / 1000);
+           (unsigned long long)outcome->states, (unsigned long long)outcome->distinct, (unsigned long long)outcome->by_file,
+           (unsigned long long)outcome->violations, (double)(timing_monotonic_ms() - job->began_ms) / 1000);
     fflush(stdout);
 }
 
@@ -502,8 +517,7 @@ static int run_all(const struct settings *settings)
 {
     size_t all = ((size_t)crash_workload_count + crash_lab_workload_count) * 2, running = 0, ran = 0;
     struct job *jobs = calloc(all, sizeof *jobs);
-    struct outcome *outcomes =
-        mmap(NULL, all * sizeof *outcomes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct outcome *outcomes = mmap(NULL, all * sizeof *outcomes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     struct outcome sum = {0};
     if (!jobs || outcomes == MAP_FAILED)
         return 3;
@@ -533,8 +547,12 @@ static int run_all(const struct settings *settings)
 
 int main(int count, char **arguments)
 {
-    static const struct option options[] = {{"states", 1, NULL, 'n'}, {"seed", 1, NULL, 's'}, {"only", 1, NULL, 'o'},
-                                            {"jobs", 1, NULL, 'j'},   {"folder", 1, NULL, 'f'}, {"keep", 0, NULL, 'k'},
+    static const struct option options[] = {{"states", 1, NULL, 'n'},
+                                            {"seed", 1, NULL, 's'},
+                                            {"only", 1, NULL, 'o'},
+                                            {"jobs", 1, NULL, 'j'},
+                                            {"folder", 1, NULL, 'f'},
+                                            {"keep", 0, NULL, 'k'},
                                             {0}};
     struct settings settings = {
         .states = STATES_SHORT, .seed = 1, .folder = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp", .jobs = 2};
@@ -559,7 +577,9 @@ int main(int count, char **arguments)
             settings.keep = true;
             break;
         default:
-            fprintf(stderr, "usage: test_crash_states [--states N] [--seed S] [--only WORKLOAD] [--jobs N] [--folder DIR] [--keep]\n");
+            fprintf(
+                stderr,
+                "usage: test_crash_states [--states N] [--seed S] [--only WORKLOAD] [--jobs N] [--folder DIR] [--keep]\n");
             return 2;
         }
     }

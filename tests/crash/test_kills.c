@@ -2,10 +2,10 @@
  *
  *     test_kills [--rounds N] [--mounted N] [--seed S] [--folder DIR]
  *
- * Of the rounds, N run through a real mount (skipped where that cannot be): a server process, and writers that are processes of
- * their own.  In the others the writers are threads of one process that uses the tree itself.  Each round a process is killed
- * with SIGKILL at a random moment, perhaps while it still opens the store; then the store is opened, checked with all its
- * contents, and each file must be one of its versions, whole, and not older than what was acknowledged:
+ * Of the rounds, N run through a real mount (skipped where that cannot be): a server process, and writers that are processes
+ * of their own.  In the others the writers are threads of one process that uses the tree itself.  Each round a process is
+ * killed with SIGKILL at a random moment, perhaps while it still opens the store; then the store is opened, checked with all
+ * its contents, and each file must be one of its versions, whole, and not older than what was acknowledged:
  *
  *     kept      fsync has returned after the rename that gave the file its name, or after the line was appended
  *     closed    the file was closed (and renamed) five seconds before the kill: in a few rounds that are long enough
@@ -70,7 +70,8 @@ struct kills {
     unsigned round;
 };
 
-/* Writers ----------------------------------------------------------------------------------------------------------------- */
+/* Writers -----------------------------------------------------------------------------------------------------------------
+ */
 
 struct writer {
     const struct kills *kills;
@@ -103,8 +104,8 @@ static void line_of(uint32_t number, char line[LINE_BYTES + 1])
 }
 
 /* Writes a file of another name, gives it its own, and perhaps waits until it is durable; an errno. */
-static int save_mounted(const struct writer *writer, const char *temporary, const char *path, const void *bytes, size_t count,
-                        bool synced)
+static int save_mounted(const struct writer *writer, const char *temporary, const char *path, const void *bytes,
+                        size_t count, bool synced)
 {
     char from[256], to[256];
     snprintf(from, sizeof from, "%s/%s", writer->kills->mountpoint, temporary);
@@ -128,15 +129,16 @@ static int append_mounted(const struct writer *writer, const char *path, const c
     return 0;
 }
 
-static int save_in_tree(const struct writer *writer, const char *temporary, const char *path, const void *bytes, size_t count,
-                        bool synced)
+static int save_in_tree(const struct writer *writer, const char *temporary, const char *path, const void *bytes,
+                        size_t count, bool synced)
 {
     struct failure why;
     struct node_attributes folder, node;
     struct tree_file *file;
     struct tree_rename rename = {.from_name = strrchr(temporary, '/') + 1, .to_name = strrchr(path, '/') + 1};
     if (tree_path_attributes(writer->tree, "datasets/d", &folder, &why) != CODE_OK ||
-        tree_create_file(writer->tree, folder.id, rename.from_name, 0644, OPEN_WRITE | OPEN_TRUNCATE, &node, &file, &why) != CODE_OK)
+        tree_create_file(writer->tree, folder.id, rename.from_name, 0644, OPEN_WRITE | OPEN_TRUNCATE, &node, &file, &why) !=
+            CODE_OK)
         return EIO;
     rename.from_folder = rename.to_folder = folder.id;
     enum code code = tree_write(file, 0, bytes, count, &why);
@@ -213,7 +215,8 @@ static void *write_for_ever(void *context)
     return NULL;
 }
 
-/* Rounds ------------------------------------------------------------------------------------------------------------------- */
+/* Rounds -------------------------------------------------------------------------------------------------------------------
+ */
 
 /* In a child: opens the store, serves it or writes to it, and is killed. */
 static void live(const struct kills *kills, bool mounted, int pipe)
@@ -288,8 +291,7 @@ static bool read_one(struct messages *messages, int pipe)
         if (!messages->all)
             abort();
     }
-    return read(pipe, &messages->all[messages->count], sizeof *messages->all) == sizeof *messages->all &&
-           ++messages->count;
+    return read(pipe, &messages->all[messages->count], sizeof *messages->all) == sizeof *messages->all && ++messages->count;
 }
 
 /* Reads until the moment has come, or until the first message where `one` is enough. */
@@ -318,7 +320,8 @@ static void take_note(struct kills *kills, const struct message *message, const 
                strerror((int)message->version));
         kills->violations++;
     }
-    bool acknowledged = message->told == TOLD_KEPT || (message->told == TOLD_CLOSED && moments->before_ms - message->ms > CLOSED_MS);
+    bool acknowledged =
+        message->told == TOLD_KEPT || (message->told == TOLD_CLOSED && moments->before_ms - message->ms > CLOSED_MS);
     if (acknowledged && message->version > known->kept)
         known->kept = message->version;
     kills->acknowledged += acknowledged;
@@ -352,7 +355,8 @@ static void live_and_die(struct kills *kills, bool mounted, struct messages *mes
     close(ends[0]);
 }
 
-/* After the kill ------------------------------------------------------------------------------------------------------------- */
+/* After the kill
+ * ------------------------------------------------------------------------------------------------------------- */
 
 static void violation(struct kills *kills, const char *what)
 {
@@ -399,8 +403,8 @@ static void check_journal(struct kills *kills, struct tree *tree, unsigned write
         line_of(i + 1, line);
         wrong += memcmp(found.data + (size_t)i * LINE_BYTES, line, LINE_BYTES) != 0;
     }
-    snprintf(what, sizeof what, "%s has %u lines (%u wrong, %zu bytes), acknowledged were %u", path, lines, wrong, found.length,
-             kills->files[writer][JOURNAL].kept);
+    snprintf(what, sizeof what, "%s has %u lines (%u wrong, %zu bytes), acknowledged were %u", path, lines, wrong,
+             found.length, kills->files[writer][JOURNAL].kept);
     if (wrong || found.length % LINE_BYTES || lines < kills->files[writer][JOURNAL].kept)
         violation(kills, what);
     kills->lines[writer] = lines;
@@ -439,7 +443,8 @@ static void run_round(struct kills *kills, bool mounted)
     check_all(kills);
 }
 
-/* The whole -------------------------------------------------------------------------------------------------------------------- */
+/* The whole
+ * -------------------------------------------------------------------------------------------------------------------- */
 
 static bool make_store(struct kills *kills, const char *folder)
 {
@@ -452,7 +457,8 @@ static bool make_store(struct kills *kills, const char *folder)
     snprintf(kills->mountpoint, sizeof kills->mountpoint, "%s/lab", kills->folder);
     enum code code = file_make_folders(kills->mountpoint, &why);
     if (code == CODE_OK)
-        code = lab_store_create(&(struct lab_store_plan){.path = kills->store, .member = "ada", .key = kills->key}, &made, &why);
+        code = lab_store_create(&(struct lab_store_plan){.path = kills->store, .member = "ada", .key = kills->key}, &made,
+                                &why);
     buffer_free(&made.key_path);
     if (code == CODE_OK)
         code = lab_store_open(kills->store, &(struct lab_store_options){.key = kills->key}, &lab, &why);

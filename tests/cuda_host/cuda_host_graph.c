@@ -113,11 +113,13 @@ static void walk(const struct cuda_graph_spec *spec, const struct loops *loops)
         for (int i = 0; i < rows; i++)
             for (int j = 0; j < columns; j++, y += loops->out)
                 for (int tap = 0; tap < taps; tap++) {
-                    int row = i * spec->stride + tap / spec->kernel - pad, column = j * spec->stride + tap % spec->kernel - pad;
+                    int row = i * spec->stride + tap / spec->kernel - pad,
+                        column = j * spec->stride + tap % spec->kernel - pad;
                     if (row < 0 || row >= spec->height || column < 0 || column >= spec->width)
                         continue;
                     size_t pixel = ((size_t)n * (size_t)spec->height + (size_t)row) * (size_t)spec->width + (size_t)column;
-                    meet(loops, loops->x + pixel * loops->in, loops->w + (size_t)tap * loops->in, (size_t)taps * loops->in, y);
+                    meet(loops, loops->x + pixel * loops->in, loops->w + (size_t)tap * loops->in, (size_t)taps * loops->in,
+                         y);
                 }
 }
 
@@ -136,12 +138,13 @@ static void run(void *argument)
                      (((size_t)spec->width + stride - 1) / stride) * out;
     size_t w_count = (size_t)(spec->kernel * spec->kernel) * in * out;
     memset(call->operands.workspace, 0xFF, WORKSPACE_BYTES); /* is there, and keeps nothing */
-    struct loops loops = {.kind = spec->kind,
-                          .in = in,
-                          .out = out,
-                          .x = widened(spec->dtype, spec->kind == CUDA_GRAPH_DATA ? NULL : call->operands.x, x_count),
-                          .w = widened(spec->dtype, spec->kind == CUDA_GRAPH_WEIGHTS ? NULL : call->operands.weights, w_count),
-                          .y = widened(spec->dtype, spec->kind == CUDA_GRAPH_FORWARD ? NULL : call->operands.y, y_count)};
+    struct loops loops = {
+        .kind = spec->kind,
+        .in = in,
+        .out = out,
+        .x = widened(spec->dtype, spec->kind == CUDA_GRAPH_DATA ? NULL : call->operands.x, x_count),
+        .w = widened(spec->dtype, spec->kind == CUDA_GRAPH_WEIGHTS ? NULL : call->operands.weights, w_count),
+        .y = widened(spec->dtype, spec->kind == CUDA_GRAPH_FORWARD ? NULL : call->operands.y, y_count)};
     walk(spec, &loops);
     if (spec->kind == CUDA_GRAPH_FORWARD)
         narrow(spec->dtype, loops.y, y_count, call->operands.y);

@@ -1,5 +1,6 @@
-/* Stands in for CUDA's header of this name where the files of kernels/cuda are compiled for the host: the part of the runtime
- * that they use, with CUDA's names, and what the tests may ask of it besides.  README.md says what is imitated, and what not. */
+/* Stands in for CUDA's header of this name where the files of kernels/cuda are compiled for the host: the part of the
+ * runtime that they use, with CUDA's names, and what the tests may ask of it besides.  README.md says what is imitated, and
+ * what not. */
 #ifndef CYTOFS_CUDA_RUNTIME_API_H
 #define CYTOFS_CUDA_RUNTIME_API_H
 
@@ -31,10 +32,10 @@ typedef struct cuda_host_graph *cudaGraphExec_t;
 enum cudaMemcpyKind { cudaMemcpyHostToDevice = 1, cudaMemcpyDeviceToHost = 2, cudaMemcpyDeviceToDevice = 3 };
 enum cudaStreamCaptureMode { cudaStreamCaptureModeGlobal, cudaStreamCaptureModeThreadLocal, cudaStreamCaptureModeRelaxed };
 
-#define cudaStreamNonBlocking 1u
-#define cudaEventBlockingSync 1u
+#define cudaStreamNonBlocking  1u
+#define cudaEventBlockingSync  1u
 #define cudaEventDisableTiming 2u
-#define cudaHostAllocDefault 0u
+#define cudaHostAllocDefault   0u
 
 struct cudaDeviceProp {
     char name[256];
@@ -74,9 +75,9 @@ cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec);
 
 /* What the tests set, before a device is opened, and ask. */
 struct cuda_host_manner {
-    bool backwards;     /* blocks and threads run last to first: a result that changes has a race */
-    bool lazy;          /* streams run when somebody waits for them, and no further; else at once */
-    bool cannot_record; /* captures fail */
+    bool backwards;      /* blocks and threads run last to first: a result that changes has a race */
+    bool lazy;           /* streams run when somebody waits for them, and no further; else at once */
+    bool cannot_record;  /* captures fail */
     size_t memory_bytes; /* of the card; 0: 1 GiB */
     size_t unused_bytes; /* what it says is free; 0: what is */
 };
@@ -84,12 +85,12 @@ void cuda_host_set(const struct cuda_host_manner *manner);
 
 /* Counted since the last cuda_host_set. */
 struct cuda_host_counts {
-    long launches;        /* kernels queued one by one, and convolutions */
-    long recorded;        /* into graphs */
+    long launches; /* kernels queued one by one, and convolutions */
+    long recorded; /* into graphs */
     long graph_launches;
-    long waits;           /* of the host: synchronizations of streams and events */
-    long copies;          /* queued outside of graphs */
-    size_t memory_bytes;  /* allocated now */
+    long waits;          /* of the host: synchronizations of streams and events */
+    long copies;         /* queued outside of graphs */
+    size_t memory_bytes; /* allocated now */
     size_t memory_most;
 };
 struct cuda_host_counts cuda_host_count(void);
@@ -120,7 +121,7 @@ void cuda_host_barrier();
 
 void cuda_host_launch(cudaStream_t stream, size_t blocks, size_t threads, std::function<void()> thread);
 
-#define CUDA_LAUNCH(kernel, blocks, threads, stream, ...)                                                              \
+#define CUDA_LAUNCH(kernel, blocks, threads, stream, ...)                                                                   \
     cuda_host_launch_with((stream), (blocks), (threads), [](auto... values) { kernel(values...); }, __VA_ARGS__)
 
 template <typename Kernel, typename... Values>

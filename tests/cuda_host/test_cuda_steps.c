@@ -1,5 +1,5 @@
-/* Steps queued ahead of the host, on the imitated GPU: that nothing but the steps' own memory changes what comes out, whatever
- * the order in which streams happen to run, and that a step is one graph. */
+/* Steps queued ahead of the host, on the imitated GPU: that nothing but the steps' own memory changes what comes out,
+ * whatever the order in which streams happen to run, and that a step is one graph. */
 #include "testing.h"
 
 #include <math.h>
@@ -44,7 +44,8 @@ static struct training_image make_image(int width, int height, int channels, uin
 static void compare_crops(const struct device *device, const struct training_image *image, bool windowed, enum dtype dtype)
 {
     size_t pixels = SIDE * SIDE, channels = (size_t)image->channels, count = pixels * channels;
-    size_t whole = (size_t)image->width * (size_t)image->height * channels, most = augment_window_samples_max(SIDE, image->channels);
+    size_t whole = (size_t)image->width * (size_t)image->height * channels,
+           most = augment_window_samples_max(SIDE, image->channels);
     struct tensor x = {dtype, 1, SIDE, SIDE, image->channels, device->operations->allocate(device, count * sizeof(float))};
     uint16_t *samples = device->operations->allocate(device, (whole > most ? whole : most) * sizeof *samples);
     float *table = device->operations->allocate(device, AUGMENTATION_TABLE_FLOATS * sizeof *table);
@@ -59,11 +60,13 @@ static void compare_crops(const struct device *device, const struct training_ima
         struct augmentation_crop sent = example.crop;
         const struct augment_window seen = augment_window(&sent);
         assert_true((size_t)seen.width * (size_t)seen.height * channels <= most);
-        assert_true(seen.x >= 0 && seen.y >= 0 && seen.x + seen.width <= image->width && seen.y + seen.height <= image->height);
+        assert_true(seen.x >= 0 && seen.y >= 0 && seen.x + seen.width <= image->width &&
+                    seen.y + seen.height <= image->height);
         if (windowed)
             augment_copy_window(image, &sent, window);
         device->operations->upload(device, samples, windowed ? window : image->samples,
-                                   (windowed ? (size_t)seen.width * (size_t)seen.height * channels : whole) * sizeof *samples);
+                                   (windowed ? (size_t)seen.width * (size_t)seen.height * channels : whole) *
+                                       sizeof *samples);
         sent.samples = samples;
         sent.table = table;
         device->operations->upload(device, table, numbers, sizeof numbers);
@@ -107,7 +110,8 @@ static struct network_update update_of_step(int step)
         .lr = 1e-3f * (float)step, .weight_decay = 1e-2f, .clip_norm = 10, .ema_decay = 0.9f, .step = step};
 }
 
-static void fill_targets(struct random *random, size_t cells, float *heat, float *box, float *weight, float *rays, float *ray_weight)
+static void fill_targets(struct random *random, size_t cells, float *heat, float *box, float *weight, float *rays,
+                         float *ray_weight)
 {
     for (size_t i = 0; i < cells * 2; i++)
         heat[i] = (float)random_between(random, 0, 0.5);
@@ -127,7 +131,7 @@ struct outcome {
     size_t floats;
     double losses[STEPS], norms[STEPS];
     struct cuda_host_counts during; /* what the last steps did */
-    long calls; /* in the recording of a step */
+    long calls;                     /* in the recording of a step */
     char manner[200];
 };
 
@@ -151,7 +155,8 @@ static struct outcome train_at_once(const char *name, const struct training_imag
     assert_code_ok(network_create(device, &architecture, &plan, &network, &why), why);
     network_initialize(network, 4);
     static float input[BATCH * SIDE * SIDE * 3];
-    static float heat[BATCH * 64 * 2], box[BATCH * 64 * 4], weight[BATCH * 64], rays[BATCH * 64 * RAYS], ray_weight[BATCH * 64];
+    static float heat[BATCH * 64 * 2], box[BATCH * 64 * 4], weight[BATCH * 64], rays[BATCH * 64 * RAYS],
+        ray_weight[BATCH * 64];
     for (int step = 1; step <= STEPS; step++) {
         struct random random = random_stream(9, (uint64_t)step);
         for (size_t n = 0; n < BATCH; n++) {

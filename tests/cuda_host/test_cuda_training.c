@@ -103,8 +103,8 @@ static void a_dataset_larger_than_the_card_streams_and_trains_the_same_model(voi
     assert_non_null(strstr(whole.text, "the GPU keeps 10 of 10 training images in its memory"));
     assert_non_null(strstr(whole.text, "a step is one graph, recorded once and replayed"));
     const size_t image = 96 * 96 * sizeof(uint16_t); /* half of what is free is for images */
-    assert_int_equal(train("streamed", &(struct cuda_host_manner){.unused_bytes = 2 * 3 * image + 1000, .lazy = true}, &streamed,
-                           &report),
+    assert_int_equal(train("streamed", &(struct cuda_host_manner){.unused_bytes = 2 * 3 * image + 1000, .lazy = true},
+                           &streamed, &report),
                      CODE_OK);
     assert_non_null(strstr(streamed.text, "the GPU keeps 3 of 10 training images in its memory"));
     assert_non_null(strstr(streamed.text, "of the others it is sent what crops need"));

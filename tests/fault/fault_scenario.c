@@ -81,7 +81,8 @@ static void acknowledged(struct scenario *scenario, enum code code, const char *
 #define TRY(scenario, call)  went_well(scenario, (call), #call)
 #define KEEP(scenario, call) acknowledged(scenario, (call), #call)
 
-/* The day ------------------------------------------------------------------------------------------------------------------ */
+/* The day ------------------------------------------------------------------------------------------------------------------
+ */
 
 static void save(struct scenario *scenario, const char *name, size_t count, uint64_t seed, bool synced)
 {
@@ -149,7 +150,8 @@ static void live_a_day(struct scenario *scenario)
     KEEP(scenario, tree_sync(tree, why));
 }
 
-/* Afterwards ------------------------------------------------------------------------------------------------------------------ */
+/* Afterwards
+ * ------------------------------------------------------------------------------------------------------------------ */
 
 static void go_on(struct scenario *scenario)
 {
@@ -172,7 +174,8 @@ static void look(struct scenario *scenario, const char *store)
     struct check_summary summary;
     SCOPE_BUFFER wrong = {0};
     bool by_file;
-    const struct crash_window window = {.floor = scenario->floor, .fsyncs_floor = scenario->floor,
+    const struct crash_window window = {.floor = scenario->floor,
+                                        .fsyncs_floor = scenario->floor,
                                         .newest = run->version_count ? run->version_count - 1 : 0};
     if (lab_store_open(store, &(struct lab_store_options){.key = run->key}, &run->lab, &run->why) != CODE_OK) {
         violation(scenario, "opening again", run->why.text);
@@ -188,7 +191,8 @@ static void look(struct scenario *scenario, const char *store)
     lab_store_close(&run->lab);
 }
 
-/* Folders that are put back ---------------------------------------------------------------------------------------------------- */
+/* Folders that are put back
+ * ---------------------------------------------------------------------------------------------------- */
 
 struct saved_folder {
     struct disk_record record;
@@ -216,7 +220,8 @@ static void saved_free(struct saved_folder *saved)
     disk_record_free(&saved->record);
 }
 
-/* The mirror ------------------------------------------------------------------------------------------------------------------- */
+/* The mirror
+ * ------------------------------------------------------------------------------------------------------------------- */
 
 static enum code settle(void *context, struct failure *why)
 {
@@ -262,7 +267,9 @@ static void look_at_each(struct scenario *scenario)
     saved_free(&closed);
 }
 
-/* Runs ------------------------------------------------------------------------------------------------------------------------ */
+/* Runs
+ * ------------------------------------------------------------------------------------------------------------------------
+ */
 
 static void make_paths(struct crash_run *run, const char *folder)
 {
@@ -288,7 +295,8 @@ static void make_store(struct crash_run *run, bool mirrored)
     static char bytes[LARGE_BYTES];
     crash_run_need(run, file_make_folders(run->root, &run->why), "making a folder");
     crash_run_make(run);
-    crash_run_need(run, lab_store_open(run->store, &(struct lab_store_options){.key = run->key}, &run->lab, &run->why), "opening the lab");
+    crash_run_need(run, lab_store_open(run->store, &(struct lab_store_options){.key = run->key}, &run->lab, &run->why),
+                   "opening the lab");
     struct tree *tree = run->lab.tree;
     crash_run_need(run, tree_path_make_folders(tree, "datasets/d", &run->why), "mkdir");
     static const char *const paths[] = {"datasets/d/old", "datasets/d/large", "datasets/d/small"};

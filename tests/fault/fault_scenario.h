@@ -1,5 +1,5 @@
-/* A lab's day in small, during which something fails once, or from then on: what each operation answered is held against what
- * the lab is like afterwards.
+/* A lab's day in small, during which something fails once, or from then on: what each operation answered is held against
+ * what the lab is like afterwards.
  *
  *  1. An operation that fails says what in words.
  *  2. When nothing fails any more the lab goes on, or says clearly that it will not before it is opened again.
@@ -21,8 +21,8 @@ struct fault_switch {
     uint64_t (*count)(void *context); /* of calls since it was armed */
     void *context;
     bool must_go_on; /* afterwards the lab may not refuse to go on */
-    /* The store has a mirror, and what fails is one of its folders alone: no operation fails.  Afterwards the folder is brought
-     * up to date, and 3. holds for each of the folders alone. */
+    /* The store has a mirror, and what fails is one of its folders alone: no operation fails.  Afterwards the folder is
+     * brought up to date, and 3. holds for each of the folders alone. */
     bool mirrored;
 };
 
@@ -31,7 +31,7 @@ struct fault_switch {
 #define FAULT_SCENARIO_MIRROR "second"
 
 struct fault_outcome {
-    uint64_t runs, failed, refused, violations; /* runs in which an operation failed; in which the lab did not go on */
+    uint64_t runs, failed, refused, violations;  /* runs in which an operation failed; in which the lab did not go on */
     char first_failure[200], first_refusal[200]; /* their words */
 };
 

@@ -1,5 +1,6 @@
-/* The wall clock jumps forwards and backwards between operations: commits happen all the same, times are what the clock said, and
- * the lab opens again whatever the clock says then.  Only the wall clock is moved: what waits must not look at it. */
+/* The wall clock jumps forwards and backwards between operations: commits happen all the same, times are what the clock
+ * said, and the lab opens again whatever the clock says then.  Only the wall clock is moved: what waits must not look at it.
+ */
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -27,8 +27,8 @@ static bool from_then_on;
 static uint64_t stride = STRIDE;
 static char root[64];
 
-/* Copying a context of AES-SIV half-way (which each sealing of a name does) leaves its inner one behind in OpenSSL 3.0.  What our own
- * code would leave behind of OpenSSL's things, all other tests find. */
+/* Copying a context of AES-SIV half-way (which each sealing of a name does) leaves its inner one behind in OpenSSL 3.0. What
+ * our own code would leave behind of OpenSSL's things, all other tests find. */
 const char *__lsan_default_suppressions(void);
 const char *__lsan_default_suppressions(void)
 {

@@ -1,6 +1,6 @@
-/* One of the two folders of a mirrored store fails at the n-th call, for every n: its disk answers EIO, has become read-only, or
- * is full; once, or from then on.  The lab goes on with the other folder and no operation fails; when the disk works again the
- * folder is brought up to date, and each of the two alone is the whole lab.
+/* One of the two folders of a mirrored store fails at the n-th call, for every n: its disk answers EIO, has become
+ * read-only, or is full; once, or from then on.  The lab goes on with the other folder and no operation fails; when the disk
+ * works again the folder is brought up to date, and each of the two alone is the whole lab.
  *
  * But for one case: where the folder that the lab was opened by has a full disk, that is told, as without mirrors.
  *
@@ -56,7 +56,8 @@ static void the_lab_goes_on_without_a_folder_whose_disk_gives_errors(void **stat
 static void the_lab_goes_on_without_a_folder_that_can_only_be_read(void **state)
 {
     (void)state;
-    const struct disk_fault_kind write = {"write EROFS", DISK_CALL_WRITE, EROFS}, names = {"names EROFS", DISK_CALL_NAMES, EROFS};
+    const struct disk_fault_kind write = {"write EROFS", DISK_CALL_WRITE, EROFS},
+                                 names = {"names EROFS", DISK_CALL_NAMES, EROFS};
     lose_either(&write, true);
     lose_either(&names, true);
 }

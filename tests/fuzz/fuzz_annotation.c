@@ -14,15 +14,14 @@
 
 #define SIDE 100
 
-static char *paths[] = {(char *)"images/a.png", (char *)"images/b.jpg", (char *)"labels/a.tif",
-                        (char *)"train/c.png"};
+static char *paths[] = {(char *)"images/a.png", (char *)"images/b.jpg", (char *)"labels/a.tif", (char *)"train/c.png"};
 static const struct scan scan = {.folder = (char *)"/nonexistent", .paths = paths, .count = 4};
 
 static enum code read_names(char kind, struct buffer *text, struct failure *why)
 {
     struct yolo_names names = {.path = "names"};
-    enum code code = kind == 'n' ? yolo_names_from_lines(text->data, &names, why)
-                                 : yolo_names_from_yaml(text->data, &names, why);
+    enum code code =
+        kind == 'n' ? yolo_names_from_lines(text->data, &names, why) : yolo_names_from_yaml(text->data, &names, why);
     yolo_names_free(&names);
     return code;
 }

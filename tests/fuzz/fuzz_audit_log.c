@@ -1,5 +1,5 @@
-/* Files of the audit log, which whoever has the disk can write.  With the right key and with arbitrary bytes no line is ever taken that was not
- * sealed: here none was but those of the seeds, which begin with theirs. */
+/* Files of the audit log, which whoever has the disk can write.  With the right key and with arbitrary bytes no line is ever
+ * taken that was not sealed: here none was but those of the seeds, which begin with theirs. */
 #include "fuzzing.h"
 
 #include <assert.h>

@@ -1,5 +1,5 @@
-/* Points of a backup and their lists of the audit log, on a disk that anybody may have written to.  The first byte of an input says which of the two,
- * and whether its checksum is put right, since nearly everything else would end there. */
+/* Points of a backup and their lists of the audit log, on a disk that anybody may have written to.  The first byte of an
+ * input says which of the two, and whether its checksum is put right, since nearly everything else would end there. */
 #include "fuzzing.h"
 
 #include <assert.h>
@@ -58,8 +58,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
     return 0;
 }
 
-#define HEAD                                                                                                           \
-    "\1cytofs backup point 1\nnumber 3\nmade 1795357800000\nstore 00112233445566778899aabbccddeeff\n"                  \
+#define HEAD                                                                                                                \
+    "\1cytofs backup point 1\nnumber 3\nmade 1795357800000\nstore 00112233445566778899aabbccddeeff\n"                       \
     "catalog 4096 ad7facb2586fc6e966c004d7d1d16b024f5805ff7cb47c7a85dabd8b48892ca7\n"
 
 static const char *const seeds[] = {

@@ -1,7 +1,8 @@
-/* Catalogs that somebody edited: a valid one with bytes of its pages changed, and the pages' checksums put right.  It is refused,
- * or every row that is read from it is in range.
+/* Catalogs that somebody edited: a valid one with bytes of its pages changed, and the pages' checksums put right.  It is
+ * refused, or every row that is read from it is in range.
  *
- * An input is a list of changes, five bytes each: where (4, little-endian, modulo the file's length) and the byte to put there.
+ * An input is a list of changes, five bytes each: where (4, little-endian, modulo the file's length) and the byte to put
+ * there.
  */
 #include "fuzzing.h"
 
@@ -139,7 +140,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
 
 uint8_t *fuzzing_seed(size_t index, size_t *count)
 {
-    static const uint8_t seeds[][2 * CHANGE_BYTES] = {{0, 0, 0, 0, 'S'}, {60, 0, 0, 0, 9}, {100, 0, 0, 0, 13, 8, 16, 0, 0, 255}};
+    static const uint8_t seeds[][2 * CHANGE_BYTES] = {
+        {0, 0, 0, 0, 'S'}, {60, 0, 0, 0, 9}, {100, 0, 0, 0, 13, 8, 16, 0, 0, 255}};
     if (index >= sizeof seeds / sizeof *seeds)
         return NULL;
     *count = sizeof *seeds;

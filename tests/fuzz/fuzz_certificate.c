@@ -1,5 +1,5 @@
-/* Certificates, as who is asked to join a lab, or whoever connects to it, hands them over.  An input is the DER form, from which the text is made. What
- * they say of their holder is short and whole, or refused. */
+/* Certificates, as who is asked to join a lab, or whoever connects to it, hands them over.  An input is the DER form, from
+ * which the text is made. What they say of their holder is short and whole, or refused. */
 #include "fuzzing.h"
 
 #include <assert.h>
@@ -78,8 +78,8 @@ static uint8_t *read_pem(const struct buffer *pem, size_t *count)
 /* The lab's own, its server's, a member's. */
 uint8_t *fuzzing_seed(size_t index, size_t *count)
 {
-    static const struct certificate_holder holders[] = {
-        {.name = CERTIFICATE_SERVER_NAME}, {.name = "ada", .member_fingerprint = "0123 4567 89ab cdef"}};
+    static const struct certificate_holder holders[] = {{.name = CERTIFICATE_SERVER_NAME},
+                                                        {.name = "ada", .member_fingerprint = "0123 4567 89ab cdef"}};
     struct failure why;
     SCOPE_BUFFER lab_key = {0};
     SCOPE_BUFFER lab = {0};

@@ -15,8 +15,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
     SCOPE_IMAGE image = {0};
     if (image_decode(bytes, count, "input", &image, &why) == CODE_OK) {
         /* Every pixel must be there to be read. */
-        size_t size =
-            (size_t)image.width * (size_t)image.height * (size_t)image.channels * (size_t)image.bits / 8;
+        size_t size = (size_t)image.width * (size_t)image.height * (size_t)image.channels * (size_t)image.bits / 8;
         volatile uint8_t last = ((const uint8_t *)image.data)[size - 1];
         (void)last;
     }

@@ -1,5 +1,5 @@
-/* Small texts that a lab and its members keep: the quotas, lab/users, the commit that was seen last.  The first byte says which.  What is taken is
- * written again, and read again as the same. */
+/* Small texts that a lab and its members keep: the quotas, lab/users, the commit that was seen last.  The first byte says
+ * which.  What is taken is written again, and read again as the same. */
 #include "fuzzing.h"
 
 #include <assert.h>

@@ -32,11 +32,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
 
 uint8_t *fuzzing_seed(size_t index, size_t *count)
 {
-    static const char *const seeds[] = {
-        "cytofs member card 1\nname bob\nmember bb000000000000000000000000000000\n"
-        "public de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f\n"
-        "fingerprint 326a 38ee 04f2 e6f7 3a4e 8651 c62f cf3c\n",
-        "00000032-00000064-00000056-0000004F-0000007D", "00000032 00000064\n00000056 0000004f o000oo7d"};
+    static const char *const seeds[] = {"cytofs member card 1\nname bob\nmember bb000000000000000000000000000000\n"
+                                        "public de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f\n"
+                                        "fingerprint 326a 38ee 04f2 e6f7 3a4e 8651 c62f cf3c\n",
+                                        "00000032-00000064-00000056-0000004F-0000007D",
+                                        "00000032 00000064\n00000056 0000004f o000oo7d"};
     if (index >= sizeof seeds / sizeof *seeds)
         return NULL;
     *count = strlen(seeds[index]);

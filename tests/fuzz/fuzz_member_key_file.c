@@ -17,8 +17,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
         assert(code == CODE_CORRUPT || code == CODE_NEWER_FORMAT);
         return 0;
     }
-    assert(file.secret_count ==
-           (file.protected_by_passphrase ? MEMBER_KEY_FILE_SECRET_MAX : MEMBER_KEY_BYTES));
+    assert(file.secret_count == (file.protected_by_passphrase ? MEMBER_KEY_FILE_SECRET_MAX : MEMBER_KEY_BYTES));
     assert(!file.protected_by_passphrase ||
            (file.cost >= MEMBER_KEY_FILE_COST_MIN && file.cost <= MEMBER_KEY_FILE_COST_MAX));
     if (!file.protected_by_passphrase) {
@@ -31,13 +30,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
     return 0;
 }
 
-#define HEAD                                                                                                 \
-    "cytofs member key 1\nmember 00112233445566778899aabbccddeeff\n"                                         \
+#define HEAD                                                                                                                \
+    "cytofs member key 1\nmember 00112233445566778899aabbccddeeff\n"                                                        \
     "public 8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a\nprotection "
 #define PLAIN "none\nsecret 77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a\n"
-#define SEALED                                                                                               \
-    "scrypt 15 6a79fa9f80b470e4a203bae39a8711fd\nsecret "                                                    \
-    "a9e62db2d8eeacf1557ad0822379872f7f98c60e7987b653be9f6097f"                                              \
+#define SEALED                                                                                                              \
+    "scrypt 15 6a79fa9f80b470e4a203bae39a8711fd\nsecret "                                                                   \
+    "a9e62db2d8eeacf1557ad0822379872f7f98c60e7987b653be9f6097f"                                                             \
     "ad3db2351331badbebccb3f8de5664807c6ae741a68f35dddbf153623afb999\n"
 
 uint8_t *fuzzing_seed(size_t index, size_t *count)

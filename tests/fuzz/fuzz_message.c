@@ -1,6 +1,7 @@
-/* Messages of a client on another machine that means harm.  An input is a run of messages, each: two bytes of length, then the message from
- * its opcode on (header fields that do not matter are filled in).  What passes the check goes into a session of a lab in memory, each in memory of
- * its own size, so that the address sanitizer sees the library read one byte too many. */
+/* Messages of a client on another machine that means harm.  An input is a run of messages, each: two bytes of length, then
+ * the message from its opcode on (header fields that do not matter are filled in).  What passes the check goes into a
+ * session of a lab in memory, each in memory of its own size, so that the address sanitizer sees the library read one byte
+ * too many. */
 #include "fuzzing.h"
 
 #include <assert.h>
@@ -17,8 +18,8 @@
 #include "tree.h"
 #include "viewer.h"
 
-#define MESSAGES_MAX   64 /* of one input */
-#define RENEW_INPUTS   20000 /* a lab in memory grows: it is made anew after so many */
+#define MESSAGES_MAX 64    /* of one input */
+#define RENEW_INPUTS 20000 /* a lab in memory grows: it is made anew after so many */
 
 static struct lab {
     struct chunk_store *chunks;
@@ -79,7 +80,8 @@ static void renew(void)
         code = session_start(lab.tree, &session, &lab.session, &why);
     assert(code == CODE_OK);
     if (!registered)
-        atexit(end); /* keys lie where the leak checker does not look; now, so that it comes before the cryptographic library's own end */
+        atexit(end); /* keys lie where the leak checker does not look; now, so that it comes before the cryptographic
+                        library's own end */
     registered = true;
     greet();
 }
@@ -88,7 +90,8 @@ static void try_message(const uint8_t *bytes, size_t count)
 {
     struct failure why;
     struct message known;
-    size_t length = 4 + count; /* an input has no length field: it is the true one, or, by the last bit of the opcode's highest byte, a lie */
+    size_t length = 4 + count; /* an input has no length field: it is the true one, or, by the last bit of the opcode's
+                                  highest byte, a lie */
     uint8_t *message = malloc(length);
     assert(message);
     memcpy(message + 4, bytes, count);
@@ -161,8 +164,10 @@ struct xattr_message {
 
 static void put_files(uint8_t **at)
 {
-    put(at, FUSE_CREATE, FOLDER, &(struct create_message){{.flags = 2, .mode = 0644}, "created"}, sizeof(struct create_message));
-    put(at, FUSE_WRITE, MADE, &(struct write_message){{.size = 24}, "twenty-three characters"}, sizeof(struct write_message));
+    put(at, FUSE_CREATE, FOLDER, &(struct create_message){{.flags = 2, .mode = 0644}, "created"},
+        sizeof(struct create_message));
+    put(at, FUSE_WRITE, MADE, &(struct write_message){{.size = 24}, "twenty-three characters"},
+        sizeof(struct write_message));
     put(at, FUSE_READ, MADE, &(struct fuse_read_in){.size = 4096}, sizeof(struct fuse_read_in));
     put(at, FUSE_OPEN, MADE, &(struct fuse_open_in){.flags = 2}, sizeof(struct fuse_open_in));
     put(at, FUSE_FLUSH, MADE, &(struct fuse_flush_in){0}, sizeof(struct fuse_flush_in));
@@ -190,7 +195,8 @@ static void put_names(uint8_t **at)
     put(at, FUSE_RMDIR, FOLDER, "cells", 6);
     put(at, FUSE_READLINK, MADE, "", 0);
     put(at, EXTRA_RESERVE, FUSE_ROOT_ID, &(struct extra_reserve_in){.count = 16}, sizeof(struct extra_reserve_in));
-    put(at, EXTRA_PUT, FOLDER, &(struct put_message){{.node = MADE, .mode = 0644, .name_length = 4, .size = 12}, "put", "eleven bytes"},
+    put(at, EXTRA_PUT, FOLDER,
+        &(struct put_message){{.node = MADE, .mode = 0644, .name_length = 4, .size = 12}, "put", "eleven bytes"},
         sizeof(struct put_message));
     put(at, EXTRA_KEYS, FUSE_ROOT_ID, "", 0);
     put(at, EXTRA_LEND, FUSE_ROOT_ID, &(struct extra_lent_key){.number = 4, .generation = 1}, sizeof(struct extra_lent_key));
@@ -199,8 +205,10 @@ static void put_names(uint8_t **at)
 static void put_attributes(uint8_t **at)
 {
     put(at, FUSE_GETATTR, FUSE_ROOT_ID, &(struct fuse_getattr_in){0}, sizeof(struct fuse_getattr_in));
-    put(at, FUSE_SETATTR, FOLDER, &(struct fuse_setattr_in){.valid = FATTR_MODE, .mode = 0700}, sizeof(struct fuse_setattr_in));
-    put(at, FUSE_SETXATTR, FOLDER, &(struct xattr_message){.size = 4, .name = "user.ab", .value = "abc"}, sizeof(struct xattr_message));
+    put(at, FUSE_SETATTR, FOLDER, &(struct fuse_setattr_in){.valid = FATTR_MODE, .mode = 0700},
+        sizeof(struct fuse_setattr_in));
+    put(at, FUSE_SETXATTR, FOLDER, &(struct xattr_message){.size = 4, .name = "user.ab", .value = "abc"},
+        sizeof(struct xattr_message));
     put(at, FUSE_GETXATTR, FOLDER, &(struct xattr_message){.size = 100, .name = "user.ab"}, 16);
     put(at, FUSE_LISTXATTR, FOLDER, &(struct fuse_getxattr_in){.size = 100}, sizeof(struct fuse_getxattr_in));
     put(at, FUSE_REMOVEXATTR, FOLDER, "user.ab", 8);
@@ -210,7 +218,8 @@ static void put_attributes(uint8_t **at)
     put(at, FUSE_STATFS, FUSE_ROOT_ID, "", 0);
     put(at, FUSE_INTERRUPT, FUSE_ROOT_ID, &(struct fuse_interrupt_in){.unique = 2}, sizeof(struct fuse_interrupt_in));
     put(at, FUSE_FORGET, FOLDER, &(struct fuse_forget_in){.nlookup = 1}, sizeof(struct fuse_forget_in));
-    put(at, FUSE_BATCH_FORGET, 0, &(struct forget_message){{.count = 1}, {.nodeid = MADE, .nlookup = 1}}, sizeof(struct forget_message));
+    put(at, FUSE_BATCH_FORGET, 0, &(struct forget_message){{.count = 1}, {.nodeid = MADE, .nlookup = 1}},
+        sizeof(struct forget_message));
 }
 
 uint8_t *fuzzing_seed(size_t index, size_t *count)

@@ -1,5 +1,5 @@
-/* Lists of mirrors that somebody else wrote.  What is accepted is written again as the same bytes.  The first byte of an input says
- * whether its sum is put right, since nearly everything else would end there. */
+/* Lists of mirrors that somebody else wrote.  What is accepted is written again as the same bytes.  The first byte of an
+ * input says whether its sum is put right, since nearly everything else would end there. */
 #include "fuzzing.h"
 
 #include <assert.h>
@@ -39,11 +39,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
     return 0;
 }
 
-#define HEAD                                                                                                           \
-    "\1cytofs mirrors 1\nself 000102030405060708090a0b0c0d0e0f\nstate whole\nclosed yes\n"                            \
+#define HEAD                                                                                                                \
+    "\1cytofs mirrors 1\nself 000102030405060708090a0b0c0d0e0f\nstate whole\nclosed yes\n"                                  \
     "epoch 2 101112131415161718191a1b1c1d1e1f\n"
 #define BEFORE "before 202122232425262728292a2b2c2d2e2f\n"
-#define SIDES                                                                                                          \
+#define SIDES                                                                                                               \
     "side 000102030405060708090a0b0c0d0e0f current /data/lab\nside 303132333435363738393a3b3c3d3e3f behind /mnt/lab\n"
 
 uint8_t *fuzzing_seed(size_t index, size_t *count)

@@ -1,5 +1,5 @@
-/* What people hand each other, say when they join, and what a lab keeps of it: the first byte says which parser.  Whoever reaches the port can
- * say a question; the rest a member may have written, or somebody who stands between. */
+/* What people hand each other, say when they join, and what a lab keeps of it: the first byte says which parser.  Whoever
+ * reaches the port can say a question; the rest a member may have written, or somebody who stands between. */
 #include "fuzzing.h"
 
 #include <assert.h>
@@ -111,15 +111,25 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
 
 #define KEY    "de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f"
 #define MEMBER "bb000000000000000000000000000000"
-#define PEM    "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA3p7bfXt9wbTTW2HC7OQ1Nz+DQ8hbeGdNrfx+FG+IK08=\n-----END PUBLIC KEY-----\n"
+#define PEM                                                                                                                 \
+    "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA3p7bfXt9wbTTW2HC7OQ1Nz+DQ8hbeGdNrfx+FG+IK08=\n-----END PUBLIC KEY-----\n"
 
 static const char *const seeds[] = {
-    "\6" "1.1795996800.00112233445566778899aabbccddeeff." KEY ".00000000.bob",
-    "\1" "cytofs join 1\nname bob\nsecret 00112233445566778899aabbccddeeff\nmember " MEMBER "\npublic " KEY "\nlink-key 113\n" PEM,
-    "\2" "cytofs joined 1\nrole scientist\ncertificate 113\nlab-certificate 113\n" PEM PEM,
-    "\3" "cytofs invites 1\ninvite " KEY " 1795996800 0 scientist - ada bob\ninvite " KEY " 1795996800 9 admin " MEMBER " ada eve\n",
-    "\4" "cytofs wireguard 1\nendpoint lab.example:51820\nsubnet 10.73.31.0/24\nprivate " KEY "\npublic " KEY "\npeer " KEY " 2 bob\n",
-    "\5" "cytofs authority keys 1\nlab-key 113\n" PEM "server-key 113\n" PEM "server-certificate 113\n" PEM,
+    "\6"
+    "1.1795996800.00112233445566778899aabbccddeeff." KEY ".00000000.bob",
+    "\1"
+    "cytofs join 1\nname bob\nsecret 00112233445566778899aabbccddeeff\nmember " MEMBER "\npublic " KEY
+    "\nlink-key 113\n" PEM,
+    "\2"
+    "cytofs joined 1\nrole scientist\ncertificate 113\nlab-certificate 113\n" PEM PEM,
+    "\3"
+    "cytofs invites 1\ninvite " KEY " 1795996800 0 scientist - ada bob\ninvite " KEY " 1795996800 9 admin " MEMBER
+    " ada eve\n",
+    "\4"
+    "cytofs wireguard 1\nendpoint lab.example:51820\nsubnet 10.73.31.0/24\nprivate " KEY "\npublic " KEY "\npeer " KEY
+    " 2 bob\n",
+    "\5"
+    "cytofs authority keys 1\nlab-key 113\n" PEM "server-key 113\n" PEM "server-certificate 113\n" PEM,
 };
 
 uint8_t *fuzzing_seed(size_t index, size_t *count)

@@ -1,5 +1,5 @@
-/* Records of the log of recent writes that somebody else wrote: whatever lies there, a record that is told of lies inside the
- * bytes, and one that is called whole has the checksum of exactly these bytes. */
+/* Records of the log of recent writes that somebody else wrote: whatever lies there, a record that is told of lies inside
+ * the bytes, and one that is called whole has the checksum of exactly these bytes. */
 #include "fuzzing.h"
 
 #include <assert.h>
@@ -40,7 +40,8 @@ uint8_t *fuzzing_seed(size_t index, size_t *count)
         return NULL;
     *count = 0;
     for (size_t i = 0; i < index; i++) {
-        const struct recent_head head = {.count = (uint32_t)(5 + 40 * i), .commit = 9, .sequence = i, .inode = 20, .space = 3};
+        const struct recent_head head = {
+            .count = (uint32_t)(5 + 40 * i), .commit = 9, .sequence = i, .inode = 20, .space = 3};
         recent_format_write_head(&head, log + *count);
         recent_format_write_sum(log + *count, recent_format_bytes(&head));
         *count += recent_format_bytes(&head);

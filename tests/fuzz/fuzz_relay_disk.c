@@ -1,5 +1,6 @@
-/* What a mount keeps on the workstation's disk, where anybody with the disk may have written: sealed pieces, names in their folders, the key.  An input is a
- * folder: a byte that says which of the three, then the file.  Nothing but the one piece that was sealed is ever given out. */
+/* What a mount keeps on the workstation's disk, where anybody with the disk may have written: sealed pieces, names in their
+ * folders, the key.  An input is a folder: a byte that says which of the three, then the file.  Nothing but the one piece
+ * that was sealed is ever given out. */
 #include "fuzzing.h"
 
 #include <assert.h>

@@ -119,8 +119,7 @@ static int write_seeds(const char *folder)
 /* One change at a random place: the kinds that parsers trip over. */
 static void change(struct buffer *input, struct random *random)
 {
-    static const uint32_t numbers[] = {0,      1,      0x7F,       0x80,       0xFF,      0x7FFF,
-                                       0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF};
+    static const uint32_t numbers[] = {0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF};
     uint32_t length = (uint32_t)input->length;
     if (length == 0)
         return;

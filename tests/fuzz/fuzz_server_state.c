@@ -1,6 +1,7 @@
-/* What a server that was stopped left of its clients (the inside: it is sealed, but by whoever had the key), taken up by the next one: links with
- * their ledgers, sessions with nodes, open files and locks, requests that were not answered, polls. Whatever it says, the server starts, serves and
- * stops; the seeds are what the real one wrote with clients who had all of these. */
+/* What a server that was stopped left of its clients (the inside: it is sealed, but by whoever had the key), taken up by the
+ * next one: links with their ledgers, sessions with nodes, open files and locks, requests that were not answered, polls.
+ * Whatever it says, the server starts, serves and stops; the seeds are what the real one wrote with clients who had all of
+ * these. */
 #include "fuzzing.h"
 
 #include <assert.h>
@@ -46,7 +47,8 @@ static void open_and_lock(struct served_client *client, const char *name)
         error = fuse_call_create(&client->fuse, folder.nodeid, name, O_RDWR, &entry, &open);
     assert(!error);
     const struct fuse_lk_in in = {.fh = open.fh, .owner = 7, .lk = {.end = INT64_MAX, .type = F_WRLCK, .pid = 70}};
-    struct fuse_client_request request = {.opcode = FUSE_SETLK, .node = entry.nodeid, .fixed = &in, .fixed_bytes = sizeof in};
+    struct fuse_client_request request = {
+        .opcode = FUSE_SETLK, .node = entry.nodeid, .fixed = &in, .fixed_bytes = sizeof in};
     error = fuse_client_call(&client->fuse, &request, NULL, 0, NULL);
     assert(!error);
     request.opcode = FUSE_SETLKW;

@@ -1,5 +1,5 @@
-/* Anything may come over a connection before we know who is there, and from a member who means harm: the first byte says which parser.
- * The input is copied to the end of its own memory, so that the address sanitizer sees one byte too many. */
+/* Anything may come over a connection before we know who is there, and from a member who means harm: the first byte says
+ * which parser. The input is copied to the end of its own memory, so that the address sanitizer sees one byte too many. */
 #include "fuzzing.h"
 
 #include <assert.h>
@@ -54,7 +54,10 @@ static const struct {
     size_t count;
 } seeds[] = {
     {1, "\x28\0\0\0\1\0\0\0cytofs\r\n\1\0\0\0\0\0\0\0abcdefghijklmnop\5\0\0\0\0\0\0\0", 48},
-    {1, "\x28\0\0\0\2\0\0\0cytofs\r\n\1\0\1\0\0\0\0\0abcdefghijklmnop\5\0\0\0\0\0\0\0\3\0\0\0\4\0\0\0xyz\x8\0\0\0\5\0\0\0\1\0\0\0\0\0\0\0", 75},
+    {1,
+     "\x28\0\0\0\2\0\0\0cytofs\r\n\1\0\1\0\0\0\0\0abcdefghijklmnop\5\0\0\0\0\0\0\0\3\0\0\0\4\0\0\0xyz\x8\0\0\0\5\0\0\0\1\0\0"
+     "\0\0\0\0\0",
+     75},
     {1, "\x7\0\0\0\3\0\0\0\1\0\0\0now\0\0\0\0\6\0\0\0\0\0\0\0\x9\0\0\0", 31},
     {0, "\2\0\0\0\0\0\0\0\7\0\0\0\0\0\0\0\2\0\0\0\0\0\0\0\3\0\0\0abc\1\0\0\0d", 36},
 };

@@ -58,18 +58,16 @@ static void make_data(struct network_fixture *fixture, uint64_t seed)
         for (int object = 0; object < 3; object++)
             place_object(fixture, n, (int)random_below(&random, (uint32_t)height),
                          (int)random_below(&random, (uint32_t)width), (float)random_between(&random, 16, 40));
-    fixture->targets = (struct network_targets){fixture->heat, fixture->box, fixture->box_weight,
-                                                fixture->rays, fixture->ray_weight};
+    fixture->targets =
+        (struct network_targets){fixture->heat, fixture->box, fixture->box_weight, fixture->rays, fixture->ray_weight};
 }
 
 void network_fixture_open(struct network_fixture *fixture, const char *device, int threads,
-                          const struct network_architecture *architecture, const struct network_plan *plan,
-                          uint64_t seed)
+                          const struct network_architecture *architecture, const struct network_plan *plan, uint64_t seed)
 {
     struct failure why;
     *fixture = (struct network_fixture){.architecture = *architecture, .plan = *plan};
-    assert_code_ok(device_open(device, &(struct device_options){.threads = threads}, &fixture->device, &why),
-                   why);
+    assert_code_ok(device_open(device, &(struct device_options){.threads = threads}, &fixture->device, &why), why);
     assert_code_ok(network_create(fixture->device, architecture, plan, &fixture->network, &why), why);
     network_initialize(fixture->network, seed);
     make_data(fixture, seed);
@@ -129,7 +127,6 @@ float *network_fixture_slab(const struct network_fixture *fixture, enum network_
 
 void network_fixture_apply(struct network_fixture *fixture, int64_t step, float lr)
 {
-    const struct network_update update = {
-        .lr = lr, .weight_decay = 1e-2f, .clip_norm = 10, .ema_decay = 0.9f, .step = step};
+    const struct network_update update = {.lr = lr, .weight_decay = 1e-2f, .clip_norm = 10, .ema_decay = 0.9f, .step = step};
     network_apply(fixture->network, &update, NULL);
 }

@@ -18,8 +18,7 @@ struct network_fixture {
 
 /* Random images, and in each a few square objects at random places; all from `seed`. */
 void network_fixture_open(struct network_fixture *fixture, const char *device, int threads,
-                          const struct network_architecture *architecture, const struct network_plan *plan,
-                          uint64_t seed);
+                          const struct network_architecture *architecture, const struct network_plan *plan, uint64_t seed);
 void network_fixture_close(struct network_fixture *fixture);
 
 /* Moves every gamma and beta away from its start (where each block's last gamma is 0, which hides the block's

@@ -65,8 +65,7 @@ static float get(enum dtype dtype, const void *values, size_t index)
     return dtype == DTYPE_F32 ? ((const float *)values)[index] : bf16_to_f32(((const uint16_t *)values)[index]);
 }
 
-struct pair operands_tensor(struct operands *operands, enum dtype dtype, const int shape[4], double low,
-                            double high)
+struct pair operands_tensor(struct operands *operands, enum dtype dtype, const int shape[4], double low, double high)
 {
     struct pair pair;
     for (int side = 0; side < 2; side++) {
@@ -97,8 +96,7 @@ struct pair operands_vector(struct operands *operands, int count, double low, do
 void operands_release(struct operands *operands, struct pair *pair)
 {
     for (int side = 0; side < 2; side++)
-        operands_device(operands, side)
-            ->operations->release(operands_device(operands, side), pair->on[side].data);
+        operands_device(operands, side)->operations->release(operands_device(operands, side), pair->on[side].data);
 }
 
 double operands_distance(const struct operands *operands, const struct pair *pair)

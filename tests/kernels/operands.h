@@ -23,8 +23,7 @@ struct pair {
 };
 
 /* Uniform in [low, high), rounded to dtype.  Released by operands_release. */
-struct pair operands_tensor(struct operands *operands, enum dtype dtype, const int shape[4], double low,
-                            double high);
+struct pair operands_tensor(struct operands *operands, enum dtype dtype, const int shape[4], double low, double high);
 struct pair operands_vector(struct operands *operands, int count, double low, double high);
 void operands_release(struct operands *operands, struct pair *pair);
 

@@ -57,12 +57,10 @@ static void note_map(const struct network_fixture *fixture, const char *group, c
     note(group, name, (const int[]){plan->batch, plan->height / 4, plan->width / 4, channels}, 4, values);
 }
 
-static void note_outputs(const struct network_fixture *fixture, const struct network *network,
-                         const char *group)
+static void note_outputs(const struct network_fixture *fixture, const struct network *network, const char *group)
 {
     const struct network_architecture *architecture = &fixture->architecture;
-    size_t cells =
-        (size_t)fixture->plan.batch * (size_t)fixture->plan.height * (size_t)fixture->plan.width / 16;
+    size_t cells = (size_t)fixture->plan.batch * (size_t)fixture->plan.height * (size_t)fixture->plan.width / 16;
     float *heat = calloc(cells, (size_t)architecture->classes * sizeof *heat);
     float *box = calloc(cells, 4 * sizeof *box);
     float *rays = calloc(cells, (size_t)architecture->rays * sizeof *rays);
@@ -110,9 +108,8 @@ static void write_record(const char *path, const struct network_loss *loss)
     const struct safetensors_note notes[] = {
         {"loss", texts[0]}, {"loss_heat", texts[1]}, {"loss_box", texts[2]}, {"loss_rays", texts[3]}};
     struct failure why;
-    assert_code_ok(
-        safetensors_write(path, &(struct safetensors_content){record.entries, record.count, notes, 4}, &why),
-        why);
+    assert_code_ok(safetensors_write(path, &(struct safetensors_content){record.entries, record.count, notes, 4}, &why),
+                   why);
 }
 
 static void write_onnx(const struct network_fixture *fixture, const char *path)

@@ -1,5 +1,5 @@
-/* kernels/cuda without a GPU: every convolution of the three networks, and each of its gradients, has an engine on an H100 that
- * uses tensor cores and is deterministic, with a bounded workspace.  The device is described by its properties (as
+/* kernels/cuda without a GPU: every convolution of the three networks, and each of its gradients, has an engine on an H100
+ * that uses tensor cores and is deterministic, with a bounded workspace.  The device is described by its properties (as
  * cudaDeviceProp has them for an H100 SXM 80 GB). */
 #include "testing.h"
 

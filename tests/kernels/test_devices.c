@@ -141,8 +141,7 @@ static void plans_and_architectures_out_of_range_are_refused(void **state)
         assert_true(code == CODE_INVALID || code == CODE_TOO_LARGE);
     }
     for (size_t i = 0; i < sizeof architectures / sizeof architectures[0]; i++)
-        assert_int_equal(network_create(*state, &architectures[i], &small_plan, &network, &why),
-                         CODE_INVALID);
+        assert_int_equal(network_create(*state, &architectures[i], &small_plan, &network, &why), CODE_INVALID);
 }
 
 /* ---- the list of devices ---- */
@@ -157,8 +156,7 @@ static void devices_are_listed_and_opened_by_name(void **state)
     for (size_t i = 0; i < count; i++) {
         struct device *device;
         struct failure why;
-        assert_code_ok(device_open(entries[i].name, &(struct device_options){.threads = 1}, &device, &why),
-                       why);
+        assert_code_ok(device_open(entries[i].name, &(struct device_options){.threads = 1}, &device, &why), why);
         assert_string_equal(device->name, entries[i].name);
         assert_int_equal(device->threads, 1);
         device_close(device);
@@ -172,8 +170,7 @@ static void an_unknown_device_is_refused_with_the_known_ones(void **state)
     struct failure why;
     assert_int_equal(device_open("tpu", NULL, &device, &why), CODE_INVALID);
     assert_non_null(strstr(why.text, "cpu"));
-    assert_int_equal(device_open("cpu", &(struct device_options){.threads = -1}, &device, &why),
-                     CODE_INVALID);
+    assert_int_equal(device_open("cpu", &(struct device_options){.threads = -1}, &device, &why), CODE_INVALID);
 }
 
 /* ---- the arena ---- */
@@ -187,9 +184,8 @@ static void blocks_alive_together_never_overlap(void **state)
         size_t sum = 0, busiest = 0;
         for (size_t i = 0; i < 40; i++) {
             int first = (int)random_below(&random, 60);
-            blocks[i] = (struct arena_block){.bytes = 1 + random_below(&random, 5000),
-                                             .first = first,
-                                             .last = first + (int)random_below(&random, 20)};
+            blocks[i] = (struct arena_block){
+                .bytes = 1 + random_below(&random, 5000), .first = first, .last = first + (int)random_below(&random, 20)};
             sum += blocks[i].bytes + ARENA_ALIGN_BYTES;
         }
         size_t total = arena_plan(blocks, 40);
@@ -215,13 +211,11 @@ static void blocks_alive_together_never_overlap(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(whatever_fails_while_planning_is_reported_and_nothing_leaks,
-                                        open_faulty, close_faulty),
-        cmocka_unit_test_setup_teardown(a_failure_while_computing_reaches_the_caller, open_faulty,
+        cmocka_unit_test_setup_teardown(whatever_fails_while_planning_is_reported_and_nothing_leaks, open_faulty,
                                         close_faulty),
+        cmocka_unit_test_setup_teardown(a_failure_while_computing_reaches_the_caller, open_faulty, close_faulty),
         cmocka_unit_test_setup_teardown(bf16_is_refused_where_the_device_lacks_it, open_faulty, close_faulty),
-        cmocka_unit_test_setup_teardown(plans_and_architectures_out_of_range_are_refused, open_faulty,
-                                        close_faulty),
+        cmocka_unit_test_setup_teardown(plans_and_architectures_out_of_range_are_refused, open_faulty, close_faulty),
         cmocka_unit_test(devices_are_listed_and_opened_by_name),
         cmocka_unit_test(an_unknown_device_is_refused_with_the_known_ones),
         cmocka_unit_test(blocks_alive_together_never_overlap),

@@ -19,8 +19,7 @@ static size_t runnable(const struct cpu_loops *tables[4])
 #ifdef __x86_64__
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
         tables[count++] = &cpu_loops_avx2;
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512vl"))
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl"))
         tables[count++] = &cpu_loops_avx512;
     if (count == 3 && __builtin_cpu_supports("avx512bf16"))
         tables[count++] = &cpu_loops_avx512_bf16;
@@ -83,8 +82,7 @@ static void prepare(struct outcome *o)
     }
 }
 
-static void run_norms(const struct cpu_loops *loops, struct outcome *o, enum dtype dtype, size_t channels,
-                      int kind)
+static void run_norms(const struct cpu_loops *loops, struct outcome *o, enum dtype dtype, size_t channels, int kind)
 {
     bool flag = kind & 1, gated = kind >= 6; /* the mask told from x */
     loops->moments[dtype](&(struct cpu_moments){.x = bytes(&o->x, dtype),
@@ -102,20 +100,20 @@ static void run_norms(const struct cpu_loops *loops, struct outcome *o, enum dty
                                         .factor = o->factor,
                                         .beta = o->beta,
                                         .relu = flag});
-    loops->reduce[dtype](&(struct cpu_reduction){
-        .x = bytes(&o->x, dtype),
-        .y = bytes(&o->y, dtype),
-        .gradients = {bytes(&o->masked, dtype), bytes(&o->z, dtype), bytes(&o->y, dtype)},
-        .gradient_count = gated ? 1 : 1 + kind % 3,
-        .masked = bytes(&o->masked, dtype),
-        .pixels = PIXELS,
-        .channels = channels,
-        .mean = o->mean,
-        .factor = o->factor,
-        .beta = gated ? o->beta : NULL,
-        .relu = flag,
-        .sums = o->sums,
-        .products = o->squares});
+    loops->reduce[dtype](
+        &(struct cpu_reduction){.x = bytes(&o->x, dtype),
+                                .y = bytes(&o->y, dtype),
+                                .gradients = {bytes(&o->masked, dtype), bytes(&o->z, dtype), bytes(&o->y, dtype)},
+                                .gradient_count = gated ? 1 : 1 + kind % 3,
+                                .masked = bytes(&o->masked, dtype),
+                                .pixels = PIXELS,
+                                .channels = channels,
+                                .mean = o->mean,
+                                .factor = o->factor,
+                                .beta = gated ? o->beta : NULL,
+                                .relu = flag,
+                                .sums = o->sums,
+                                .products = o->squares});
     loops->spread[dtype](&(struct cpu_spread){.x = bytes(&o->x, dtype),
                                               .masked = bytes(&o->masked, dtype),
                                               .dx = bytes(&o->z, dtype),
@@ -211,8 +209,8 @@ static void conversions_are_the_same_bits_for_every_instruction_set(void **state
 static const struct cpu_loss_loops *loss_table(size_t table)
 {
 #ifdef __x86_64__
-    const struct cpu_loss_loops *const tables[] = {&cpu_loss_loops_plain, &cpu_loss_loops_avx2,
-                                                   &cpu_loss_loops_avx512, &cpu_loss_loops_avx512_bf16};
+    const struct cpu_loss_loops *const tables[] = {&cpu_loss_loops_plain, &cpu_loss_loops_avx2, &cpu_loss_loops_avx512,
+                                                   &cpu_loss_loops_avx512_bf16};
     return tables[table];
 #else
     (void)table;
@@ -246,18 +244,15 @@ static void heat_is_that_of_double_precision_for_every_instruction_set(void **st
     for (size_t t = 0; t < count; t++)
         for (size_t length = 0; length <= 300; length += length < 40 ? 1 : 65) {
             gradients[length] = 42;
-            double sum = 0, found = loss_table(t)->heat[DTYPE_F32](&(struct cpu_heat){
-                                .logits = logits,
-                                .targets = targets,
-                                .gradients = gradients,
-                                .count = length,
-                                .unit = 0.5f});
+            double sum = 0,
+                   found = loss_table(t)->heat[DTYPE_F32](&(struct cpu_heat){
+                       .logits = logits, .targets = targets, .gradients = gradients, .count = length, .unit = 0.5f});
             for (size_t i = 0; i < length; i++) {
                 double gradient, term = heat_term((double)logits[i], (double)targets[i], &gradient);
                 sum += term;
                 if (!(fabs(gradient / 2 - (double)gradients[i]) <= 2e-6 * fmax(fabs(gradient), 0.01)))
-                    fail_msg("%s, logit %g: gradient %g, not %g", tables[t]->name, (double)logits[i],
-                             (double)gradients[i], gradient / 2);
+                    fail_msg("%s, logit %g: gradient %g, not %g", tables[t]->name, (double)logits[i], (double)gradients[i],
+                             gradient / 2);
             }
             assert_true(fabs(found - sum) <= 2e-6 * fmax(sum, 1));
             assert_true(gradients[length] == 42); /* nothing is written behind the end */
@@ -286,18 +281,15 @@ static void rays_are_those_of_double_precision_for_every_instruction_set(void **
             }
             gradients[length] = 42;
             double loss = log(largest / smallest) + 0.2 * logs / (double)length;
-            double found = (double)loss_table(t)->rays[DTYPE_F32](&(struct cpu_rays){.logits = logits,
-                                                                                     .targets = targets,
-                                                                                     .gradients = gradients,
-                                                                                     .count = length,
-                                                                                     .share = 2});
+            double found = (double)loss_table(t)->rays[DTYPE_F32](&(struct cpu_rays){
+                .logits = logits, .targets = targets, .gradients = gradients, .count = length, .share = 2});
             assert_true(fabs(found - loss) <= 3e-6 * loss);
             for (size_t i = 0; i < length; i++) {
                 double slope = 0.2 / (double)length * (d[i] > want[i] ? 1 : -1);
                 double gradient = 2 * ((d[i] >= want[i] ? d[i] / largest : -d[i] / smallest) + slope);
                 if (!(fabs(gradient - (double)gradients[i]) <= 3e-6))
-                    fail_msg("%s, ray %zu of %zu: gradient %g, not %g", tables[t]->name, i, length,
-                             (double)gradients[i], gradient);
+                    fail_msg("%s, ray %zu of %zu: gradient %g, not %g", tables[t]->name, i, length, (double)gradients[i],
+                             gradient);
             }
             assert_true(gradients[length] == 42);
         }

@@ -107,8 +107,7 @@ static void losing_run(struct losing *l, bool rays)
     }
 }
 
-static void assert_equal_to(const struct pair *pair, const double *expected, double tolerance,
-                            const char *what)
+static void assert_equal_to(const struct pair *pair, const double *expected, double tolerance, const char *what)
 {
     for (int side = 0; side < 2; side++) {
         float values[4096];
@@ -124,8 +123,7 @@ static void assert_equal_to(const struct pair *pair, const double *expected, dou
 static void the_loss_and_its_gradient_are_those_of_numpy(void **state)
 {
     (void)state;
-    struct losing l =
-        losing_open(DTYPE_F32, (const int[3]){1, 2, VECTORS_CELLS / 2}, VECTORS_CLASSES, VECTORS_RAYS);
+    struct losing l = losing_open(DTYPE_F32, (const int[3]){1, 2, VECTORS_CELLS / 2}, VECTORS_CLASSES, VECTORS_RAYS);
     fill(&l.heat, vectors_heat);
     fill(&l.heat_target, vectors_heat_target);
     fill(&l.box, vectors_box);
@@ -191,7 +189,6 @@ struct stepping {
 
 #define RATES_FLOATS ((int)(sizeof(struct optimizer_rates) / sizeof(float)))
 
-
 static struct stepping stepping_open(int count)
 {
     struct stepping s = {.weights = operands_vector(&operands, count, -1, 1),
@@ -206,14 +203,13 @@ static struct stepping stepping_open(int count)
 
 static void stepping_close(struct stepping *s)
 {
-    struct pair *const pairs[] = {&s->weights, &s->average, &s->moment1, &s->moment2,
-                                  &s->gradient, &s->rates, &s->norm_memory};
+    struct pair *const pairs[] = {&s->weights,  &s->average, &s->moment1,    &s->moment2,
+                                  &s->gradient, &s->rates,   &s->norm_memory};
     for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++)
         operands_release(&operands, pairs[i]);
 }
 
-static void stepping_run(struct stepping *s, int step, size_t trained, size_t decaying,
-                         const float factors[4])
+static void stepping_run(struct stepping *s, int step, size_t trained, size_t decaying, const float factors[4])
 {
     const struct optimizer_rates rates = {.lr = factors[0],
                                           .weight_decay = factors[1],
@@ -224,17 +220,16 @@ static void stepping_run(struct stepping *s, int step, size_t trained, size_t de
     fill(&s->rates, &rates);
     for (int side = 0; side < 2; side++) {
         const struct device *device = operands_device(&operands, side);
-        device->operations->optimizer_step(
-            device, &(struct optimizer_step){.weights = s->weights.on[side].data,
-                                             .average = s->average.on[side].data,
-                                             .moment1 = s->moment1.on[side].data,
-                                             .moment2 = s->moment2.on[side].data,
-                                             .gradient = s->gradient.on[side].data,
-                                             .count = tensor_count(&s->weights.on[side]),
-                                             .trained = trained,
-                                             .decaying = decaying,
-                                             .rates = s->rates.on[side].data,
-                                             .gradient_norm = s->norm_memory.on[side].data});
+        device->operations->optimizer_step(device, &(struct optimizer_step){.weights = s->weights.on[side].data,
+                                                                            .average = s->average.on[side].data,
+                                                                            .moment1 = s->moment1.on[side].data,
+                                                                            .moment2 = s->moment2.on[side].data,
+                                                                            .gradient = s->gradient.on[side].data,
+                                                                            .count = tensor_count(&s->weights.on[side]),
+                                                                            .trained = trained,
+                                                                            .decaying = decaying,
+                                                                            .rates = s->rates.on[side].data,
+                                                                            .gradient_norm = s->norm_memory.on[side].data});
         operands_fetch(&operands, &s->norm_memory, side, &s->norm[side]);
     }
 }

@@ -11,8 +11,7 @@
 #include "random.h"
 #include "scope.h"
 
-static const struct network_architecture small = {
-    .size = NETWORK_N, .input_channels = 3, .classes = 2, .rays = 8};
+static const struct network_architecture small = {.size = NETWORK_N, .input_channels = 3, .classes = 2, .rays = 8};
 static const struct network_plan small_plan = {.batch = 2, .height = 64, .width = 32, .training = true};
 
 /* Root of the summed squares of a - b over that of b, for one parameter. */
@@ -102,8 +101,7 @@ static void fresh_weights_have_the_documented_scale(void **state)
             assert_true(largest <= bound && largest > 0.99 * bound);
         } else if (strcmp(parameter->name, "heat.out.bias") == 0) {
             assert_true(values[0] == -2.19f && values[1] == -2.19f);
-        } else if (strcmp(parameter->name, "rays.out.bias") == 0 ||
-                   strcmp(parameter->name, "box.out.bias") == 0) {
+        } else if (strcmp(parameter->name, "rays.out.bias") == 0 || strcmp(parameter->name, "box.out.bias") == 0) {
             assert_true(fabs((double)values[0] - log(4)) < 1e-6);
         } else if (strcmp(parameter->name, "stage3.0.conv2.norm.weight") == 0) {
             assert_true(values[0] == 0 && values[parameter->count - 1] == 0);
@@ -185,8 +183,7 @@ static void five_steps_on_the_cpu_follow_the_plain_ones(void **state)
         double fast = network_fixture_gradient(&cpu).total, plain = network_fixture_gradient(&ref).total;
         if (!(fabs(fast / plain - 1) < 1e-5))
             fail_msg("step %d: the loss is %g, on ref %g", step, fast, plain);
-        network_fixture_apply(&cpu, step,
-                              1e-4f); /* small: Adam turns rounding of tiny gradients into whole steps */
+        network_fixture_apply(&cpu, step, 1e-4f); /* small: Adam turns rounding of tiny gradients into whole steps */
         network_fixture_apply(&ref, step, 1e-4f);
     }
     network_fixture_close(&cpu);
@@ -215,8 +212,7 @@ static float *train_four_steps(enum network_precision precision, double *first, 
 static void the_same_seed_gives_the_same_bits(void **state)
 {
     (void)state;
-    for (int precision = PRECISION_F32; precision <= (has_bf16() ? PRECISION_BF16 : PRECISION_F32);
-         precision++) {
+    for (int precision = PRECISION_F32; precision <= (has_bf16() ? PRECISION_BF16 : PRECISION_F32); precision++) {
         double first, last;
         size_t floats;
         SCOPE_FREE float *a = train_four_steps((enum network_precision)precision, &first, &last, &floats);
@@ -274,8 +270,7 @@ static void make_statistics_those_of_the_batch(const struct network_fixture *fix
 
 /* With the batch's own statistics, inference (norms folded, residuals in place) computes what training's
  * forward did. */
-static void inference_equals_the_training_forward(const char *device, enum network_precision precision,
-                                                  double tolerance)
+static void inference_equals_the_training_forward(const char *device, enum network_precision precision, double tolerance)
 {
     struct network_plan plan = {.batch = 2, .height = 96, .width = 64, .training = true};
     struct network_fixture training, inference;

@@ -10,11 +10,11 @@
 
 static struct operands operands;
 
-#define assert_close(pair, dtype, what)                                                                      \
-    do {                                                                                                     \
-        double distance_ = operands_distance(&operands, pair);                                               \
-        if (!(distance_ <= operands_tolerance(dtype)))                                                       \
-            fail_msg("%s: devices differ by %g", what, distance_);                                           \
+#define assert_close(pair, dtype, what)                                                                                     \
+    do {                                                                                                                    \
+        double distance_ = operands_distance(&operands, pair);                                                              \
+        if (!(distance_ <= operands_tolerance(dtype)))                                                                      \
+            fail_msg("%s: devices differ by %g", what, distance_);                                                          \
     } while (0)
 
 static int open_devices(void **state)
@@ -64,8 +64,7 @@ struct convolving {
 
 static void convolving_open(struct convolving *c, const struct convolution_spec *spec)
 {
-    int rows = (spec->height + spec->stride - 1) / spec->stride,
-        columns = (spec->width + spec->stride - 1) / spec->stride;
+    int rows = (spec->height + spec->stride - 1) / spec->stride, columns = (spec->width + spec->stride - 1) / spec->stride;
     const int input[4] = {spec->batch, spec->height, spec->width, spec->channels_in};
     const int output[4] = {spec->batch, rows, columns, spec->channels_out};
     const int kernel[4] = {spec->channels_out, spec->kernel, spec->kernel, spec->channels_in};
@@ -88,8 +87,7 @@ static void convolving_open(struct convolving *c, const struct convolution_spec 
 
 static void convolving_close(struct convolving *c)
 {
-    struct pair *const pairs[] = {&c->x,  &c->y,  &c->weights,  &c->scale, &c->bias,
-                                  &c->dy, &c->dx, &c->dweights, &c->dbias};
+    struct pair *const pairs[] = {&c->x, &c->y, &c->weights, &c->scale, &c->bias, &c->dy, &c->dx, &c->dweights, &c->dbias};
     for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++)
         operands_release(&operands, pairs[i]);
     for (int side = 0; side < 2; side++)
@@ -132,8 +130,7 @@ static void training_convolutions_agree_forward_and_backward(void **state)
                 spec.training = spec.input_gradient = true;
                 struct convolving c;
                 char what[64];
-                snprintf(what, sizeof what, "shape %zu, %s, bias %d", i, dtype == DTYPE_F32 ? "f32" : "bf16",
-                         bias);
+                snprintf(what, sizeof what, "shape %zu, %s, bias %d", i, dtype == DTYPE_F32 ? "f32" : "bf16", bias);
                 convolving_open(&c, &spec);
                 convolving_forward(&c, false);
                 convolving_backward(&c);
@@ -158,8 +155,7 @@ static void inference_convolutions_agree_with_every_epilogue(void **state)
                 spec.relu = epilogue & 4;
                 struct convolving c;
                 char what[64];
-                snprintf(what, sizeof what, "shape %zu, %s, epilogue %d", i,
-                         dtype == DTYPE_F32 ? "f32" : "bf16", epilogue);
+                snprintf(what, sizeof what, "shape %zu, %s, epilogue %d", i, dtype == DTYPE_F32 ? "f32" : "bf16", epilogue);
                 convolving_open(&c, &spec);
                 convolving_forward(&c, true);
                 assert_close(&c.y, spec.dtype, what);
@@ -169,34 +165,32 @@ static void inference_convolutions_agree_with_every_epilogue(void **state)
 
 /* ---- batch norm ---- */
 
-static const int norm_shapes[][4] = {
-    {2, 16, 16, 16}, {1, 3, 5, 48}, {3, 8, 9, 112}, {8, 40, 40, 32}, {1, 1, 1, 16}};
+static const int norm_shapes[][4] = {{2, 16, 16, 16}, {1, 3, 5, 48}, {3, 8, 9, 112}, {8, 40, 40, 32}, {1, 1, 1, 16}};
 
 #define NORM_SHAPE_COUNT (sizeof norm_shapes / sizeof norm_shapes[0])
 
 struct normalizing {
     struct pair x, y, residual, gradients[GRADIENT_SUMMANDS_MAX], dx;
     struct pair gamma, beta, running_mean, running_variance, mean, inverse, dgamma, dbeta;
-    bool lone;                             /* the backward pass is given beta */
+    bool lone;                            /* the backward pass is given beta */
     const struct convolution *sources[2]; /* that made x */
 };
 
 static struct normalizing normalizing_open(enum dtype dtype, const int shape[4])
 {
     int channels = shape[3];
-    struct normalizing n = {
-        .x = operands_tensor(&operands, dtype, shape, 2, 5), /* far from zero: no cancelling */
-        .y = operands_tensor(&operands, dtype, shape, -1, 1),
-        .residual = operands_tensor(&operands, dtype, shape, -1, 1),
-        .dx = operands_tensor(&operands, dtype, shape, -1, 1),
-        .gamma = operands_vector(&operands, channels, -1, 1),
-        .beta = operands_vector(&operands, channels, -1, 1),
-        .running_mean = operands_vector(&operands, channels, -1, 1),
-        .running_variance = operands_vector(&operands, channels, 1, 2),
-        .mean = operands_vector(&operands, channels, 0, 1),
-        .inverse = operands_vector(&operands, channels, 0, 1),
-        .dgamma = operands_vector(&operands, channels, 0, 1),
-        .dbeta = operands_vector(&operands, channels, 0, 1)};
+    struct normalizing n = {.x = operands_tensor(&operands, dtype, shape, 2, 5), /* far from zero: no cancelling */
+                            .y = operands_tensor(&operands, dtype, shape, -1, 1),
+                            .residual = operands_tensor(&operands, dtype, shape, -1, 1),
+                            .dx = operands_tensor(&operands, dtype, shape, -1, 1),
+                            .gamma = operands_vector(&operands, channels, -1, 1),
+                            .beta = operands_vector(&operands, channels, -1, 1),
+                            .running_mean = operands_vector(&operands, channels, -1, 1),
+                            .running_variance = operands_vector(&operands, channels, 1, 2),
+                            .mean = operands_vector(&operands, channels, 0, 1),
+                            .inverse = operands_vector(&operands, channels, 0, 1),
+                            .dgamma = operands_vector(&operands, channels, 0, 1),
+                            .dbeta = operands_vector(&operands, channels, 0, 1)};
     for (int k = 0; k < GRADIENT_SUMMANDS_MAX; k++)
         n.gradients[k] = operands_tensor(&operands, dtype, shape, -1, 1);
     return n;
@@ -216,18 +210,18 @@ static void normalizing_forward(struct normalizing *n, bool residual, bool relu)
 {
     for (int side = 0; side < 2; side++) {
         const struct device *device = operands_device(&operands, side);
-        device->operations->norm_forward(
-            device, &(struct norm_forward){.x = n->x.on[side],
-                                           .source = n->sources[side],
-                                           .y = n->y.on[side],
-                                           .residual = residual ? &n->residual.on[side] : NULL,
-                                           .relu = relu,
-                                           .gamma = n->gamma.on[side].data,
-                                           .beta = n->beta.on[side].data,
-                                           .running_mean = n->running_mean.on[side].data,
-                                           .running_variance = n->running_variance.on[side].data,
-                                           .mean = n->mean.on[side].data,
-                                           .inverse_deviation = n->inverse.on[side].data});
+        device->operations->norm_forward(device,
+                                         &(struct norm_forward){.x = n->x.on[side],
+                                                                .source = n->sources[side],
+                                                                .y = n->y.on[side],
+                                                                .residual = residual ? &n->residual.on[side] : NULL,
+                                                                .relu = relu,
+                                                                .gamma = n->gamma.on[side].data,
+                                                                .beta = n->beta.on[side].data,
+                                                                .running_mean = n->running_mean.on[side].data,
+                                                                .running_variance = n->running_variance.on[side].data,
+                                                                .mean = n->mean.on[side].data,
+                                                                .inverse_deviation = n->inverse.on[side].data});
     }
 }
 
@@ -284,8 +278,7 @@ static void batch_norm_agrees_behind_a_convolution(void **state)
             convolving_open(&c, &spec);
             convolving_forward(&c, false);
             const struct tensor *made = &c.y.on[0];
-            struct normalizing n =
-                normalizing_open((enum dtype)dtype, (const int[4]){made->n, made->h, made->w, made->c});
+            struct normalizing n = normalizing_open((enum dtype)dtype, (const int[4]){made->n, made->h, made->w, made->c});
             SCOPE_FREE void *values = malloc(tensor_bytes(made));
             assert_non_null(values);
             for (int side = 0; side < 2; side++) { /* both have what the tested device computed */
@@ -318,21 +311,17 @@ static void batch_norm_gradients_agree_for_any_number_of_summands(void **state)
 {
     (void)state;
     for (int dtype = DTYPE_F32; dtype <= DTYPE_BF16; dtype++)
-        for (size_t i = 0; i < NORM_SHAPE_COUNT - 1;
-             i++) /* of one pixel, dx is 0 and all that is left is rounding */
+        for (size_t i = 0; i < NORM_SHAPE_COUNT - 1; i++) /* of one pixel, dx is 0 and all that is left is rounding */
             for (int kind = 0; kind < 4 * GRADIENT_SUMMANDS_MAX; kind++) {
                 bool in_place = kind & 1, relu = kind & 2;
                 struct normalizing n = normalizing_open((enum dtype)dtype, norm_shapes[i]);
-                normalizing_forward(&n, true,
-                                    false); /* some y are negative even where the test calls for relu */
+                normalizing_forward(&n, true, false); /* some y are negative even where the test calls for relu */
                 /* Both sides mask by the same y: near zero the two may differ in sign. */
                 take_from_ref(&n.y);
                 normalizing_backward(&n, kind / 4 + 1, relu, in_place);
-                assert_close(&n.gradients[0], (enum dtype)dtype,
-                             in_place ? "dx in place" : "masked gradient");
+                assert_close(&n.gradients[0], (enum dtype)dtype, in_place ? "dx in place" : "masked gradient");
                 assert_close(&n.dx, (enum dtype)dtype, "dx");
-                assert_close(&n.dgamma, (enum dtype)dtype,
-                             "dgamma"); /* of the gradients before or after rounding */
+                assert_close(&n.dgamma, (enum dtype)dtype, "dgamma"); /* of the gradients before or after rounding */
                 assert_close(&n.dbeta, (enum dtype)dtype, "dbeta");
                 normalizing_close(&n);
             }
@@ -363,8 +352,8 @@ static void folded_norms_agree(void **state)
     for (int side = 0; side < 2; side++) {
         const struct device *device = operands_device(&operands, side);
         device->operations->norm_fold(device, norm_shapes[0][3], n.gamma.on[side].data, n.beta.on[side].data,
-                                      n.running_mean.on[side].data, n.running_variance.on[side].data,
-                                      n.dgamma.on[side].data, n.dbeta.on[side].data);
+                                      n.running_mean.on[side].data, n.running_variance.on[side].data, n.dgamma.on[side].data,
+                                      n.dbeta.on[side].data);
     }
     assert_close(&n.dgamma, DTYPE_F32, "scale");
     assert_close(&n.dbeta, DTYPE_F32, "shift");
@@ -377,8 +366,7 @@ static void upsampling_agrees_forward_and_backward(void **state)
 {
     (void)state;
     for (int dtype = DTYPE_F32; dtype <= DTYPE_BF16; dtype++) {
-        struct pair coarse =
-            operands_tensor(&operands, (enum dtype)dtype, (const int[4]){2, 3, 5, 48}, -1, 1);
+        struct pair coarse = operands_tensor(&operands, (enum dtype)dtype, (const int[4]){2, 3, 5, 48}, -1, 1);
         struct pair fine = operands_tensor(&operands, (enum dtype)dtype, (const int[4]){2, 6, 10, 48}, -1, 1);
         for (int side = 0; side < 2; side++) {
             const struct device *device = operands_device(&operands, side);

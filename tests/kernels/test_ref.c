@@ -34,11 +34,11 @@ static double inner_product(const struct pair *a, const struct pair *b)
     return sum;
 }
 
-#define assert_near(a, b, tolerance)                                                                         \
-    do {                                                                                                     \
-        double a_ = (a), b_ = (b);                                                                           \
-        if (!(fabs(a_ - b_) <= (tolerance)*fmax(fabs(b_), 1e-2)))                                            \
-            fail_msg("%s = %.9g, %s = %.9g", #a, a_, #b, b_);                                                \
+#define assert_near(a, b, tolerance)                                                                                        \
+    do {                                                                                                                    \
+        double a_ = (a), b_ = (b);                                                                                          \
+        if (!(fabs(a_ - b_) <= (tolerance)*fmax(fabs(b_), 1e-2)))                                                           \
+            fail_msg("%s = %.9g, %s = %.9g", #a, a_, #b, b_);                                                               \
     } while (0)
 
 /* <dy, conv(x, w)> = <dx, x> = <dw, w>: the convolution is linear in both. */
@@ -74,8 +74,7 @@ static void convolution_gradients_are_adjoints(void **state)
         ref->convolution_set_weights(plan, w.on[REF].data, NULL, bias.on[REF].data);
         ref->convolution_forward(plan, x.on[REF].data, y.on[REF].data);
         ref->convolution_backward_data(plan, dy.on[REF].data, dx.on[REF].data);
-        ref->convolution_backward_weights(plan, x.on[REF].data, dy.on[REF].data, dw.on[REF].data,
-                                          dbias.on[REF].data);
+        ref->convolution_backward_weights(plan, x.on[REF].data, dy.on[REF].data, dw.on[REF].data, dbias.on[REF].data);
         assert_near(inner_product(&dx, &x), inner_product(&dy, &y), 1e-5);
         assert_near(inner_product(&dw, &w), inner_product(&dy, &y), 1e-5);
         double sum = 0, sum_bias = 0;
@@ -100,13 +99,8 @@ static void a_kernel_of_ones_counts_neighbours(void **state)
     for (int side = 0; side < 2; side++)
         for (int stride = 1; stride <= 2; stride++) {
             const struct device *device = operands_device(&operands, side);
-            struct convolution_spec spec = {.batch = 1,
-                                            .height = 4,
-                                            .width = 4,
-                                            .channels_in = 1,
-                                            .channels_out = 1,
-                                            .kernel = 3,
-                                            .stride = stride};
+            struct convolution_spec spec = {
+                .batch = 1, .height = 4, .width = 4, .channels_in = 1, .channels_out = 1, .kernel = 3, .stride = stride};
             struct convolution *plan;
             struct failure why;
             float y[16];
@@ -143,17 +137,17 @@ struct normalizing {
 /* <g, y> after the forward pass. */
 static double normalize(struct normalizing *n, bool relu)
 {
-    operands.ref->operations->norm_forward(
-        operands.ref, &(struct norm_forward){.x = n->x.on[REF],
-                                             .y = n->y.on[REF],
-                                             .residual = &n->residual.on[REF],
-                                             .relu = relu,
-                                             .gamma = n->gamma.on[REF].data,
-                                             .beta = n->beta.on[REF].data,
-                                             .mean = n->mean.on[REF].data,
-                                             .inverse_deviation = n->inverse.on[REF].data,
-                                             .running_mean = n->running_mean.on[REF].data,
-                                             .running_variance = n->running_variance.on[REF].data});
+    operands.ref->operations->norm_forward(operands.ref,
+                                           &(struct norm_forward){.x = n->x.on[REF],
+                                                                  .y = n->y.on[REF],
+                                                                  .residual = &n->residual.on[REF],
+                                                                  .relu = relu,
+                                                                  .gamma = n->gamma.on[REF].data,
+                                                                  .beta = n->beta.on[REF].data,
+                                                                  .mean = n->mean.on[REF].data,
+                                                                  .inverse_deviation = n->inverse.on[REF].data,
+                                                                  .running_mean = n->running_mean.on[REF].data,
+                                                                  .running_variance = n->running_variance.on[REF].data});
     return inner_product(&n->g, &n->y);
 }
 
@@ -193,25 +187,23 @@ static void batch_norm_gradients_are_slopes(void **state)
         struct pair short_way = operands_vector(&operands, 16, -1, 1);
         struct pair dx = operands_tensor(&operands, DTYPE_F32, shape, 0, 0);
         struct pair masked = operands_tensor(&operands, DTYPE_F32, shape, 0, 0);
-        struct pair dgamma = operands_vector(&operands, 16, 0, 0),
-                    dbeta = operands_vector(&operands, 16, 0, 0);
+        struct pair dgamma = operands_vector(&operands, 16, 0, 0), dbeta = operands_vector(&operands, 16, 0, 0);
         double by_x = slope(&n, &n.x, &way, relu), by_gamma = slope(&n, &n.gamma, &short_way, relu);
-        double by_beta = slope(&n, &n.beta, &short_way, relu),
-               by_residual = slope(&n, &n.residual, &way, relu);
+        double by_beta = slope(&n, &n.beta, &short_way, relu), by_residual = slope(&n, &n.residual, &way, relu);
         normalize(&n, relu);
         memcpy(masked.on[REF].data, n.g.on[REF].data, tensor_bytes(&masked.on[REF]));
-        operands.ref->operations->norm_backward(
-            operands.ref, &(struct norm_backward){.x = n.x.on[REF],
-                                                  .y = n.y.on[REF],
-                                                  .relu = relu,
-                                                  .gradients = {masked.on[REF]},
-                                                  .gradient_count = 1,
-                                                  .gamma = n.gamma.on[REF].data,
-                                                  .mean = n.mean.on[REF].data,
-                                                  .inverse_deviation = n.inverse.on[REF].data,
-                                                  .dx = dx.on[REF],
-                                                  .dgamma = dgamma.on[REF].data,
-                                                  .dbeta = dbeta.on[REF].data});
+        operands.ref->operations->norm_backward(operands.ref,
+                                                &(struct norm_backward){.x = n.x.on[REF],
+                                                                        .y = n.y.on[REF],
+                                                                        .relu = relu,
+                                                                        .gradients = {masked.on[REF]},
+                                                                        .gradient_count = 1,
+                                                                        .gamma = n.gamma.on[REF].data,
+                                                                        .mean = n.mean.on[REF].data,
+                                                                        .inverse_deviation = n.inverse.on[REF].data,
+                                                                        .dx = dx.on[REF],
+                                                                        .dgamma = dgamma.on[REF].data,
+                                                                        .dbeta = dbeta.on[REF].data});
         double tolerance = relu ? 2e-2 : 1e-3; /* under ReLU some values cross the kink */
         assert_near(inner_product(&dx, &way), by_x, tolerance);
         assert_near(inner_product(&dgamma, &short_way), by_gamma, tolerance);

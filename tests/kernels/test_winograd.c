@@ -13,14 +13,7 @@
 static const struct cpu_winograd_loops *loops;
 
 /* One image of 2 x 2 tiles, the lower and right ones cut by its edge. */
-enum {
-    HEIGHT = 7,
-    WIDTH = 6,
-    TILES = 4,
-    DEPTHS = 32,
-    OUTPUTS_MAX = 112,
-    DISTANCE_MAX = CPU_WINOGRAD_ROWS * OUTPUTS_MAX
-};
+enum { HEIGHT = 7, WIDTH = 6, TILES = 4, DEPTHS = 32, OUTPUTS_MAX = 112, DISTANCE_MAX = CPU_WINOGRAD_ROWS * OUTPUTS_MAX };
 
 #define WEIGHTS_DISTANCE(outputs) (DEPTHS * (outputs) + 3) /* any that is large enough */
 
@@ -145,8 +138,7 @@ static void tiles_give_the_gradient_of_weights(void **state)
             loops->gather_gradient[DTYPE_F32](&gradient);
         }
         for (size_t p = 0; p < WINOGRAD_POINTS; p++)
-            loops->accumulate(points + p * CPU_WINOGRAD_ROWS * DEPTHS,
-                              products + p * CPU_WINOGRAD_ROWS * outputs,
+            loops->accumulate(points + p * CPU_WINOGRAD_ROWS * DEPTHS, products + p * CPU_WINOGRAD_ROWS * outputs,
                               weight_points + p * WEIGHTS_DISTANCE(outputs), TILES, DEPTHS, outputs);
         const struct cpu_winograd_weights_gradient gradient = {weight_points, dweights, DEPTHS, outputs,
                                                                WEIGHTS_DISTANCE(outputs)};
@@ -159,8 +151,8 @@ static void tiles_give_the_gradient_of_weights(void **state)
                     double want = defined_gradient(outputs, output, tap, depth);
                     double found = (double)dweights[(output * 9 + (size_t)tap) * DEPTHS + depth];
                     if (!(fabs(want - found) < 1e-4))
-                        fail_msg("%zu outputs, weight %zu %d %zu: %g instead of %g", outputs, output, tap,
-                                 depth, found, want);
+                        fail_msg("%zu outputs, weight %zu %d %zu: %g instead of %g", outputs, output, tap, depth, found,
+                                 want);
                 }
     }
 }
@@ -187,8 +179,7 @@ int main(void)
 {
     bool common = false, bf16 = false;
 #ifdef __x86_64__
-    common = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-             __builtin_cpu_supports("avx512vl");
+    common = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
     bf16 = common && __builtin_cpu_supports("avx512bf16");
 #endif
     if (!common) {

@@ -3,8 +3,8 @@
  *
  *   mount_server [--store FOLDER] [--owners] LOG MOUNTPOINT [MOUNTPOINT ...]
  *
- * The tree is in memory or, with --store, kept in FOLDER (made where it is missing).  With --owners others may enter, and files
- * belong to who makes them (for root).  Each event is a line in LOG.  Once everything is mounted it prints "ready".  It
+ * The tree is in memory or, with --store, kept in FOLDER (made where it is missing).  With --owners others may enter, and
+ * files belong to who makes them (for root).  Each event is a line in LOG.  Once everything is mounted it prints "ready". It
  * ends, with exit status 0, on SIGTERM or SIGINT, or when the first mount is unmounted. */
 #include <pthread.h>
 #include <signal.h>

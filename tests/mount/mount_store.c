@@ -28,8 +28,7 @@ static enum code open_chunks(struct mount_store *store, struct failure *why)
     return chunk_store_packs_open(store_folder_packs_path(store->folder), &options, &store->chunks, why);
 }
 
-static enum code make(struct mount_store *store, const char *folder, const char *key_path,
-                      struct failure *why)
+static enum code make(struct mount_store *store, const char *folder, const char *key_path, struct failure *why)
 {
     enum code code = store_folder_create(folder, &store->folder, why);
     if (code == CODE_OK)
@@ -44,8 +43,7 @@ static enum code make(struct mount_store *store, const char *folder, const char 
     return tree_create(&options, why);
 }
 
-static enum code open_kept(struct mount_store *store, const char *folder, const char *key_path,
-                           struct failure *why)
+static enum code open_kept(struct mount_store *store, const char *folder, const char *key_path, struct failure *why)
 {
     enum code code = store_folder_open(folder, false, &store->folder, why);
     if (code == CODE_OK)

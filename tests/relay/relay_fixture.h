@@ -1,5 +1,5 @@
-/* A small lab with a real server, and workstations: each a relay with a real link on one side and a test that plays its kernel on
- * the other.  All in one process, without a mount. */
+/* A small lab with a real server, and workstations: each a relay with a real link on one side and a test that plays its
+ * kernel on the other.  All in one process, without a mount. */
 #ifndef CYTOFS_RELAY_FIXTURE_H
 #define CYTOFS_RELAY_FIXTURE_H
 
@@ -41,7 +41,8 @@ struct relay_fixture {
     struct fixture_proxy *proxy; /* NULL: straight to the server */
     struct station stations[STATIONS_MAX];
     int count;
-    void (*before_init)(struct relay_fixture *fixture); /* unless NULL: while a station joins, when it has a link and its kernel has said nothing */
+    void (*before_init)(struct relay_fixture *fixture); /* unless NULL: while a station joins, when it has a link and its
+                                                           kernel has said nothing */
 };
 
 /* For cmocka_unit_test_setup_teardown: *state is the fixture, with one station. */

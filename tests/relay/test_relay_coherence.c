@@ -38,7 +38,8 @@ static void await_lookup(struct station *station, uint64_t folder, const char *n
     struct fuse_entry_out entry;
     int64_t until_ms = timing_monotonic_ms() + TESTING_PATIENCE_MS;
     int error;
-    while ((error = fuse_call_lookup(&station->kernel, folder, name, &entry)) != expected && timing_monotonic_ms() < until_ms)
+    while ((error = fuse_call_lookup(&station->kernel, folder, name, &entry)) != expected &&
+           timing_monotonic_ms() < until_ms)
         usleep(1000);
     assert_int_equal(error, expected);
 }
@@ -110,7 +111,8 @@ static bool is_long(const struct fuse_out_header *message)
     return message->len > 2 * sizeof(struct fuse_entry_out);
 }
 
-/* The listing knows the other's file of that name, is overtaken by the answer that takes our name back, and must not hide both. */
+/* The listing knows the other's file of that name, is overtaken by the answer that takes our name back, and must not hide
+ * both. */
 static void a_listing_that_is_overtaken_hides_no_name(void **state)
 {
     struct relay_fixture *fixture = *state;
@@ -149,7 +151,8 @@ static void of_two_who_make_a_lock_file_one_gets_it(void **state)
     struct fuse_open_out open;
     await_lookup(other, folder, "index.lock", ENOENT);
     assert_int_equal(fuse_call_create(&one->kernel, folder, "index.lock", O_WRONLY | O_CREAT | O_EXCL, &entry, &open), 0);
-    assert_int_equal(fuse_call_create(&other->kernel, folder, "index.lock", O_WRONLY | O_CREAT | O_EXCL, &entry, &open), EEXIST);
+    assert_int_equal(fuse_call_create(&other->kernel, folder, "index.lock", O_WRONLY | O_CREAT | O_EXCL, &entry, &open),
+                     EEXIST);
 }
 
 struct rival {
@@ -166,13 +169,15 @@ static void *make_all(void *argument)
         struct fuse_open_out open;
         char name[32];
         snprintf(name, sizeof name, "image%d", i);
-        int error = fuse_call_create(&rival->station->kernel, rival->folder, name, O_WRONLY | O_CREAT | O_EXCL, &entry, &open);
+        int error =
+            fuse_call_create(&rival->station->kernel, rival->folder, name, O_WRONLY | O_CREAT | O_EXCL, &entry, &open);
         assert_true(error == 0 || error == EEXIST);
         *(error ? &rival->lost : &rival->won) += 1;
         if (error)
             continue;
         snprintf(name, sizeof name, "of %p", (void *)rival);
-        assert_int_equal(fuse_call_write(&rival->station->kernel, entry.nodeid, open.fh, 0, name, (uint32_t)strlen(name)), 0);
+        assert_int_equal(fuse_call_write(&rival->station->kernel, entry.nodeid, open.fh, 0, name, (uint32_t)strlen(name)),
+                         0);
         assert_int_equal(fuse_call_flush(&rival->station->kernel, entry.nodeid, open.fh), 0);
         assert_int_equal(fuse_call_release(&rival->station->kernel, entry.nodeid, open.fh), 0);
     }
@@ -250,7 +255,8 @@ static void appends_of_two_all_arrive_whole(void **state)
     for (int i = 0; i < 2; i++)
         assert_int_equal(fuse_call_open(&stations[i]->kernel, entry.nodeid, O_WRONLY | O_APPEND, &open[i]), 0);
     for (int line = 0; line < LINES; line++)
-        assert_int_equal(fuse_call_write(&stations[line % 2]->kernel, entry.nodeid, open[line % 2].fh, 0, "a whole line\n", 13), 0);
+        assert_int_equal(
+            fuse_call_write(&stations[line % 2]->kernel, entry.nodeid, open[line % 2].fh, 0, "a whole line\n", 13), 0);
     for (int i = 0; i < 2; i++) {
         assert_int_equal(fuse_call_flush(&stations[i]->kernel, entry.nodeid, open[i].fh), 0);
         assert_int_equal(fuse_call_release(&stations[i]->kernel, entry.nodeid, open[i].fh), 0);

@@ -103,7 +103,8 @@ static void a_request_that_waits_for_a_lost_server_can_be_interrupted(void **sta
 static int lock(struct station *station, uint64_t node, uint64_t handle, uint32_t type)
 {
     const struct fuse_lk_in body = {.fh = handle, .owner = 7, .lk = {.start = 0, .end = INT64_MAX, .type = type, .pid = 1}};
-    const struct fuse_client_request request = {.opcode = FUSE_SETLK, .node = node, .fixed = &body, .fixed_bytes = sizeof body};
+    const struct fuse_client_request request = {
+        .opcode = FUSE_SETLK, .node = node, .fixed = &body, .fixed_bytes = sizeof body};
     return fuse_client_call(&station->kernel, &request, NULL, 0, NULL);
 }
 
@@ -144,10 +145,12 @@ static int sync_folder(struct station *station, uint64_t folder)
 {
     struct fuse_open_out open;
     const struct fuse_open_in how = {.flags = O_RDONLY | O_DIRECTORY};
-    const struct fuse_client_request opening = {.opcode = FUSE_OPENDIR, .node = folder, .fixed = &how, .fixed_bytes = sizeof how};
+    const struct fuse_client_request opening = {
+        .opcode = FUSE_OPENDIR, .node = folder, .fixed = &how, .fixed_bytes = sizeof how};
     assert_int_equal(fuse_client_call(&station->kernel, &opening, &open, sizeof open, NULL), 0);
     const struct fuse_fsync_in body = {.fh = open.fh};
-    const struct fuse_client_request request = {.opcode = FUSE_FSYNCDIR, .node = folder, .fixed = &body, .fixed_bytes = sizeof body};
+    const struct fuse_client_request request = {
+        .opcode = FUSE_FSYNCDIR, .node = folder, .fixed = &body, .fixed_bytes = sizeof body};
     int error = fuse_client_call(&station->kernel, &request, NULL, 0, NULL);
     const struct fuse_release_in closing = {.fh = open.fh};
     const struct fuse_client_request release = {
@@ -172,7 +175,8 @@ static void fsync_calls_nothing_durable_that_a_killed_server_may_have_lost(void 
     struct fuse_client *kernel = &station->kernel;
     struct fuse_entry_out synced, written, unlinked;
     struct fuse_open_out open_synced, open_written;
-    uint64_t folder = relay_fixture_folder(station, "datasets/durable"), quiet = relay_fixture_folder(station, "datasets/quiet");
+    uint64_t folder = relay_fixture_folder(station, "datasets/durable"),
+             quiet = relay_fixture_folder(station, "datasets/quiet");
     assert_int_equal(fuse_call_create(kernel, folder, "synced.lock", O_RDWR | O_EXCL, &synced, &open_synced), 0);
     assert_int_equal(fuse_call_create(kernel, folder, "written.lock", O_RDWR | O_EXCL, &written, &open_written), 0);
     assert_int_equal(sync_folder(station, folder), 0);
@@ -219,7 +223,8 @@ static void closing_tells_what_a_killed_server_may_have_lost_although_it_was_und
     relay_fixture_stop_server(fixture);
     relay_fixture_await_lost(station);
     const struct fuse_flush_in body = {.fh = open.fh, .lock_owner = 7};
-    const struct fuse_client_request flush = {.opcode = FUSE_FLUSH, .node = entry.nodeid, .fixed = &body, .fixed_bytes = sizeof body};
+    const struct fuse_client_request flush = {
+        .opcode = FUSE_FLUSH, .node = entry.nodeid, .fixed = &body, .fixed_bytes = sizeof body};
     uint64_t unique = fuse_client_send(kernel, &flush);
     relay_fixture_start_server(fixture);
     assert_int_equal(fuse_client_await(kernel, unique, TESTING_PATIENCE_MS, NULL, NULL), EIO);

@@ -67,7 +67,8 @@ static void a_file_is_fetched_once_however_often_it_is_read(void **state)
     struct relay_fixture *fixture = *state;
     SCOPE_FREE uint8_t *bytes = malloc(LARGE);
     fill(bytes, LARGE, 1);
-    uint64_t node = make_file(&fixture->stations[0], relay_fixture_folder(&fixture->stations[0], "datasets/d"), "f", bytes, LARGE);
+    uint64_t node =
+        make_file(&fixture->stations[0], relay_fixture_folder(&fixture->stations[0], "datasets/d"), "f", bytes, LARGE);
     struct station *reader = relay_fixture_join(fixture, NULL);
     struct fuse_entry_out entry;
     assert_int_equal(fuse_path_resolve(&reader->kernel, "datasets/d/f", &entry), 0);
@@ -127,8 +128,8 @@ static void what_is_done_to_a_new_file_before_it_is_sent_goes_with_it(void **sta
     uint64_t folder = relay_fixture_folder(station, "datasets/with");
     assert_int_equal(fuse_call_create(&station->kernel, folder, "f", O_RDWR | O_CREAT | O_TRUNC, &entry, &open), 0);
     assert_int_equal(fuse_call_write(&station->kernel, entry.nodeid, open.fh, 10, "text", 4), 0);
-    const struct fuse_setattr_in change = {.valid = FATTR_MODE | FATTR_MTIME | FATTR_SIZE,
-                                           .mode = 0100640, .mtime = 1000000000, .mtimensec = 5, .size = 12};
+    const struct fuse_setattr_in change = {
+        .valid = FATTR_MODE | FATTR_MTIME | FATTR_SIZE, .mode = 0100640, .mtime = 1000000000, .mtimensec = 5, .size = 12};
     assert_int_equal(fuse_call_setattr(&station->kernel, entry.nodeid, &change, &attr), 0);
     assert_int_equal(attr.size, 12);
     assert_int_equal(fuse_call_release(&station->kernel, entry.nodeid, open.fh), 0);

@@ -1,7 +1,8 @@
 /* Who is killed or interrupted while he waits: he waits no longer, wherever his call is, and nothing is carried out twice.
  *
- * A caller that was killed is a child of this process that has exited and was not waited for: /proc shows it as the kernel shows one that closes its
- * files.  Where something must not be answered, a moment passes without an answer; that can only overlook a fault, never make one up. */
+ * A caller that was killed is a child of this process that has exited and was not waited for: /proc shows it as the kernel
+ * shows one that closes its files.  Where something must not be answered, a moment passes without an answer; that can only
+ * overlook a fault, never make one up. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -186,7 +187,8 @@ static void who_waits_for_room_can_be_killed_and_has_written_nothing(void **stat
     assert_int_equal(fuse_call_fsync(&station->kernel, node, handle), 0);
     struct fuse_attr_out attributes;
     const struct fuse_getattr_in asked = {0};
-    const struct fuse_client_request request = {.opcode = FUSE_GETATTR, .node = node, .fixed = &asked, .fixed_bytes = sizeof asked};
+    const struct fuse_client_request request = {
+        .opcode = FUSE_GETATTR, .node = node, .fixed = &asked, .fixed_bytes = sizeof asked};
     assert_int_equal(fuse_client_call(&station->kernel, &request, &attributes, sizeof attributes, NULL), 0);
     assert_int_equal(attributes.attr.size, WRITE_BYTES);
     assert_int_equal(fuse_call_release(&station->kernel, node, handle), 0);
@@ -199,12 +201,14 @@ static void closing_by_a_process_that_exits_waits_for_no_lost_server(void **stat
     struct station *station = &fixture->stations[0];
     relay_fixture_folder(station, "datasets/exit");
     uint64_t handle, node = open_file(station, "datasets/exit/f", &handle);
-    assert_int_equal(answer_of(station, send_lock(station, node, handle, FUSE_SETLK, F_WRLCK)), 0); /* so that the server is asked */
+    assert_int_equal(answer_of(station, send_lock(station, node, handle, FUSE_SETLK, F_WRLCK)),
+                     0); /* so that the server is asked */
     relay_fixture_stop_server(fixture);
     relay_fixture_await_lost(station);
     assert_int_equal(answer_of(station, send_write(station, node, handle, 0)), 0);
     const struct fuse_flush_in body = {.fh = handle, .lock_owner = 7};
-    const struct fuse_client_request flush = {.opcode = FUSE_FLUSH, .node = node, .fixed = &body, .fixed_bytes = sizeof body};
+    const struct fuse_client_request flush = {
+        .opcode = FUSE_FLUSH, .node = node, .fixed = &body, .fixed_bytes = sizeof body};
     uint64_t alive = fuse_client_send(&station->kernel, &flush);
     expect_no_answer(station, alive);
     uint32_t dead = make_dead();
@@ -224,7 +228,8 @@ static void closing_by_a_process_that_exits_waits_for_no_lost_server(void **stat
     assert_int_equal(fuse_path_resolve(&other->kernel, "datasets/exit/f", &entry), 0);
     assert_int_equal(entry.attr.size, WRITE_BYTES);
     assert_int_equal(fuse_call_open(&other->kernel, entry.nodeid, O_RDWR, &open), 0);
-    assert_int_equal(answer_of(other, send_lock(other, entry.nodeid, open.fh, FUSE_SETLKW, F_WRLCK)), 0); /* the lock has ended */
+    assert_int_equal(answer_of(other, send_lock(other, entry.nodeid, open.fh, FUSE_SETLKW, F_WRLCK)),
+                     0); /* the lock has ended */
     assert_int_equal(fuse_call_release(&other->kernel, entry.nodeid, open.fh), 0);
 }
 

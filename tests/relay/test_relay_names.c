@@ -61,7 +61,8 @@ static void a_folder_is_listed_from_what_is_known(void **state)
         before = relay_fixture_counters(station);
         assert_int_equal(fuse_call_list(&station->kernel, folder, true, &names), 0);
     } while (relay_fixture_counters(station).messages_sent != before.messages_sent && ++tries < RELAY_FIXTURE_TRIES);
-    assert_string_equal(buffer_text(&names), "a\nb\nc\nd\ne\nf\ng\nh\ni\nj\nk\nl\nm\nn\no\np\nq\nr\ns\nt\nu\nv\nw\nx\ny\nz\n");
+    assert_string_equal(buffer_text(&names),
+                        "a\nb\nc\nd\ne\nf\ng\nh\ni\nj\nk\nl\nm\nn\no\np\nq\nr\ns\nt\nu\nv\nw\nx\ny\nz\n");
     assert_int_equal(relay_fixture_counters(station).messages_sent, before.messages_sent);
 }
 
@@ -110,7 +111,8 @@ static void a_file_can_be_moved_before_the_server_has_it(void **state)
     assert_int_equal(fuse_call_remove(&station->kernel, folder, "gone", false), 0);
     assert_int_equal(fuse_call_lookup(&station->kernel, folder, "gone", &entry), ENOENT);
     assert_int_equal(fuse_path_put(&station->kernel, "datasets/early/last", "text"), 0);
-    assert_int_equal(fuse_call_remove(&station->kernel, relay_fixture_folder(station, "datasets"), "early", true), ENOTEMPTY);
+    assert_int_equal(fuse_call_remove(&station->kernel, relay_fixture_folder(station, "datasets"), "early", true),
+                     ENOTEMPTY);
 }
 
 static void a_name_that_is_too_long_is_refused_as_by_any_file_system(void **state)

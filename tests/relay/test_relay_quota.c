@@ -1,4 +1,5 @@
-/* A member's quota and files that are written behind: what close(2) said is stored is stored, and what is not stored was refused. */
+/* A member's quota and files that are written behind: what close(2) said is stored is stored, and what is not stored was
+ * refused. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -11,9 +12,9 @@
 #include "tree_path.h"
 #include "tree_quota.h"
 
-#define KIB      1024u
-#define FILES    100
-#define LARGE    (40 * KIB)
+#define KIB   1024u
+#define FILES 100
+#define LARGE (40 * KIB)
 
 static struct failure why;
 static uint8_t bytes[96 * KIB];
@@ -73,7 +74,8 @@ static bool is_whole(struct relay_fixture *fixture, const char *name, uint64_t s
 }
 
 /* Saves FILES files; what was saved without an error has to be there. */
-static void save_all_and_look(struct relay_fixture *fixture, struct station *station, uint64_t folder, int *saved, int *refused)
+static void save_all_and_look(struct relay_fixture *fixture, struct station *station, uint64_t folder, int *saved,
+                              int *refused)
 {
     int errors[FILES];
     char name[32];

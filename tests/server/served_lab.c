@@ -217,7 +217,8 @@ void served_client_connect(struct served_client *client, struct served_lab *lab,
     fixture_credentials_make(&lab->certificates, member, &client->credentials);
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
     client->socket = pair[1];
-    const struct wire_connect_options options = {.host = "127.0.0.1", .port = lab->port, .credentials = &client->credentials};
+    const struct wire_connect_options options = {
+        .host = "127.0.0.1", .port = lab->port, .credentials = &client->credentials};
     assert_code_ok(wire_connect(&options, &events, client, &client->link, &why), why);
     assert_int_equal(pthread_create(&client->thread, NULL, carry, client), 0);
     assert_true(fuse_client_start_on(&client->fuse, pair[0]));

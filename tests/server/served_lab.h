@@ -1,5 +1,5 @@
-/* A lab on disk, served over TLS from this very process, that can be stopped and started again; and clients that speak FUSE to it as a kernel
- * would, over links. */
+/* A lab on disk, served over TLS from this very process, that can be stopped and started again; and clients that speak FUSE
+ * to it as a kernel would, over links. */
 #ifndef CYTOFS_TEST_SERVED_LAB_H
 #define CYTOFS_TEST_SERVED_LAB_H
 

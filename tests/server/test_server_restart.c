@@ -1,4 +1,5 @@
-/* A server that is stopped and started again under its clients: what they had open goes on, and each request is carried out once. */
+/* A server that is stopped and started again under its clients: what they had open goes on, and each request is carried out
+ * once. */
 #include "testing.h"
 
 #include <errno.h>
@@ -111,7 +112,8 @@ static void locks_hold_and_those_who_wait_for_them_go_on_waiting(void **state)
     assert_int_equal(answer_of(&bob, waiting, 100), FUSE_CLIENT_NO_ANSWER);
     served_lab_part(lab);
     served_lab_start(lab);
-    assert_int_equal(answer_of(&bob, send_lock(&bob, his.nodeid, open.fh, FUSE_SETLK, F_WRLCK), FUSE_CLIENT_TIMEOUT_MS), EAGAIN);
+    assert_int_equal(answer_of(&bob, send_lock(&bob, his.nodeid, open.fh, FUSE_SETLK, F_WRLCK), FUSE_CLIENT_TIMEOUT_MS),
+                     EAGAIN);
     assert_int_equal(answer_of(&bob, waiting, 0), FUSE_CLIENT_NO_ANSWER);
     assert_int_equal(answer_of(&ada, send_lock(&ada, entry.nodeid, handle, FUSE_SETLK, F_UNLCK), FUSE_CLIENT_TIMEOUT_MS), 0);
     assert_int_equal(answer_of(&bob, waiting, FUSE_CLIENT_TIMEOUT_MS), 0);
@@ -183,12 +185,8 @@ static void what_is_asked_while_the_server_is_away_is_done_once(void **state)
     assert_int_equal(fuse_path_resolve(&ada.fuse, "datasets/cells", &folder), 0);
     create(&ada, "datasets/cells", "log", O_WRONLY | O_APPEND, &entry, &handle);
     const struct fuse_write_in in = {.fh = handle, .size = 1, .flags = O_APPEND};
-    const struct fuse_client_request append = {.opcode = FUSE_WRITE,
-                                               .node = entry.nodeid,
-                                               .fixed = &in,
-                                               .fixed_bytes = sizeof in,
-                                               .first = "x",
-                                               .first_bytes = 1};
+    const struct fuse_client_request append = {
+        .opcode = FUSE_WRITE, .node = entry.nodeid, .fixed = &in, .fixed_bytes = sizeof in, .first = "x", .first_bytes = 1};
     for (int round = 0; round < 5; round++) {
         for (int i = 0; i < 100; i++)
             asked[i] = fuse_client_send(&ada.fuse, &append);

@@ -1,5 +1,5 @@
-/* The clients' state on disk: read once, by the next server of the same store; cut, flipped, grown, of another store, of another commit or with
- * another key it is nothing, and nothing of it is believed. */
+/* The clients' state on disk: read once, by the next server of the same store; cut, flipped, grown, of another store, of
+ * another commit or with another key it is nothing, and nothing of it is believed. */
 #include "testing.h"
 
 #include <fcntl.h>
@@ -153,8 +153,9 @@ static void make_old(const char *path, time_t age_s)
 static void the_key_of_a_store_that_is_not_served_again_goes_after_an_hour(void **state)
 {
     const struct place *place = *state;
-    static const char *const names[] = {"cytofs-00112233445566778899aabbccddeeff.resume", "cytofs-ff112233445566778899aabbccddeeff.resume",
-                                        "cytofs-notes.resume", "other-00112233445566778899aabbccddeeff.resume"};
+    static const char *const names[] = {"cytofs-00112233445566778899aabbccddeeff.resume",
+                                        "cytofs-ff112233445566778899aabbccddeeff.resume", "cytofs-notes.resume",
+                                        "other-00112233445566778899aabbccddeeff.resume"};
     static const bool goes[] = {true, false, false, false};
     char path[256];
     for (int written = 0; written < 2; written++) { /* by a server that starts, and by one that stops */

@@ -13,8 +13,8 @@
 #define LIST_BYTES 4096 /* as the kernel's first READDIR */
 
 /* A request whose whole body is `fixed` and one name. */
-static int call_named(struct fuse_client *client, uint32_t opcode, uint64_t node, const void *fixed,
-                      size_t fixed_bytes, const char *name, struct fuse_entry_out *out)
+static int call_named(struct fuse_client *client, uint32_t opcode, uint64_t node, const void *fixed, size_t fixed_bytes,
+                      const char *name, struct fuse_entry_out *out)
 {
     const struct fuse_client_request request = {
         .opcode = opcode,
@@ -28,18 +28,16 @@ static int call_named(struct fuse_client *client, uint32_t opcode, uint64_t node
     return fuse_client_call(client, &request, out ? out : &ignored, sizeof *out, NULL);
 }
 
-static int call_fixed(struct fuse_client *client, uint32_t opcode, uint64_t node, const void *fixed,
-                      size_t fixed_bytes, void *out, size_t out_bytes)
+static int call_fixed(struct fuse_client *client, uint32_t opcode, uint64_t node, const void *fixed, size_t fixed_bytes,
+                      void *out, size_t out_bytes)
 {
-    const struct fuse_client_request request = {
-        .opcode = opcode, .node = node, .fixed = fixed, .fixed_bytes = fixed_bytes};
+    const struct fuse_client_request request = {.opcode = opcode, .node = node, .fixed = fixed, .fixed_bytes = fixed_bytes};
     return fuse_client_call(client, &request, out, out_bytes, NULL);
 }
 
 /* Names ----------------------------------------------------------------------------------------------------------- */
 
-int fuse_call_lookup(struct fuse_client *client, uint64_t folder, const char *name,
-                     struct fuse_entry_out *out)
+int fuse_call_lookup(struct fuse_client *client, uint64_t folder, const char *name, struct fuse_entry_out *out)
 {
     int error = call_named(client, FUSE_LOOKUP, folder, NULL, 0, name, out);
     return !error && out->nodeid == 0 ? ENOENT : error; /* no such name, which may be kept */
@@ -55,8 +53,7 @@ int fuse_call_getattr(struct fuse_client *client, uint64_t node, struct fuse_att
     return error;
 }
 
-int fuse_call_setattr(struct fuse_client *client, uint64_t node, const struct fuse_setattr_in *change,
-                      struct fuse_attr *out)
+int fuse_call_setattr(struct fuse_client *client, uint64_t node, const struct fuse_setattr_in *change, struct fuse_attr *out)
 {
     struct fuse_attr_out answer;
     int error = call_fixed(client, FUSE_SETATTR, node, change, sizeof *change, &answer, sizeof answer);
@@ -76,8 +73,8 @@ int fuse_call_remove(struct fuse_client *client, uint64_t folder, const char *na
     return call_named(client, is_folder ? FUSE_RMDIR : FUSE_UNLINK, folder, NULL, 0, name, NULL);
 }
 
-int fuse_call_rename(struct fuse_client *client, uint64_t from, const char *from_name, uint64_t to,
-                     const char *to_name, uint32_t flags)
+int fuse_call_rename(struct fuse_client *client, uint64_t from, const char *from_name, uint64_t to, const char *to_name,
+                     uint32_t flags)
 {
     const struct fuse_rename2_in in = {.newdir = to, .flags = flags};
     const struct fuse_client_request request = {
@@ -112,15 +109,13 @@ int fuse_call_readlink(struct fuse_client *client, uint64_t node, struct buffer 
     const struct fuse_client_request request = {.opcode = FUSE_READLINK, .node = node};
     const void *body;
     size_t bytes;
-    int error =
-        fuse_client_await(client, fuse_client_send(client, &request), FUSE_CLIENT_TIMEOUT_MS, &body, &bytes);
+    int error = fuse_client_await(client, fuse_client_send(client, &request), FUSE_CLIENT_TIMEOUT_MS, &body, &bytes);
     if (error == 0)
         buffer_append(target, body, bytes);
     return error;
 }
 
-int fuse_call_link(struct fuse_client *client, uint64_t node, uint64_t folder, const char *name,
-                   struct fuse_entry_out *out)
+int fuse_call_link(struct fuse_client *client, uint64_t node, uint64_t folder, const char *name, struct fuse_entry_out *out)
 {
     const struct fuse_link_in in = {.oldnodeid = node};
     return call_named(client, FUSE_LINK, folder, &in, sizeof in, name, out);
@@ -129,8 +124,7 @@ int fuse_call_link(struct fuse_client *client, uint64_t node, uint64_t folder, c
 void fuse_call_forget(struct fuse_client *client, uint64_t node, uint64_t count)
 {
     const struct fuse_forget_in in = {.nlookup = count};
-    const struct fuse_client_request request = {
-        .opcode = FUSE_FORGET, .node = node, .fixed = &in, .fixed_bytes = sizeof in};
+    const struct fuse_client_request request = {.opcode = FUSE_FORGET, .node = node, .fixed = &in, .fixed_bytes = sizeof in};
     fuse_client_send(client, &request);
 }
 
@@ -166,30 +160,26 @@ int fuse_call_open(struct fuse_client *client, uint64_t node, uint32_t flags, st
     return call_fixed(client, FUSE_OPEN, node, &in, sizeof in, out, sizeof *out);
 }
 
-uint64_t fuse_call_send_read(struct fuse_client *client, uint64_t node, uint64_t handle, uint32_t count,
-                             uint32_t flags)
+uint64_t fuse_call_send_read(struct fuse_client *client, uint64_t node, uint64_t handle, uint32_t count, uint32_t flags)
 {
     const struct fuse_read_in in = {.fh = handle, .size = count, .flags = flags};
-    const struct fuse_client_request request = {
-        .opcode = FUSE_READ, .node = node, .fixed = &in, .fixed_bytes = sizeof in};
+    const struct fuse_client_request request = {.opcode = FUSE_READ, .node = node, .fixed = &in, .fixed_bytes = sizeof in};
     return fuse_client_send(client, &request);
 }
 
-int fuse_call_read(struct fuse_client *client, uint64_t node, uint64_t handle, uint64_t offset, void *bytes,
-                   uint32_t count, size_t *got)
+int fuse_call_read(struct fuse_client *client, uint64_t node, uint64_t handle, uint64_t offset, void *bytes, uint32_t count,
+                   size_t *got)
 {
     const struct fuse_read_in in = {.fh = handle, .offset = offset, .size = count};
-    const struct fuse_client_request request = {
-        .opcode = FUSE_READ, .node = node, .fixed = &in, .fixed_bytes = sizeof in};
+    const struct fuse_client_request request = {.opcode = FUSE_READ, .node = node, .fixed = &in, .fixed_bytes = sizeof in};
     return fuse_client_call(client, &request, bytes, count, got);
 }
 
-int fuse_call_write(struct fuse_client *client, uint64_t node, uint64_t handle, uint64_t offset,
-                    const void *bytes, uint32_t count)
+int fuse_call_write(struct fuse_client *client, uint64_t node, uint64_t handle, uint64_t offset, const void *bytes,
+                    uint32_t count)
 {
     /* O_APPEND is obeyed for files that were opened with it. */
-    const struct fuse_write_in in = {
-        .fh = handle, .offset = offset, .size = count, .flags = O_WRONLY | O_APPEND};
+    const struct fuse_write_in in = {.fh = handle, .offset = offset, .size = count, .flags = O_WRONLY | O_APPEND};
     const struct fuse_client_request request = {
         .opcode = FUSE_WRITE,
         .node = node,
@@ -218,8 +208,7 @@ int fuse_call_lseek(struct fuse_client *client, uint64_t node, uint64_t handle, 
     return error;
 }
 
-int fuse_call_copy(struct fuse_client *client, uint64_t node, const struct fuse_copy_file_range_in *range,
-                   uint32_t *copied)
+int fuse_call_copy(struct fuse_client *client, uint64_t node, const struct fuse_copy_file_range_in *range, uint32_t *copied)
 {
     struct fuse_write_out answer = {0};
     int error = call_fixed(client, FUSE_COPY_FILE_RANGE, node, range, sizeof *range, &answer, sizeof answer);
@@ -247,8 +236,7 @@ int fuse_call_release(struct fuse_client *client, uint64_t node, uint64_t handle
 
 int fuse_call_poll(struct fuse_client *client, uint64_t node, uint64_t handle, uint64_t key, uint32_t *events)
 {
-    const struct fuse_poll_in in = {
-        .fh = handle, .kh = key, .flags = FUSE_POLL_SCHEDULE_NOTIFY, .events = POLLIN};
+    const struct fuse_poll_in in = {.fh = handle, .kh = key, .flags = FUSE_POLL_SCHEDULE_NOTIFY, .events = POLLIN};
     struct fuse_poll_out answer = {0};
     int error = call_fixed(client, FUSE_POLL, node, &in, sizeof in, &answer, sizeof answer);
     *events = answer.revents;
@@ -258,16 +246,14 @@ int fuse_call_poll(struct fuse_client *client, uint64_t node, uint64_t handle, u
 void fuse_call_interrupt(struct fuse_client *client, uint64_t unique)
 {
     const struct fuse_interrupt_in in = {.unique = unique};
-    const struct fuse_client_request request = {
-        .opcode = FUSE_INTERRUPT, .fixed = &in, .fixed_bytes = sizeof in};
+    const struct fuse_client_request request = {.opcode = FUSE_INTERRUPT, .fixed = &in, .fixed_bytes = sizeof in};
     fuse_client_send(client, &request);
 }
 
 /* Folders --------------------------------------------------------------------------------------------------------- */
 
 /* Adds the names of one answer; *offset becomes where the next request begins. */
-static void add_names(const char *bytes, size_t count, bool with_attributes, struct buffer *names,
-                      uint64_t *offset)
+static void add_names(const char *bytes, size_t count, bool with_attributes, struct buffer *names, uint64_t *offset)
 {
     size_t before = with_attributes ? sizeof(struct fuse_entry_out) : 0;
     while (count >= before + FUSE_NAME_OFFSET) {
@@ -322,8 +308,7 @@ int fuse_call_list(struct fuse_client *client, uint64_t folder, bool with_attrib
 
 /* Extended attributes --------------------------------------------------------------------------------------------- */
 
-int fuse_call_setxattr(struct fuse_client *client, uint64_t node, const char *name, const char *value,
-                       uint32_t flags)
+int fuse_call_setxattr(struct fuse_client *client, uint64_t node, const char *name, const char *value, uint32_t flags)
 {
     const struct fuse_setxattr_in in = {.size = (uint32_t)strlen(value), .flags = flags};
     const struct fuse_client_request request = {
@@ -339,8 +324,7 @@ int fuse_call_setxattr(struct fuse_client *client, uint64_t node, const char *na
     return fuse_client_call(client, &request, NULL, 0, NULL);
 }
 
-static int get_sized(struct fuse_client *client, uint32_t opcode, uint64_t node, const char *name,
-                     struct buffer *value)
+static int get_sized(struct fuse_client *client, uint32_t opcode, uint64_t node, const char *name, struct buffer *value)
 {
     const struct fuse_getxattr_in in = {.size = 65536};
     const struct fuse_client_request request = {
@@ -353,8 +337,7 @@ static int get_sized(struct fuse_client *client, uint32_t opcode, uint64_t node,
     };
     const void *body;
     size_t bytes;
-    int error =
-        fuse_client_await(client, fuse_client_send(client, &request), FUSE_CLIENT_TIMEOUT_MS, &body, &bytes);
+    int error = fuse_client_await(client, fuse_client_send(client, &request), FUSE_CLIENT_TIMEOUT_MS, &body, &bytes);
     if (error == 0)
         buffer_append(value, body, bytes);
     return error;

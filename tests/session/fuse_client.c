@@ -27,8 +27,7 @@ struct kept_message {
 uint64_t fuse_client_send(struct fuse_client *client, const struct fuse_client_request *request)
 {
     struct fuse_in_header header = {
-        .len =
-            (uint32_t)(sizeof header + request->fixed_bytes + request->first_bytes + request->second_bytes),
+        .len = (uint32_t)(sizeof header + request->fixed_bytes + request->first_bytes + request->second_bytes),
         .opcode = request->opcode,
         .unique = client->last_unique += 2, /* the kernel's numbers are even, too */
         .nodeid = request->node,
@@ -91,8 +90,7 @@ static bool take_kept(struct fuse_client *client, uint64_t unique)
 }
 
 /* Makes the message with this number the current one. */
-static bool find_message(struct fuse_client *client, uint64_t unique, int timeout_ms,
-                         struct fuse_out_header *header)
+static bool find_message(struct fuse_client *client, uint64_t unique, int timeout_ms, struct fuse_out_header *header)
 {
     int64_t deadline = timing_monotonic_ms() + timeout_ms;
     bool found = take_kept(client, unique);
@@ -109,8 +107,7 @@ static bool find_message(struct fuse_client *client, uint64_t unique, int timeou
     return true;
 }
 
-int fuse_client_await(struct fuse_client *client, uint64_t unique, int timeout_ms, const void **body,
-                      size_t *bytes)
+int fuse_client_await(struct fuse_client *client, uint64_t unique, int timeout_ms, const void **body, size_t *bytes)
 {
     struct fuse_out_header header;
     if (!find_message(client, unique, timeout_ms, &header))
@@ -122,13 +119,12 @@ int fuse_client_await(struct fuse_client *client, uint64_t unique, int timeout_m
     return -header.error;
 }
 
-int fuse_client_call(struct fuse_client *client, const struct fuse_client_request *request, void *out,
-                     size_t max, size_t *got)
+int fuse_client_call(struct fuse_client *client, const struct fuse_client_request *request, void *out, size_t max,
+                     size_t *got)
 {
     const void *body = NULL;
     size_t bytes = 0;
-    int error =
-        fuse_client_await(client, fuse_client_send(client, request), FUSE_CLIENT_TIMEOUT_MS, &body, &bytes);
+    int error = fuse_client_await(client, fuse_client_send(client, request), FUSE_CLIENT_TIMEOUT_MS, &body, &bytes);
     if (error == 0 && out)
         memcpy(out, body, bytes < max ? bytes : max);
     if (got)
@@ -154,12 +150,11 @@ static bool greet(struct fuse_client *client)
         .major = FUSE_KERNEL_VERSION,
         .minor = 31,
         .max_readahead = 128 * 1024,
-        .flags = FUSE_ASYNC_READ | FUSE_ATOMIC_O_TRUNC | FUSE_BIG_WRITES | FUSE_AUTO_INVAL_DATA |
-                 FUSE_DO_READDIRPLUS | FUSE_READDIRPLUS_AUTO | FUSE_PARALLEL_DIROPS | FUSE_MAX_PAGES | FUSE_INIT_EXT,
+        .flags = FUSE_ASYNC_READ | FUSE_ATOMIC_O_TRUNC | FUSE_BIG_WRITES | FUSE_AUTO_INVAL_DATA | FUSE_DO_READDIRPLUS |
+                 FUSE_READDIRPLUS_AUTO | FUSE_PARALLEL_DIROPS | FUSE_MAX_PAGES | FUSE_INIT_EXT,
         .flags2 = 1 << 4, /* FUSE_DIRECT_IO_ALLOW_MMAP >> 32, of newer headers */
     };
-    const struct fuse_client_request request = {
-        .opcode = FUSE_INIT, .fixed = &greeting, .fixed_bytes = sizeof greeting};
+    const struct fuse_client_request request = {.opcode = FUSE_INIT, .fixed = &greeting, .fixed_bytes = sizeof greeting};
     return fuse_client_call(client, &request, &client->greeting, sizeof client->greeting, NULL) == 0;
 }
 

@@ -24,12 +24,12 @@ struct fuse_client {
     struct session *session;
     int socket;
     uint64_t last_unique;
-    uint32_t user, group; /* who asks; at first this process's */
-    uint32_t process;     /* that asks; 0: this one */
+    uint32_t user, group;          /* who asks; at first this process's */
+    uint32_t process;              /* that asks; 0: this one */
     struct fuse_init_out greeting; /* what INIT was answered with */
     char *message;                 /* the last one received */
     size_t message_bytes;
-    struct kept_message *kept; /* received while waiting for another */
+    struct kept_message *kept;         /* received while waiting for another */
     struct fuse_client_feeder *feeder; /* of a fed session; else NULL */
 };
 
@@ -67,12 +67,11 @@ struct fuse_client_request {
 uint64_t fuse_client_send(struct fuse_client *client, const struct fuse_client_request *request);
 
 /* The answer to it: its errno, or FUSE_CLIENT_NO_ANSWER.  What follows the header lies at *body until the next call. */
-int fuse_client_await(struct fuse_client *client, uint64_t unique, int timeout_ms, const void **body,
-                      size_t *bytes);
+int fuse_client_await(struct fuse_client *client, uint64_t unique, int timeout_ms, const void **body, size_t *bytes);
 
 /* Both, with a generous timeout; up to `max` bytes of the body are copied to `out`. */
-int fuse_client_call(struct fuse_client *client, const struct fuse_client_request *request, void *out,
-                     size_t max, size_t *got);
+int fuse_client_call(struct fuse_client *client, const struct fuse_client_request *request, void *out, size_t max,
+                     size_t *got);
 
 /* Waits for a message that no request asked for; 0 and its code and body, or FUSE_CLIENT_NO_ANSWER. */
 int fuse_client_await_notice(struct fuse_client *client, int timeout_ms, int *code, const void **body);

@@ -37,8 +37,7 @@ int fuse_path_resolve(struct fuse_client *client, const char *path, struct fuse_
     return error ? error : fuse_call_lookup(client, folder, name, out);
 }
 
-static int open_to_write(struct fuse_client *client, const char *path, uint64_t *node,
-                         struct fuse_open_out *open)
+static int open_to_write(struct fuse_client *client, const char *path, uint64_t *node, struct fuse_open_out *open)
 {
     uint64_t folder;
     const char *name;

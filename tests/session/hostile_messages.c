@@ -1,5 +1,5 @@
-/* See hostile_messages.h.  A message is put together from its opcode's layout with fields that are mostly plausible, since nonsense alone never gets
- * past the first check. */
+/* See hostile_messages.h.  A message is put together from its opcode's layout with fields that are mostly plausible, since
+ * nonsense alone never gets past the first check. */
 #include "hostile_messages.h"
 
 #include <fcntl.h>
@@ -9,10 +9,10 @@
 
 #include "extra.h"
 
-#define KNOWN_MAX     256
-#define MESSAGE_MAX   16384
-#define DATA_MAX      6000
-#define UNIQUES_KEPT  64
+#define KNOWN_MAX    256
+#define MESSAGE_MAX  16384
+#define DATA_MAX     6000
+#define UNIQUES_KEPT 64
 
 enum names { NO_NAME, NAME, NAME_TARGET, TWO_NAMES, XATTR_NAME };
 
@@ -75,14 +75,26 @@ static const struct layout {
 };
 #define LAYOUTS (sizeof layouts / sizeof *layouts)
 
-static const char *const names[] = {"datasets", "home",   "ada",     "bob",        "f",     "closed", "shared", "mine", "x",         "y",     "z",      "jobs",
-                                    "a.yaml",   "b.yaml", "c.yaml",  "c.error",    "lab",   "members", "spaces", "home-ada", "production", "e", "a",  "b",
-                                    "1",        "2",      "3",       ".snap",      "v1",    "secret", "deep",   "er",   "last-error", "README", "queue", "events",
-                                    "link",     "status", ".cytofs-x", "board.csv", "trace", "health", "..",     ".",    "sl/ash",    "",      "audit",  "metrics"};
-static const char *const targets[] = {"../../home/ada/secret", "../closed/secret", "/etc/passwd", "f", "../home/ada/secret", "../../../home/ada/secret", "."};
-static const char *const xattrs[] = {"user.secret", "user.a", "security.capability", "system.posix_acl_access", "cytofs.record", "user.cytofs.number", "trusted.x"};
-static const char *const texts[] = {"share bob\n", "share everyone\n", "unshare ada\n", "leave\n", "rotate\n", "role admin\n", "invite admin\n",
-                                    "dataset: datasets/closed\ntrain: {network: celldet-n, epochs: 1}\n", "run: cat ../../home/ada/secret\n",
+static const char *const names[] = {
+    "datasets",   "home",   "ada",        "bob",    "f",      "closed",  "shared", "mine",    "x",         "y",
+    "z",          "jobs",   "a.yaml",     "b.yaml", "c.yaml", "c.error", "lab",    "members", "spaces",    "home-ada",
+    "production", "e",      "a",          "b",      "1",      "2",       "3",      ".snap",   "v1",        "secret",
+    "deep",       "er",     "last-error", "README", "queue",  "events",  "link",   "status",  ".cytofs-x", "board.csv",
+    "trace",      "health", "..",         ".",      "sl/ash", "",        "audit",  "metrics"};
+static const char *const targets[] = {
+    "../../home/ada/secret", "../closed/secret", "/etc/passwd", "f", "../home/ada/secret", "../../../home/ada/secret", "."};
+static const char *const xattrs[] = {
+    "user.secret",        "user.a",   "security.capability", "system.posix_acl_access", "cytofs.record",
+    "user.cytofs.number", "trusted.x"};
+static const char *const texts[] = {"share bob\n",
+                                    "share everyone\n",
+                                    "unshare ada\n",
+                                    "leave\n",
+                                    "rotate\n",
+                                    "role admin\n",
+                                    "invite admin\n",
+                                    "dataset: datasets/closed\ntrain: {network: celldet-n, epochs: 1}\n",
+                                    "run: cat ../../home/ada/secret\n",
                                     "dataset: datasets/mine/.snap/../../closed\ntrain: {epochs: 1}\n"};
 
 struct hostile_messages {
@@ -158,8 +170,8 @@ void hostile_messages_learn(struct hostile_messages *messages, uint64_t unique, 
 {
     uint64_t number;
     uint32_t opcode = messages->opcodes[unique % UNIQUES_KEPT];
-    bool is_entry = opcode == FUSE_LOOKUP || opcode == FUSE_MKNOD || opcode == FUSE_MKDIR || opcode == FUSE_SYMLINK || opcode == FUSE_LINK ||
-                    opcode == FUSE_CREATE || opcode == EXTRA_PUT;
+    bool is_entry = opcode == FUSE_LOOKUP || opcode == FUSE_MKNOD || opcode == FUSE_MKDIR || opcode == FUSE_SYMLINK ||
+                    opcode == FUSE_LINK || opcode == FUSE_CREATE || opcode == EXTRA_PUT;
     if (unique > messages->unique || unique + UNIQUES_KEPT <= messages->unique)
         return;
     if (is_entry && count >= sizeof(struct fuse_entry_out)) {
@@ -167,7 +179,8 @@ void hostile_messages_learn(struct hostile_messages *messages, uint64_t unique, 
         learn_node(messages, number);
     }
     size_t at = opcode == FUSE_CREATE ? sizeof(struct fuse_entry_out) : 0;
-    if ((opcode == FUSE_OPEN || opcode == FUSE_OPENDIR || opcode == FUSE_CREATE || opcode == EXTRA_REOPEN) && count >= at + sizeof number) {
+    if ((opcode == FUSE_OPEN || opcode == FUSE_OPENDIR || opcode == FUSE_CREATE || opcode == EXTRA_REOPEN) &&
+        count >= at + sizeof number) {
         memcpy(&number, (const uint8_t *)body + at, sizeof number);
         learn_handle(messages, number);
     }
@@ -194,7 +207,8 @@ static uint64_t some_handle(struct hostile_messages *messages)
 
 static uint64_t some_number(struct hostile_messages *messages)
 {
-    static const uint64_t numbers[] = {0, 0, 0, 1, 2, 3, 7, 64, 100, 4096, 65536, 1 << 20, UINT32_MAX, INT64_MAX, UINT64_MAX};
+    static const uint64_t numbers[] = {0,   0,    0,     1,       2,          3,         7,         64,
+                                       100, 4096, 65536, 1 << 20, UINT32_MAX, INT64_MAX, UINT64_MAX};
     return ONE_OF(messages, numbers);
 }
 
@@ -229,7 +243,8 @@ static size_t append_data(struct hostile_messages *messages)
 
 static uint32_t some_open_flags(struct hostile_messages *messages)
 {
-    static const uint32_t flags[] = {O_RDONLY, O_RDONLY, O_RDONLY, O_WRONLY, O_RDWR, O_RDWR | O_APPEND, O_WRONLY | O_TRUNC, O_RDONLY | O_TRUNC, 3, UINT32_MAX};
+    static const uint32_t flags[] = {O_RDONLY,          O_RDONLY,           O_RDONLY,           O_WRONLY, O_RDWR,
+                                     O_RDWR | O_APPEND, O_WRONLY | O_TRUNC, O_RDONLY | O_TRUNC, 3,        UINT32_MAX};
     return ONE_OF(messages, flags);
 }
 
@@ -259,22 +274,27 @@ static void fill_fixed(struct hostile_messages *messages, const struct layout *l
         *(struct extra_reopen_in *)fixed = (struct extra_reopen_in){.flags = flags, .folder = (uint32_t)below(messages, 3)};
         break;
     case FUSE_CREATE:
-        *(struct fuse_create_in *)fixed = (struct fuse_create_in){.flags = flags | (below(messages, 2) ? O_CREAT : O_CREAT | O_EXCL), .mode = 0644};
+        *(struct fuse_create_in *)fixed =
+            (struct fuse_create_in){.flags = flags | (below(messages, 2) ? O_CREAT : O_CREAT | O_EXCL), .mode = 0644};
         break;
     case FUSE_MKNOD:
-        *(struct fuse_mknod_in *)fixed = (struct fuse_mknod_in){.mode = (uint32_t)draw(messages) & 0177777, .rdev = (uint32_t)below(messages, 3)};
+        *(struct fuse_mknod_in *)fixed =
+            (struct fuse_mknod_in){.mode = (uint32_t)draw(messages) & 0177777, .rdev = (uint32_t)below(messages, 3)};
         break;
     case FUSE_READ:
     case FUSE_READDIR:
     case FUSE_READDIRPLUS:
         if (plausible)
-            *(struct fuse_read_in *)fixed = (struct fuse_read_in){.fh = handle, .size = 8192, .offset = below(messages, 3) ? 0 : below(messages, 9)};
+            *(struct fuse_read_in *)fixed =
+                (struct fuse_read_in){.fh = handle, .size = 8192, .offset = below(messages, 3) ? 0 : below(messages, 9)};
         else
             memcpy(fixed, &handle, sizeof handle);
         break;
     case FUSE_WRITE:
-        *(struct fuse_write_in *)fixed = (struct fuse_write_in){
-            .fh = handle, .offset = plausible ? below(messages, 10000) : some_number(messages), .write_flags = (uint32_t)below(messages, 8)};
+        *(struct fuse_write_in *)fixed =
+            (struct fuse_write_in){.fh = handle,
+                                   .offset = plausible ? below(messages, 10000) : some_number(messages),
+                                   .write_flags = (uint32_t)below(messages, 8)};
         break;
     case FUSE_SETATTR:
         ((struct fuse_setattr_in *)fixed)->valid &= plausible ? 0x1ff : UINT32_MAX;
@@ -287,20 +307,33 @@ static void fill_fixed(struct hostile_messages *messages, const struct layout *l
     case FUSE_SETLKW:
         if (plausible)
             *(struct fuse_lk_in *)fixed = (struct fuse_lk_in){
-                .fh = handle, .owner = below(messages, 4), .lk = {.start = below(messages, 9), .end = 9 + below(messages, 9), .type = (uint32_t)below(messages, 3)}, .lk_flags = (uint32_t)below(messages, 2)};
+                .fh = handle,
+                .owner = below(messages, 4),
+                .lk = {.start = below(messages, 9), .end = 9 + below(messages, 9), .type = (uint32_t)below(messages, 3)},
+                .lk_flags = (uint32_t)below(messages, 2)};
         break;
     case FUSE_COPY_FILE_RANGE:
-        *(struct fuse_copy_file_range_in *)fixed = (struct fuse_copy_file_range_in){
-            .fh_in = handle, .nodeid_out = node, .fh_out = some_handle(messages), .off_in = below(messages, 100), .off_out = below(messages, 100), .len = plausible ? below(messages, 5000) : some_number(messages)};
+        *(struct fuse_copy_file_range_in *)fixed =
+            (struct fuse_copy_file_range_in){.fh_in = handle,
+                                             .nodeid_out = node,
+                                             .fh_out = some_handle(messages),
+                                             .off_in = below(messages, 100),
+                                             .off_out = below(messages, 100),
+                                             .len = plausible ? below(messages, 5000) : some_number(messages)};
         break;
     case EXTRA_FETCH:
-        *(struct extra_fetch_in *)fixed = (struct extra_fetch_in){.size = plausible ? 4096 : (uint32_t)some_number(messages), .offset = below(messages, 3) ? 0 : some_number(messages)};
+        *(struct extra_fetch_in *)fixed = (struct extra_fetch_in){.size = plausible ? 4096 : (uint32_t)some_number(messages),
+                                                                  .offset = below(messages, 3) ? 0 : some_number(messages)};
         break;
     case FUSE_INTERRUPT:
         ((struct fuse_interrupt_in *)fixed)->unique = messages->unique - below(messages, 8);
         break;
     case FUSE_FALLOCATE:
-        *(struct fuse_fallocate_in *)fixed = (struct fuse_fallocate_in){.fh = handle, .offset = below(messages, 100), .length = plausible ? below(messages, 9999) : some_number(messages), .mode = (uint32_t)below(messages, 32)};
+        *(struct fuse_fallocate_in *)fixed =
+            (struct fuse_fallocate_in){.fh = handle,
+                                       .offset = below(messages, 100),
+                                       .length = plausible ? below(messages, 9999) : some_number(messages),
+                                       .mode = (uint32_t)below(messages, 32)};
         break;
     case FUSE_GETXATTR:
     case FUSE_LISTXATTR:
@@ -334,7 +367,11 @@ static void append_rest(struct hostile_messages *messages, const struct layout *
         memcpy(fixed, &(uint32_t){(uint32_t)append_data(messages)}, 4);
     }
     if (layout->opcode == EXTRA_PUT)
-        *(struct extra_put_in *)fixed = (struct extra_put_in){.node = some_node(messages), .mode = 0644, .flags = (uint32_t)below(messages, 2), .name_length = (uint32_t)name_length, .size = (uint32_t)append_data(messages)};
+        *(struct extra_put_in *)fixed = (struct extra_put_in){.node = some_node(messages),
+                                                              .mode = 0644,
+                                                              .flags = (uint32_t)below(messages, 2),
+                                                              .name_length = (uint32_t)name_length,
+                                                              .size = (uint32_t)append_data(messages)};
     if (layout->opcode == EXTRA_LEND) {
         struct extra_lent_key key = {.number = below(messages, 12), .generation = (uint32_t)below(messages, 3)};
         append(messages, &key, sizeof key);
@@ -377,7 +414,10 @@ size_t hostile_messages_next(struct hostile_messages *messages, const void **byt
 {
     _Alignas(8) uint8_t fixed[128] = {0};
     const struct layout *layout = some_layout(messages);
-    struct fuse_in_header header = {.opcode = layout->opcode, .unique = ++messages->unique, .nodeid = some_node(messages), .uid = (uint32_t)draw(messages)};
+    struct fuse_in_header header = {.opcode = layout->opcode,
+                                    .unique = ++messages->unique,
+                                    .nodeid = some_node(messages),
+                                    .uid = (uint32_t)draw(messages)};
     messages->opcodes[messages->unique % UNIQUES_KEPT] = layout->opcode;
     messages->count = 0;
     append(messages, &header, sizeof header);

@@ -1,5 +1,6 @@
-/* A lab of two members, for tests of who may do what: ada, who opened the store, and bob, who comes from another machine and has lent the key of his
- * home.  Each has a dataset (ada's `closed` is not shared with bob), a home, a spec, a run and a model version; each holds a file `f`. */
+/* A lab of two members, for tests of who may do what: ada, who opened the store, and bob, who comes from another machine and
+ * has lent the key of his home.  Each has a dataset (ada's `closed` is not shared with bob), a home, a spec, a run and a
+ * model version; each holds a file `f`. */
 #ifndef CYTOFS_MEMBERS_SCENE_H
 #define CYTOFS_MEMBERS_SCENE_H
 
@@ -17,7 +18,7 @@ struct scene {
     struct people *people;
     struct member_key *bob_key;
     struct viewer bob;
-    struct session *session; /* bob's: fed, and not greeted yet */
+    struct session *session;                                               /* bob's: fed, and not greeted yet */
     void (*answered)(void *context, const struct iovec *parts, int count); /* NULL: answers are dropped */
     void *answered_context;
     void (*add_rules)(void *context, struct tree *tree); /* more than the lab's own, before anything is made; NULL: none */

@@ -15,7 +15,7 @@
 #include "timing.h"
 #include "tree.h"
 
-#define WORKERS        4
+#define WORKERS 4
 
 int session_fixture_setup(void **state)
 {

@@ -23,8 +23,7 @@ struct session_fixture {
 int session_fixture_setup(void **state);
 int session_fixture_teardown(void **state);
 
-#define session_test(name)                                                                                   \
-    cmocka_unit_test_setup_teardown(name, session_fixture_setup, session_fixture_teardown)
+#define session_test(name) cmocka_unit_test_setup_teardown(name, session_fixture_setup, session_fixture_teardown)
 
 /* The node id of a path that must exist. */
 uint64_t session_fixture_node(struct session_fixture *fixture, const char *path);

@@ -18,7 +18,8 @@ static enum code check(uint32_t opcode, const void *body, size_t count)
 {
     struct failure why;
     size_t length = sizeof sent.header + count;
-    sent.header = (struct fuse_in_header){.len = (uint32_t)length, .opcode = opcode, .unique = 4, .nodeid = 1, .uid = 4711, .pid = 99};
+    sent.header =
+        (struct fuse_in_header){.len = (uint32_t)length, .opcode = opcode, .unique = 4, .nodeid = 1, .uid = 4711, .pid = 99};
     memcpy(sent.body, body, count);
     return message_check(&sent, &length, 1, &known, &why);
 }
@@ -119,7 +120,8 @@ static void who_asks_is_not_taken_from_the_message(void **state)
 static void unknown_operations_are_not_supported(void **state)
 {
     (void)state;
-    const uint32_t unknown[] = {FUSE_IOCTL, FUSE_SETUPMAPPING, FUSE_SYNCFS, FUSE_NOTIFY_REPLY, FUSE_DESTROY, 51, 52, 4096, 0};
+    const uint32_t unknown[] = {FUSE_IOCTL, FUSE_SETUPMAPPING, FUSE_SYNCFS, FUSE_NOTIFY_REPLY, FUSE_DESTROY, 51, 52, 4096,
+                                0};
     for (size_t i = 0; i < sizeof unknown / sizeof *unknown; i++)
         assert_int_equal(check(unknown[i], "", 0), CODE_UNSUPPORTED);
 }
@@ -131,8 +133,7 @@ static void greetings_come_first_and_once(void **state)
     struct {
         struct fuse_in_header header;
         struct fuse_init_in init;
-    } message = {{.opcode = FUSE_INIT, .unique = 1},
-                 {.major = 7, .minor = 45, .flags = UINT32_MAX, .flags2 = UINT32_MAX}};
+    } message = {{.opcode = FUSE_INIT, .unique = 1}, {.major = 7, .minor = 45, .flags = UINT32_MAX, .flags2 = UINT32_MAX}};
     size_t length = message.header.len = sizeof message;
     assert_int_equal(message_check(&message, &length, 1, &known, &why), CODE_INVALID);
     assert_int_equal(message_check(&message, &length, 0, &known, &why), CODE_OK);

@@ -99,8 +99,7 @@ static enum code open_events(void *context, const char *path, struct stream **ou
     return CODE_OK;
 }
 
-static enum code read_events(struct stream *stream, char *bytes, size_t count, size_t *got,
-                             struct failure *why)
+static enum code read_events(struct stream *stream, char *bytes, size_t count, size_t *got, struct failure *why)
 {
     (void)why;
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&stream->rules->lock);

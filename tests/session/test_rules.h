@@ -20,14 +20,14 @@ struct tree;
 struct test_rules {
     struct tree *tree;
     pthread_mutex_t lock;   /* guards what follows */
-    struct buffer happened; /* "settled jobs/a.yaml 12\n", "removed jobs/a.yaml\n" (by a viewer: "... by bob") in the order of events */
+    struct buffer happened; /* "settled jobs/a.yaml 12\n", "removed jobs/a.yaml\n" (by a viewer: "... by bob") in the order
+                               of events */
     FILE *log;              /* gets the same lines, where not NULL */
     struct buffer said;     /* the stream's text */
     struct stream *streams; /* open ones */
 };
 
-MUST_CHECK enum code test_rules_add(struct test_rules *rules, struct tree *tree, FILE *log,
-                                    struct failure *why);
+MUST_CHECK enum code test_rules_add(struct test_rules *rules, struct tree *tree, FILE *log, struct failure *why);
 void test_rules_destroy(struct test_rules *rules);
 
 /* Appends one line to the stream and wakes its readers. */

@@ -3,8 +3,8 @@
  *
  *   test_session_data [STEPS [SEED]]      long runs by argument
  *
- * What happens lies in a window of a file; where the window begins differs from file to file, up to 16 TiB less a little: the
- * model knows the window, and everything before it is a hole. */
+ * What happens lies in a window of a file; where the window begins differs from file to file, up to 16 TiB less a little:
+ * the model knows the window, and everything before it is a hole. */
 #include "testing.h"
 
 #include <errno.h>
@@ -19,12 +19,12 @@
 #include "session_fixture.h"
 #include "tree.h"
 
-#define FILES        3
-#define CHUNK        131072u
-#define WINDOW       (CHUNK * 6)
-#define MESSAGE_MAX  100000u /* bytes in one WRITE or READ */
-#define CHECK_EVERY  50
-#define SIZE_LIMIT   (UINT64_C(1) << 44)
+#define FILES       3
+#define CHUNK       131072u
+#define WINDOW      (CHUNK * 6)
+#define MESSAGE_MAX 100000u /* bytes in one WRITE or READ */
+#define CHECK_EVERY 50
+#define SIZE_LIMIT  (UINT64_C(1) << 44)
 
 static int steps = 1500;
 static uint64_t seed = 20;
@@ -47,11 +47,10 @@ struct data_test {
     char what[200]; /* for the message */
 };
 
-#define check(condition)                                                                                               \
-    do {                                                                                                               \
-        if (!(condition))                                                                                              \
-            fail_msg("seed %llu, step %d, %s: not so: %s", (unsigned long long)seed, test->step, test->what,           \
-                     #condition);                                                                                      \
+#define check(condition)                                                                                                    \
+    do {                                                                                                                    \
+        if (!(condition))                                                                                                   \
+            fail_msg("seed %llu, step %d, %s: not so: %s", (unsigned long long)seed, test->step, test->what, #condition);   \
     } while (0)
 
 /* Offsets and lengths that like the borders of chunks. */
@@ -115,8 +114,8 @@ static void truncate_some(struct data_test *test, struct model_file *file)
 
 static void allocate_some(struct data_test *test, struct model_file *file)
 {
-    static const uint32_t modes[] = {FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                                     FALLOC_FL_ZERO_RANGE, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, 0};
+    static const uint32_t modes[] = {FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, FALLOC_FL_ZERO_RANGE,
+                                     FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, 0};
     uint32_t offset, count, mode = modes[random_below(&test->random, 5)];
     draw_range(test, WINDOW, &offset, &count);
     snprintf(test->what, sizeof test->what, "fallocate %#x %u + %u", mode, offset, count);
@@ -146,8 +145,8 @@ static void copy_some(struct data_test *test, struct model_file *to)
         to_offset = to_offset / CHUNK * CHUNK + from_offset % CHUNK;
     if (to_offset + count > WINDOW)
         return;
-    snprintf(test->what, sizeof test->what, "copy %u + %u of file %d to %u", from_offset, count,
-             (int)(from - test->files), to_offset);
+    snprintf(test->what, sizeof test->what, "copy %u + %u of file %d to %u", from_offset, count, (int)(from - test->files),
+             to_offset);
     const struct fuse_copy_file_range_in range = {.fh_in = from->handle,
                                                   .off_in = from->start + from_offset,
                                                   .nodeid_out = to->node,
@@ -300,10 +299,8 @@ static void punching_terabytes_of_nothing_is_quick_and_keeps_the_ends(void **sta
     assert_int_equal(fuse_call_fsync(client, node, open.fh), 0);
     assert_int_equal(fuse_call_lseek(client, node, open.fh, CHUNK, SEEK_DATA, &found), 0);
     assert_int_equal(found, SIZE_LIMIT / 2);
-    const struct fuse_fallocate_in range = {.fh = open.fh,
-                                            .offset = 2,
-                                            .length = SIZE_LIMIT - 4,
-                                            .mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE};
+    const struct fuse_fallocate_in range = {
+        .fh = open.fh, .offset = 2, .length = SIZE_LIMIT - 4, .mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE};
     assert_int_equal(fuse_call_fallocate(client, node, &range), 0);
     char bytes[8] = {0};
     size_t got;

@@ -66,8 +66,8 @@ static int put_at(struct remote *remote, uint64_t folder, const char *name, uint
                                     .access_ns = 2000 * SECOND,
                                     .name_length = (uint32_t)strlen(name) + 1,
                                     .size = (uint32_t)strlen(text)};
-    const struct fuse_client_request request = {
-        EXTRA_PUT, folder, &in, sizeof in, name, strlen(name) + 1, text, strlen(text)};
+    const struct fuse_client_request request = {EXTRA_PUT, folder,           &in,  sizeof in,
+                                                name,      strlen(name) + 1, text, strlen(text)};
     struct fuse_entry_out ignored;
     return fuse_client_call(&remote->client, &request, out ? out : &ignored, sizeof ignored, NULL);
 }
@@ -77,11 +77,11 @@ static int put(struct remote *remote, const char *name, uint64_t node, uint32_t 
     return put_at(remote, remote->folder, name, node, flags, text, NULL);
 }
 
-static int fetch(struct remote *remote, uint64_t node, uint64_t offset, uint32_t size, struct extra_fetch_out *out, char *text)
+static int fetch(struct remote *remote, uint64_t node, uint64_t offset, uint32_t size, struct extra_fetch_out *out,
+                 char *text)
 {
     const struct extra_fetch_in in = {.offset = offset, .size = size};
-    const struct fuse_client_request request = {
-        .opcode = EXTRA_FETCH, .node = node, .fixed = &in, .fixed_bytes = sizeof in};
+    const struct fuse_client_request request = {.opcode = EXTRA_FETCH, .node = node, .fixed = &in, .fixed_bytes = sizeof in};
     char answer[sizeof *out + 4096] = "";
     size_t got;
     int error = fuse_client_call(&remote->client, &request, answer, sizeof answer - 1, &got);
@@ -166,7 +166,8 @@ static void numbers_are_ones_own_and_serve_once(void **state)
     assert_int_equal(fuse_client_call(&remote->client, &request, NULL, 0, NULL), EINVAL);
     struct extra_reserve_out none = {.first = 1};
     in.count = 0;
-    assert_int_equal(fuse_client_call(&remote->client, &request, &none, sizeof none, NULL), 0); /* gives bytes back, where there are any */
+    assert_int_equal(fuse_client_call(&remote->client, &request, &none, sizeof none, NULL),
+                     0); /* gives bytes back, where there are any */
     assert_true(none.first == 0 && none.count == 0 && none.bytes == 0);
 }
 

@@ -41,7 +41,8 @@ static int feed(struct fed *fed, uint32_t opcode, uint64_t node, const void *bod
 {
     static uint64_t unique = 1;
     char message[1024];
-    struct fuse_in_header header = {.len = (uint32_t)(sizeof header + count), .opcode = opcode, .unique = ++unique, .nodeid = node};
+    struct fuse_in_header header = {
+        .len = (uint32_t)(sizeof header + count), .opcode = opcode, .unique = ++unique, .nodeid = node};
     memcpy(message, &header, sizeof header);
     memcpy(message + sizeof header, body, count);
     int before = fed->answers;

@@ -65,8 +65,7 @@ static void exclusive_creation_refuses_an_existing_name(void **state)
     struct fuse_open_out open;
     uint64_t datasets = session_fixture_node(fixture, "datasets");
     assert_int_equal(fuse_path_put(&fixture->client, "datasets/a", "kept"), 0);
-    assert_int_equal(fuse_call_create(&fixture->client, datasets, "a", O_WRONLY | O_EXCL, &entry, &open),
-                     EEXIST);
+    assert_int_equal(fuse_call_create(&fixture->client, datasets, "a", O_WRONLY | O_EXCL, &entry, &open), EEXIST);
     session_fixture_expect(fixture, "datasets/a", "kept");
 }
 
@@ -127,7 +126,8 @@ static void a_file_made_to_be_written_only_is_written_past_the_page_cache(void *
         const char *name;
         uint32_t flags;
         bool direct;
-    } cases[] = {{"a", O_CREAT | O_WRONLY, true}, {"b", O_CREAT | O_RDWR, false}, {"c", O_CREAT | O_WRONLY | O_APPEND, true}};
+    } cases[] = {
+        {"a", O_CREAT | O_WRONLY, true}, {"b", O_CREAT | O_RDWR, false}, {"c", O_CREAT | O_WRONLY | O_APPEND, true}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct fuse_entry_out entry;
         struct fuse_open_out open;

@@ -1,8 +1,10 @@
-/* A member's session, let in properly, that means harm: messages of every operation, mutated, on nodes and handles that it knows, guesses or makes
- * up.  Behind the gate lies a lab with another member's private things in it, and with all the rules that a lab has.
+/* A member's session, let in properly, that means harm: messages of every operation, mutated, on nodes and handles that it
+ * knows, guesses or makes up.  Behind the gate lies a lab with another member's private things in it, and with all the rules
+ * that a lab has.
  *
- * What must hold: nothing crashes (the sanitizers watch); every answer is well formed; no answer, of whatever operation, ever holds a byte of what
- * was not shared (canaries in contents, names, attributes, links and refusals); memory stays bounded.
+ * What must hold: nothing crashes (the sanitizers watch); every answer is well formed; no answer, of whatever operation,
+ * ever holds a byte of what was not shared (canaries in contents, names, attributes, links and refusals); memory stays
+ * bounded.
  *
  *     CYTOFS_HOSTILE_MESSAGES  how many (100,000); CYTOFS_HOSTILE_SEED  which ones (1) */
 #include <errno.h>
@@ -24,10 +26,10 @@
 #include "tree_path.h"
 #include "views.h"
 
-#define MESSAGES_DEFAULT  100000
-#define RENEW_MESSAGES    20000 /* a lab in memory grows; each begins with another role */
-#define ANSWER_MAX        (MESSAGE_IO_MAX + 65536)
-#define GROWTH_MAX_PAGES  ((size_t)(1536u << 20) / 4096) /* over the first lab's, the sanitizer's own memory included */
+#define MESSAGES_DEFAULT 100000
+#define RENEW_MESSAGES   20000 /* a lab in memory grows; each begins with another role */
+#define ANSWER_MAX       (MESSAGE_IO_MAX + 65536)
+#define GROWTH_MAX_PAGES ((size_t)(1536u << 20) / 4096) /* over the first lab's, the sanitizer's own memory included */
 
 static const char canary[] = "CaNaRy-7f3a91";
 
@@ -59,11 +61,30 @@ static void hide_canaries(struct scene *scene)
     tree_note_failure(scene->tree, "home/ada/secret", &why);
 }
 
-static const char *const private_paths[] = {"home/ada",         "home/ada/secret",     "home/ada/deep", "home/ada/deep/er/secret", "datasets/closed",
-                                            "datasets/closed/secret", "datasets/closed/link"};
-static const char *const open_paths[] = {"",           "datasets",      "home",     "home/bob",        "home/bob/f",   "datasets/mine", "datasets/mine/f",
-                                         "datasets/shared", "datasets/shared/f", "jobs", "jobs/a.yaml", "jobs/b.yaml", "experiments",   "experiments/e/b",
-                                         "models/m",   "models/m/1/f",  "lab",      "lab/members",     "lab/spaces",   "lab/last-error", "README"};
+static const char *const private_paths[] = {
+    "home/ada",        "home/ada/secret",        "home/ada/deep",       "home/ada/deep/er/secret",
+    "datasets/closed", "datasets/closed/secret", "datasets/closed/link"};
+static const char *const open_paths[] = {"",
+                                         "datasets",
+                                         "home",
+                                         "home/bob",
+                                         "home/bob/f",
+                                         "datasets/mine",
+                                         "datasets/mine/f",
+                                         "datasets/shared",
+                                         "datasets/shared/f",
+                                         "jobs",
+                                         "jobs/a.yaml",
+                                         "jobs/b.yaml",
+                                         "experiments",
+                                         "experiments/e/b",
+                                         "models/m",
+                                         "models/m/1/f",
+                                         "lab",
+                                         "lab/members",
+                                         "lab/spaces",
+                                         "lab/last-error",
+                                         "README"};
 
 /* Answers ------------------------------------------------------------------------------------------------------------- */
 
@@ -109,7 +130,8 @@ static void greet(struct hostile *hostile)
     struct {
         struct fuse_in_header header;
         struct fuse_init_in init;
-    } message = {.header = {.len = sizeof message, .opcode = FUSE_INIT, .unique = 1}, .init = {.major = 7, .minor = 38, .flags = UINT32_MAX}};
+    } message = {.header = {.len = sizeof message, .opcode = FUSE_INIT, .unique = 1},
+                 .init = {.major = 7, .minor = 38, .flags = UINT32_MAX}};
     send_one(hostile, &message, sizeof message, 0);
 }
 
@@ -182,8 +204,8 @@ static void nothing_that_a_member_sends_does_harm_or_tells_what_was_not_shared(v
         if (labs % 50 == 49)
             print_message("%" PRIu64 " messages so far, %zu MiB\n", sent, now * 4096 >> 20);
     }
-    print_message("%" PRIu64 " messages, %" PRIu64 " answers: %" PRIu64 " carried out, %" PRIu64 " refused as not allowed\n", sent, hostile.answers,
-                  hostile.done, hostile.refused);
+    print_message("%" PRIu64 " messages, %" PRIu64 " answers: %" PRIu64 " carried out, %" PRIu64 " refused as not allowed\n",
+                  sent, hostile.answers, hostile.done, hostile.refused);
     assert_true(hostile.done > wanted / 20 && hostile.refused > wanted / 100);
     hostile_messages_destroy(hostile.messages);
     free(hostile.answer);

@@ -127,8 +127,7 @@ static void a_full_disk_is_enospc_and_explained(void **state)
     uint64_t datasets = session_fixture_node(fixture, "datasets");
     assert_int_equal(fuse_call_create(client, datasets, "a", O_WRONLY, &entry, &open), 0);
     assert_int_equal(fuse_call_write(client, entry.nodeid, open.fh, 0, "text", 4), 0);
-    chunk_store_fault_set(fixture->chunks, CHUNK_STORE_PUT,
-                          &(struct chunk_store_fault){.first = 1, .code = CODE_NO_SPACE});
+    chunk_store_fault_set(fixture->chunks, CHUNK_STORE_PUT, &(struct chunk_store_fault){.first = 1, .code = CODE_NO_SPACE});
     assert_int_equal(fuse_call_fsync(client, entry.nodeid, open.fh), ENOSPC);
     assert_int_equal(fuse_path_get(client, "lab/last-error", &words), 0);
     assert_non_null(strstr(buffer_text(&words), "datasets/a"));

@@ -37,8 +37,7 @@ static void everything_belongs_to_who_mounted_and_chown_to_another_is_refused_in
     uint64_t node = session_fixture_node(fixture, "datasets/a");
     assert_int_equal(fuse_call_getattr(&fixture->client, node, &attributes), 0);
     assert_int_equal(attributes.uid, geteuid());
-    const struct fuse_setattr_in to_same = {
-        .valid = FATTR_UID | FATTR_GID, .uid = geteuid(), .gid = getegid()};
+    const struct fuse_setattr_in to_same = {.valid = FATTR_UID | FATTR_GID, .uid = geteuid(), .gid = getegid()};
     assert_int_equal(fuse_call_setattr(&fixture->client, node, &to_same, NULL), 0);
     const struct fuse_setattr_in to_other = {.valid = FATTR_UID, .uid = geteuid() + 1};
     assert_int_equal(fuse_call_setattr(&fixture->client, node, &to_other, NULL), EPERM);
@@ -75,11 +74,9 @@ static void times_before_1970_are_shown_as_set(void **state)
 {
     struct session_fixture *fixture = *state;
     assert_int_equal(fuse_path_put(&fixture->client, "datasets/a", ""), 0);
-    const struct fuse_setattr_in change = {
-        .valid = FATTR_MTIME, .mtime = (uint64_t)-2, .mtimensec = 250000000};
+    const struct fuse_setattr_in change = {.valid = FATTR_MTIME, .mtime = (uint64_t)-2, .mtimensec = 250000000};
     struct fuse_attr attributes;
-    assert_int_equal(fuse_call_setattr(&fixture->client, session_fixture_node(fixture, "datasets/a"), &change,
-                                       &attributes),
+    assert_int_equal(fuse_call_setattr(&fixture->client, session_fixture_node(fixture, "datasets/a"), &change, &attributes),
                      0);
     assert_true((int64_t)attributes.mtime == -2);
     assert_int_equal(attributes.mtimensec, 250000000);
@@ -109,9 +106,8 @@ static void rename_replaces_refuses_or_exchanges_as_asked(void **state)
     assert_int_equal(fuse_path_put(client, "datasets/a", "A"), 0);
     assert_int_equal(fuse_path_put(client, "datasets/b", "B"), 0);
     uint64_t datasets = session_fixture_node(fixture, "datasets");
-    assert_int_equal(fuse_call_rename(client, datasets, "a", datasets, "b", 1),
-                     EEXIST);                                                       /* RENAME_NOREPLACE */
-    assert_int_equal(fuse_call_rename(client, datasets, "a", datasets, "b", 2), 0); /* RENAME_EXCHANGE */
+    assert_int_equal(fuse_call_rename(client, datasets, "a", datasets, "b", 1), EEXIST); /* RENAME_NOREPLACE */
+    assert_int_equal(fuse_call_rename(client, datasets, "a", datasets, "b", 2), 0);      /* RENAME_EXCHANGE */
     session_fixture_expect(fixture, "datasets/a", "B");
     session_fixture_expect(fixture, "datasets/b", "A");
     assert_int_equal(fuse_call_rename(client, datasets, "a", datasets, "b", 0), 0);

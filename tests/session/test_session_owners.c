@@ -1,6 +1,6 @@
-/* Owners: what a session that keeps them (root's, for others) does with who asks, and with the set-uid and set-gid bits, which
- * the kernel leaves to it.  The client says whom it asks for; permissions are the kernel's to check, and are not tested here
- * (tests/mount does). */
+/* Owners: what a session that keeps them (root's, for others) does with who asks, and with the set-uid and set-gid bits,
+ * which the kernel leaves to it.  The client says whom it asks for; permissions are the kernel's to check, and are not
+ * tested here (tests/mount does). */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>

@@ -111,7 +111,8 @@ static uint64_t node_of(struct fuse_client *client, const char *path)
 static uint64_t shared_file(struct pair *pair)
 {
     struct fuse_entry_out entry;
-    assert_int_equal(fuse_call_mkdir(&pair->fixture->client, session_fixture_node(pair->fixture, "datasets"), "d", &entry), 0);
+    assert_int_equal(fuse_call_mkdir(&pair->fixture->client, session_fixture_node(pair->fixture, "datasets"), "d", &entry),
+                     0);
     assert_int_equal(fuse_path_put(&pair->fixture->client, "datasets/d/a.txt", "first words"), 0);
     node_of(&pair->ann, "datasets/d/a.txt");
     return node_of(&pair->bob, "datasets/d/a.txt");
@@ -274,7 +275,8 @@ static void missing_names_and_listings_may_be_kept_only_where_no_rule_makes_name
     struct fuse_entry_out entry;
     struct fuse_open_out open;
     shared_file(pair);
-    uint64_t datasets = node_of(&pair->bob, "datasets"), ruled = node_of(&pair->bob, "datasets/d"), jobs = node_of(&pair->bob, "jobs");
+    uint64_t datasets = node_of(&pair->bob, "datasets"), ruled = node_of(&pair->bob, "datasets/d"),
+             jobs = node_of(&pair->bob, "jobs");
     assert_int_equal(fuse_call_mkdir(&pair->bob, ruled, "plain", &entry), 0);
     uint64_t plain = entry.nodeid;
     const uint64_t kept[] = {datasets, plain}, asked[] = {ruled, jobs, FUSE_ROOT_ID};
@@ -289,7 +291,8 @@ static void missing_names_and_listings_may_be_kept_only_where_no_rule_makes_name
         assert_int_equal(fuse_client_call(&pair->bob, &request, &open, sizeof open, NULL), 0);
         assert_int_equal(open.open_flags & FOPEN_CACHE_DIR, i < 2 ? FOPEN_CACHE_DIR : 0);
     }
-    assert_int_equal(fuse_call_lookup(&pair->fixture->client, plain, "missing", &entry), ENOENT); /* a mount hears of no names */
+    assert_int_equal(fuse_call_lookup(&pair->fixture->client, plain, "missing", &entry),
+                     ENOENT); /* a mount hears of no names */
 }
 
 int main(void)

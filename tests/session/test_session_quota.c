@@ -1,5 +1,5 @@
-/* Quotas as a member on another machine meets them: EDQUOT and the words for it, df's numbers, lab/quotas, README, and bytes set aside for files that
- * are written behind (RESERVE, PUT). */
+/* Quotas as a member on another machine meets them: EDQUOT and the words for it, df's numbers, lab/quotas, README, and bytes
+ * set aside for files that are written behind (RESERVE, PUT). */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -99,7 +99,8 @@ static struct extra_reserve_out reserve(struct talk *talk, uint32_t count, uint3
 static int put_kib(struct talk *talk, const char *name, uint64_t number, uint32_t kib)
 {
     SCOPE_FREE char *bytes = calloc(kib + 1, KIB);
-    const struct extra_put_in in = {.node = number, .mode = 0644, .name_length = (uint32_t)strlen(name) + 1, .size = kib * KIB};
+    const struct extra_put_in in = {
+        .node = number, .mode = 0644, .name_length = (uint32_t)strlen(name) + 1, .size = kib * KIB};
     const struct iovec parts[] = {{(void *)&in, sizeof in}, {(void *)name, strlen(name) + 1}, {bytes, kib * KIB}};
     return say(talk, EXTRA_PUT, members_scene_node(&talk->scene, "home/bob"), parts, 3);
 }
@@ -297,8 +298,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(everybody_sees_his_own_and_an_admin_all_of_them, setup, teardown),
         cmocka_unit_test_setup_teardown(only_an_admin_changes_them_and_a_mistake_changes_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(a_file_that_was_promised_room_is_taken_whatever_came_between, setup, teardown),
-        cmocka_unit_test_setup_teardown(what_was_set_aside_is_given_back_when_the_session_ends_and_kept_when_the_server_is_started_anew, setup,
-                                        teardown),
+        cmocka_unit_test_setup_teardown(
+            what_was_set_aside_is_given_back_when_the_session_ends_and_kept_when_the_server_is_started_anew, setup,
+            teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
-/* Who may do what: every role, on everything that a lab holds, by every operation that a client on another machine can send; what the gate lets
- * through and what it refuses.  The expectations are written down here a second time, by operation, from what the roles are for. */
+/* Who may do what: every role, on everything that a lab holds, by every operation that a client on another machine can send;
+ * what the gate lets through and what it refuses.  The expectations are written down here a second time, by operation, from
+ * what the roles are for. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -53,10 +54,27 @@ static uint64_t split(struct scene *scene, const char *path, const char **name)
     return members_scene_node(scene, above);
 }
 
-enum operation { LIST, READ, WRITE, CREATE, MKDIR, SYMLINK, PUT, FETCH, CHMOD, XATTR, REMOVE, RENAME_AWAY, RENAME_ONTO, LINK_FROM, OPERATIONS };
+enum operation {
+    LIST,
+    READ,
+    WRITE,
+    CREATE,
+    MKDIR,
+    SYMLINK,
+    PUT,
+    FETCH,
+    CHMOD,
+    XATTR,
+    REMOVE,
+    RENAME_AWAY,
+    RENAME_ONTO,
+    LINK_FROM,
+    OPERATIONS
+};
 
-static const char *const operation_names[OPERATIONS] = {"list",  "read",  "write", "create", "mkdir",       "symlink",     "put",
-                                                        "fetch", "chmod", "xattr", "remove", "rename away", "rename onto", "link from"};
+static const char *const operation_names[OPERATIONS] = {"list",    "read",        "write",       "create",   "mkdir",
+                                                        "symlink", "put",         "fetch",       "chmod",    "xattr",
+                                                        "remove",  "rename away", "rename onto", "link from"};
 
 /* Whether the gate lets bob's session do that. */
 static bool is_allowed(struct scene *scene, enum operation operation, const char *path)
@@ -100,7 +118,8 @@ static bool is_allowed(struct scene *scene, enum operation operation, const char
         return try_message(scene, &sent, FUSE_SYMLINK, folder) == CODE_OK;
     case PUT:
         folder = split(scene, path, &name);
-        add(&sent, &(struct extra_put_in){.node = 1000, .mode = 0644, .name_length = (uint32_t)strlen(name) + 1}, sizeof(struct extra_put_in));
+        add(&sent, &(struct extra_put_in){.node = 1000, .mode = 0644, .name_length = (uint32_t)strlen(name) + 1},
+            sizeof(struct extra_put_in));
         add(&sent, name, strlen(name) + 1);
         return try_message(scene, &sent, EXTRA_PUT, folder) == CODE_OK;
     case REMOVE:
@@ -134,7 +153,10 @@ static bool is_allowed(struct scene *scene, enum operation operation, const char
 #define PEOPLE  "vsta"
 #define ALL_SIX "vstane"
 #define MAKERS  "sta"
-#define OPS(...) {__VA_ARGS__, OPERATIONS}
+#define OPS(...)                                                                                                            \
+    {                                                                                                                       \
+        __VA_ARGS__, OPERATIONS                                                                                             \
+    }
 
 static const struct {
     const char *path;
@@ -150,7 +172,8 @@ static const struct {
     {"datasets", OPS(CHMOD, REMOVE, RENAME_AWAY), ""},
     {"home", OPS(LIST), ALL_SIX},
     {"home/carol", OPS(MKDIR, CREATE), ""},
-    /* Datasets: new ones by scientists; changed by who made them and by stewards; the closed one by nobody whom it was not shared with. */
+    /* Datasets: new ones by scientists; changed by who made them and by stewards; the closed one by nobody whom it was not
+       shared with. */
     {"datasets/new", OPS(MKDIR, CREATE, SYMLINK, PUT), MAKERS},
     {"datasets/mine", OPS(LIST), "vstane"},
     {"datasets/mine/f", OPS(READ, FETCH), "vstane"},
@@ -286,8 +309,10 @@ static void rights_follow_what_is_shared_now(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(every_role_on_everything_by_every_operation, members_scene_setup, members_scene_teardown),
-        cmocka_unit_test_setup_teardown(a_refusal_says_who_may_not_do_what_and_only_to_him, members_scene_setup, members_scene_teardown),
+        cmocka_unit_test_setup_teardown(every_role_on_everything_by_every_operation, members_scene_setup,
+                                        members_scene_teardown),
+        cmocka_unit_test_setup_teardown(a_refusal_says_who_may_not_do_what_and_only_to_him, members_scene_setup,
+                                        members_scene_teardown),
         cmocka_unit_test_setup_teardown(rights_follow_what_is_shared_now, members_scene_setup, members_scene_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,7 +11,7 @@
 #include "scope.h"
 #include "session_fixture.h"
 
-#define SHORTLY_MS 100   /* long enough for a wrong answer to arrive */
+#define SHORTLY_MS 100 /* long enough for a wrong answer to arrive */
 
 static void expect_happened(struct session_fixture *fixture, const char *expected)
 {
@@ -29,8 +29,7 @@ static void a_good_spec_settles_once_when_released(void **state)
     struct fuse_open_out open;
     uint64_t jobs = session_fixture_node(fixture, "jobs");
     assert_int_equal(fuse_call_create(client, jobs, "a.yaml", O_WRONLY, &entry, &open), 0);
-    assert_int_equal(fuse_call_flush(client, entry.nodeid, open.fh),
-                     0); /* a shell flushes before it writes */
+    assert_int_equal(fuse_call_flush(client, entry.nodeid, open.fh), 0); /* a shell flushes before it writes */
     assert_int_equal(fuse_call_write(client, entry.nodeid, open.fh, 0, "good", 4), 0);
     assert_int_equal(fuse_call_flush(client, entry.nodeid, open.fh), 0);
     expect_happened(fixture, "");
@@ -114,10 +113,8 @@ static void what_programs_try_all_day_is_not_noted_as_an_error(void **state)
     SCOPE_BUFFER value = {0};
     SCOPE_BUFFER words = {0};
     assert_int_equal(fuse_path_resolve(client, "datasets/nothing", &entry), ENOENT);
-    assert_int_not_equal(
-        fuse_call_getxattr(client, session_fixture_node(fixture, "README"), "security.selinux", &value), 0);
-    assert_int_not_equal(
-        fuse_call_getxattr(client, session_fixture_node(fixture, "datasets"), "user.none", &value), 0);
+    assert_int_not_equal(fuse_call_getxattr(client, session_fixture_node(fixture, "README"), "security.selinux", &value), 0);
+    assert_int_not_equal(fuse_call_getxattr(client, session_fixture_node(fixture, "datasets"), "user.none", &value), 0);
     assert_int_equal(fuse_path_get(client, "lab/last-error", &words), 0);
     assert_string_equal(buffer_text(&words), "nothing was refused since the server started\n");
 }
@@ -287,8 +284,7 @@ static void a_snapshot_cannot_be_changed(void **state)
     session_fixture_expect(fixture, "datasets/d/.snap/v1/a", "then");
     assert_int_equal(fuse_path_put(client, "datasets/d/.snap/v1/a", "changed"), EROFS);
     assert_int_equal(fuse_path_put(client, "datasets/d/.snap/v1/b", "new"), EROFS);
-    assert_int_equal(
-        fuse_call_remove(client, session_fixture_node(fixture, "datasets/d/.snap/v1"), "a", false), EROFS);
+    assert_int_equal(fuse_call_remove(client, session_fixture_node(fixture, "datasets/d/.snap/v1"), "a", false), EROFS);
     session_fixture_expect(fixture, "datasets/d/.snap/v1/a", "then");
 }
 

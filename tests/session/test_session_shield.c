@@ -1,5 +1,5 @@
-/* Ways around the rights that a member might try: numbers of nodes that were never told, links, requests that the server carries out with keys of its
- * own. */
+/* Ways around the rights that a member might try: numbers of nodes that were never told, links, requests that the server
+ * carries out with keys of its own. */
 #include <errno.h>
 #include <string.h>
 
@@ -18,7 +18,8 @@ static enum code admit(struct scene *scene, uint32_t opcode, uint64_t node, cons
     struct {
         struct fuse_in_header header;
         uint8_t body[256];
-    } sent = {.header = {.len = (uint32_t)(sizeof(struct fuse_in_header) + count), .opcode = opcode, .unique = 2, .nodeid = node}};
+    } sent = {
+        .header = {.len = (uint32_t)(sizeof(struct fuse_in_header) + count), .opcode = opcode, .unique = 2, .nodeid = node}};
     struct failure why;
     struct message known;
     size_t length = sent.header.len;
@@ -34,7 +35,8 @@ static void what_was_not_shared_does_not_even_tell_its_size(void **state)
     for (int role = 0; role < ROLE_COUNT; role++)
         for (size_t i = 0; i < sizeof hidden / sizeof *hidden; i++) {
             scene->bob.role = (enum member_role)role;
-            assert_int_equal(admit(scene, FUSE_GETATTR, members_scene_node(scene, hidden[i]), &ask, sizeof ask), CODE_DENIED);
+            assert_int_equal(admit(scene, FUSE_GETATTR, members_scene_node(scene, hidden[i]), &ask, sizeof ask),
+                             CODE_DENIED);
             assert_int_equal(admit(scene, FUSE_READLINK, members_scene_node(scene, hidden[i]), "", 0), CODE_DENIED);
         }
     assert_int_equal(admit(scene, FUSE_GETATTR, members_scene_node(scene, "datasets/closed"), &ask, sizeof ask), CODE_OK);
@@ -89,7 +91,7 @@ static void who_leaves_is_the_member_who_asks(void **state)
     assert_int_equal(ask_as_bob(scene, "shared", "leave"), CODE_OK);
     assert_false(bob_may_open(scene, "datasets/shared/f"));
     assert_code_ok(tree_path_read(scene->tree, "datasets/shared/f", 100, &text, &why), why); /* ada reads on */
-    assert_int_equal(ask_as_bob(scene, "home-bob", "leave"), CODE_INVALID);                  /* nobody could ever read it again */
+    assert_int_equal(ask_as_bob(scene, "home-bob", "leave"), CODE_INVALID); /* nobody could ever read it again */
 }
 
 static void put_link(struct scene *scene, const char *path, const char *target)
@@ -145,10 +147,15 @@ static void nobody_makes_anothers_file_a_job(void **state)
     } rename = {.fixed = {.newdir = members_scene_node(scene, "jobs")}, .names = "f\0new.yaml"};
     assert_code_ok(tree_path_write(scene->tree, "datasets/mine/adas", 0644, "run: x", 6, &why), why);
     scene->bob.role = ROLE_STEWARD;
-    assert_int_equal(admit(scene, FUSE_RENAME, members_scene_node(scene, "datasets/shared"), &rename, sizeof rename.fixed + 11), CODE_DENIED);
-    assert_int_equal(admit(scene, FUSE_RENAME, members_scene_node(scene, "home/bob"), &rename, sizeof rename.fixed + 11), CODE_OK);
+    assert_int_equal(
+        admit(scene, FUSE_RENAME, members_scene_node(scene, "datasets/shared"), &rename, sizeof rename.fixed + 11),
+        CODE_DENIED);
+    assert_int_equal(admit(scene, FUSE_RENAME, members_scene_node(scene, "home/bob"), &rename, sizeof rename.fixed + 11),
+                     CODE_OK);
     memcpy(rename.names, "adas\0n.yaml", 12);
-    assert_int_equal(admit(scene, FUSE_RENAME, members_scene_node(scene, "datasets/mine"), &rename, sizeof rename.fixed + 12), CODE_DENIED);
+    assert_int_equal(
+        admit(scene, FUSE_RENAME, members_scene_node(scene, "datasets/mine"), &rename, sizeof rename.fixed + 12),
+        CODE_DENIED);
 }
 
 struct shown {
@@ -194,11 +201,20 @@ static void modes_say_what_the_viewer_may_do(void **state)
         const char *path;
         uint32_t as_viewer, as_scientist, as_steward;
     } table[] = {
-        {"datasets", 0555, 0755, 0755},        {"datasets/shared", 0555, 0555, 0755}, {"datasets/shared/f", 0444, 0444, 0644},
-        {"datasets/mine", 0555, 0755, 0755},   {"datasets/mine/f", 0444, 0644, 0644}, {"datasets/closed", 0, 0, 0},
-        {"home/bob", 0755, 0755, 0755},        {"home/ada", 0, 0, 0},                 {"home/bob/f", 0644, 0644, 0644},
-        {"models/m/1/f", 0444, 0444, 0444},    {"jobs", 0555, 0755, 0755},            {"lab/spaces/mine", 0444, 0644, 0644},
-        {"experiments/e/a", 0555, 0555, 0555}, {"", 0555, 0555, 0555},
+        {"datasets", 0555, 0755, 0755},
+        {"datasets/shared", 0555, 0555, 0755},
+        {"datasets/shared/f", 0444, 0444, 0644},
+        {"datasets/mine", 0555, 0755, 0755},
+        {"datasets/mine/f", 0444, 0644, 0644},
+        {"datasets/closed", 0, 0, 0},
+        {"home/bob", 0755, 0755, 0755},
+        {"home/ada", 0, 0, 0},
+        {"home/bob/f", 0644, 0644, 0644},
+        {"models/m/1/f", 0444, 0444, 0444},
+        {"jobs", 0555, 0755, 0755},
+        {"lab/spaces/mine", 0444, 0644, 0644},
+        {"experiments/e/a", 0555, 0555, 0555},
+        {"", 0555, 0555, 0555},
     };
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         const uint32_t expected[] = {table[i].as_viewer, table[i].as_scientist, table[i].as_steward};

@@ -2,18 +2,18 @@
  *
  *     delay_proxy TO_ADDRESS TO_PORT [--port N] [--delay-ms N] [--rate-mbit N] [--cut-after BYTES] [--seed N]
  *
- * Listens on 127.0.0.1 (--port 0, the default: any), prints "port N", and obeys lines on its standard input, each answered by one line:
+ * Listens on 127.0.0.1 (--port 0, the default: any), prints "port N", and obeys lines on its standard input, each answered
+ * by one line:
  *
  *     cut           resets every connection, at whatever byte they are           "cut N connections"
  *     refuse MS     for so long, new connections are reset at once               "refusing"
  *     freeze MS     for so long, nothing moves and nobody is told: a VPN drops   "frozen"
- *     cuts N A B R  from now on N cuts by itself, at random, A to B ms after each other, refusing for R ms after each       "cutting"
- *     delay MS      from now on                                                  "delay"
- *     count         bytes carried so far to the server and back, and cuts        "count TO BACK CUTS"
- *     quit, or the end of the input
+ *     cuts N A B R  from now on N cuts by itself, at random, A to B ms after each other, refusing for R ms after each
+ * "cutting" delay MS      from now on                                                  "delay" count         bytes carried
+ * so far to the server and back, and cuts        "count TO BACK CUTS" quit, or the end of the input
  *
- * Each byte is passed on `delay` after it came, in each direction; so a round trip takes twice that more.  --rate-mbit: at most so many
- * bits a second in each direction.  --cut-after: the first connection that has carried so many bytes is reset.
+ * Each byte is passed on `delay` after it came, in each direction; so a round trip takes twice that more.  --rate-mbit: at
+ * most so many bits a second in each direction.  --cut-after: the first connection that has carried so many bytes is reset.
  *
  * One thread.  Each direction is a queue of blocks with the time at which each is due; a full queue stops reading, so the
  * sender's window fills as on a real network. */
@@ -375,7 +375,8 @@ static bool turn(void)
 
 static void listen_on(int port)
 {
-    struct sockaddr_in here = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    struct sockaddr_in here = {
+        .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
     socklen_t size = sizeof here;
     int one = 1;
     proxy.listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);

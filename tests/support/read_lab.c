@@ -1,7 +1,8 @@
 /* read_lab STORE KEY-FILE [SEEN-FILE]: opens the store as a mount does and reads everything in it, without a mount.
  *
  * One line each: a path, a tab, and what is there: `folder`, `file <SHA-256 of the contents>`, `link <target>`, with
- * ` <attribute>=<value>` for each extended attribute; or `error: <why>`.  Exits 1 with the reason where the store is refused.
+ * ` <attribute>=<value>` for each extended attribute; or `error: <why>`.  Exits 1 with the reason where the store is
+ * refused.
  */
 #include <stdio.h>
 #include <stdlib.h>

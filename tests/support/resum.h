@@ -1,5 +1,5 @@
-/* For tests that edit a catalog with plain SQLite, as somebody who means harm would: gives its pages the checksums that belong
- * to what they hold now. */
+/* For tests that edit a catalog with plain SQLite, as somebody who means harm would: gives its pages the checksums that
+ * belong to what they hold now. */
 #ifndef CYTOFS_RESUM_H
 #define CYTOFS_RESUM_H
 

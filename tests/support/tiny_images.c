@@ -25,22 +25,21 @@ struct storage {
     const char *mode;  /* TIFF: byte order and size of offsets, as TIFFOpen wants it */
 };
 
-#define PNG_ROW(name, channels, bits, labels, stored, samples, colour, interlaced)                           \
-    {                                                                                                        \
-        {"png, " name, TINY_PNG, channels, bits, labels, 0}, stored, samples, PNG_COLOR_TYPE_##colour, 0,    \
-            interlaced, 0, NULL                                                                              \
+#define PNG_ROW(name, channels, bits, labels, stored, samples, colour, interlaced)                                          \
+    {                                                                                                                       \
+        {"png, " name, TINY_PNG, channels, bits, labels, 0}, stored, samples, PNG_COLOR_TYPE_##colour, 0, interlaced, 0,    \
+            NULL                                                                                                            \
     }
 
-#define JPEG_ROW(name, channels, tolerance, progressive)                                                     \
-    {                                                                                                        \
-        {"jpeg, " name, TINY_JPEG, channels, 8, 0, tolerance}, 8, channels, 0, 0, progressive, 0, NULL       \
+#define JPEG_ROW(name, channels, tolerance, progressive)                                                                    \
+    {                                                                                                                       \
+        {"jpeg, " name, TINY_JPEG, channels, 8, 0, tolerance}, 8, channels, 0, 0, progressive, 0, NULL                      \
     }
 
-#define TIFF_ROW(name, channels, bits, labels, tolerance, stored, samples, kind, packing, tile, planar,      \
-                 mode)                                                                                       \
-    {                                                                                                        \
-        {"tiff, " name, TINY_TIFF, channels, bits, labels, tolerance}, stored, samples, PHOTOMETRIC_##kind,  \
-            COMPRESSION_##packing, tile, planar, mode                                                        \
+#define TIFF_ROW(name, channels, bits, labels, tolerance, stored, samples, kind, packing, tile, planar, mode)               \
+    {                                                                                                                       \
+        {"tiff, " name, TINY_TIFF, channels, bits, labels, tolerance}, stored, samples, PHOTOMETRIC_##kind,                 \
+            COMPRESSION_##packing, tile, planar, mode                                                                       \
     }
 
 static const struct storage table[] = {
@@ -127,8 +126,7 @@ uint32_t tiny_images_label(const struct tiny_image *image, int x, int y)
 }
 
 /* One row of `samples` interleaved samples from column x0 on, beginning with `channel`, in host order. */
-static void fill_row(const struct storage *storage, int x0, int width, int y, int channel, int samples,
-                     uint8_t *row)
+static void fill_row(const struct storage *storage, int x0, int width, int y, int channel, int samples, uint8_t *row)
 {
     memset(row, 0, (size_t)width * (size_t)samples * 4);
     for (int i = 0; i < width * samples; i++) {
@@ -151,17 +149,14 @@ static void collect(png_structp png, png_bytep bytes, size_t count)
 static void plant_in_png(png_structp png, png_infop info)
 {
     png_byte exif[] = "II*\0\x08\0\0\0\0\0\0\0\0\0 " TINY_SECRET;
-    png_text texts[3] = {{.compression = PNG_TEXT_COMPRESSION_NONE,
-                          .key = (char *)"Author",
-                          .text = (char *)TINY_SECRET " one"},
-                         {.compression = PNG_TEXT_COMPRESSION_NONE,
-                          .key = (char *)"Comment",
-                          .text = (char *)"name " TINY_SECRET},
-                         {.compression = PNG_ITXT_COMPRESSION_NONE,
-                          .key = (char *)"XML:com.adobe.xmp",
-                          .text = (char *)TINY_SECRET,
-                          .lang = (char *)"",
-                          .lang_key = (char *)""}};
+    png_text texts[3] = {
+        {.compression = PNG_TEXT_COMPRESSION_NONE, .key = (char *)"Author", .text = (char *)TINY_SECRET " one"},
+        {.compression = PNG_TEXT_COMPRESSION_NONE, .key = (char *)"Comment", .text = (char *)"name " TINY_SECRET},
+        {.compression = PNG_ITXT_COMPRESSION_NONE,
+         .key = (char *)"XML:com.adobe.xmp",
+         .text = (char *)TINY_SECRET,
+         .lang = (char *)"",
+         .lang_key = (char *)""}};
     png_set_text(png, info, texts, 3);
     png_set_eXIf_1(png, info, sizeof exif, exif);
     png_set_tIME(png, info, &(png_time){2020, 1, 2, 3, 4, 5});
@@ -180,8 +175,8 @@ static void make_png(const struct storage *storage, bool planted, struct buffer 
         png_color palette[PALETTE_SIZE];
         png_byte alpha[PALETTE_SIZE] = {0, 128, 255};
         for (unsigned i = 0; i < PALETTE_SIZE; i++)
-            palette[i] = (png_color){(png_byte)palette_entry(i, 0), (png_byte)palette_entry(i, 1),
-                                     (png_byte)palette_entry(i, 2)};
+            palette[i] =
+                (png_color){(png_byte)palette_entry(i, 0), (png_byte)palette_entry(i, 1), (png_byte)palette_entry(i, 2)};
         png_set_PLTE(png, info, palette, PALETTE_SIZE);
         png_set_tRNS(png, info, alpha, 3, NULL);
     }
@@ -243,9 +238,9 @@ static void make_jpeg(const struct storage *storage, bool planted, struct buffer
 static void plant_in_tiff(TIFF *tiff)
 {
     static const TIFFFieldInfo vendor[] = {{50000, -1, -1, TIFF_ASCII, FIELD_CUSTOM, 1, 0, (char *)"Vendor"}};
-    static const uint32_t texts[] = {
-        TIFFTAG_IMAGEDESCRIPTION, TIFFTAG_ARTIST, TIFFTAG_SOFTWARE, TIFFTAG_HOSTCOMPUTER, TIFFTAG_COPYRIGHT,
-        TIFFTAG_DOCUMENTNAME,     TIFFTAG_MAKE,   TIFFTAG_MODEL,    TIFFTAG_PAGENAME};
+    static const uint32_t texts[] = {TIFFTAG_IMAGEDESCRIPTION, TIFFTAG_ARTIST,       TIFFTAG_SOFTWARE, TIFFTAG_HOSTCOMPUTER,
+                                     TIFFTAG_COPYRIGHT,        TIFFTAG_DOCUMENTNAME, TIFFTAG_MAKE,     TIFFTAG_MODEL,
+                                     TIFFTAG_PAGENAME};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         must(TIFFSetField(tiff, texts[i], "a long text with the name " TINY_SECRET));
     must(TIFFSetField(tiff, TIFFTAG_XMLPACKET, 7, TINY_SECRET));

@@ -1,5 +1,5 @@
-/* Clocks that do not agree: whose certificate is not good by somebody's clock is told so, with what to do.  In place of a clock the certificates' dates
- * are moved, and the lab's key signs them again. */
+/* Clocks that do not agree: whose certificate is not good by somebody's clock is told so, with what to do.  In place of a
+ * clock the certificates' dates are moved, and the lab's key signs them again. */
 #include <openssl/pem.h>
 #include <stdlib.h>
 #include <string.h>
@@ -71,10 +71,8 @@ static void expect_refused(struct scene *scene, const char *word, const char *ad
     struct failure why;
     const struct wire_server_options serving = {.address = "127.0.0.1", .port = ANY_PORT, .credentials = &scene->lab.server};
     assert_code_ok(wire_server_start(&serving, &fixture_server_events, &scene->server_end, &scene->server, &why), why);
-    const struct wire_connect_options options = {.host = "127.0.0.1",
-                                                 .port = wire_server_port(scene->server),
-                                                 .credentials = &scene->ada,
-                                                 .give_up_ms = 1};
+    const struct wire_connect_options options = {
+        .host = "127.0.0.1", .port = wire_server_port(scene->server), .credentials = &scene->ada, .give_up_ms = 1};
     assert_int_equal(wire_connect(&options, &fixture_events, &scene->end, &scene->link, &why), CODE_IO);
     if (!strstr(why.text, word) || !strstr(why.text, advice))
         fail_msg("not told \"%s\" and \"%s\": %s", word, advice, why.text);

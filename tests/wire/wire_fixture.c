@@ -66,7 +66,8 @@ void fixture_lab_free(struct fixture_lab *lab)
     fixture_credentials_free(&lab->server);
 }
 
-/* Ends ------------------------------------------------------------------------------------------------------------------- */
+/* Ends -------------------------------------------------------------------------------------------------------------------
+ */
 
 void fixture_end_init(struct fixture_end *end)
 {
@@ -191,7 +192,8 @@ bool fixture_await_state(struct fixture_end *end, const int *state, int value)
     return true;
 }
 
-/* The proxy -------------------------------------------------------------------------------------------------------------- */
+/* The proxy --------------------------------------------------------------------------------------------------------------
+ */
 
 struct fixture_proxy {
     int listener;
@@ -233,7 +235,8 @@ static bool move(int from, int to, size_t *left)
 
 static void carry(struct fixture_proxy *proxy, int client, int server)
 {
-    size_t left = proxy->calm ? SIZE_MAX : proxy->least + random_below(&proxy->random, (uint32_t)(proxy->most - proxy->least + 1));
+    size_t left =
+        proxy->calm ? SIZE_MAX : proxy->least + random_below(&proxy->random, (uint32_t)(proxy->most - proxy->least + 1));
     bool goes_on = true;
     while (goes_on && !proxy->stops) {
         struct pollfd both[] = {{.fd = client, .events = POLLIN}, {.fd = server, .events = POLLIN}};

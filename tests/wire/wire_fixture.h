@@ -25,10 +25,10 @@ struct fixture_end {
     uint64_t messages, bytes;
     uint64_t out_of_order; /* messages whose first 8 bytes are not their number */
     int connected, lost, renewed, ended;
-    struct failure why;    /* of the last LOST or ENDED */
+    struct failure why; /* of the last LOST or ENDED */
     bool echoes;
-    const char *refused;   /* this member is not admitted */
-    const char *answer;    /* to a question; NULL refuses */
+    const char *refused; /* this member is not admitted */
+    const char *answer;  /* to a question; NULL refuses */
 };
 
 void fixture_end_init(struct fixture_end *end);

@@ -185,8 +185,8 @@ void case_result_as(const struct person *person, long (*what)(const char *path),
 }
 
 static const struct case_group groups[] = {
-    {"objects", false, objects_run}, {"renames", false, renames_run},         {"times", false, times_run},
-    {"names", false, names_run},     {"attributes", false, attributes_run},   {"files", false, files_run},
+    {"objects", false, objects_run}, {"renames", false, renames_run},        {"times", false, times_run},
+    {"names", false, names_run},     {"attributes", false, attributes_run},  {"files", false, files_run},
     {"folders", false, folders_run}, {"permissions", true, permissions_run}, {"set-id", true, set_id_run},
 };
 

@@ -78,8 +78,16 @@ static void sizes(void)
 
 static void names(void)
 {
-    static const char *const values[] = {"user.", "user", "a", "", "system.a", "nonsense.a", "user.\xc3\xa4", "user.with space",
-                                         "trusted.a", "security.capability"};
+    static const char *const values[] = {"user.",
+                                         "user",
+                                         "a",
+                                         "",
+                                         "system.a",
+                                         "nonsense.a",
+                                         "user.\xc3\xa4",
+                                         "user.with space",
+                                         "trusted.a",
+                                         "security.capability"};
     for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
         case_begin("attributes", "the name \"%s\"", values[i]);
         make_file("file", 0600);
@@ -135,8 +143,9 @@ static void carriers(void)
 /* An access control list (version 2) that grants nothing beyond the mode, and one that names a user. */
 static void access_lists(void)
 {
-    static const unsigned char named[] = {2, 0, 0, 0, 1,    0, 6, 0, 0xff, 0xff, 0xff, 0xff, 2, 0, 4, 0, 0x49, 0xee, 0, 0, 4,    0, 4, 0, 0xff,
-                                          0xff, 0xff, 0xff, 0x10, 0, 4, 0, 0xff, 0xff, 0xff, 0xff, 0x20, 0, 4, 0, 0xff, 0xff, 0xff, 0xff};
+    static const unsigned char named[] = {2, 0,    0,    0,    1,    0,    6,    0, 0xff, 0xff, 0xff, 0xff, 2,    0,    4,
+                                          0, 0x49, 0xee, 0,    0,    4,    0,    4, 0,    0xff, 0xff, 0xff, 0xff, 0x10, 0,
+                                          4, 0,    0xff, 0xff, 0xff, 0xff, 0x20, 0, 4,    0,    0xff, 0xff, 0xff, 0xff};
     case_begin("attributes", "access control lists");
     make_file("file", 0644);
     case_result(setxattr("file", "system.posix_acl_access", named, sizeof named, 0));

@@ -43,7 +43,8 @@ static void bytes(void)
         case_result(rename(name, "plain"));
         case_end();
     }
-    static const char *const names[] = {"...", ".. ", "-", "*", "a\nb", "\xc3\xa4", "a\xcc\x88", "\xff\xfe", "A", "\\", ".hidden"};
+    static const char *const names[] = {"...",       ".. ",      "-", "*",  "a\nb",   "\xc3\xa4",
+                                        "a\xcc\x88", "\xff\xfe", "A", "\\", ".hidden"};
     case_begin("names", "beside each other");
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         make_file(names[i], 0600);

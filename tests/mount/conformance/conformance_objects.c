@@ -135,10 +135,10 @@ static long open_with(const char *path, int flags)
     return file < 0 ? -1 : 0;
 }
 
-#define OPENING(name, flags)                                                                                           \
-    static long name(const char *path)                                                                                 \
-    {                                                                                                                  \
-        return open_with(path, flags);                                                                                 \
+#define OPENING(name, flags)                                                                                                \
+    static long name(const char *path)                                                                                      \
+    {                                                                                                                       \
+        return open_with(path, flags);                                                                                      \
     }
 
 OPENING(open_read, O_RDONLY)

@@ -23,18 +23,54 @@ static long opened(const char *path, int flags)
     return file < 0 ? -1 : close(file);
 }
 
-static long do_read(const char *path) { return opened(path, O_RDONLY); }
-static long do_write(const char *path) { return opened(path, O_WRONLY); }
-static long do_truncating(const char *path) { return opened(path, O_RDONLY | O_TRUNC); }
-static long do_execute(const char *path) { return access(path, X_OK); }
-static long do_truncate(const char *path) { return truncate(path, 0); }
-static long do_chmod(const char *path) { return chmod(path, 0777); }
-static long do_give_away(const char *path) { return chown(path, OTHER, (gid_t)-1); }
-static long do_own_group(const char *path) { return chown(path, (uid_t)-1, getegid()); }
-static long do_other_group(const char *path) { return chown(path, (uid_t)-1, ELSE); }
-static long do_same_owner(const char *path) { return chown(path, OWNER, GROUP); }
-static long do_touch(const char *path) { return utimensat(AT_FDCWD, path, NULL, 0); }
-static long do_attribute(const char *path) { return setxattr(path, "user.a", "x", 1, 0); }
+static long do_read(const char *path)
+{
+    return opened(path, O_RDONLY);
+}
+static long do_write(const char *path)
+{
+    return opened(path, O_WRONLY);
+}
+static long do_truncating(const char *path)
+{
+    return opened(path, O_RDONLY | O_TRUNC);
+}
+static long do_execute(const char *path)
+{
+    return access(path, X_OK);
+}
+static long do_truncate(const char *path)
+{
+    return truncate(path, 0);
+}
+static long do_chmod(const char *path)
+{
+    return chmod(path, 0777);
+}
+static long do_give_away(const char *path)
+{
+    return chown(path, OTHER, (gid_t)-1);
+}
+static long do_own_group(const char *path)
+{
+    return chown(path, (uid_t)-1, getegid());
+}
+static long do_other_group(const char *path)
+{
+    return chown(path, (uid_t)-1, ELSE);
+}
+static long do_same_owner(const char *path)
+{
+    return chown(path, OWNER, GROUP);
+}
+static long do_touch(const char *path)
+{
+    return utimensat(AT_FDCWD, path, NULL, 0);
+}
+static long do_attribute(const char *path)
+{
+    return setxattr(path, "user.a", "x", 1, 0);
+}
 static long do_read_attribute(const char *path)
 {
     return getxattr(path, "user.marked", NULL, 0);
@@ -52,19 +88,58 @@ static long do_half_now(const char *path)
     return utimensat(AT_FDCWD, path, times, 0);
 }
 
-static long do_list(const char *path) { return opened(path, O_RDONLY | O_DIRECTORY); }
-static long do_enter(const char *path) { return chdir(path); }
-static long do_mkfifo(const char *path) { return chdir(path) != 0 ? -1 : mkfifo("new", 0600); }
-static long do_device(const char *path) { return chdir(path) != 0 ? -1 : mknod("new", S_IFCHR | 0600, 0x0103); }
-static long do_create_in(const char *path) { return chdir(path) != 0 ? -1 : opened("new", O_WRONLY | O_CREAT); }
-static long do_mkdir_in(const char *path) { return chdir(path) != 0 ? -1 : mkdir("new", 0777); }
-static long do_symlink_in(const char *path) { return chdir(path) != 0 ? -1 : symlink("x", "new"); }
-static long do_unlink_in(const char *path) { return chdir(path) != 0 ? -1 : unlink("file"); }
-static long do_rmdir_in(const char *path) { return chdir(path) != 0 ? -1 : rmdir("folder"); }
-static long do_rename_in(const char *path) { return chdir(path) != 0 ? -1 : rename("file", "renamed"); }
-static long do_rename_onto_in(const char *path) { return chdir(path) != 0 ? -1 : rename("mine", "file"); }
-static long do_move_folder(const char *path) { return chdir(path) != 0 ? -1 : rename("folder", "../open/folder"); }
-static long do_link_in(const char *path) { return chdir(path) != 0 ? -1 : link("file", "new"); }
+static long do_list(const char *path)
+{
+    return opened(path, O_RDONLY | O_DIRECTORY);
+}
+static long do_enter(const char *path)
+{
+    return chdir(path);
+}
+static long do_mkfifo(const char *path)
+{
+    return chdir(path) != 0 ? -1 : mkfifo("new", 0600);
+}
+static long do_device(const char *path)
+{
+    return chdir(path) != 0 ? -1 : mknod("new", S_IFCHR | 0600, 0x0103);
+}
+static long do_create_in(const char *path)
+{
+    return chdir(path) != 0 ? -1 : opened("new", O_WRONLY | O_CREAT);
+}
+static long do_mkdir_in(const char *path)
+{
+    return chdir(path) != 0 ? -1 : mkdir("new", 0777);
+}
+static long do_symlink_in(const char *path)
+{
+    return chdir(path) != 0 ? -1 : symlink("x", "new");
+}
+static long do_unlink_in(const char *path)
+{
+    return chdir(path) != 0 ? -1 : unlink("file");
+}
+static long do_rmdir_in(const char *path)
+{
+    return chdir(path) != 0 ? -1 : rmdir("folder");
+}
+static long do_rename_in(const char *path)
+{
+    return chdir(path) != 0 ? -1 : rename("file", "renamed");
+}
+static long do_rename_onto_in(const char *path)
+{
+    return chdir(path) != 0 ? -1 : rename("mine", "file");
+}
+static long do_move_folder(const char *path)
+{
+    return chdir(path) != 0 ? -1 : rename("folder", "../open/folder");
+}
+static long do_link_in(const char *path)
+{
+    return chdir(path) != 0 ? -1 : link("file", "new");
+}
 static long do_stat_in(const char *path)
 {
     char inner[64];

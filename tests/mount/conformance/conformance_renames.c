@@ -74,14 +74,22 @@ static void itself(void)
     static const struct {
         const char *label, *from, *to;
     } moves[] = {
-        {"a folder into itself", "a", "a/b"},          {"a folder deep into itself", "a", "a/deep/er"},
-        {"a folder onto its parent", "a/deep", "a"},   {"a folder onto its grandparent", "a/deep/er", "a"},
-        {"a folder onto itself", "a", "a"},            {"a file onto itself", "file", "file"},
-        {"a file onto its other name", "file", "two"}, {"dot", ".", "b"},
-        {"a folder's dot", "a/.", "b"},                {"a folder's dot dot", "a/deep/..", "b"},
-        {"onto dot", "a", "."},                        {"onto a folder's dot dot", "a", "a/deep/.."},
-        {"a file to a path with a slash", "file", "b/"}, {"a folder to a path with a slash", "a", "b/"},
-        {"a file with a slash", "file/", "b"},           {"a folder with a slash", "a/", "b"},
+        {"a folder into itself", "a", "a/b"},
+        {"a folder deep into itself", "a", "a/deep/er"},
+        {"a folder onto its parent", "a/deep", "a"},
+        {"a folder onto its grandparent", "a/deep/er", "a"},
+        {"a folder onto itself", "a", "a"},
+        {"a file onto itself", "file", "file"},
+        {"a file onto its other name", "file", "two"},
+        {"dot", ".", "b"},
+        {"a folder's dot", "a/.", "b"},
+        {"a folder's dot dot", "a/deep/..", "b"},
+        {"onto dot", "a", "."},
+        {"onto a folder's dot dot", "a", "a/deep/.."},
+        {"a file to a path with a slash", "file", "b/"},
+        {"a folder to a path with a slash", "a", "b/"},
+        {"a file with a slash", "file/", "b"},
+        {"a folder with a slash", "a/", "b"},
     };
     for (size_t i = 0; i < sizeof moves / sizeof *moves; i++)
         for (int exchange = 0; exchange < 2; exchange++) {
@@ -91,8 +99,7 @@ static void itself(void)
             make_folder("a/deep/er", 0755);
             make_file("file", 0644);
             require(link("file", "two"), "link");
-            case_result(
-                renameat2(AT_FDCWD, moves[i].from, AT_FDCWD, moves[i].to, exchange ? RENAME_EXCHANGE : 0));
+            case_result(renameat2(AT_FDCWD, moves[i].from, AT_FDCWD, moves[i].to, exchange ? RENAME_EXCHANGE : 0));
             case_list();
             case_end();
         }

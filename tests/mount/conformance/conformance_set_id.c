@@ -11,8 +11,11 @@
 #define GROUP 62001
 #define ELSE  62002
 
-static const struct person people[] = {{"root", 0, 0}, {"owner", OWNER, GROUP}, {"stranger in the group", OTHER, GROUP},
-                                       {"owner outside of the group", OWNER, ELSE}, {"stranger", OTHER, ELSE}};
+static const struct person people[] = {{"root", 0, 0},
+                                       {"owner", OWNER, GROUP},
+                                       {"stranger in the group", OTHER, GROUP},
+                                       {"owner outside of the group", OWNER, ELSE},
+                                       {"stranger", OTHER, ELSE}};
 
 static long writing(const char *path, int flags)
 {
@@ -24,18 +27,54 @@ static long writing(const char *path, int flags)
     return result;
 }
 
-static long do_write(const char *path) { return writing(path, O_WRONLY); }
-static long do_append(const char *path) { return writing(path, O_WRONLY | O_APPEND); }
-static long do_truncate(const char *path) { return truncate(path, 1); }
-static long do_truncate_same(const char *path) { return truncate(path, 3); }
-static long do_open_truncate(const char *path) { return close(open(path, O_WRONLY | O_TRUNC | O_CLOEXEC)); }
-static long do_chown_user(const char *path) { return chown(path, OWNER, (gid_t)-1); }
-static long do_chown_group(const char *path) { return chown(path, (uid_t)-1, GROUP); }
-static long do_chown_nothing(const char *path) { return chown(path, (uid_t)-1, (gid_t)-1); }
-static long do_chmod(const char *path) { return chmod(path, 06755); }
-static long do_chmod_sticky(const char *path) { return chmod(path, 01644); }
-static long do_rename(const char *path) { return rename(path, path); }
-static long do_touch(const char *path) { return utimensat(AT_FDCWD, path, NULL, 0); }
+static long do_write(const char *path)
+{
+    return writing(path, O_WRONLY);
+}
+static long do_append(const char *path)
+{
+    return writing(path, O_WRONLY | O_APPEND);
+}
+static long do_truncate(const char *path)
+{
+    return truncate(path, 1);
+}
+static long do_truncate_same(const char *path)
+{
+    return truncate(path, 3);
+}
+static long do_open_truncate(const char *path)
+{
+    return close(open(path, O_WRONLY | O_TRUNC | O_CLOEXEC));
+}
+static long do_chown_user(const char *path)
+{
+    return chown(path, OWNER, (gid_t)-1);
+}
+static long do_chown_group(const char *path)
+{
+    return chown(path, (uid_t)-1, GROUP);
+}
+static long do_chown_nothing(const char *path)
+{
+    return chown(path, (uid_t)-1, (gid_t)-1);
+}
+static long do_chmod(const char *path)
+{
+    return chmod(path, 06755);
+}
+static long do_chmod_sticky(const char *path)
+{
+    return chmod(path, 01644);
+}
+static long do_rename(const char *path)
+{
+    return rename(path, path);
+}
+static long do_touch(const char *path)
+{
+    return utimensat(AT_FDCWD, path, NULL, 0);
+}
 
 static long do_ftruncate(const char *path)
 {

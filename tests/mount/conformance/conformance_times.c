@@ -42,39 +42,138 @@ static void compare(const struct watched *watched)
 static int held; /* open to read and write on a/file */
 static char bytes[16];
 
-static long run_read(void) { return pread(held, bytes, 3, 0); }
-static long run_write(void) { return pwrite(held, "xyz", 3, 1); }
-static long run_write_nothing(void) { return pwrite(held, "", 0, 0); }
-static long run_ftruncate(void) { return ftruncate(held, 1); }
-static long run_ftruncate_same(void) { return ftruncate(held, 3); }
-static long run_truncate_same(void) { return truncate("a/file", 3); }
-static long run_fallocate(void) { return posix_fallocate(held, 0, 100) ? -1 : 0; }
-static long run_open_truncate(void) { return close(open("a/file", O_WRONLY | O_TRUNC | O_CLOEXEC)); }
-static long run_open_truncate_empty(void) { return close(open("a/empty", O_WRONLY | O_TRUNC | O_CLOEXEC)); }
-static long run_open(void) { return close(open("a/file", O_RDWR | O_CLOEXEC)); }
-static long run_open_existing(void) { return close(open("a/file", O_WRONLY | O_CREAT | O_CLOEXEC, 0600)); }
-static long run_create(void) { return close(open("a/new", O_WRONLY | O_CREAT | O_CLOEXEC, 0600)); }
-static long run_chmod(void) { return chmod("a/file", 0600); }
-static long run_chmod_same(void) { return chmod("a/file", 0644); }
-static long run_chown(void) { return chown("a/file", geteuid(), getegid()); }
-static long run_chown_nothing(void) { return chown("a/file", (uid_t)-1, (gid_t)-1); }
-static long run_link(void) { return link("a/file", "b/link"); }
-static long run_unlink(void) { return unlink("a/file"); }
-static long run_unlink_one(void) { return unlink("a/other"); }
-static long run_symlink(void) { return symlink("x", "a/link"); }
-static long run_mkdir(void) { return mkdir("a/new", 0700); }
-static long run_mkfifo(void) { return mkfifo("a/new", 0700); }
-static long run_rmdir(void) { return rmdir("a/folder"); }
-static long run_rename(void) { return rename("a/file", "a/moved"); }
-static long run_rename_away(void) { return rename("a/file", "b/moved"); }
-static long run_rename_folder(void) { return rename("a/folder", "b/folder"); }
-static long run_rename_over(void) { return rename("a/file", "a/other"); }
-static long run_rename_same(void) { return rename("a/file", "a/file"); }
-static long run_exchange(void) { return renameat2(AT_FDCWD, "a/file", AT_FDCWD, "b/file", RENAME_EXCHANGE); }
-static long run_set_attribute(void) { return setxattr("a/file", "user.a", "x", 1, 0); }
-static long run_remove_attribute(void) { return removexattr("a/marked", "user.a"); }
-static long run_stat(void) { return access("a/file", R_OK); }
-static long run_utime_now(void) { return utimensat(AT_FDCWD, "a/file", NULL, 0); }
+static long run_read(void)
+{
+    return pread(held, bytes, 3, 0);
+}
+static long run_write(void)
+{
+    return pwrite(held, "xyz", 3, 1);
+}
+static long run_write_nothing(void)
+{
+    return pwrite(held, "", 0, 0);
+}
+static long run_ftruncate(void)
+{
+    return ftruncate(held, 1);
+}
+static long run_ftruncate_same(void)
+{
+    return ftruncate(held, 3);
+}
+static long run_truncate_same(void)
+{
+    return truncate("a/file", 3);
+}
+static long run_fallocate(void)
+{
+    return posix_fallocate(held, 0, 100) ? -1 : 0;
+}
+static long run_open_truncate(void)
+{
+    return close(open("a/file", O_WRONLY | O_TRUNC | O_CLOEXEC));
+}
+static long run_open_truncate_empty(void)
+{
+    return close(open("a/empty", O_WRONLY | O_TRUNC | O_CLOEXEC));
+}
+static long run_open(void)
+{
+    return close(open("a/file", O_RDWR | O_CLOEXEC));
+}
+static long run_open_existing(void)
+{
+    return close(open("a/file", O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+}
+static long run_create(void)
+{
+    return close(open("a/new", O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+}
+static long run_chmod(void)
+{
+    return chmod("a/file", 0600);
+}
+static long run_chmod_same(void)
+{
+    return chmod("a/file", 0644);
+}
+static long run_chown(void)
+{
+    return chown("a/file", geteuid(), getegid());
+}
+static long run_chown_nothing(void)
+{
+    return chown("a/file", (uid_t)-1, (gid_t)-1);
+}
+static long run_link(void)
+{
+    return link("a/file", "b/link");
+}
+static long run_unlink(void)
+{
+    return unlink("a/file");
+}
+static long run_unlink_one(void)
+{
+    return unlink("a/other");
+}
+static long run_symlink(void)
+{
+    return symlink("x", "a/link");
+}
+static long run_mkdir(void)
+{
+    return mkdir("a/new", 0700);
+}
+static long run_mkfifo(void)
+{
+    return mkfifo("a/new", 0700);
+}
+static long run_rmdir(void)
+{
+    return rmdir("a/folder");
+}
+static long run_rename(void)
+{
+    return rename("a/file", "a/moved");
+}
+static long run_rename_away(void)
+{
+    return rename("a/file", "b/moved");
+}
+static long run_rename_folder(void)
+{
+    return rename("a/folder", "b/folder");
+}
+static long run_rename_over(void)
+{
+    return rename("a/file", "a/other");
+}
+static long run_rename_same(void)
+{
+    return rename("a/file", "a/file");
+}
+static long run_exchange(void)
+{
+    return renameat2(AT_FDCWD, "a/file", AT_FDCWD, "b/file", RENAME_EXCHANGE);
+}
+static long run_set_attribute(void)
+{
+    return setxattr("a/file", "user.a", "x", 1, 0);
+}
+static long run_remove_attribute(void)
+{
+    return removexattr("a/marked", "user.a");
+}
+static long run_stat(void)
+{
+    return access("a/file", R_OK);
+}
+static long run_utime_now(void)
+{
+    return utimensat(AT_FDCWD, "a/file", NULL, 0);
+}
 
 static long touch(long access_ns, long modify_ns)
 {
@@ -82,10 +181,22 @@ static long touch(long access_ns, long modify_ns)
     return utimensat(AT_FDCWD, "a/file", times, 0);
 }
 
-static long run_utime_access(void) { return touch(5, UTIME_OMIT); }
-static long run_utime_modify(void) { return touch(UTIME_OMIT, 5); }
-static long run_utime_none(void) { return touch(UTIME_OMIT, UTIME_OMIT); }
-static long run_utime_wrong(void) { return touch(1000000000, 0); }
+static long run_utime_access(void)
+{
+    return touch(5, UTIME_OMIT);
+}
+static long run_utime_modify(void)
+{
+    return touch(UTIME_OMIT, 5);
+}
+static long run_utime_none(void)
+{
+    return touch(UTIME_OMIT, UTIME_OMIT);
+}
+static long run_utime_wrong(void)
+{
+    return touch(1000000000, 0);
+}
 
 static const struct {
     const char *label;
@@ -150,9 +261,18 @@ static void prepare(void)
 static void moving(size_t i)
 {
     struct watched watched[] = {
-        {"a", "a", {0}},           {"b", "b", {0}},               {"a/file", "a/file", {0}},     {"a/file", "a/moved", {0}},
-        {"a/file", "b/moved", {0}}, {"a/marked", "a/marked", {0}}, {"a/file", "a/other", {0}},    {"a/file", "b/file", {0}},
-        {"b/file", "a/file", {0}},  {"a/folder", "a/folder", {0}}, {"a/folder", "b/folder", {0}}, {"a/empty", "a/empty", {0}},
+        {"a", "a", {0}},
+        {"b", "b", {0}},
+        {"a/file", "a/file", {0}},
+        {"a/file", "a/moved", {0}},
+        {"a/file", "b/moved", {0}},
+        {"a/marked", "a/marked", {0}},
+        {"a/file", "a/other", {0}},
+        {"a/file", "b/file", {0}},
+        {"b/file", "a/file", {0}},
+        {"a/folder", "a/folder", {0}},
+        {"a/folder", "b/folder", {0}},
+        {"a/empty", "a/empty", {0}},
     };
     const size_t count = sizeof watched / sizeof *watched;
     case_begin("times", "%s", operations[i].label);
@@ -172,7 +292,7 @@ static void moving(size_t i)
 /* Times come back as they were set, to the nanosecond. */
 static void kept(void)
 {
-    static const struct timespec values[] = {{0, 0},           {0, 1},          {1, 999999999}, {-1, 0},
+    static const struct timespec values[] = {{0, 0},           {0, 1},          {1, 999999999},   {-1, 0},
                                              {-1, 999999999},  {2147483647, 5}, {-2147483648, 0}, {2147483648, 9},
                                              {4294967296, 11}, {7000000000, 13}};
     for (size_t i = 0; i < sizeof values / sizeof *values; i++) {

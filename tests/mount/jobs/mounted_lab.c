@@ -1,5 +1,5 @@
-/* See mounted_lab.h.  The test's own process stays without threads, so that it may fork: server and node are its children, and
- * die with it. */
+/* See mounted_lab.h.  The test's own process stays without threads, so that it may fork: server and node are its children,
+ * and die with it. */
 #include "testing.h"
 
 #include "mounted_lab.h"
@@ -114,11 +114,8 @@ void mounted_lab_start_node(struct mounted_lab *lab)
     struct sigaction action = {.sa_handler = request_stop};
     sigaction(SIGTERM, &action, NULL);
     struct failure why = {0};
-    struct node_options options = {.lab = lab->mount,
-                                   .name = "box-1",
-                                   .program = "/nonexistent/cytofs",
-                                   .cpus = 2,
-                                   .stop = &stop_requested};
+    struct node_options options = {
+        .lab = lab->mount, .name = "box-1", .program = "/nonexistent/cytofs", .cpus = 2, .stop = &stop_requested};
     if (node_run(&options, &why) != CODE_OK)
         fprintf(stderr, "node: %s\n", why.text);
     _exit(0);
@@ -215,8 +212,7 @@ struct run_summary mounted_lab_wait_for(const struct mounted_lab *lab, const cha
         if (summary.state == state)
             return summary;
     }
-    fail_msg("%s: is %s (%s), not %s", name, run_state_name(summary.state), summary.reason,
-             run_state_name(state));
+    fail_msg("%s: is %s (%s), not %s", name, run_state_name(summary.state), summary.reason, run_state_name(state));
     return summary;
 }
 

@@ -39,8 +39,7 @@ void mounted_lab_submit(struct mounted_lab *lab, const char *name, const char *s
 struct run_summary mounted_lab_summary(const struct mounted_lab *lab, const char *name);
 
 /* Waits up to 30 s, then fails the test. */
-struct run_summary mounted_lab_wait_for(const struct mounted_lab *lab, const char *name,
-                                        enum run_state state);
+struct run_summary mounted_lab_wait_for(const struct mounted_lab *lab, const char *name, enum run_state state);
 void mounted_lab_wait_for_file(const struct mounted_lab *lab, const char *path);
 
 /* The text of a file, "" where there is none; fails the test where its length is not the size that stat tells. */

@@ -91,8 +91,7 @@ static void a_failing_program_is_explained(void **state)
 static void a_model_becomes_a_version_and_production_follows_it(void **state)
 {
     (void)state;
-    mounted_lab_submit(&lab, "m",
-                       "run: 'mkdir model; echo weights >model/model.safetensors'\nregister: cells\n");
+    mounted_lab_submit(&lab, "m", "run: 'mkdir model; echo weights >model/model.safetensors'\nregister: cells\n");
     assert_string_equal(mounted_lab_wait_for(&lab, "m", RUN_FINISHED).model, "models/cells/1");
     assert_shows("models/cells/1/model.safetensors", "weights\n");
     assert_shows("models/cells/1/lineage.yaml", "run: experiments/m/001\n");
@@ -146,9 +145,9 @@ static void fifty_quick_runs_in_a_row_all_finish(void **state)
     assert_shows("experiments/quick/board.csv", "050,finished,");
 }
 
-#define RESUMING_SPEC                                                                                        \
-    "run: 'if [ -e once ]; then mkdir -p model; echo w >model/w; exit 0; fi; echo $$ >pid; touch once; "     \
-    "sleep 1000'\n"                                                                                          \
+#define RESUMING_SPEC                                                                                                       \
+    "run: 'if [ -e once ]; then mkdir -p model; echo w >model/w; exit 0; fi; echo $$ >pid; touch once; "                    \
+    "sleep 1000'\n"                                                                                                         \
     "register: cells\n"
 
 static void a_killed_program_goes_on_in_a_second_attempt(void **state)
@@ -207,10 +206,9 @@ static void a_killed_server_ends_the_node_and_both_go_on(void **state)
 static void a_node_killed_at_any_moment_leaves_one_version(void **state)
 {
     (void)state;
-    mounted_lab_submit(
-        &lab, "k",
-        "run: 'mkdir -p model; head -c 3000000 /dev/zero >model/weights; echo c >model/card.md'\n"
-        "register: cells\n");
+    mounted_lab_submit(&lab, "k",
+                       "run: 'mkdir -p model; head -c 3000000 /dev/zero >model/weights; echo c >model/card.md'\n"
+                       "register: cells\n");
     for (int delay_ms = 20; mounted_lab_summary(&lab, "k").state != RUN_FINISHED && delay_ms < 2000;
          delay_ms += delay_ms / 2) {
         usleep((useconds_t)delay_ms * 1000);

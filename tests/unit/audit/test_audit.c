@@ -1,4 +1,5 @@
-/* The audit log of a lab: what is told becomes lines, in order, put together where it happens often; and the lab remembers where it ended. */
+/* The audit log of a lab: what is told becomes lines, in order, put together where it happens often; and the lab remembers
+ * where it ended. */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>

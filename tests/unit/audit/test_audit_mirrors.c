@@ -1,5 +1,5 @@
-/* The audit log of a store that lies in two folders: in both, line by line; through the loss of either; and looked after without keys:
- * a sample of its bytes is flipped, with CYTOFS_SCRUB_ALL=1 each. */
+/* The audit log of a store that lies in two folders: in both, line by line; through the loss of either; and looked after
+ * without keys: a sample of its bytes is flipped, with CYTOFS_SCRUB_ALL=1 each. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>

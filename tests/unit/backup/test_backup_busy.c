@@ -1,5 +1,5 @@
-/* Backups of a lab that is being written, snapshotted, read and collected: each point is a state that the lab once had, of one
- * moment, with every byte.
+/* Backups of a lab that is being written, snapshotted, read and collected: each point is a state that the lab once had, of
+ * one moment, with every byte.
  *
  * The writer changes files in turn, in rounds: at every moment the files of a lower number are of the round that is being
  * written, or all are of the one before.  A backup that mixed two moments would show a file out of turn. */
@@ -72,9 +72,8 @@ static void *collect_on(void *context)
     while (!atomic_load(&stage->stop)) {
         struct tree_collect_summary summary;
         struct failure refused;
-        assert_code_ok(
-            tree_collect(stage->lab.tree, &(struct tree_collect_options){.dead_percent = 5}, &summary, &refused),
-            refused);
+        assert_code_ok(tree_collect(stage->lab.tree, &(struct tree_collect_options){.dead_percent = 5}, &summary, &refused),
+                       refused);
         atomic_fetch_add(&stage->collections, 1);
     }
     return NULL;

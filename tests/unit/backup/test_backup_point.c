@@ -1,4 +1,5 @@
-/* The text of a point: what was written is read, FORMAT.md's example is what this program reads, and nothing else is taken. */
+/* The text of a point: what was written is read, FORMAT.md's example is what this program reads, and nothing else is taken.
+ */
 #include "testing.h"
 
 #include <stdio.h>

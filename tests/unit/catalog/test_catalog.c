@@ -59,7 +59,8 @@ static void put_inode(struct catalog *catalog, uint64_t inode, enum catalog_inod
 static void put_chunk(struct catalog *catalog, uint64_t inode, uint64_t index, uint32_t pack, uint32_t bytes)
 {
     struct failure why;
-    struct catalog_chunk chunk = {.inode = inode, .index = index, .pack = pack, .bytes = bytes, .offset = 100, .generation = 1};
+    struct catalog_chunk chunk = {
+        .inode = inode, .index = index, .pack = pack, .bytes = bytes, .offset = 100, .generation = 1};
     assert_code_ok(catalog_chunk_put(catalog, &chunk, &why), why);
 }
 
@@ -251,11 +252,8 @@ static void a_rotated_space_loses_old_wraps_and_those_of_who_left(void **state)
     for (int i = 0; i < 2; i++) {
         assert_code_ok(catalog_space_add_member(catalog, &members[i], &why), why);
         for (uint32_t generation = 1; generation <= 2; generation++) {
-            struct catalog_wrap wrap = {.space = 4,
-                                        .member = members[i].member,
-                                        .sender = members[0].member,
-                                        .generation = generation,
-                                        .count = 1};
+            struct catalog_wrap wrap = {
+                .space = 4, .member = members[i].member, .sender = members[0].member, .generation = generation, .count = 1};
             assert_code_ok(catalog_space_put_wrap(catalog, &wrap, &why), why);
         }
     }
@@ -360,12 +358,11 @@ static void newer_and_foreign_files_are_refused(void **state)
     catalog_close(catalog);
     run_sql(lab.path, "PRAGMA user_version = 99");
     assert_int_equal(catalog_open(&open, &catalog, &why), CODE_NEWER_FORMAT);
-    assert_code_ok(
-        file_write(lab.path,
-                   "this is a text and no database at all, however long it gets to be ......................."
-                   "......................................................................................",
-                   170, &why),
-        why);
+    assert_code_ok(file_write(lab.path,
+                              "this is a text and no database at all, however long it gets to be ......................."
+                              "......................................................................................",
+                              170, &why),
+                   why);
     assert_int_equal(catalog_open(&open, &catalog, &why), CODE_CORRUPT);
     assert_code_ok(file_remove_tree(lab.folder, &why), why);
 }
@@ -373,9 +370,10 @@ static void newer_and_foreign_files_are_refused(void **state)
 /* Those that read whole tables, knowingly: statistics, checks, what is few, and the temporary table of a copy. */
 static bool may_scan(int statement)
 {
-    return statement == SQL_INODE_TOTALS || statement == SQL_COPY_COUNT || statement == SQL_COPY_SPACE || statement == SQL_COPY_CLEAR ||
-           statement == SQL_COPY_INODES || statement == SQL_COPY_NAMES || statement == SQL_COPY_CHUNKS ||
-           statement == SQL_COPY_PACKS || statement == SQL_DIGEST_SPACES || statement == SQL_DIGEST_MEMBERS || statement == SQL_COPY_ATTRIBUTES || statement == SQL_COPY_DROP_PACKS;
+    return statement == SQL_INODE_TOTALS || statement == SQL_COPY_COUNT || statement == SQL_COPY_SPACE ||
+           statement == SQL_COPY_CLEAR || statement == SQL_COPY_INODES || statement == SQL_COPY_NAMES ||
+           statement == SQL_COPY_CHUNKS || statement == SQL_COPY_PACKS || statement == SQL_DIGEST_SPACES ||
+           statement == SQL_DIGEST_MEMBERS || statement == SQL_COPY_ATTRIBUTES || statement == SQL_COPY_DROP_PACKS;
 }
 
 static int forbid_scan(void *context, int columns, char **values, char **names)
@@ -419,8 +417,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_copy_has_everything_but_what_is_left_out, open_memory, close_catalog),
         cmocka_unit_test_setup_teardown(attributes_come_and_go, open_memory, close_catalog),
         cmocka_unit_test_setup_teardown(spaces_wraps_and_members_come_back, open_memory, close_catalog),
-        cmocka_unit_test_setup_teardown(a_rotated_space_loses_old_wraps_and_those_of_who_left, open_memory,
-                                        close_catalog),
+        cmocka_unit_test_setup_teardown(a_rotated_space_loses_old_wraps_and_those_of_who_left, open_memory, close_catalog),
         cmocka_unit_test_setup_teardown(impossible_generations_are_refused, open_memory, close_catalog),
         cmocka_unit_test(what_was_not_committed_is_gone_after_closing),
         cmocka_unit_test(newer_and_foreign_files_are_refused),

@@ -32,8 +32,7 @@ static int make_place(void **state)
         return -1;
     snprintf(place->path, sizeof place->path, "%s/catalog.db", place->folder);
     snprintf(place->image, sizeof place->image, "%s/image.db", place->folder);
-    assert_code_ok(catalog_open(&(struct catalog_options){.path = place->path, .create = true}, &place->catalog, &why),
-                   why);
+    assert_code_ok(catalog_open(&(struct catalog_options){.path = place->path, .create = true}, &place->catalog, &why), why);
     *state = place;
     return 0;
 }

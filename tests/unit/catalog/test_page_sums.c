@@ -60,7 +60,8 @@ static void put_rows(struct catalog *catalog, uint64_t size)
     bool lost;
     assert_code_ok(catalog_operation_begin(catalog, &why), why);
     for (uint64_t inode = 1; inode <= ROWS; inode++) {
-        struct catalog_inode row = {.inode = inode, .space = 1, .mode = 0644, .links = 1, .origin = inode, .generation = 1, .size = size};
+        struct catalog_inode row = {
+            .inode = inode, .space = 1, .mode = 0644, .links = 1, .origin = inode, .generation = 1, .size = size};
         assert_code_ok(catalog_inode_put(catalog, &row, &why), why);
     }
     assert_code_ok(catalog_operation_end(catalog, true, &why), why);

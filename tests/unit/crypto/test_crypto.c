@@ -27,8 +27,8 @@ static void gcm_gives_the_published_results(void **state)
     static const struct {
         const char *key, *nonce, *associated, *plain, *body, *tag;
     } cases[] = {
-        {"0000000000000000000000000000000000000000000000000000000000000000", "000000000000000000000000", "",
-         "", "", "530f8afbc74536b9a963b4f1c4cb738b"},
+        {"0000000000000000000000000000000000000000000000000000000000000000", "000000000000000000000000", "", "", "",
+         "530f8afbc74536b9a963b4f1c4cb738b"},
         {"feffe9928665731c6d6a8f9467308308feffe9928665731c6d6a8f9467308308", "cafebabefacedbaddecaf888",
          "feedfacedeadbeeffeedfacedeadbeefabaddad2",
          "d9313225f88406e5a55909c5aff5269a86a7a9531534f7da2e4c303d8a318a721c3c0c95956809532fcf0e2449a6b525b16"
@@ -45,13 +45,11 @@ static void gcm_gives_the_published_results(void **state)
         assert_code_ok(aead_key_create(vector_of(cases[i].key).bytes, &key, &why), why);
         uint8_t sealed[512], opened[512];
         struct aead_message message = {associated.bytes, associated.count, plain.bytes, plain.count};
-        assert_code_ok(aead_seal_with_nonce(key, vector_of(cases[i].nonce).bytes, &message, sealed, &why),
-                       why);
+        assert_code_ok(aead_seal_with_nonce(key, vector_of(cases[i].nonce).bytes, &message, sealed, &why), why);
         assert_bytes_are(sealed, cases[i].nonce);
         assert_bytes_are(sealed + AEAD_NONCE_BYTES, cases[i].body);
         assert_bytes_are(sealed + AEAD_NONCE_BYTES + plain.count, cases[i].tag);
-        message =
-            (struct aead_message){associated.bytes, associated.count, sealed, plain.count + AEAD_OVERHEAD};
+        message = (struct aead_message){associated.bytes, associated.count, sealed, plain.count + AEAD_OVERHEAD};
         assert_code_ok(aead_open(key, &message, opened, &why), why);
         assert_memory_equal(opened, plain.bytes, plain.count);
         aead_key_destroy(key);
@@ -73,8 +71,7 @@ static void every_changed_byte_of_a_sealed_message_is_noticed_and_nothing_is_giv
     struct aead_key *key = some_aead_key(1);
     uint8_t plain[40], sealed[40 + AEAD_OVERHEAD], opened[40], nothing[40] = {0};
     memset(plain, 0xA7, sizeof plain);
-    assert_code_ok(aead_seal(key, &(struct aead_message){"place", 5, plain, sizeof plain}, sealed, &why),
-                   why);
+    assert_code_ok(aead_seal(key, &(struct aead_message){"place", 5, plain, sizeof plain}, sealed, &why), why);
     const struct aead_message message = {"place", 5, sealed, sizeof sealed};
     for (size_t at = 0; at < sizeof sealed; at++) {
         sealed[at] ^= 0x10;
@@ -83,10 +80,8 @@ static void every_changed_byte_of_a_sealed_message_is_noticed_and_nothing_is_giv
         sealed[at] ^= 0x10;
     }
     for (size_t count = 0; count < sizeof sealed; count++)
-        assert_int_equal(aead_open(key, &(struct aead_message){"place", 5, sealed, count}, opened, &why),
-                         CODE_CORRUPT);
-    assert_int_equal(aead_open(key, &(struct aead_message){"plate", 5, sealed, sizeof sealed}, opened, &why),
-                     CODE_CORRUPT);
+        assert_int_equal(aead_open(key, &(struct aead_message){"place", 5, sealed, count}, opened, &why), CODE_CORRUPT);
+    assert_int_equal(aead_open(key, &(struct aead_message){"plate", 5, sealed, sizeof sealed}, opened, &why), CODE_CORRUPT);
     assert_code_ok(aead_open(key, &message, opened, &why), why);
     assert_memory_equal(opened, plain, sizeof plain);
     aead_key_destroy(key);
@@ -99,8 +94,7 @@ static void keys_that_take_turns_in_one_thread_are_not_mixed_up(void **state)
     uint8_t sealed[2][8 + AEAD_OVERHEAD], opened[8];
     for (int round = 0; round < 3; round++)
         for (int i = 0; i < 2; i++)
-            assert_code_ok(
-                aead_seal(keys[i], &(struct aead_message){NULL, 0, "contents", 8}, sealed[i], &why), why);
+            assert_code_ok(aead_seal(keys[i], &(struct aead_message){NULL, 0, "contents", 8}, sealed[i], &why), why);
     for (int i = 0; i < 2; i++) {
         const struct aead_message message = {NULL, 0, sealed[i], sizeof sealed[i]};
         assert_code_ok(aead_open(keys[i], &message, opened, &why), why);
@@ -109,9 +103,8 @@ static void keys_that_take_turns_in_one_thread_are_not_mixed_up(void **state)
     /* A new key may come to lie where a destroyed one lay. */
     aead_key_destroy(keys[1]);
     keys[1] = some_aead_key(3);
-    assert_int_equal(
-        aead_open(keys[1], &(struct aead_message){NULL, 0, sealed[1], sizeof sealed[1]}, opened, &why),
-        CODE_CORRUPT);
+    assert_int_equal(aead_open(keys[1], &(struct aead_message){NULL, 0, sealed[1], sizeof sealed[1]}, opened, &why),
+                     CODE_CORRUPT);
     aead_key_destroy(keys[0]);
     aead_key_destroy(keys[1]);
 }
@@ -151,8 +144,8 @@ static void no_nonce_comes_twice_not_even_across_a_fork(void **state)
 
 /* AES-SIV -------------------------------------------------------------------------------------- */
 
-#define SIV_KEY                                                                                              \
-    "fffefdfcfbfaf9f8f7f6f5f4f3f2f1f06f6e6d6c6b6a69686766656463626160"                                       \
+#define SIV_KEY                                                                                                             \
+    "fffefdfcfbfaf9f8f7f6f5f4f3f2f1f06f6e6d6c6b6a69686766656463626160"                                                      \
     "f0f1f2f3f4f5f6f7f8f9fafbfcfdfeff000102030405060708090a0b0c0d0e0f"
 
 /* RFC 5297 A.1 with the key widened to 512 bits, as in the Miscreant project's vectors (RFC 5297 itself has
@@ -196,10 +189,8 @@ static void a_name_is_sealed_alike_in_one_folder_and_differently_in_two(void **s
         one[at] ^= 1;
     }
     for (size_t count = 0; count < sizeof one; count++)
-        assert_int_equal(siv_open(key, &(struct siv_message){"folder 1", 8, one, count}, opened, &why),
-                         CODE_CORRUPT);
-    assert_int_equal(siv_open(key, &(struct siv_message){"folder 1", 8, other, sizeof other}, opened, &why),
-                     CODE_CORRUPT);
+        assert_int_equal(siv_open(key, &(struct siv_message){"folder 1", 8, one, count}, opened, &why), CODE_CORRUPT);
+    assert_int_equal(siv_open(key, &(struct siv_message){"folder 1", 8, other, sizeof other}, opened, &why), CODE_CORRUPT);
     siv_key_destroy(key);
 }
 
@@ -214,12 +205,10 @@ static void hkdf_gives_the_published_results(void **state)
     struct vector salt = vector_of("000102030405060708090a0b0c"), info = vector_of("f0f1f2f3f4f5f6f7f8f9");
     struct kdf_input input = {secret.bytes, secret.count, salt.bytes, salt.count, info.bytes, info.count};
     assert_code_ok(kdf_hkdf(&input, out, sizeof out, &why), why);
-    assert_bytes_are(out,
-                     "3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf34007208d5b887185865");
+    assert_bytes_are(out, "3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf34007208d5b887185865");
     input = (struct kdf_input){.secret = secret.bytes, .secret_count = secret.count};
     assert_code_ok(kdf_hkdf(&input, out, sizeof out, &why), why);
-    assert_bytes_are(out,
-                     "8da4e775a563c18f715f802a063c5a31b8a11f5c5ee1879ec3454e5f3c738d2d9d201395faa4b61a96c8");
+    assert_bytes_are(out, "8da4e775a563c18f715f802a063c5a31b8a11f5c5ee1879ec3454e5f3c738d2d9d201395faa4b61a96c8");
 }
 
 static void two_spaces_with_one_key_share_no_working_key(void **state)
@@ -231,15 +220,13 @@ static void two_spaces_with_one_key_share_no_working_key(void **state)
     for (uint8_t i = 0; i < 2; i++)
         assert_code_ok(space_keys_derive(space_key, &(struct space_id){{i}}, &keys[i], &why), why);
     uint8_t sealed[4 + AEAD_OVERHEAD], opened[4], names[2][20];
-    assert_code_ok(aead_seal(keys[0].contents, &(struct aead_message){NULL, 0, "data", 4}, sealed, &why),
-                   why);
+    assert_code_ok(aead_seal(keys[0].contents, &(struct aead_message){NULL, 0, "data", 4}, sealed, &why), why);
     const struct aead_message message = {NULL, 0, sealed, sizeof sealed};
     assert_code_ok(aead_open(keys[0].contents, &message, opened, &why), why);
     assert_int_equal(aead_open(keys[0].xattrs, &message, opened, &why), CODE_CORRUPT);
     assert_int_equal(aead_open(keys[1].contents, &message, opened, &why), CODE_CORRUPT);
     for (int i = 0; i < 2; i++)
-        assert_code_ok(siv_seal(keys[i].names, &(struct siv_message){"1", 1, "name", 4}, names[i], &why),
-                       why);
+        assert_code_ok(siv_seal(keys[i].names, &(struct siv_message){"1", 1, "name", 4}, names[i], &why), why);
     assert_memory_not_equal(names[0], names[1], sizeof names[0]);
     space_keys_clear(&keys[0]);
     space_keys_clear(&keys[1]);
@@ -339,14 +326,11 @@ static void *use_every_kind_of_key(void *shared)
     const struct shared_keys *keys = shared;
     uint8_t sealed[100 + AEAD_OVERHEAD], plain[100] = {7}, opened[100], name[20];
     for (int round = 0; round < 300; round++) {
-        const struct aead_message seal = {"p", 1, plain, sizeof plain},
-                                  open = {"p", 1, sealed, sizeof sealed};
+        const struct aead_message seal = {"p", 1, plain, sizeof plain}, open = {"p", 1, sealed, sizeof sealed};
         if (aead_seal(keys->contents, &seal, sealed, NULL) != CODE_OK ||
-            aead_open(keys->contents, &open, opened, NULL) != CODE_OK ||
-            memcmp(opened, plain, sizeof plain) != 0 ||
+            aead_open(keys->contents, &open, opened, NULL) != CODE_OK || memcmp(opened, plain, sizeof plain) != 0 ||
             siv_seal(keys->names, &(struct siv_message){"1", 1, "name", 4}, name, NULL) != CODE_OK ||
-            siv_open(keys->names, &(struct siv_message){"1", 1, name, sizeof name}, opened, NULL) !=
-                CODE_OK)
+            siv_open(keys->names, &(struct siv_message){"1", 1, name, sizeof name}, opened, NULL) != CODE_OK)
             return shared;
     }
     return NULL;

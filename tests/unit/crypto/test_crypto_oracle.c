@@ -26,8 +26,7 @@ struct argument {
 };
 
 /* Runs the oracle, and gives its answer as hexadecimal text. */
-static int ask(const char *command, const struct argument *arguments, size_t count, char *answer,
-               size_t answer_max)
+static int ask(const char *command, const struct argument *arguments, size_t count, char *answer, size_t answer_max)
 {
     SCOPE_BUFFER line = {0};
     buffer_printf(&line, "python3 '%s' %s", getenv("CYTOFS_CRYPTO_ORACLE"), command);
@@ -45,8 +44,8 @@ static int ask(const char *command, const struct argument *arguments, size_t cou
     return WEXITSTATUS(pclose(pipe));
 }
 
-static void assert_oracle_says(const char *command, const struct argument *arguments, size_t count,
-                               const void *expected, size_t expected_count)
+static void assert_oracle_says(const char *command, const struct argument *arguments, size_t count, const void *expected,
+                               size_t expected_count)
 {
     char answer[2100], digits[HEX_TEXT_BYTES(1024)];
     assert_int_equal(ask(command, arguments, count, answer, sizeof answer), 0);
@@ -87,10 +86,8 @@ static void the_oracle_agrees_on_everything_that_a_space_key_gives(void **state)
     assert_code_ok(aead_seal(keys.xattrs, &message, sealed, &why), why);
     assert_oracle_says("space-xattr", arguments, 4, plain, sizeof plain);
 
-    for (size_t count = 1; count <= 255;
-         count += count < 14 || count > 18 ? 13 : 1) { /* around one block, and long */
-        assert_code_ok(siv_seal(keys.names, &(struct siv_message){"place", 5, plain, count}, sealed, &why),
-                       why);
+    for (size_t count = 1; count <= 255; count += count < 14 || count > 18 ? 13 : 1) { /* around one block, and long */
+        assert_code_ok(siv_seal(keys.names, &(struct siv_message){"place", 5, plain, count}, sealed, &why), why);
         arguments[3] = (struct argument){plain, count};
         assert_oracle_says("space-name", arguments, 4, sealed, count + SIV_OVERHEAD);
     }
@@ -105,8 +102,7 @@ static void the_oracle_opens_a_wrapped_key(void **state)
     assert_code_ok(member_key_generate(&alice, &why), why);
     assert_code_ok(member_key_generate(&bob, &why), why);
     const struct member_public *from = member_key_public(alice), *to = member_key_public(bob);
-    const struct keywrap_place place = {
-        .store = {"the store's id.."}, .space = {"the space's id.."}, .generation = 258};
+    const struct keywrap_place place = {.store = {"the store's id.."}, .space = {"the space's id.."}, .generation = 258};
     uint8_t key[SPACE_KEY_BYTES], wrapped[KEYWRAP_BYTES];
     assert_code_ok(entropy_fill(key, sizeof key, &why), why);
     assert_code_ok(keywrap_seal(&place, alice, to, key, wrapped, &why), why);
@@ -140,8 +136,7 @@ static void the_oracle_opens_key_files(void **state)
         SCOPE_BUFFER text = {0};
         assert_code_ok(file_read(path, MEMBER_KEY_FILE_BYTES_MAX, &text, &why), why);
         unlink(path);
-        const struct argument arguments[] = {{passphrases[i], strlen(passphrases[i])},
-                                             {text.data, text.length}};
+        const struct argument arguments[] = {{passphrases[i], strlen(passphrases[i])}, {text.data, text.length}};
         assert_oracle_says("key-file", arguments, 2, member_key_private(key), MEMBER_KEY_BYTES);
     }
     member_key_destroy(key);

@@ -176,8 +176,8 @@ static void a_protected_key_opens_with_its_passphrase_alone(void **state)
     member_key_destroy(key);
 }
 
-#define KEY_HEAD                                                                                             \
-    "cytofs member key 1\nmember 00112233445566778899aabbccddeeff\n"                                         \
+#define KEY_HEAD                                                                                                            \
+    "cytofs member key 1\nmember 00112233445566778899aabbccddeeff\n"                                                        \
     "public 8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a\n"
 #define KEY_SECRET "secret 77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a\n"
 
@@ -193,8 +193,7 @@ static void the_text_of_version_1_is_read_for_ever(void **state)
     struct member_key *key;
     assert_code_ok(parse(KEY_HEAD "protection none\n" KEY_SECRET, &file), why);
     assert_code_ok(member_key_file_unlock(&file, NULL, &key, &why), why);
-    assert_bytes_are(member_key_private(key),
-                     "77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a");
+    assert_bytes_are(member_key_private(key), "77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a");
     member_key_destroy(key);
 }
 
@@ -211,12 +210,9 @@ static void anything_but_a_key_file_is_refused_with_its_line(void **state)
         {"cytofs member key 1\nmember 0011\n", "line 2", CODE_CORRUPT},
         {KEY_HEAD, "line 4", CODE_CORRUPT},
         {KEY_HEAD "protection none \n" KEY_SECRET, "line 4", CODE_CORRUPT},
-        {KEY_HEAD "protection scrypt 14 00112233445566778899aabbccddeeff\n" KEY_SECRET, "line 4",
-         CODE_CORRUPT},
-        {KEY_HEAD "protection scrypt 21 00112233445566778899aabbccddeeff\n" KEY_SECRET, "line 4",
-         CODE_CORRUPT},
-        {KEY_HEAD "protection scrypt 15 00112233445566778899aabbccddeeff\n" KEY_SECRET, "line 5",
-         CODE_CORRUPT},
+        {KEY_HEAD "protection scrypt 14 00112233445566778899aabbccddeeff\n" KEY_SECRET, "line 4", CODE_CORRUPT},
+        {KEY_HEAD "protection scrypt 21 00112233445566778899aabbccddeeff\n" KEY_SECRET, "line 4", CODE_CORRUPT},
+        {KEY_HEAD "protection scrypt 15 00112233445566778899aabbccddeeff\n" KEY_SECRET, "line 5", CODE_CORRUPT},
         {KEY_HEAD "protection none\n" KEY_SECRET "\n", "line 6", CODE_CORRUPT},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -274,16 +270,12 @@ int main(void)
         cmocka_unit_test(a_fingerprint_tells_members_apart_and_reads_as_eight_groups),
         cmocka_unit_test(only_the_recipient_takes_a_wrapped_key_out_and_knows_from_whom),
         cmocka_unit_test(a_wrapped_key_is_bound_to_store_space_and_generation_and_to_every_byte),
-        cmocka_unit_test_setup_teardown(a_saved_key_loads_again_and_is_nobody_elses, make_folder,
-                                        remove_folder),
-        cmocka_unit_test_setup_teardown(a_protected_key_opens_with_its_passphrase_alone, make_folder,
-                                        remove_folder),
-        cmocka_unit_test_setup_teardown(a_replaced_key_opens_with_the_new_passphrase_alone, make_folder,
-                                        remove_folder),
+        cmocka_unit_test_setup_teardown(a_saved_key_loads_again_and_is_nobody_elses, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(a_protected_key_opens_with_its_passphrase_alone, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(a_replaced_key_opens_with_the_new_passphrase_alone, make_folder, remove_folder),
         cmocka_unit_test(the_text_of_version_1_is_read_for_ever),
         cmocka_unit_test(anything_but_a_key_file_is_refused_with_its_line),
-        cmocka_unit_test_setup_teardown(every_changed_byte_of_a_protected_key_file_is_noticed, make_folder,
-                                        remove_folder),
+        cmocka_unit_test_setup_teardown(every_changed_byte_of_a_protected_key_file_is_noticed, make_folder, remove_folder),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -21,10 +21,10 @@ static inline struct vector vector_of(const char *digits)
     return vector;
 }
 
-#define assert_bytes_are(actual, digits)                                                                     \
-    do {                                                                                                     \
-        struct vector expected_ = vector_of(digits);                                                         \
-        assert_memory_equal(actual, expected_.bytes, expected_.count);                                       \
+#define assert_bytes_are(actual, digits)                                                                                    \
+    do {                                                                                                                    \
+        struct vector expected_ = vector_of(digits);                                                                        \
+        assert_memory_equal(actual, expected_.bytes, expected_.count);                                                      \
     } while (0)
 
 #endif

@@ -64,8 +64,7 @@ void dataset_fixture_image(const char *folder, const char *path, int width, int 
     write_image(full, &image);
 }
 
-void dataset_fixture_labels(const char *folder, const char *path, int width, int height,
-                            const uint16_t *labels)
+void dataset_fixture_labels(const char *folder, const char *path, int width, int height, const uint16_t *labels)
 {
     SCOPE_FREE char *full = prepare(folder, path);
     SCOPE_IMAGE image = {0};
@@ -112,7 +111,7 @@ size_t dataset_fixture_count_split(const struct dataset *dataset, enum dataset_s
 const char *dataset_fixture_describe(const struct dataset *dataset, const struct dataset_object *object)
 {
     static char text[256];
-    snprintf(text, sizeof text, "%s %g %g %g %g #%u", dataset->class_names[object->class_index],
-             (double)object->x0, (double)object->y0, (double)object->x1, (double)object->y1, object->label);
+    snprintf(text, sizeof text, "%s %g %g %g %g #%u", dataset->class_names[object->class_index], (double)object->x0,
+             (double)object->y0, (double)object->x1, (double)object->y1, object->label);
     return text;
 }

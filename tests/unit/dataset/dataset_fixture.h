@@ -18,8 +18,7 @@ void dataset_fixture_bytes(const char *folder, const char *path, const void *byt
 void dataset_fixture_image(const char *folder, const char *path, int width, int height);
 
 /* A label image of 16 bits, as PNG or TIFF by the path's ending. */
-void dataset_fixture_labels(const char *folder, const char *path, int width, int height,
-                            const uint16_t *labels);
+void dataset_fixture_labels(const char *folder, const char *path, int width, int height, const uint16_t *labels);
 
 /* Loads it, or fails the test; warnings may be NULL. */
 struct dataset *dataset_fixture_load(const char *folder, struct buffer *warnings);

@@ -11,12 +11,12 @@
 #include "file.h"
 #include "scope.h"
 
-#define assert_object(dataset, image, index, text)                                                           \
+#define assert_object(dataset, image, index, text)                                                                          \
     assert_string_equal(dataset_fixture_describe(dataset, &(image)->objects[index]), text)
 
-#define BOX(name, x0, y0, x1, y1)                                                                            \
-    "<object><name>" name "</name><bndbox><xmin>" #x0 "</xmin><ymin>" #y0 "</ymin><xmax>" #x1                \
-    "</xmax><ymax>" #y1 "</ymax></bndbox></object>"
+#define BOX(name, x0, y0, x1, y1)                                                                                           \
+    "<object><name>" name "</name><bndbox><xmin>" #x0 "</xmin><ymin>" #y0 "</ymin><xmax>" #x1 "</xmax><ymax>" #y1           \
+    "</ymax></bndbox></object>"
 
 static void pascal_voc_boxes_are_read(void **state)
 {
@@ -26,9 +26,8 @@ static void pascal_voc_boxes_are_read(void **state)
     dataset_fixture_text(folder, "Annotations/a.xml",
                          "<annotation><filename>something else.jpg</filename>" BOX("RBC", 1, 2, 30, 40)
                              BOX(" WBC ", 50, 10, 60.5, 20) "</annotation>");
-    dataset_fixture_text(
-        folder, "Annotations/b.xml",
-        "<annotation><filename>renamed.png</filename>" BOX("RBC", 5, 5, 9, 9) "</annotation>");
+    dataset_fixture_text(folder, "Annotations/b.xml",
+                         "<annotation><filename>renamed.png</filename>" BOX("RBC", 5, 5, 9, 9) "</annotation>");
     struct dataset *dataset = dataset_fixture_load(folder, NULL);
     assert_string_equal(dataset->annotation_kind, "voc");
     const struct dataset_image *a = dataset_fixture_find(dataset, "JPEGImages/a.png");
@@ -49,9 +48,9 @@ static void faulty_boxes_are_dropped_or_clipped_with_a_warning(void **state)
     SCOPE_BUFFER warnings = {0};
     dataset_fixture_image(folder, "a.png", 100, 80);
     dataset_fixture_text(folder, "a.xml",
-                         "<annotation>" BOX("RBC", 10, 10, 10, 20) BOX("RBC", 5, 5, 50, 50)
-                             BOX("RBC", 5, 5, 50, 50) BOX("RBC", -7, 60, 120, 99)
-                                 BOX("RBC", 200, 200, 300, 300) BOX("RBC", one, 1, 2, 3) "</annotation>");
+                         "<annotation>" BOX("RBC", 10, 10, 10, 20) BOX("RBC", 5, 5, 50, 50) BOX("RBC", 5, 5, 50, 50)
+                             BOX("RBC", -7, 60, 120, 99) BOX("RBC", 200, 200, 300, 300)
+                                 BOX("RBC", one, 1, 2, 3) "</annotation>");
     struct dataset *dataset = dataset_fixture_load(folder, &warnings);
     const struct dataset_image *a = dataset_fixture_find(dataset, "a.png");
     assert_int_equal(a->object_count, 2);
@@ -89,10 +88,9 @@ static void an_entity_bomb_is_refused(void **state)
     SCOPE_BUFFER warnings = {0};
     dataset_fixture_image(folder, "a.png", 10, 10);
     dataset_fixture_image(folder, "b.png", 10, 10);
-    dataset_fixture_text(
-        folder, "a.xml",
-        "<!DOCTYPE annotation [<!ENTITY a \"aaaaaaaaaa\"><!ENTITY b \"&a;&a;&a;&a;&a;&a;&a;\">]>"
-        "<annotation><object><name>&b;</name></object></annotation>");
+    dataset_fixture_text(folder, "a.xml",
+                         "<!DOCTYPE annotation [<!ENTITY a \"aaaaaaaaaa\"><!ENTITY b \"&a;&a;&a;&a;&a;&a;&a;\">]>"
+                         "<annotation><object><name>&b;</name></object></annotation>");
     dataset_fixture_text(folder, "b.xml", "<annotation>" BOX("RBC", 1, 1, 9, 9) "</annotation>");
     struct dataset *dataset = dataset_fixture_load(folder, &warnings);
     assert_int_equal(dataset->image_count, 1);
@@ -108,16 +106,15 @@ static void coco_files_are_read_and_split_by_their_names(void **state)
     dataset_fixture_image(folder, "images/a.png", 100, 80);
     dataset_fixture_image(folder, "images/b.png", 100, 80);
     dataset_fixture_image(folder, "images/c.png", 100, 80);
-    dataset_fixture_text(
-        folder, "annotations/instances_train2017.json",
-        "{\"images\": [{\"id\": 4, \"file_name\": \"b.png\"}, {\"id\": 3, \"file_name\": \"a.png\"},"
-        "{\"id\": 9, \"file_name\": \"gone.png\"}],"
-        "\"categories\": [{\"id\": 7, \"name\": \"WBC\"}, {\"id\": 2, \"name\": \"RBC\"}],"
-        "\"annotations\": [{\"image_id\": 3, \"category_id\": 2, \"bbox\": [10, 20, 30.5, 40]},"
-        "{\"image_id\": 3, \"category_id\": 7, \"bbox\": [1, 1, 5, 5], \"iscrowd\": 1},"
-        "{\"image_id\": 8, \"category_id\": 7, \"bbox\": [1, 1, 5, 5]},"
-        "{\"image_id\": 3, \"category_id\": 5, \"bbox\": [1, 1, 5, 5]},"
-        "{\"category_id\": 7, \"bbox\": [1, 1, 5, 5]}]}");
+    dataset_fixture_text(folder, "annotations/instances_train2017.json",
+                         "{\"images\": [{\"id\": 4, \"file_name\": \"b.png\"}, {\"id\": 3, \"file_name\": \"a.png\"},"
+                         "{\"id\": 9, \"file_name\": \"gone.png\"}],"
+                         "\"categories\": [{\"id\": 7, \"name\": \"WBC\"}, {\"id\": 2, \"name\": \"RBC\"}],"
+                         "\"annotations\": [{\"image_id\": 3, \"category_id\": 2, \"bbox\": [10, 20, 30.5, 40]},"
+                         "{\"image_id\": 3, \"category_id\": 7, \"bbox\": [1, 1, 5, 5], \"iscrowd\": 1},"
+                         "{\"image_id\": 8, \"category_id\": 7, \"bbox\": [1, 1, 5, 5]},"
+                         "{\"image_id\": 3, \"category_id\": 5, \"bbox\": [1, 1, 5, 5]},"
+                         "{\"category_id\": 7, \"bbox\": [1, 1, 5, 5]}]}");
     dataset_fixture_text(folder, "annotations/instances_val2017.json",
                          "{\"images\": [{\"id\": 3, \"file_name\": \"c.png\"}],"
                          "\"categories\": [{\"id\": 2, \"name\": \"RBC\"}],"
@@ -159,11 +156,9 @@ static void yolo_labels_are_read_beside_images_and_in_labels(void **state)
     dataset_fixture_image(folder, "train/images/a.png", 200, 100);
     dataset_fixture_image(folder, "val/images/b.png", 200, 100);
     dataset_fixture_image(folder, "val/images/empty.png", 200, 100);
-    dataset_fixture_text(folder, "train/labels/a.txt",
-                         "1 0.5 0.5 0.25 0.5\n0 0.1 0.1 0.4 0.1 0.4 0.6\nnonsense\n");
+    dataset_fixture_text(folder, "train/labels/a.txt", "1 0.5 0.5 0.25 0.5\n0 0.1 0.1 0.4 0.1 0.4 0.6\nnonsense\n");
     dataset_fixture_text(folder, "val/images/b.txt", "0 0.5 0.5 1 1\r\n");
-    dataset_fixture_text(folder, "data.yaml",
-                         "train: train/images\nval: val/images\nnc: 2\nnames: ['RBC', \"WBC\"]\n");
+    dataset_fixture_text(folder, "data.yaml", "train: train/images\nval: val/images\nnc: 2\nnames: ['RBC', \"WBC\"]\n");
     struct dataset *dataset = dataset_fixture_load(folder, &warnings);
     assert_string_equal(dataset->annotation_kind, "yolo");
     assert_string_equal(dataset->split_source, "folders");
@@ -227,10 +222,9 @@ static void check_map(const char *folder, const char *image, const char *label_i
 
 static void label_images_are_found_wherever_programs_put_them(void **state)
 {
-    static const char *const places[][2] = {
-        {"a.png", "a_label.tif"},         {"a.png", "a_masks.png"},
-        {"images/a.png", "labels/a.tif"}, {"images/a.png", "masks/a.png"},
-        {"a.tif", "labels/a.tif"},        {"train/images/a.tif", "train/masks/a.tif"}};
+    static const char *const places[][2] = {{"a.png", "a_label.tif"},         {"a.png", "a_masks.png"},
+                                            {"images/a.png", "labels/a.tif"}, {"images/a.png", "masks/a.png"},
+                                            {"a.tif", "labels/a.tif"},        {"train/images/a.tif", "train/masks/a.tif"}};
     for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
         char name[16];
         snprintf(name, sizeof name, "case-%zu", i);
@@ -257,8 +251,7 @@ static void a_mask_of_one_value_is_split_into_its_components(void **state)
 
 static void one_mask_file_a_nucleus_is_understood(void **state)
 {
-    static const uint16_t first[6 * 4] = {0, 255, 255}, second[6 * 4] = {0, 0, 255, 255, 0, 0, 0, 0, 255},
-                                    nothing[6 * 4];
+    static const uint16_t first[6 * 4] = {0, 255, 255}, second[6 * 4] = {0, 0, 255, 255, 0, 0, 0, 0, 255}, nothing[6 * 4];
     const char *folder = *state;
     SCOPE_BUFFER warnings = {0};
     struct failure why;
@@ -275,8 +268,7 @@ static void one_mask_file_a_nucleus_is_understood(void **state)
     assert_object(dataset, image, 0, "cell 1 0 3 1 #1");
     assert_object(dataset, image, 1, "cell 2 0 4 2 #3");
     assert_code_ok(dataset_read_labels(dataset, image, &labels, &why), why);
-    static const uint32_t wanted[9] = {0, 1, 1, 3, 0,
-                                       0, 0, 0, 3}; /* the first keeps the pixel that both claim */
+    static const uint32_t wanted[9] = {0, 1, 1, 3, 0, 0, 0, 0, 3}; /* the first keeps the pixel that both claim */
     for (int i = 0; i < 9; i++)
         assert_int_equal(labels[i], wanted[i]);
     assert_non_null(strstr(buffer_text(&warnings), "m2.png: the mask is empty"));
@@ -295,10 +287,9 @@ static void boxes_in_csv_are_read_with_their_labels(void **state)
     dataset_fixture_image(folder, "images/empty.png", 6, 4);
     dataset_fixture_image(folder, "images/unknown.png", 6, 4);
     dataset_fixture_labels(folder, "labels/a, b.tif", 6, 4, map);
-    dataset_fixture_text(
-        folder, "boxes.csv",
-        "class,image,x0,y0,x1,y1,label\r\n\"big \"\"one\"\"\",\"images/a, b.png\",1,0,3,2,7\r\n"
-        ",images/empty.png,,,,,\nRBC,images/gone.png,1,1,2,2,\nRBC,\"images/a, b.png\",1,x,3,2,7\n");
+    dataset_fixture_text(folder, "boxes.csv",
+                         "class,image,x0,y0,x1,y1,label\r\n\"big \"\"one\"\"\",\"images/a, b.png\",1,0,3,2,7\r\n"
+                         ",images/empty.png,,,,,\nRBC,images/gone.png,1,1,2,2,\nRBC,\"images/a, b.png\",1,x,3,2,7\n");
     struct dataset *dataset = dataset_fixture_load(folder, &warnings);
     assert_string_equal(dataset->annotation_kind, "csv");
     assert_int_equal(dataset->image_count, 2);
@@ -319,8 +310,7 @@ static void a_table_of_detections_is_no_annotation(void **state)
     const char *folder = *state;
     dataset_fixture_image(folder, "a.png", 10, 10);
     dataset_fixture_text(folder, "a.xml", "<annotation>" BOX("RBC", 1, 1, 9, 9) "</annotation>");
-    dataset_fixture_text(folder, "detections.csv",
-                         "image,id,class,score,x0,y0,x1,y1\na.png,1,WBC,0.9,1,1,5,5\n");
+    dataset_fixture_text(folder, "detections.csv", "image,id,class,score,x0,y0,x1,y1\na.png,1,WBC,0.9,1,1,5,5\n");
     struct dataset *dataset = dataset_fixture_load(folder, NULL);
     assert_string_equal(dataset->annotation_kind, "voc");
     assert_int_equal(dataset_fixture_count_class(dataset, "WBC"), 0);
@@ -349,8 +339,7 @@ static void lists_of_names_decide_the_split(void **state)
     dataset_fixture_text(folder, "a/deeper/train.txt", "i05\n");
     struct dataset *dataset = dataset_fixture_load(folder, NULL);
     assert_string_equal(dataset->split_source, "train.txt");
-    static const enum dataset_split wanted[] = {SPLIT_TRAIN, SPLIT_TRAIN, SPLIT_TRAIN,
-                                                SPLIT_VAL,   SPLIT_TEST,  SPLIT_NONE};
+    static const enum dataset_split wanted[] = {SPLIT_TRAIN, SPLIT_TRAIN, SPLIT_TRAIN, SPLIT_VAL, SPLIT_TEST, SPLIT_NONE};
     for (int i = 0; i < 6; i++)
         assert_int_equal(dataset->images[i].split, wanted[i]);
     dataset_destroy(dataset);

@@ -35,16 +35,14 @@ static void check_same_pixels(const struct tiny_image *tiny, const struct buffer
     assert_int_equal(before.channels, after.channels);
     assert_int_equal(before.bits, after.bits);
     assert_memory_equal(before.data, after.data,
-                        (size_t)before.width * (size_t)before.height * (size_t)before.channels *
-                            (size_t)before.bits / 8);
+                        (size_t)before.width * (size_t)before.height * (size_t)before.channels * (size_t)before.bits / 8);
     assert_float_equal(before.pixel_um, after.pixel_um, 1e-9);
 }
 
 static void the_patients_name_is_gone_and_the_pixels_are_the_same(void **state)
 {
     (void)state;
-    static const char *const told[] = {
-        [TINY_PNG] = "tEXt", [TINY_JPEG] = "APP1 (EXIF)", [TINY_TIFF] = "ImageDescription"};
+    static const char *const told[] = {[TINY_PNG] = "tEXt", [TINY_JPEG] = "APP1 (EXIF)", [TINY_TIFF] = "ImageDescription"};
     for (size_t i = 0;; i++) {
         SCOPE_BUFFER planted = {0};
         SCOPE_BUFFER cleaned = {0};
@@ -54,14 +52,12 @@ static void the_patients_name_is_gone_and_the_pixels_are_the_same(void **state)
         if (!tiny)
             break;
         assert_true(holds_secret(&planted));
-        assert_code_ok(importing_clean(planted.data, planted.length, tiny->name, &cleaned, &removed, &why),
-                       why);
+        assert_code_ok(importing_clean(planted.data, planted.length, tiny->name, &cleaned, &removed, &why), why);
         if (holds_secret(&cleaned))
             fail_msg("%s: the name is still there", tiny->name);
         check_same_pixels(tiny, &planted, &cleaned);
         if (!strstr(buffer_text(&removed), told[tiny->format]))
-            fail_msg("%s: %s is not among what was removed: %s", tiny->name, told[tiny->format],
-                     buffer_text(&removed));
+            fail_msg("%s: %s is not among what was removed: %s", tiny->name, told[tiny->format], buffer_text(&removed));
     }
 }
 
@@ -127,17 +123,16 @@ static void a_pixel_size_in_a_removed_description_is_kept(void **state)
 {
     (void)state;
     static const uint8_t tiff[] = {
-        'I',  'I', 42,  0,   8,    0,   0,   0,   11,  0,   0x00, 1,   3,   0,   1,   0,   0,    0,
-        2,    0,   0,   0,   0x01, 1,   3,   0,   1,   0,   0,    0,   1,   0,   0,   0,   0x02, 1,
-        3,    0,   1,   0,   0,    0,   8,   0,   0,   0,   0x03, 1,   3,   0,   1,   0,   0,    0,
-        1,    0,   0,   0,   0x06, 1,   3,   0,   1,   0,   0,    0,   1,   0,   0,   0,   0x0E, 1,
-        2,    0,   30,  0,   0,    0,   152, 0,   0,   0,   0x11, 1,   4,   0,   1,   0,   0,    0,
-        150,  0,   0,   0,   0x17, 1,   4,   0,   1,   0,   0,    0,   2,   0,   0,   0,   0x1A, 1,
-        5,    0,   1,   0,   0,    0,   184, 0,   0,   0,   0x1B, 1,   5,   0,   1,   0,   0,    0,
-        184,  0,   0,   0,   0x28, 1,   3,   0,   1,   0,   0,    0,   1,   0,   0,   0,   0,    0,
-        0,    0,   0,   0,   0,    0,   9,   8,   'I', 'm', 'a',  'g', 'e', 'J', '=', '1', '\n', 'u',
-        'n',  'i', 't', '=', 'm',  'i', 'c', 'r', 'o', 'n', '\n', 'P', 'A', 'T', 'I', 'E', 'N',  'T',
-        '\n', 0,   0,   0,   4,    0,   0,   0,   1,   0,   0,    0};
+        'I',  'I', 42,   0,   8,   0,   0,    0,   11,  0,   0x00, 1,   3,    0,   1,    0,   0,   0,   2,    0,
+        0,    0,   0x01, 1,   3,   0,   1,    0,   0,   0,   1,    0,   0,    0,   0x02, 1,   3,   0,   1,    0,
+        0,    0,   8,    0,   0,   0,   0x03, 1,   3,   0,   1,    0,   0,    0,   1,    0,   0,   0,   0x06, 1,
+        3,    0,   1,    0,   0,   0,   1,    0,   0,   0,   0x0E, 1,   2,    0,   30,   0,   0,   0,   152,  0,
+        0,    0,   0x11, 1,   4,   0,   1,    0,   0,   0,   150,  0,   0,    0,   0x17, 1,   4,   0,   1,    0,
+        0,    0,   2,    0,   0,   0,   0x1A, 1,   5,   0,   1,    0,   0,    0,   184,  0,   0,   0,   0x1B, 1,
+        5,    0,   1,    0,   0,   0,   184,  0,   0,   0,   0x28, 1,   3,    0,   1,    0,   0,   0,   1,    0,
+        0,    0,   0,    0,   0,   0,   0,    0,   0,   0,   9,    8,   'I',  'm', 'a',  'g', 'e', 'J', '=',  '1',
+        '\n', 'u', 'n',  'i', 't', '=', 'm',  'i', 'c', 'r', 'o',  'n', '\n', 'P', 'A',  'T', 'I', 'E', 'N',  'T',
+        '\n', 0,   0,    0,   4,   0,   0,    0,   1,   0,   0,    0};
     SCOPE_IMAGE before = {0}, after = {0};
     SCOPE_BUFFER cleaned = {0};
     SCOPE_BUFFER removed = {0};

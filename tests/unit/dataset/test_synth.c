@@ -52,10 +52,8 @@ static void the_same_request_gives_the_same_bytes_on_every_machine(void **state)
         struct synth_request request;
         const char *digest;
     } known[] = {
-        {{SYNTH_FLUO16, 2026, 0, 4, 128, 96},
-         "cf959987a12bfea5dd2c3320474bef66eb6147a51bf21210124cf21c85633d62"},
-        {{SYNTH_SMEAR8, 7, 46, 4, 200, 160},
-         "5b6cc5d908dabb5b60a3b5b4f7118266c74df98cf027c680cbd9786f8f57943a"},
+        {{SYNTH_FLUO16, 2026, 0, 4, 128, 96}, "cf959987a12bfea5dd2c3320474bef66eb6147a51bf21210124cf21c85633d62"},
+        {{SYNTH_SMEAR8, 7, 46, 4, 200, 160}, "5b6cc5d908dabb5b60a3b5b4f7118266c74df98cf027c680cbd9786f8f57943a"},
     };
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         SCOPE_FREE char *folder = file_join(*state, synth_kind_name(known[i].request.kind));
@@ -84,8 +82,8 @@ static void an_image_does_not_depend_on_the_range_it_is_written_in(void **state)
 }
 
 /* The box of a label in its map, found independently of how the generator finds it. */
-static void check_box(const struct dataset *dataset, const struct dataset_image *image,
-                      const uint32_t *labels, const struct dataset_object *object)
+static void check_box(const struct dataset *dataset, const struct dataset_image *image, const uint32_t *labels,
+                      const struct dataset_object *object)
 {
     int x0 = image->width, y0 = image->height, x1 = 0, y1 = 0;
     for (int y = 0; y < image->height; y++)
@@ -96,10 +94,9 @@ static void check_box(const struct dataset *dataset, const struct dataset_image 
                 x1 = x + 1 > x1 ? x + 1 : x1;
                 y1 = y + 1 > y1 ? y + 1 : y1;
             }
-    if (object->x0 != (float)x0 || object->y0 != (float)y0 || object->x1 != (float)x1 ||
-        object->y1 != (float)y1)
-        fail_msg("%s: %s, but its pixels span %d %d %d %d", image->path,
-                 dataset_fixture_describe(dataset, object), x0, y0, x1, y1);
+    if (object->x0 != (float)x0 || object->y0 != (float)y0 || object->x1 != (float)x1 || object->y1 != (float)y1)
+        fail_msg("%s: %s, but its pixels span %d %d %d %d", image->path, dataset_fixture_describe(dataset, object), x0, y0,
+                 x1, y1);
 }
 
 static void check_images(const struct dataset *dataset)
@@ -131,8 +128,7 @@ static void boxes_are_the_extents_of_the_masks(void **state)
     check_images(dataset);
     dataset_destroy(dataset);
     dataset = dataset_fixture_load(smear, NULL);
-    size_t red = dataset_fixture_count_class(dataset, "RBC"),
-           white = dataset_fixture_count_class(dataset, "WBC");
+    size_t red = dataset_fixture_count_class(dataset, "RBC"), white = dataset_fixture_count_class(dataset, "WBC");
     assert_true(red > 5 * white);
     assert_true(white > 0);
     assert_true(dataset_fixture_count_class(dataset, "Platelets") > 0);

@@ -6,11 +6,11 @@
 
 #include "testing.h"
 
-#define assert_near(actual, expected, tolerance)                                                             \
-    do {                                                                                                     \
-        double near_actual = (actual), near_expected = (expected);                                           \
-        if (!(fabs(near_actual - near_expected) <= (tolerance)))                                             \
-            fail_msg("%s is %.9g, not %.9g", #actual, near_actual, near_expected);                           \
+#define assert_near(actual, expected, tolerance)                                                                            \
+    do {                                                                                                                    \
+        double near_actual = (actual), near_expected = (expected);                                                          \
+        if (!(fabs(near_actual - near_expected) <= (tolerance)))                                                            \
+            fail_msg("%s is %.9g, not %.9g", #actual, near_actual, near_expected);                                          \
     } while (0)
 
 #endif

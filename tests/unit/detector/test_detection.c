@@ -16,10 +16,10 @@ static void make_list(struct detection_list *list, uint64_t stream, int count)
     struct random random = random_stream(3, stream);
     for (int i = 0; i < count; i++) {
         float x = (float)random_between(&random, 0, 80), y = (float)random_between(&random, 0, 80);
-        struct detection item = {.box = {x, y, x + (float)random_between(&random, 5, 40),
-                                         y + (float)random_between(&random, 5, 40)},
-                                 .class_index = (int32_t)random_below(&random, 2),
-                                 .score = (float)random_uniform(&random)};
+        struct detection item = {
+            .box = {x, y, x + (float)random_between(&random, 5, 40), y + (float)random_between(&random, 5, 40)},
+            .class_index = (int32_t)random_below(&random, 2),
+            .score = (float)random_uniform(&random)};
         struct failure why;
         assert_code_ok(detection_list_add(list, &item, &why), why);
     }
@@ -73,8 +73,7 @@ static void suppression_keeps_its_promise(void **state)
             for (size_t k = 0; k < after.count; k++) {
                 const struct detection *kept = &after.items[k];
                 is_kept |= kept->score == before.items[i].score;
-                is_excused |= kept->class_index == before.items[i].class_index &&
-                              kept->score >= before.items[i].score &&
+                is_excused |= kept->class_index == before.items[i].class_index && kept->score >= before.items[i].score &&
                               detection_iou(&kept->box, &before.items[i].box) > 0.5f;
             }
             assert_true(is_kept || is_excused);
@@ -106,8 +105,7 @@ static void cores_of_tiles_cover_an_image_exactly_once(void **state)
         memset(hits, 0, sizeof hits);
         for (int i = 0; i < tiling.count; i++) {
             const struct tile *t = &tiling.tiles[i];
-            assert_true(t->x >= 0 && t->y >= 0 && t->x + t->width <= sizes[s][0] &&
-                        t->y + t->height <= sizes[s][1]);
+            assert_true(t->x >= 0 && t->y >= 0 && t->x + t->width <= sizes[s][0] && t->y + t->height <= sizes[s][1]);
             assert_true(t->width <= 256 && t->height <= 256);
             /* Half the overlap lies between a core and its window's edge, except at the image's own edge. */
             assert_true(t->core_x0 == 0 || t->core_x0 - t->x >= 30);
@@ -128,17 +126,15 @@ static const struct model_info two_classes = {.architecture.classes = 2, .class_
 static void csv_lines_say_what_was_found(void **state)
 {
     (void)state;
-    struct detection items[2] = {
-        {.box = {0, 10, 20, 30}, .score = 0.75f, .probability = 0.9f, .class_index = 0},
-        {.box = {50.5f, 40, 60.5f, 60}, .score = 0.5f, .probability = 0.4f, .class_index = 1}};
+    struct detection items[2] = {{.box = {0, 10, 20, 30}, .score = 0.75f, .probability = 0.9f, .class_index = 0},
+                                 {.box = {50.5f, 40, 60.5f, 60}, .score = 0.5f, .probability = 0.4f, .class_index = 1}};
     struct detection_list list = {items, 2, 2, 0};
     struct results_image image = {"a b.png", 100, 80, 0.5};
     SCOPE_BUFFER text = {0};
     results_append_detections(&text, &image, &list, &two_classes);
-    assert_string_equal(
-        buffer_text(&text),
-        "a b.png,1,RBC,0.7500,0.9000,0.00,10.00,20.00,30.00,10.00,20.00,400.0,100.000,1\n"
-        "a b.png,2,\"a,\"\"b\"\"\",0.5000,0.4000,50.50,40.00,60.50,60.00,55.50,50.00,200.0,50.000,0\n");
+    assert_string_equal(buffer_text(&text),
+                        "a b.png,1,RBC,0.7500,0.9000,0.00,10.00,20.00,30.00,10.00,20.00,400.0,100.000,1\n"
+                        "a b.png,2,\"a,\"\"b\"\"\",0.5000,0.4000,50.50,40.00,60.50,60.00,55.50,50.00,200.0,50.000,0\n");
     buffer_clear(&text);
     results_append_counts_header(&text, &two_classes);
     results_append_counts(&text, "a b.png", &list, &two_classes, "darker");
@@ -148,8 +144,7 @@ static void csv_lines_say_what_was_found(void **state)
 static void an_image_unlike_the_training_images_is_flagged(void **state)
 {
     (void)state;
-    const struct model_info info = {
-        .object_side_px = 20, .range_low = {0.1, 0.2}, .range_high = {0.5, 0.8}};
+    const struct model_info info = {.object_side_px = 20, .range_low = {0.1, 0.2}, .range_high = {0.5, 0.8}};
     uint8_t pixels[100];
     struct image image = {.width = 10, .height = 10, .channels = 1, .bits = 8, .data = pixels};
     struct detection items[DOMAIN_SHIFT_OBJECTS_MIN];

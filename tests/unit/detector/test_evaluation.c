@@ -59,8 +59,8 @@ static void make_images(struct made_image *made, struct evaluation_image *images
 {
     for (uint64_t i = 0; i < IMAGES; i++) {
         make_image(i, &made[i]);
-        images[i] = (struct evaluation_image){made[i].truths, made[i].truth_count, made[i].detections,
-                                              made[i].detection_count};
+        images[i] =
+            (struct evaluation_image){made[i].truths, made[i].truth_count, made[i].detections, made[i].detection_count};
     }
 }
 
@@ -105,8 +105,7 @@ static void an_object_is_taken_once_and_by_the_best_score(void **state)
 {
     (void)state;
     struct truth truth = {{0, 0, 10, 10}, 0};
-    struct detection twice[2] = {{.box = {0, 0, 10, 10}, .score = 0.5f},
-                                 {.box = {0, 0, 10, 9}, .score = 0.8f}};
+    struct detection twice[2] = {{.box = {0, 0, 10, 10}, .score = 0.5f}, {.box = {0, 0, 10, 9}, .score = 0.8f}};
     struct evaluation_image image = {&truth, 1, twice, 2};
     struct evaluation_verdicts verdicts;
     struct failure why;
@@ -192,8 +191,7 @@ static void a_class_with_few_objects_leans_on_the_threshold_of_all(void **state)
     for (int i = 0; i < 65; i++) {
         struct box box = {(float)i * 20, 0, (float)i * 20 + 10, 10};
         truths[i] = (struct truth){box, i >= 60};
-        detections[i] =
-            (struct detection){.box = box, .class_index = i >= 60, .score = i >= 60 ? 0.4f : 0.8f};
+        detections[i] = (struct detection){.box = box, .class_index = i >= 60, .score = i >= 60 ? 0.4f : 0.8f};
     }
     struct evaluation_image image = {truths, 65, detections, 65};
     static struct thresholds chosen;

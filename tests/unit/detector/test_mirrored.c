@@ -30,9 +30,8 @@ static void cells_go_where_the_mirror_puts_them(void **state)
 static void a_view_undoes_itself(void **state)
 {
     (void)state;
-    const struct mirrored_grid grids[] = {{MIRRORED_PLAIN, ROWS, COLUMNS, 3},
-                                          {MIRRORED_BOX, ROWS, COLUMNS, 4},
-                                          {MIRRORED_RAYS, ROWS, COLUMNS, RAYS}};
+    const struct mirrored_grid grids[] = {
+        {MIRRORED_PLAIN, ROWS, COLUMNS, 3}, {MIRRORED_BOX, ROWS, COLUMNS, 4}, {MIRRORED_RAYS, ROWS, COLUMNS, RAYS}};
     for (size_t g = 0; g < sizeof grids / sizeof *grids; g++) {
         size_t count = (size_t)(ROWS * COLUMNS * grids[g].channels);
         float from[ROWS * COLUMNS * RAYS], once[ROWS * COLUMNS * RAYS], twice[ROWS * COLUMNS * RAYS];

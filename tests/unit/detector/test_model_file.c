@@ -36,9 +36,8 @@ static const float values_a[6] = {1, -2, 3.5f, 0, 1e-30f, 6}, values_b[2] = {7, 
 
 static void write_sample(void)
 {
-    const struct safetensors_entry entries[] = {
-        {.name = "a.weight", .rank = 2, .shape = {2, 3}, .values = values_a},
-        {.name = "b", .rank = 1, .shape = {2}, .values = values_b}};
+    const struct safetensors_entry entries[] = {{.name = "a.weight", .rank = 2, .shape = {2, 3}, .values = values_a},
+                                                {.name = "b", .rank = 1, .shape = {2}, .values = values_b}};
     const struct safetensors_note notes[] = {{"format", "cytofs"}, {"quoted", "a \"b\"\n\\"}};
     struct safetensors_content content = {entries, 2, notes, 2};
     struct failure why;
@@ -207,10 +206,9 @@ static void a_description_without_a_member_is_refused_by_name(void **state)
     struct model_info info = sample_info();
     SCOPE_BUFFER json = {0};
     model_info_format(&info, &json);
-    static const char *const members[] = {
-        "classes",   "size",     "input_channels", "rays",           "intensity",
-        "scale",     "pixel_um", "object_side_px", "threshold_all",  "range_high",
-        "threshold", "software", "calibration",    "dataset_digest", "range_floor"};
+    static const char *const members[] = {"classes",   "size",     "input_channels", "rays",           "intensity",
+                                          "scale",     "pixel_um", "object_side_px", "threshold_all",  "range_high",
+                                          "threshold", "software", "calibration",    "dataset_digest", "range_floor"};
     for (size_t i = 0; i < sizeof members / sizeof *members; i++) {
         char *copy = strdup(buffer_text(&json));
         char quoted[64];
@@ -368,8 +366,7 @@ static void a_large_image_is_seen_in_tiles_without_doubles(void **state)
     bool is_seen[3] = {false, false, false}; /* by thirds: three tiles of 1024 */
     for (size_t i = 0; i < list.count; i++) {
         const struct detection *item = &list.items[i];
-        assert_true(item->box.x0 >= 0 && item->box.x1 <= 2100 && item->origin_x < 2100 &&
-                    item->origin_y < 100);
+        assert_true(item->box.x0 >= 0 && item->box.x1 <= 2100 && item->origin_x < 2100 && item->origin_y < 100);
         is_seen[(int)item->origin_x / 700] = true;
         for (size_t k = 0; k < i; k++)
             assert_false(item->class_index == list.items[k].class_index &&

@@ -13,10 +13,8 @@ enum { SIDE = 96, PIXELS = SIDE * SIDE };
 
 static struct detection circle(float x, float y, float radius, float score)
 {
-    struct detection item = {.box = {x - radius, y - radius, x + radius, y + radius},
-                             .score = score,
-                             .origin_x = x,
-                             .origin_y = y};
+    struct detection item = {
+        .box = {x - radius, y - radius, x + radius, y + radius}, .score = score, .origin_x = x, .origin_y = y};
     for (int k = 0; k < NETWORK_RAYS_MAX; k++)
         item.rays[k] = radius;
     return item;
@@ -154,8 +152,8 @@ static void random_maps_agree_with_counting_every_pair(void **state)
         assert_near(mask_evaluation_fit(&tally), 2 * tally.matched_mean / (double)(first.count + second.count), 1e-12);
         assert_int_equal(tally.objects, first.count);
         assert_int_equal(tally.found, second.count);
-        assert_near(mask_evaluation_ap(&tally),
-                    (double)tally.matched / (double)(first.count + second.count - tally.matched), 1e-12);
+        assert_near(mask_evaluation_ap(&tally), (double)tally.matched / (double)(first.count + second.count - tally.matched),
+                    1e-12);
         assert_code_ok(mask_evaluation_add(&together, truth, found, PIXELS, 0.5, &why), why);
         image_ap += mask_evaluation_ap(&tally) / 6;
     }

@@ -21,15 +21,8 @@ static struct painted *paint(const struct target_object *objects, size_t count, 
 {
     static struct painted painted;
     memset(&painted, 0xFF, sizeof painted); /* everything must be overwritten */
-    painted.targets = (struct targets){SIDE,
-                                       SIDE,
-                                       2,
-                                       labels ? 8 : 0,
-                                       painted.heat,
-                                       painted.box,
-                                       painted.box_weight,
-                                       painted.rays,
-                                       painted.ray_weight};
+    painted.targets = (struct targets){
+        SIDE, SIDE, 2, labels ? 8 : 0, painted.heat, painted.box, painted.box_weight, painted.rays, painted.ray_weight};
     struct failure why;
     assert_code_ok(targets_fill(&painted.targets, objects, count, labels, &why), why);
     return &painted;
@@ -190,8 +183,7 @@ static void too_many_objects_are_refused(void **state)
 static void decoding_perfect_outputs_gives_the_objects_back(void **state)
 {
     (void)state;
-    const struct target_object objects[] = {
-        {10, 12, 30, 40, 0, 1}, {50, 14, 90, 50, 1, 2}, {20, 60, 44, 84, 0, 3}};
+    const struct target_object objects[] = {{10, 12, 30, 40, 0, 1}, {50, 14, 90, 50, 1, 2}, {20, 60, 44, 84, 0, 3}};
     struct painted *painted = paint(objects, 3, NULL);
     static float heat[CELLS * CELLS * 2], box[CELLS * CELLS * 4];
     for (int i = 0; i < CELLS * CELLS * 2; i++) {
@@ -209,8 +201,8 @@ static void decoding_perfect_outputs_gives_the_objects_back(void **state)
         bool is_found = false;
         struct box wanted = {objects[i].x0, objects[i].y0, objects[i].x1, objects[i].y1};
         for (size_t k = 0; k < list.count; k++)
-            is_found |= list.items[k].class_index == objects[i].class_index &&
-                        detection_iou(&list.items[k].box, &wanted) > 0.999f;
+            is_found |=
+                list.items[k].class_index == objects[i].class_index && detection_iou(&list.items[k].box, &wanted) > 0.999f;
         assert_true(is_found);
     }
 }

@@ -1,4 +1,5 @@
-/* kernels/detector: what eight views say of a window is the mean of what four say of it and what four say of the smaller window. */
+/* kernels/detector: what eight views say of a window is the mean of what four say of it and what four say of the smaller
+ * window. */
 #include "testing.h"
 
 #include <math.h>
@@ -76,7 +77,7 @@ static double between(const float *values, int row_cells, int columns, int rows,
     x = fmin(fmax(x, 0), columns - 1), y = fmin(fmax(y, 0), rows - 1);
     int left = (int)x, top = (int)y, right = left + 1 < columns ? left + 1 : left, bottom = top + 1 < rows ? top + 1 : top;
     double across = x - left, down = y - top;
-#define AT(row, column) values[((row) * row_cells + (column)) * channels + c]
+#define AT(row, column) values[((row)*row_cells + (column)) * channels + c]
     return (1 - down) * ((1 - across) * AT(top, left) + across * AT(top, right)) +
            down * ((1 - across) * AT(bottom, left) + across * AT(bottom, right));
 #undef AT
@@ -97,8 +98,8 @@ static void expect_mean(const float *both, const float *large, const float *smal
         for (int column = 0; column < shape->columns; column++)
             for (int c = 0; c < channels; c++) {
                 size_t at = (size_t)((row * shape->columns + column) * channels + c);
-                double grown = longer + between(small, small_row_cells, shape->columns * 3 / 4, shape->rows * 3 / 4, channels,
-                                                (column + 0.5) * 0.75 - 0.5, (row + 0.5) * 0.75 - 0.5, c);
+                double grown = longer + between(small, small_row_cells, shape->columns * 3 / 4, shape->rows * 3 / 4,
+                                                channels, (column + 0.5) * 0.75 - 0.5, (row + 0.5) * 0.75 - 0.5, c);
                 assert_true(fabs(both[at] - (large[at] + grown) / 2) < 1e-4);
             }
 }

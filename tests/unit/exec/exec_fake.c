@@ -22,8 +22,7 @@ static int filled_pipe(const char *text)
     return ends[0];
 }
 
-static enum code start(void *context, const struct exec_command *command, struct execution **out,
-                       struct failure *why)
+static enum code start(void *context, const struct exec_command *command, struct execution **out, struct failure *why)
 {
     const struct exec_fake_plan *plan = context;
     if (plan->refusal)

@@ -70,16 +70,14 @@ void fake_lab_submit(struct fake_lab *lab, const char *spec, char run[64])
     snprintf(path, sizeof path, "%s/dataset", run);
     assert_int_equal(symlink("../../../datasets/d/.snap/v1", fake_lab_path(lab, path)), 0);
     fake_lab_record(lab, run, (struct run_event){.kind = RUN_EVENT_SUBMITTED, .job = "x", .member = "ada"});
-    fake_lab_record(lab, run,
-                    (struct run_event){.kind = RUN_EVENT_CLAIMED, .node = FAKE_LAB_NODE, .attempt = 1});
+    fake_lab_record(lab, run, (struct run_event){.kind = RUN_EVENT_CLAIMED, .node = FAKE_LAB_NODE, .attempt = 1});
 }
 
 void fake_lab_say(const struct fake_lab *lab, const char *run, const char *state, const char *node)
 {
     char line[512];
-    int length = snprintf(line, sizeof line,
-                          "{\"ms\":1,\"job\":\"x\",\"run\":\"%s\",\"state\":\"%s\",\"node\":\"%s\"}\n", run,
-                          state, node);
+    int length = snprintf(line, sizeof line, "{\"ms\":1,\"job\":\"x\",\"run\":\"%s\",\"state\":\"%s\",\"node\":\"%s\"}\n",
+                          run, state, node);
     assert_int_equal(write(lab->events, line, (size_t)length), length);
 }
 
@@ -95,9 +93,7 @@ void fake_lab_give_again(const struct fake_lab *lab, const char *run)
     fake_lab_record(lab, run, (struct run_event){.kind = RUN_EVENT_LOST, .reason = "the node is gone"});
     snprintf(path, sizeof path, "%s/claim", run);
     unlink(fake_lab_path(lab, path));
-    fake_lab_record(
-        lab, run,
-        (struct run_event){.kind = RUN_EVENT_CLAIMED, .node = FAKE_LAB_NODE, .attempt = attempt + 1});
+    fake_lab_record(lab, run, (struct run_event){.kind = RUN_EVENT_CLAIMED, .node = FAKE_LAB_NODE, .attempt = attempt + 1});
     fake_lab_offer(lab, run);
 }
 
@@ -184,8 +180,7 @@ struct run_summary fake_lab_wait_for(const struct fake_lab *lab, const char *run
         if (summary.state == state)
             return summary;
     }
-    fail_msg("%s: is %s (%s), not %s", run, run_state_name(summary.state), summary.reason,
-             run_state_name(state));
+    fail_msg("%s: is %s (%s), not %s", run, run_state_name(summary.state), summary.reason, run_state_name(state));
     return summary;
 }
 

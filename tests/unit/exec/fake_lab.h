@@ -1,5 +1,5 @@
-/* An ordinary folder that looks like a mounted lab to a node, with the test in the server's place: it submits, claims, cancels,
- * and finds runs lost by writing the lines that the server would write.  jobs/events is a named pipe. */
+/* An ordinary folder that looks like a mounted lab to a node, with the test in the server's place: it submits, claims,
+ * cancels, and finds runs lost by writing the lines that the server would write.  jobs/events is a named pipe. */
 #ifndef CYTOFS_FAKE_LAB_H
 #define CYTOFS_FAKE_LAB_H
 

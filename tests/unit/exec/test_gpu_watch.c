@@ -22,8 +22,9 @@ static void cards_are_described_as_far_as_the_driver_tells(void **state)
     struct gpu_watch *watch = open_cards("3", NULL);
     assert_int_equal(gpu_watch_count(watch), 3);
     gpu_watch_describe(watch, text, sizeof text);
-    assert_string_equal(text, "NVIDIA H100 number 0 1.0 of 80.0 GiB, 87 %, 60 C; NVIDIA H100 number 1 2.0 of 80.0 GiB, 61 C; "
-                              "NVIDIA H100 number 2 3.0 of 80.0 GiB");
+    assert_string_equal(text,
+                        "NVIDIA H100 number 0 1.0 of 80.0 GiB, 87 %, 60 C; NVIDIA H100 number 1 2.0 of 80.0 GiB, 61 C; "
+                        "NVIDIA H100 number 2 3.0 of 80.0 GiB");
     gpu_watch_close(watch);
 }
 

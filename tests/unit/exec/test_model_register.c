@@ -50,8 +50,8 @@ static struct model_registration registration_of(const char *run)
     return (struct model_registration){lab.folder, run, "m"};
 }
 
-/* Calls model_register in a process that is killed when it is about to make its n-th system call.  False where it ended before
- * that; skips the test where processes may not be traced. */
+/* Calls model_register in a process that is killed when it is about to make its n-th system call.  False where it ended
+ * before that; skips the test where processes may not be traced. */
 static bool register_until(int n)
 {
     pid_t child = fork();
@@ -95,9 +95,8 @@ static bool holds(const char *path, const char *text)
 static bool is_whole(const char *version)
 {
     char path[256];
-    const char *const files[][2] = {{"model.safetensors", "weights"},
-                                    {"extra/card.md", "card"},
-                                    {"lineage.yaml", "seed: 7\n\nrun: " RUN "\n"}};
+    const char *const files[][2] = {
+        {"model.safetensors", "weights"}, {"extra/card.md", "card"}, {"lineage.yaml", "seed: 7\n\nrun: " RUN "\n"}};
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         snprintf(path, sizeof path, "models/m/%s/%s", version, files[i][0]);
         if (!holds(path, files[i][1]))

@@ -120,8 +120,7 @@ static void a_trainer_that_cannot_be_started_is_named(void **state)
     fake_lab_submit(&lab, "experiment: e\ndataset: datasets/d/.snap/v1\ntrain: {network: celldet-n}\n", run);
     fake_lab_offer(&lab, run);
     struct run_summary summary = fake_lab_wait_for(&lab, run, RUN_FAILED);
-    assert_non_null(
-        strstr(summary.reason, "/nonexistent/cytofs: cannot be started: No such file or directory"));
+    assert_non_null(strstr(summary.reason, "/nonexistent/cytofs: cannot be started: No such file or directory"));
 }
 
 static void a_dataset_that_is_gone_fails_the_run_with_its_name(void **state)
@@ -140,12 +139,11 @@ static void a_program_sees_its_run_its_dataset_and_no_stray_environment(void **s
     (void)state;
     char run[64], expected[1024], folder[256], dataset[256];
     SCOPE_BUFFER text = {0};
-    fake_lab_submit(
-        &lab,
-        "experiment: e\ndataset: datasets/d/.snap/v1\n"
-        "run: 'pwd >seen; echo $CYTOFS_RUN $CYTOFS_DATASET $OMP_NUM_THREADS -$LEAKED- >>seen; cat >>seen'\n"
-        "resources: {cpus: 1}\n",
-        run);
+    fake_lab_submit(&lab,
+                    "experiment: e\ndataset: datasets/d/.snap/v1\n"
+                    "run: 'pwd >seen; echo $CYTOFS_RUN $CYTOFS_DATASET $OMP_NUM_THREADS -$LEAKED- >>seen; cat >>seen'\n"
+                    "resources: {cpus: 1}\n",
+                    run);
     fake_lab_offer(&lab, run);
     fake_lab_wait_for(&lab, run, RUN_FINISHED);
     snprintf(folder, sizeof folder, "%s", fake_lab_path(&lab, run));
@@ -174,8 +172,7 @@ static void cancelling_ends_the_program_and_all_that_it_started(void **state)
     (void)state;
     char run[64];
     offer("setsid sleep 1000 & echo $! >child; sleep 1000 & echo $! >other; echo $$ >pid; wait", "", run);
-    pid_t child = process_of(run, "child"), other = process_of(run, "other"),
-          program = process_of(run, "pid");
+    pid_t child = process_of(run, "child"), other = process_of(run, "other"), program = process_of(run, "pid");
     fake_lab_wait_for(&lab, run, RUN_RUNNING);
     fake_lab_record(&lab, run, (struct run_event){.kind = RUN_EVENT_CANCEL_REQUESTED, .member = "ada"});
     fake_lab_say(&lab, run, "cancelling", FAKE_LAB_NODE);
@@ -300,8 +297,7 @@ static void a_model_is_registered_with_its_lineage_and_the_run_links_to_it(void 
     (void)state;
     char run[64], target[128], expected[256];
     SCOPE_BUFFER text = {0};
-    offer("mkdir -p model/deep; echo weights >model/deep/w; printf 'seed: 7' >model/lineage.yaml",
-          "register: m\n", run);
+    offer("mkdir -p model/deep; echo weights >model/deep/w; printf 'seed: 7' >model/lineage.yaml", "register: m\n", run);
     assert_string_equal(fake_lab_wait_for(&lab, run, RUN_FINISHED).model, "models/m/1");
     fake_lab_read(&lab, "models/m/1/deep/w", &text);
     assert_string_equal(buffer_text(&text), "weights\n");

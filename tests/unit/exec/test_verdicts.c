@@ -1,4 +1,5 @@
-/* What the node makes of a program's end, with an executor that ends programs as the test wishes; and the lines of jobs/events. */
+/* What the node makes of a program's end, with an executor that ends programs as the test wishes; and the lines of
+ * jobs/events. */
 #include "testing.h"
 
 #include <signal.h>
@@ -46,16 +47,14 @@ static struct run_summary outcome_of(struct exec_fake_plan plan, const char *mor
 static void a_program_that_cannot_be_started_fails_with_the_reason(void **state)
 {
     (void)state;
-    struct run_summary summary =
-        outcome_of((struct exec_fake_plan){.refusal = "no process left"}, "", RUN_FAILED);
+    struct run_summary summary = outcome_of((struct exec_fake_plan){.refusal = "no process left"}, "", RUN_FAILED);
     assert_string_equal(summary.reason, "/bin/sh: no process left");
 }
 
 static void a_program_whose_end_is_not_known_is_lost(void **state)
 {
     (void)state;
-    struct run_summary summary =
-        outcome_of((struct exec_fake_plan){.output = "", .state = EXEC_VANISHED}, "", RUN_QUEUED);
+    struct run_summary summary = outcome_of((struct exec_fake_plan){.output = "", .state = EXEC_VANISHED}, "", RUN_QUEUED);
     assert_string_equal(summary.reason, "how the program ended is not known: its keeper was killed");
 }
 
@@ -71,16 +70,15 @@ static void the_last_line_of_a_progress_bar_is_its_last_state(void **state)
 {
     (void)state;
     struct run_summary summary = outcome_of(
-        (struct exec_fake_plan){.output = "10 %\r 20 %\r\x1b[1mboom\n\n", .state = EXEC_EXITED, .value = 1},
-        "", RUN_FAILED);
+        (struct exec_fake_plan){.output = "10 %\r 20 %\r\x1b[1mboom\n\n", .state = EXEC_EXITED, .value = 1}, "", RUN_FAILED);
     assert_string_equal(summary.reason, "the program ended with exit status 1: [1mboom");
 }
 
 static void a_segmentation_fault_is_named(void **state)
 {
     (void)state;
-    struct run_summary summary = outcome_of(
-        (struct exec_fake_plan){.output = "", .state = EXEC_KILLED, .value = SIGSEGV}, "", RUN_QUEUED);
+    struct run_summary summary =
+        outcome_of((struct exec_fake_plan){.output = "", .state = EXEC_KILLED, .value = SIGSEGV}, "", RUN_QUEUED);
     assert_string_equal(summary.reason, "the program was killed by signal 11 (Segmentation fault)");
 }
 

@@ -71,8 +71,8 @@ static void label_images_keep_their_numbers(void **state)
         for (int y = 0; y < TINY_HEIGHT; y++)
             for (int x = 0; x < TINY_WIDTH; x++)
                 if (labels.labels[y * TINY_WIDTH + x] != tiny_images_label(tiny, x, y))
-                    fail_msg("%s: (%d, %d) is %u, not %u", tiny->name, x, y,
-                             labels.labels[y * TINY_WIDTH + x], tiny_images_label(tiny, x, y));
+                    fail_msg("%s: (%d, %d) is %u, not %u", tiny->name, x, y, labels.labels[y * TINY_WIDTH + x],
+                             tiny_images_label(tiny, x, y));
         image_labels_free(&labels);
     }
 }
@@ -239,8 +239,7 @@ static void text_is_no_image(void **state)
 /* A PNG header that promises a picture of these sides, and a few bytes of data. */
 static size_t forge_png(uint8_t *bytes, uint32_t width, uint32_t height)
 {
-    static const uint8_t start[] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1A, '\n',
-                                    0,    0,   0,   13,  'I',  'H',  'D',  'R'};
+    static const uint8_t start[] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1A, '\n', 0, 0, 0, 13, 'I', 'H', 'D', 'R'};
     memcpy(bytes, start, sizeof start);
     for (int i = 0; i < 4; i++) {
         bytes[16 + i] = (uint8_t)(width >> (24 - 8 * i));
@@ -340,18 +339,17 @@ static void a_written_tiff_is_the_same_bytes_each_time(void **state)
     ((uint16_t *)image.data)[1] = 0xFFFE;
     assert_code_ok(image_write_tiff(path, &image, &why), why);
     assert_code_ok(file_read(path, 4096, &bytes, &why), why);
-    static const uint8_t wanted[] = {
-        'I',  'I', 42, 0, 8,    0,    0,    0,   9,   0,       /* header, 9 entries */
-        0x00, 1,   4,  0, 1,    0,    0,    0,   2,   0, 0, 0, /* width 2 */
-        0x01, 1,   4,  0, 1,    0,    0,    0,   1,   0, 0, 0, /* height 1 */
-        0x02, 1,   3,  0, 1,    0,    0,    0,   16,  0, 0, 0, /* 16 bits */
-        0x03, 1,   3,  0, 1,    0,    0,    0,   1,   0, 0, 0, /* not compressed */
-        0x06, 1,   3,  0, 1,    0,    0,    0,   1,   0, 0, 0, /* 0 is black */
-        0x11, 1,   4,  0, 1,    0,    0,    0,   122, 0, 0, 0, /* pixels begin here */
-        0x15, 1,   3,  0, 1,    0,    0,    0,   1,   0, 0, 0, /* 1 sample a pixel */
-        0x16, 1,   4,  0, 1,    0,    0,    0,   1,   0, 0, 0, /* 1 row in the strip */
-        0x17, 1,   4,  0, 1,    0,    0,    0,   4,   0, 0, 0, /* of 4 bytes */
-        0,    0,   0,  0, 0x02, 0x01, 0xFE, 0xFF};
+    static const uint8_t wanted[] = {'I',  'I', 42, 0, 8,    0,    0,    0,   9,   0,       /* header, 9 entries */
+                                     0x00, 1,   4,  0, 1,    0,    0,    0,   2,   0, 0, 0, /* width 2 */
+                                     0x01, 1,   4,  0, 1,    0,    0,    0,   1,   0, 0, 0, /* height 1 */
+                                     0x02, 1,   3,  0, 1,    0,    0,    0,   16,  0, 0, 0, /* 16 bits */
+                                     0x03, 1,   3,  0, 1,    0,    0,    0,   1,   0, 0, 0, /* not compressed */
+                                     0x06, 1,   3,  0, 1,    0,    0,    0,   1,   0, 0, 0, /* 0 is black */
+                                     0x11, 1,   4,  0, 1,    0,    0,    0,   122, 0, 0, 0, /* pixels begin here */
+                                     0x15, 1,   3,  0, 1,    0,    0,    0,   1,   0, 0, 0, /* 1 sample a pixel */
+                                     0x16, 1,   4,  0, 1,    0,    0,    0,   1,   0, 0, 0, /* 1 row in the strip */
+                                     0x17, 1,   4,  0, 1,    0,    0,    0,   4,   0, 0, 0, /* of 4 bytes */
+                                     0,    0,   0,  0, 0x02, 0x01, 0xFE, 0xFF};
     assert_int_equal(bytes.length, sizeof wanted);
     assert_memory_equal(bytes.data, wanted, sizeof wanted);
 }

@@ -14,11 +14,8 @@ static const struct store_id store = {{7}};
 
 static struct tree_open_options options_of(struct lab *lab)
 {
-    return (struct tree_open_options){.chunks = lab->chunks,
-                                      .catalog_path = lab->catalog,
-                                      .member = lab->member,
-                                      .store = &store,
-                                      .member_name = "eve"};
+    return (struct tree_open_options){
+        .chunks = lab->chunks, .catalog_path = lab->catalog, .member = lab->member, .store = &store, .member_name = "eve"};
 }
 
 static void start(struct lab *lab)
@@ -108,9 +105,9 @@ enum code lab_save(struct lab *lab, const char *path, const char *text)
     struct node_id folder = folder_of(lab, path, &name);
     struct node_attributes attributes;
     struct tree_file *file;
-    assert_code_ok(tree_create_file(lab->tree, folder, name, 0644, OPEN_WRITE | OPEN_TRUNCATE, &attributes,
-                                    &file, &lab->why),
-                   lab->why);
+    assert_code_ok(
+        tree_create_file(lab->tree, folder, name, 0644, OPEN_WRITE | OPEN_TRUNCATE, &attributes, &file, &lab->why),
+        lab->why);
     if (*text)
         assert_code_ok(tree_write(file, 0, text, strlen(text), &lab->why), lab->why);
     enum code code = tree_flush(file, &lab->why);
@@ -195,8 +192,8 @@ void fake_node_start(struct fake_node *node, struct lab *lab, const char *name, 
              "{\"version\":1,\"host\":\"h\",\"pid\":1,\"cpus\":%d,\"memory_bytes\":8589934592,\"gpus\":%d,"
              "\"devices\":\"cpu\",\"load\":0.5}\n",
              cpus, gpus);
-    assert_code_ok(tree_create_file(lab->tree, lab_node(lab, "lab/nodes"), name, 0644, OPEN_READ | OPEN_WRITE,
-                                    &attributes, &node->lease, &lab->why),
+    assert_code_ok(tree_create_file(lab->tree, lab_node(lab, "lab/nodes"), name, 0644, OPEN_READ | OPEN_WRITE, &attributes,
+                                    &node->lease, &lab->why),
                    lab->why);
     assert_code_ok(tree_write(node->lease, 0, text, strlen(text), &lab->why), lab->why);
 }
@@ -210,22 +207,19 @@ void fake_node_die(struct fake_node *node)
 enum code fake_node_claim(struct fake_node *node, const char *run)
 {
     struct node_attributes attributes;
-    return tree_make_link(node->lab->tree, lab_node(node->lab, run), "claim", node->name, &attributes,
-                          &node->lab->why);
+    return tree_make_link(node->lab->tree, lab_node(node->lab, run), "claim", node->name, &attributes, &node->lab->why);
 }
 
 void fake_node_say(struct fake_node *node, const char *run, enum run_event_kind kind, const char *reason)
 {
     struct lab *lab = node->lab;
     char path[256];
-    struct run_event event = {
-        .kind = kind, .ms = 1, .attempt = lab_summary(lab, run).attempt, .reason = reason};
+    struct run_event event = {.kind = kind, .ms = 1, .attempt = lab_summary(lab, run).attempt, .reason = reason};
     SCOPE_BUFFER line = {0};
     run_event_format(&event, &line);
     struct tree_file *file;
     snprintf(path, sizeof path, "%s/events", run);
-    assert_code_ok(tree_open_file(lab->tree, lab_node(lab, path), OPEN_WRITE | OPEN_APPEND, &file, &lab->why),
-                   lab->why);
+    assert_code_ok(tree_open_file(lab->tree, lab_node(lab, path), OPEN_WRITE | OPEN_APPEND, &file, &lab->why), lab->why);
     assert_code_ok(tree_write(file, 0, line.data, line.length, &lab->why), lab->why);
     assert_code_ok(tree_flush(file, &lab->why), lab->why);
     tree_release(file);

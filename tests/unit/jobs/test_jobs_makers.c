@@ -1,4 +1,5 @@
-/* Specs of members who come from other machines: they have the server do what they may have done, whoever looks, and after a restart. */
+/* Specs of members who come from other machines: they have the server do what they may have done, whoever looks, and after a
+ * restart. */
 #include <stdio.h>
 
 #include "lab.h"

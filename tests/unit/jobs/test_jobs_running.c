@@ -49,10 +49,8 @@ static void two_specs_queue_and_the_queue_says_why_the_second_waits(void **state
     assert_int_equal(fake_node_claim(&node, "experiments/b/001"), CODE_AGAIN);
     assert_code_ok(fake_node_claim(&node, RUN), lab->why);
     fake_node_say(&node, RUN, RUN_EVENT_STARTED, NULL);
-    assert_code_ok(tree_path_write(lab->tree, RUN "/progress", 0644, "43 100 steps 0.5\n", 17, &lab->why),
-                   lab->why);
-    lab_expect_part(lab, "jobs/queue",
-                    "waits for a free node: n1 runs experiments/a/001 (43 %, about 2 min left)");
+    assert_code_ok(tree_path_write(lab->tree, RUN "/progress", 0644, "43 100 steps 0.5\n", 17, &lab->why), lab->why);
+    lab_expect_part(lab, "jobs/queue", "waits for a free node: n1 runs experiments/a/001 (43 %, about 2 min left)");
     lab_expect_part(lab, "jobs/nodes", "n1    busy   2     8.0 GiB  0     0.50  cpu      experiments/a/001");
     assert_int_equal(fake_node_claim(&node, "experiments/b/001"), CODE_AGAIN);
     assert_non_null(strstr(lab->why.text, "waits for a free node: n1 runs experiments/a/001"));
@@ -89,9 +87,9 @@ static void a_claim_by_a_stranger_or_a_plain_file_is_refused(void **state)
     assert_non_null(strstr(lab->why.text, "no node called \"ghost\" is present"));
     struct node_attributes attributes;
     struct tree_file *file;
-    assert_int_equal(tree_create_file(lab->tree, lab_node(lab, RUN), "claim", 0644, OPEN_WRITE, &attributes,
-                                      &file, &lab->why),
-                     CODE_NOT_PERMITTED);
+    assert_int_equal(
+        tree_create_file(lab->tree, lab_node(lab, RUN), "claim", 0644, OPEN_WRITE, &attributes, &file, &lab->why),
+        CODE_NOT_PERMITTED);
     lab_expect_state(lab, RUN, RUN_QUEUED);
 }
 
@@ -100,8 +98,7 @@ static void the_history_of_a_run_cannot_be_rewritten(void **state)
     struct lab *lab = *state;
     struct tree_file *file;
     assert_code_ok(lab_save(lab, "jobs/a.yaml", SPEC), lab->why);
-    assert_code_ok(tree_open_file(lab->tree, lab_node(lab, RUN "/events"), OPEN_WRITE, &file, &lab->why),
-                   lab->why);
+    assert_code_ok(tree_open_file(lab->tree, lab_node(lab, RUN "/events"), OPEN_WRITE, &file, &lab->why), lab->why);
     assert_int_equal(tree_write(file, 0, "{}", 2, &lab->why), CODE_NOT_PERMITTED);
     tree_release(file);
     lab_expect_state(lab, RUN, RUN_QUEUED);
@@ -125,13 +122,11 @@ static void *save_and_claim(void *argument)
     struct node_attributes folder, run, attributes;
     struct tree_file *file;
     struct failure why;
-    bool good =
-        tree_path_attributes(tree, "jobs", &folder, &why) == CODE_OK &&
-        tree_create_file(tree, folder.id, "a.yaml", 0644, OPEN_WRITE, &attributes, &file, &why) == CODE_OK;
+    bool good = tree_path_attributes(tree, "jobs", &folder, &why) == CODE_OK &&
+                tree_create_file(tree, folder.id, "a.yaml", 0644, OPEN_WRITE, &attributes, &file, &why) == CODE_OK;
     if (!good)
         return NULL;
-    good = tree_write(file, 0, SMALL_SPEC, strlen(SMALL_SPEC), &why) == CODE_OK &&
-           tree_flush(file, &why) == CODE_OK;
+    good = tree_write(file, 0, SMALL_SPEC, strlen(SMALL_SPEC), &why) == CODE_OK && tree_flush(file, &why) == CODE_OK;
     tree_release(file);
     int64_t deadline_ms = timing_monotonic_ms() + 10000;
     while (good && !atomic_load(client->claimed) && timing_monotonic_ms() < deadline_ms) {
@@ -305,8 +300,7 @@ static void a_restart_finishes_what_a_crash_interrupted(void **state)
     assert_code_ok(tree_path_append(lab->tree, RUN "/events", torn, strlen(torn), &lab->why), lab->why);
     assert_code_ok(tree_path_write(lab->tree, "jobs/b.yaml", 0644, SPEC, strlen(SPEC), &lab->why), lab->why);
     assert_code_ok(tree_path_make_folders(lab->tree, "experiments/b/001/metrics", &lab->why), lab->why);
-    assert_code_ok(tree_path_write(lab->tree, "experiments/b/001/spec.yaml", 0444, "x", 1, &lab->why),
-                   lab->why);
+    assert_code_ok(tree_path_write(lab->tree, "experiments/b/001/spec.yaml", 0444, "x", 1, &lab->why), lab->why);
     fake_node_die(&node);
     lab_restart(lab);
     struct run_summary run = lab_summary(lab, RUN);
@@ -348,8 +342,7 @@ static void the_stream_gives_one_line_for_each_change_and_wakes_who_waits(void *
     int wakes = 0;
     char bytes[64];
     size_t got;
-    assert_code_ok(tree_open_file(lab->tree, lab_node(lab, "jobs/events"), OPEN_READ, &early, &lab->why),
-                   lab->why);
+    assert_code_ok(tree_open_file(lab->tree, lab_node(lab, "jobs/events"), OPEN_READ, &early, &lab->why), lab->why);
     assert_int_equal(tree_read(early, 0, bytes, sizeof bytes, &got, &lab->why), CODE_AGAIN);
     assert_false(tree_file_watch(early, on_wake, &wakes));
     assert_code_ok(lab_save(lab, "jobs/a.yaml", SPEC), lab->why);
@@ -359,8 +352,7 @@ static void the_stream_gives_one_line_for_each_change_and_wakes_who_waits(void *
     assert_code_ok(fake_node_claim(&node, RUN), lab->why);
     assert_int_equal(wakes, 1);
     expect_line(early, "claimed", "\"node\":\"n1\"");
-    assert_code_ok(tree_open_file(lab->tree, lab_node(lab, "jobs/events"), OPEN_READ, &late, &lab->why),
-                   lab->why);
+    assert_code_ok(tree_open_file(lab->tree, lab_node(lab, "jobs/events"), OPEN_READ, &late, &lab->why), lab->why);
     assert_true(tree_file_watch(late, on_wake, &wakes));
     expect_line(late, "claimed", "\"node\":\"n1\"");
     assert_code_ok(tree_path_attributes(lab->tree, "jobs/events", &before, &lab->why), lab->why);

@@ -85,8 +85,8 @@ static void a_shell_redirection_runs_once(void **state)
     struct lab *lab = *state;
     struct node_attributes attributes;
     struct tree_file *file;
-    assert_code_ok(tree_create_file(lab->tree, lab_node(lab, "jobs"), "a.yaml", 0644,
-                                    OPEN_WRITE | OPEN_TRUNCATE, &attributes, &file, &lab->why),
+    assert_code_ok(tree_create_file(lab->tree, lab_node(lab, "jobs"), "a.yaml", 0644, OPEN_WRITE | OPEN_TRUNCATE,
+                                    &attributes, &file, &lab->why),
                    lab->why);
     assert_code_ok(tree_flush(file, &lab->why), lab->why);
     assert_code_ok(tree_write(file, 0, SPEC, strlen(SPEC), &lab->why), lab->why);
@@ -117,17 +117,13 @@ static void an_unchanged_dataset_is_snapshotted_once(void **state)
     assert_code_ok(lab_save(lab, "datasets/cells/b.png", "more"), lab->why);
     assert_code_ok(lab_save(lab, "jobs/c.yaml", SPEC "experiment: a\n"), lab->why);
     assert_string_equal(lab_summary(lab, "experiments/a/003").dataset, "datasets/cells/.snap/auto-2");
-    assert_code_ok(
-        lab_save(lab, "jobs/d.yaml", "dataset: datasets/cells/.snap/auto-1\nrun: ls\nexperiment: a\n"),
-        lab->why);
+    assert_code_ok(lab_save(lab, "jobs/d.yaml", "dataset: datasets/cells/.snap/auto-1\nrun: ls\nexperiment: a\n"), lab->why);
     assert_string_equal(lab_summary(lab, "experiments/a/004").dataset, "datasets/cells/.snap/auto-1");
     /* By number and by moment; what is recorded is the label. */
-    assert_int_equal(
-        lab_save(lab, "jobs/e.yaml", "dataset: datasets/cells/.snap/1\nrun: ls\nexperiment: a\n"), CODE_OK);
+    assert_int_equal(lab_save(lab, "jobs/e.yaml", "dataset: datasets/cells/.snap/1\nrun: ls\nexperiment: a\n"), CODE_OK);
     assert_string_equal(lab_summary(lab, "experiments/a/005").dataset, "datasets/cells/.snap/auto-1");
     assert_int_equal(
-        lab_save(lab, "jobs/f.yaml", "dataset: datasets/cells/.snap/2999-12-31T23:59\nrun: ls\nexperiment: a\n"),
-        CODE_OK);
+        lab_save(lab, "jobs/f.yaml", "dataset: datasets/cells/.snap/2999-12-31T23:59\nrun: ls\nexperiment: a\n"), CODE_OK);
     assert_string_equal(lab_summary(lab, "experiments/a/006").dataset, "datasets/cells/.snap/auto-2");
 }
 
@@ -152,8 +148,7 @@ static void a_spec_with_three_mistakes_is_refused_and_all_three_are_listed(void 
     lab_expect_file(lab, "jobs/a.yaml", bad);
     assert_int_equal(lab_count_runs(lab, "a"), 0);
     struct node_attributes attributes;
-    assert_code_ok(tree_lookup(lab->tree, lab_node(lab, "jobs"), "a.error", &attributes, &lab->why),
-                   lab->why);
+    assert_code_ok(tree_lookup(lab->tree, lab_node(lab, "jobs"), "a.error", &attributes, &lab->why), lab->why);
     assert_true(attributes.derived);
     SCOPE_BUFFER text = {0};
     assert_code_ok(tree_path_read(lab->tree, "jobs/a.error", 10000, &text, &lab->why), lab->why);
@@ -192,8 +187,7 @@ static void an_error_about_a_dataset_goes_when_the_dataset_comes(void **state)
     lab_expect_part(lab, "jobs/a.error", "there is no dataset datasets/zebra (there is cells, nuclei)");
     assert_code_ok(tree_path_make_folders(lab->tree, "datasets/zebra", &lab->why), lab->why);
     assert_false(tree_path_exists(lab->tree, "jobs/a.error"));
-    assert_int_equal(lab_save(lab, "jobs/b.yaml", "dataset: datasets/zebra/.snap/v1\nrun: ls\n"),
-                     CODE_INVALID);
+    assert_int_equal(lab_save(lab, "jobs/b.yaml", "dataset: datasets/zebra/.snap/v1\nrun: ls\n"), CODE_INVALID);
     lab_expect_part(lab, "jobs/b.error", "\"datasets/zebra\" has no snapshot \"v1\"");
 }
 

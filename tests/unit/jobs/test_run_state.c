@@ -14,10 +14,9 @@ static const struct {
     enum run_event_kind kind;
     const char *next; /* by first letter: q c r g(cancelling) F X(failed) C(cancelled) */
 } expected[] = {
-    {RUN_EVENT_SUBMITTED, "q......."},        {RUN_EVENT_CLAIMED, ".c......"},
-    {RUN_EVENT_STARTED, "..r....."},          {RUN_EVENT_LOST, "..qqC..."},
-    {RUN_EVENT_CANCEL_REQUESTED, ".Cgg...."}, {RUN_EVENT_CANCELLED, "....C..."},
-    {RUN_EVENT_FINISHED, "...FF..."},         {RUN_EVENT_FAILED, "..XXX..."},
+    {RUN_EVENT_SUBMITTED, "q......."}, {RUN_EVENT_CLAIMED, ".c......"},          {RUN_EVENT_STARTED, "..r....."},
+    {RUN_EVENT_LOST, "..qqC..."},      {RUN_EVENT_CANCEL_REQUESTED, ".Cgg...."}, {RUN_EVENT_CANCELLED, "....C..."},
+    {RUN_EVENT_FINISHED, "...FF..."},  {RUN_EVENT_FAILED, "..XXX..."},
 };
 
 static void each_event_leads_where_the_protocol_says(void **state)
@@ -40,8 +39,8 @@ static struct run_summary fold(const char *text)
     return summary;
 }
 
-#define SUBMITTED                                                                                            \
-    "{\"ms\":10,\"event\":\"submitted\",\"job\":\"a\",\"member\":\"eve\",\"dataset\":\"datasets/d/.snap/"    \
+#define SUBMITTED                                                                                                           \
+    "{\"ms\":10,\"event\":\"submitted\",\"job\":\"a\",\"member\":\"eve\",\"dataset\":\"datasets/d/.snap/"                   \
     "1\"}\n"
 #define CLAIMED  "{\"ms\":20,\"event\":\"claimed\",\"node\":\"n1\",\"attempt\":1}\n"
 #define STARTED  "{\"ms\":30,\"event\":\"started\",\"pid\":7}\n"
@@ -84,8 +83,7 @@ static void a_lost_run_waits_again_and_the_third_loss_is_the_last(void **state)
 static void restarts_do_not_count_against_a_run_but_not_without_end(void **state)
 {
     (void)state;
-    struct run_summary run =
-        fold(SUBMITTED CLAIMED ORDERLY CLAIMED LOST CLAIMED ORDERLY CLAIMED ORDERLY CLAIMED LOST);
+    struct run_summary run = fold(SUBMITTED CLAIMED ORDERLY CLAIMED LOST CLAIMED ORDERLY CLAIMED ORDERLY CLAIMED LOST);
     assert_int_equal(run.state, RUN_QUEUED);
     assert_int_equal(run.losses, 2);
     assert_int_equal(run.attempt, 5);
@@ -114,8 +112,8 @@ static void a_cancelled_run_says_who_cancelled_it(void **state)
 static void a_late_word_of_an_earlier_attempt_is_ignored(void **state)
 {
     (void)state;
-    struct run_summary run = fold(SUBMITTED CLAIMED STARTED LOST CLAIMED STARTED
-                                  "{\"ms\":70,\"event\":\"failed\",\"attempt\":1}\n");
+    struct run_summary run =
+        fold(SUBMITTED CLAIMED STARTED LOST CLAIMED STARTED "{\"ms\":70,\"event\":\"failed\",\"attempt\":1}\n");
     assert_int_equal(run.state, RUN_RUNNING);
     assert_int_equal(run.ignored, 1);
 }
@@ -123,8 +121,8 @@ static void a_late_word_of_an_earlier_attempt_is_ignored(void **state)
 static void a_torn_last_line_and_unknown_events_are_ignored(void **state)
 {
     (void)state;
-    struct run_summary run = fold(SUBMITTED "{\"ms\":1,\"event\":\"waved\"}\nnot json\n[]\n" CLAIMED
-                                            "{\"ms\":30,\"event\":\"star");
+    struct run_summary run =
+        fold(SUBMITTED "{\"ms\":1,\"event\":\"waved\"}\nnot json\n[]\n" CLAIMED "{\"ms\":30,\"event\":\"star");
     assert_int_equal(run.state, RUN_CLAIMED);
     assert_int_equal(run.ignored, 4);
     assert_int_equal(fold("").state, RUN_NONE);
@@ -137,9 +135,8 @@ static void an_event_reads_back_as_it_was_written(void **state)
     struct run_event event = {.kind = RUN_EVENT_FAILED, .ms = 5, .attempt = 2, .reason = "it said \"no\"\n"};
     SCOPE_BUFFER line = {0};
     run_event_format(&event, &line);
-    assert_string_equal(
-        buffer_text(&line),
-        "{\"ms\":5,\"event\":\"failed\",\"attempt\":2,\"reason\":\"it said \\\"no\\\"\\u000a\"}\n");
+    assert_string_equal(buffer_text(&line),
+                        "{\"ms\":5,\"event\":\"failed\",\"attempt\":2,\"reason\":\"it said \\\"no\\\"\\u000a\"}\n");
     struct run_event back;
     assert_true(run_event_parse(line.data, line.length - 1, &back));
     assert_int_equal(back.kind, RUN_EVENT_FAILED);
@@ -156,8 +153,7 @@ static void no_sequence_of_events_leaves_an_ended_state(void **state)
     for (int round = 0; round < 5000; round++) {
         struct run_summary run = {.state = RUN_NONE};
         for (int step = 0; step < 30; step++) {
-            struct run_event event = {.kind = (enum run_event_kind)random_below(&random, RUN_EVENT_COUNT),
-                                      .ms = step + 1};
+            struct run_event event = {.kind = (enum run_event_kind)random_below(&random, RUN_EVENT_COUNT), .ms = step + 1};
             struct run_summary before = run;
             run_summary_apply(&run, &event);
             if (run_state_is_over(before.state)) {

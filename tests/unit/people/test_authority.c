@@ -94,9 +94,11 @@ static void what_an_older_program_noted_is_understood(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(when_the_home_that_holds_it_is_deleted_another_is_made, two_members_make, two_members_remove),
+        cmocka_unit_test_setup_teardown(when_the_home_that_holds_it_is_deleted_another_is_made, two_members_make,
+                                        two_members_remove),
         cmocka_unit_test_setup_teardown(what_an_older_program_noted_is_understood, two_members_make, two_members_remove),
-        cmocka_unit_test_setup_teardown(a_later_home_of_the_same_name_is_not_taken_for_it, two_members_make, two_members_remove),
+        cmocka_unit_test_setup_teardown(a_later_home_of_the_same_name_is_not_taken_for_it, two_members_make,
+                                        two_members_remove),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

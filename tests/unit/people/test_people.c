@@ -52,7 +52,8 @@ static struct invite invite(struct scene *scene, const char *name)
 }
 
 /* Asks with these keys; the certificate's key goes to *link_key, the answer to *answer. */
-static enum code ask(struct scene *scene, const struct invite *invite, const struct member_key *key, struct joining_answer *answer)
+static enum code ask(struct scene *scene, const struct invite *invite, const struct member_key *key,
+                     struct joining_answer *answer)
 {
     SCOPE_BUFFER text = {0};
     SCOPE_BUFFER reply = {0};
@@ -103,7 +104,8 @@ static void an_invitation_makes_one_member_who_may_ask_again(void **state)
     assert_int_equal(people_admit(scene->people, &holder, &admission, &why), CODE_DENIED);
     assert_int_not_equal(ask(scene, &word, bob, &answer), CODE_OK);
     SCOPE_BUFFER line = {0};
-    assert_int_equal(people_invite(scene->people, &(struct people_invitation){.name = "bob", .days = 3}, &line, &why), CODE_EXISTS);
+    assert_int_equal(people_invite(scene->people, &(struct people_invitation){.name = "bob", .days = 3}, &line, &why),
+                     CODE_EXISTS);
     assert_non_null(strstr(why.text, "home/bob"));
     member_key_destroy(bob);
     member_key_destroy(eve);
@@ -150,9 +152,12 @@ static void nobody_is_called_like_the_server_or_a_member(void **state)
     SCOPE_BUFFER line = {0};
     const char *const names[] = {"server", "recovery", "a b", ".x", "everyone", ""};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        assert_int_equal(people_invite(scene->people, &(struct people_invitation){.name = names[i], .days = 3}, &line, &why), CODE_INVALID);
-    assert_int_equal(people_invite(scene->people, &(struct people_invitation){.name = "ada", .days = 3}, &line, &why), CODE_EXISTS);
-    assert_int_equal(people_invite(scene->people, &(struct people_invitation){.name = "bob", .days = 0}, &line, &why), CODE_INVALID);
+        assert_int_equal(people_invite(scene->people, &(struct people_invitation){.name = names[i], .days = 3}, &line, &why),
+                         CODE_INVALID);
+    assert_int_equal(people_invite(scene->people, &(struct people_invitation){.name = "ada", .days = 3}, &line, &why),
+                     CODE_EXISTS);
+    assert_int_equal(people_invite(scene->people, &(struct people_invitation){.name = "bob", .days = 0}, &line, &why),
+                     CODE_INVALID);
     assert_int_equal(line.length, 0);
 }
 

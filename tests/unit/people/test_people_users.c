@@ -1,4 +1,5 @@
-/* Users of the server's own machine: lab/users, as an admin writes it, and whom it makes of somebody who comes through the socket. */
+/* Users of the server's own machine: lab/users, as an admin writes it, and whom it makes of somebody who comes through the
+ * socket. */
 #include "testing.h"
 
 #include <pwd.h>
@@ -114,7 +115,8 @@ static void only_digits_are_a_number(void **state)
 {
     (void)state;
     char line[100];
-    snprintf(line, sizeof line, "+4000000 %s\n-18446744073705551616 %s\n", tree_member_name(lab.tree), tree_member_name(lab.tree));
+    snprintf(line, sizeof line, "+4000000 %s\n-18446744073705551616 %s\n", tree_member_name(lab.tree),
+             tree_member_name(lab.tree));
     assert_code_ok(say(line), why);
     expect_nobody(STRANGER);
 }
@@ -124,8 +126,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(who_runs_the_server_is_its_member_and_others_are_nobody, make_lab, remove_lab),
         cmocka_unit_test_setup_teardown(a_line_makes_a_user_a_member_by_number_or_by_login, make_lab, remove_lab),
-        cmocka_unit_test_setup_teardown(who_is_taken_out_is_nobody_again_and_the_list_outlives_the_server, make_lab, remove_lab),
-        cmocka_unit_test_setup_teardown(what_is_no_line_or_no_member_is_refused_in_words_and_changes_nothing, make_lab, remove_lab),
+        cmocka_unit_test_setup_teardown(who_is_taken_out_is_nobody_again_and_the_list_outlives_the_server, make_lab,
+                                        remove_lab),
+        cmocka_unit_test_setup_teardown(what_is_no_line_or_no_member_is_refused_in_words_and_changes_nothing, make_lab,
+                                        remove_lab),
         cmocka_unit_test_setup_teardown(only_digits_are_a_number, make_lab, remove_lab),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -21,13 +21,13 @@ struct lab {
     const char *said[5]; /* "" for a run that a node has */
 };
 
-#define SMALL                                                                                                \
-    {                                                                                                        \
-        "small", 2, 0, 4 * GIB                                                                               \
+#define SMALL                                                                                                               \
+    {                                                                                                                       \
+        "small", 2, 0, 4 * GIB                                                                                              \
     }
-#define LARGE                                                                                                \
-    {                                                                                                        \
-        "large", 8, 1, 32 * GIB                                                                              \
+#define LARGE                                                                                                               \
+    {                                                                                                                       \
+        "large", 8, 1, 32 * GIB                                                                                             \
     }
 
 static const struct plan_quota one_gpu = {1, -1}, no_gpu = {0, -1}, four_cpus = {-1, 4}, nothing = {0, 0};
@@ -44,8 +44,7 @@ static const struct lab known_labs[] = {
      1,
      {{"e/1", "eve", -1, 0, 0, -1, NULL}, {"e/2", "eve", -1, 0, 0, -1, NULL}, {"e/3", "eve", -1, 0, 0, -1, NULL}},
      3,
-     {"starts on small in a moment", "waits for a free node: small starts e/1",
-      "waits for a free node: small starts e/1"}},
+     {"starts on small in a moment", "waits for a free node: small starts e/1", "waits for a free node: small starts e/1"}},
     {{SMALL},
      1,
      {{"e/1", "eve", 1, 0, 0, -1, NULL},
@@ -54,9 +53,8 @@ static const struct lab known_labs[] = {
       {"e/4", "eve", 0, 1, 5 * GIB, -1, NULL},
       {"e/5", "eve", 0, 1, 0, -1, NULL}},
      5,
-     {"needs 1 GPU: no node has one", "needs 2 GPUs: no node has as many",
-      "needs 3 CPUs: no node has as many", "needs 5.0 GiB of memory: no node has as much",
-      "starts on small in a moment"}},
+     {"needs 1 GPU: no node has one", "needs 2 GPUs: no node has as many", "needs 3 CPUs: no node has as many",
+      "needs 5.0 GiB of memory: no node has as much", "starts on small in a moment"}},
     /* A wish for a GPU finds the node that has one, also behind one that has none. */
     {{SMALL, LARGE},
      2,
@@ -88,13 +86,19 @@ static const struct lab known_labs[] = {
     /* Who has what his quota allows waits, whatever is free, and others pass. */
     {{{"gpus", 8, 3, 0}},
      1,
-     {{"e/1", "eve", 1, 1, 0, 0, &one_gpu}, {"e/2", "eve", 1, 1, 0, -1, &one_gpu}, {"e/3", "eve", 0, 1, 0, -1, &one_gpu}, {"e/4", "bob", 1, 1, 0, -1, NULL}},
+     {{"e/1", "eve", 1, 1, 0, 0, &one_gpu},
+      {"e/2", "eve", 1, 1, 0, -1, &one_gpu},
+      {"e/3", "eve", 0, 1, 0, -1, &one_gpu},
+      {"e/4", "bob", 1, 1, 0, -1, NULL}},
      4,
      {"", "waits for 1 GPU of eve's quota: 1 of 1 are in use", "starts on gpus in a moment", "starts on gpus in a moment"}},
     /* One that alone is more than the quota never runs, and says so. */
     {{{"gpus", 8, 3, 0}},
      1,
-     {{"e/1", "eve", 2, 1, 0, -1, &one_gpu}, {"e/2", "bob", 0, 0, 0, -1, &four_cpus}, {"e/3", "zoe", 0, 1, 0, -1, &nothing}, {"e/4", "ada", 2, 1, 0, -1, NULL}},
+     {{"e/1", "eve", 2, 1, 0, -1, &one_gpu},
+      {"e/2", "bob", 0, 0, 0, -1, &four_cpus},
+      {"e/3", "zoe", 0, 1, 0, -1, &nothing},
+      {"e/4", "ada", 2, 1, 0, -1, NULL}},
      4,
      {"needs 2 GPUs: eve may have 1 at once (lab/quotas/eve)", "needs 8 CPUs: bob may have 4 at once (lab/quotas/bob)",
       "needs 1 CPU: zoe may have 0 at once (lab/quotas/zoe)", "starts on gpus in a moment"}},
@@ -104,7 +108,9 @@ static const struct lab known_labs[] = {
     /* CPUs are counted over nodes. */
     {{SMALL, LARGE},
      2,
-     {{"e/1", "eve", 0, 2, 0, 0, &four_cpus}, {"e/2", "eve", 0, 3, 0, -1, &four_cpus}, {"e/3", "eve", 0, 2, 0, -1, &four_cpus}},
+     {{"e/1", "eve", 0, 2, 0, 0, &four_cpus},
+      {"e/2", "eve", 0, 3, 0, -1, &four_cpus},
+      {"e/3", "eve", 0, 2, 0, -1, &four_cpus}},
      3,
      {"", "waits for 3 CPUs of eve's quota: 2 of 4 are in use", "starts on large in a moment"}},
 };
@@ -117,14 +123,12 @@ static void each_lab_is_planned_as_a_person_would(void **state)
         const struct lab *lab = &known_labs[i];
         struct plan_decision decisions[5];
         struct failure why;
-        assert_code_ok(plan_make(lab->nodes, lab->node_count, lab->runs, lab->run_count, decisions, &why),
-                       why);
+        assert_code_ok(plan_make(lab->nodes, lab->node_count, lab->runs, lab->run_count, decisions, &why), why);
         for (size_t k = 0; k < lab->run_count; k++) {
             SCOPE_BUFFER said = {0};
             plan_explain(lab->nodes, lab->runs, decisions, k, &said);
             if (strcmp(buffer_text(&said), lab->said[k])) {
-                print_error("lab %zu, run %zu:\n  %s\nand not\n  %s\n", i, k, buffer_text(&said),
-                            lab->said[k]);
+                print_error("lab %zu, run %zu:\n  %s\nand not\n  %s\n", i, k, buffer_text(&said), lab->said[k]);
                 wrong++;
             }
         }
@@ -210,10 +214,12 @@ static void no_member_is_ever_given_more_than_his_quota(void **state)
         for (int member = 0; member < 3; member++) {
             int gpus = 0, cpus = 0, gpus_started = 0, cpus_started = 0;
             for (size_t i = 0; i < run_count; i++) {
-                if (runs[i].member != members[member] || (decisions[i].reason != PLAN_GO && decisions[i].reason != PLAN_HELD))
+                if (runs[i].member != members[member] ||
+                    (decisions[i].reason != PLAN_GO && decisions[i].reason != PLAN_HELD))
                     continue;
                 const struct plan_node *node = &nodes[decisions[i].node];
-                int run_gpus = runs[i].gpus >= 0 ? runs[i].gpus : node->gpus > 0, run_cpus = runs[i].cpus ? runs[i].cpus : node->cpus;
+                int run_gpus = runs[i].gpus >= 0 ? runs[i].gpus : node->gpus > 0,
+                    run_cpus = runs[i].cpus ? runs[i].cpus : node->cpus;
                 gpus += run_gpus;
                 cpus += run_cpus;
                 gpus_started += decisions[i].reason == PLAN_GO ? run_gpus : 0;

@@ -72,10 +72,9 @@ uint64_t small_store_count_wrong(struct small_store *store)
 static enum code open_parts(struct small_store *store, bool create, struct failure *reason)
 {
     size_t leader = mirror_set_leader(store->mirrors);
-    const struct catalog_options catalog = {
-        .path = store_folder_catalog_path(mirror_set_folder(store->mirrors, leader)),
-        .create = create,
-        .mirrors = store->mirrors};
+    const struct catalog_options catalog = {.path = store_folder_catalog_path(mirror_set_folder(store->mirrors, leader)),
+                                            .create = create,
+                                            .mirrors = store->mirrors};
     enum code code = chunk_store_mirror_open(store->mirrors, false, &store->chunks, reason);
     return code == CODE_OK ? catalog_open(&catalog, &store->catalog, reason) : code;
 }

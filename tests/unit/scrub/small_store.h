@@ -44,8 +44,9 @@ void small_store_mirror(struct small_store *store);
 struct scrub_summary small_store_scrub(struct small_store *store, bool look_only);
 
 /* A test of cmocka's whose state is a store of its own; with b as its mirror. */
-#define SMALL_STORE_TEST(name)          cmocka_unit_test_setup_teardown(name, small_store_set_up, small_store_tear_down)
-#define SMALL_STORE_MIRRORED_TEST(name) cmocka_unit_test_setup_teardown(name, small_store_set_up_mirrored, small_store_tear_down)
+#define SMALL_STORE_TEST(name) cmocka_unit_test_setup_teardown(name, small_store_set_up, small_store_tear_down)
+#define SMALL_STORE_MIRRORED_TEST(name)                                                                                     \
+    cmocka_unit_test_setup_teardown(name, small_store_set_up_mirrored, small_store_tear_down)
 int small_store_set_up(void **state);
 int small_store_set_up_mirrored(void **state);
 int small_store_tear_down(void **state);

@@ -1,4 +1,5 @@
-/* Mirrors: what is put lies in both folders, either can go at any moment, and an older one is never taken for a newer one. */
+/* Mirrors: what is put lies in both folders, either can go at any moment, and an older one is never taken for a newer one.
+ */
 #include "testing.h"
 
 #include <stdio.h>

@@ -41,7 +41,8 @@ static void flip(const char *path, uint64_t bit)
     assert_int_equal(pwrite(fd, &byte, 1, (off_t)(bit / 8)), 1);
 }
 
-/* The catalog's file is open, and closing a second descriptor of it would drop SQLite's locks; nobody else is here, though. */
+/* The catalog's file is open, and closing a second descriptor of it would drop SQLite's locks; nobody else is here, though.
+ */
 static uint64_t bits_of(const char *path)
 {
     struct stat status;
@@ -59,8 +60,8 @@ static const char *const files[] = {"FORMAT", "mirrors", "mirrors-copy", "packs/
 
 typedef void try_flip(struct small_store *store, const char *path, uint64_t bit);
 
-/* Calls `try` for one random bit of each byte of the store's files, or of so many random bytes where there are more; the number
- * of calls. */
+/* Calls `try` for one random bit of each byte of the store's files, or of so many random bytes where there are more; the
+ * number of calls. */
 static uint64_t for_each_byte(struct small_store *store, const char *folder, uint64_t bytes_max, try_flip *try)
 {
     struct random random = {7};
@@ -238,7 +239,8 @@ static void a_damaged_format_file_is_written_anew_from_the_packs(void **state)
     assert_false(mended);
 }
 
-/* The log of recent writes ------------------------------------------------------------------------------------------------ */
+/* The log of recent writes ------------------------------------------------------------------------------------------------
+ */
 
 #define RECENT_WRITES 3
 

@@ -24,13 +24,12 @@ static struct spec *parse_good(const char *text)
 static void a_full_spec_gives_each_value(void **state)
 {
     (void)state;
-    struct spec *spec =
-        parse_good("experiment: nuclei   # default: the file's name\n"
-                   "dataset: datasets/nuclei/.snap/v1\n"
-                   "train: {network: celldet-s, epochs: 30, batch: 16, image_size: 256, lr: 2e-3,\n"
-                   "        weight_decay: 0, seed: 0, precision: bf16, views: 4}\n"
-                   "resources: {gpus: 1, cpus: 2, memory: 8G, time: 1h30m}\n"
-                   "register: nuclei-detector\n");
+    struct spec *spec = parse_good("experiment: nuclei   # default: the file's name\n"
+                                   "dataset: datasets/nuclei/.snap/v1\n"
+                                   "train: {network: celldet-s, epochs: 30, batch: 16, image_size: 256, lr: 2e-3,\n"
+                                   "        weight_decay: 0, seed: 0, precision: bf16, views: 4}\n"
+                                   "resources: {gpus: 1, cpus: 2, memory: 8G, time: 1h30m}\n"
+                                   "register: nuclei-detector\n");
     assert_string_equal(spec->experiment, "nuclei");
     assert_string_equal(spec->dataset, "datasets/nuclei/.snap/v1");
     assert_int_equal(spec->action, SPEC_TRAIN);
@@ -86,34 +85,27 @@ struct bad_spec {
 };
 
 #define GOOD_DATASET "dataset: datasets/a\n"
-#define NEITHER                                                                                              \
-    "1:1 neither \"train\" nor \"run\" is given (write for example train: {network: celldet-n, epochs: 30})"
+#define NEITHER      "1:1 neither \"train\" nor \"run\" is given (write for example train: {network: celldet-n, epochs: 30})"
 
 static const struct bad_spec bad_specs[] = {
     {"", {"1:1 the spec is empty (see README for one that works)"}},
     {"# nothing\n", {"1:1 the spec is empty (see README for one that works)"}},
-    {"- a\n- b\n",
-     {"1:1 a spec is a list of \"key: value\" lines, this is not (see README for one that works)"}},
-    {"hello\n",
-     {"1:1 a spec is a list of \"key: value\" lines, this is not (see README for one that works)"}},
+    {"- a\n- b\n", {"1:1 a spec is a list of \"key: value\" lines, this is not (see README for one that works)"}},
+    {"hello\n", {"1:1 a spec is a list of \"key: value\" lines, this is not (see README for one that works)"}},
     {GOOD_DATASET, {NEITHER}},
-    {"train: {epochs: 1}\n",
-     {"1:1 \"dataset\" is missing: training needs one (write dataset: datasets/NAME)"}},
-    {GOOD_DATASET "train: {}\nrun: ls\n",
-     {"3:1 \"train\" and \"run\" are both given: a spec has one of them"}},
+    {"train: {epochs: 1}\n", {"1:1 \"dataset\" is missing: training needs one (write dataset: datasets/NAME)"}},
+    {GOOD_DATASET "train: {}\nrun: ls\n", {"3:1 \"train\" and \"run\" are both given: a spec has one of them"}},
     {"dataset: datasets/a\ntrain:\n  epochs: many\n  bacth: 16\nresources: {memory: 8}\n",
      {"3:11 \"epochs: many\" is not a whole number (write 1 to 100000)",
       "4:3 \"bacth\" is not a key of train, did you mean \"batch\"?",
       "5:21 \"memory: 8\" is not a size with its unit (write 1M to 16T, as in 8G)"}},
     {GOOD_DATASET "train: {epochs: 0, batch: 1025, image_size: 100, lr: 2, seed: -1, weight_decay: nan}\n",
-     {"2:17 \"epochs: 0\" is out of range (write 1 to 100000)",
-      "2:27 \"batch: 1025\" is out of range (write 1 to 1024)",
+     {"2:17 \"epochs: 0\" is out of range (write 1 to 100000)", "2:27 \"batch: 1025\" is out of range (write 1 to 1024)",
       "2:45 \"image_size: 100\" is not a multiple of 32 (write 64 to 2048, a multiple of 32)",
       "2:54 \"lr: 2\" is out of range (write a number above 0, up to 1, as in 2e-3)",
       "2:63 \"seed: -1\" is out of range (write a whole number from 0)",
       "2:81 \"weight_decay: nan\" is not a number (write 0 to 1)"}},
-    {GOOD_DATASET "train: {lr: 0}\n",
-     {"2:13 \"lr: 0\" is out of range (write a number above 0, up to 1, as in 2e-3)"}},
+    {GOOD_DATASET "train: {lr: 0}\n", {"2:13 \"lr: 0\" is out of range (write a number above 0, up to 1, as in 2e-3)"}},
     {GOOD_DATASET "train: {epochs: 1, steps: 1}\n",
      {"2:20 \"epochs\" and \"steps\" both say how long to train: give one of them"}},
     {GOOD_DATASET "train: {views: 3}\n", {"2:16 \"views: 3\" is none of them (write 1, 4 or 8 views of an image)"}},
@@ -130,12 +122,9 @@ static const struct bad_spec bad_specs[] = {
       "2:40 \"seed\" has no value (write a whole number from 0)"}},
     {GOOD_DATASET "train: celldet-n\n",
      {"2:8 \"train\" needs keys of its own (write train: {network: celldet-n, epochs: 30})"}},
-    {GOOD_DATASET "train: {}\nepochs: 3\n",
-     {"3:1 \"epochs\" belongs below train: (write train: {epochs: ...})"}},
-    {GOOD_DATASET "train: {epochs: 1}\ntrain: {epochs: 2}\n",
-     {"3:1 \"train\" is given twice (the first is on line 2)"}},
-    {GOOD_DATASET "train: {epochs: 1, epochs: 2}\n",
-     {"2:20 \"epochs\" is given twice (the first is on line 2)"}},
+    {GOOD_DATASET "train: {}\nepochs: 3\n", {"3:1 \"epochs\" belongs below train: (write train: {epochs: ...})"}},
+    {GOOD_DATASET "train: {epochs: 1}\ntrain: {epochs: 2}\n", {"3:1 \"train\" is given twice (the first is on line 2)"}},
+    {GOOD_DATASET "train: {epochs: 1, epochs: 2}\n", {"2:20 \"epochs\" is given twice (the first is on line 2)"}},
     {"dataste: datasets/a\nrun: ls\n", {"1:1 \"dataste\" is not a key of a spec, did you mean \"dataset\"?"}},
     {"zebra: 1\nrun: ls\n", {"1:1 \"zebra\" is not a key of a spec"}},
     {"dataset: cells\nrun: ls\n",
@@ -152,12 +141,10 @@ static const struct bad_spec bad_specs[] = {
       "2:11 \"register: .hidden\" is not a name (write letters, digits, '.', '_', '-', at most 100)"}},
     {"run: ' '\n", {"1:6 \"run:  \" is empty (write a command, as in python3 train.py)"}},
     {"resources: {gpus: 65, cpus: 0, memory: 99P, time: 2 hours}\nrun: ls\n",
-     {"1:19 \"gpus: 65\" is out of range (write 0 to 64)",
-      "1:29 \"cpus: 0\" is out of range (write 1 to 1024)",
+     {"1:19 \"gpus: 65\" is out of range (write 0 to 64)", "1:29 \"cpus: 0\" is out of range (write 1 to 1024)",
       "1:40 \"memory: 99P\" is not a size with its unit (write 1M to 16T, as in 8G)",
       "1:51 \"time: 2 hours\" is not a time with its unit (write 1s to 365d, as in 2h)"}},
-    {GOOD_DATASET "sweep: {trials: 3}\n",
-     {"2:1 \"sweep\" is not supported by this version: write one spec for each run"}},
+    {GOOD_DATASET "sweep: {trials: 3}\n", {"2:1 \"sweep\" is not supported by this version: write one spec for each run"}},
     {"steps: {a: {run: ls}}\n",
      {"1:1 \"steps\" is not supported by this version: write one spec for each run (the length of a training "
       "is train: "
@@ -176,8 +163,7 @@ static const struct bad_spec bad_specs[] = {
     {"run: \"a\\0b\"\n", {"1:6 a text must not hold the character \\0"}},
     {"run: a\x01\n", {"1:7 the byte 0x01 is not text (save the file as UTF-8)"}},
     {"run: \xff\xfe\n", {"1:6 the byte 0xFF is not text (save the file as UTF-8)"}},
-    {"\xc3\xa9\xc3\xa9: 1\nrun: \xc3\xa9 # \xc3\nx",
-     {"2:10 the byte 0xC3 is not text (save the file as UTF-8)"}},
+    {"\xc3\xa9\xc3\xa9: 1\nrun: \xc3\xa9 # \xc3\nx", {"2:10 the byte 0xC3 is not text (save the file as UTF-8)"}},
     {"a: [[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]\n",
      {"1:1 \"a\" is not a key of a spec", "1:19 the spec is nested more than 16 levels deep"}},
 };
@@ -191,14 +177,13 @@ static void each_mistake_is_found_at_its_place(void **state)
         struct spec *spec;
         struct spec_findings findings;
         struct failure why;
-        assert_int_equal(spec_parse(bad->text, strlen(bad->text), "cells", &spec, &findings, &why),
-                         CODE_INVALID);
+        assert_int_equal(spec_parse(bad->text, strlen(bad->text), "cells", &spec, &findings, &why), CODE_INVALID);
         assert_null(spec);
         char seen[4096] = "", wanted[4096] = "";
         for (size_t k = 0; k < findings.count; k++) {
             const struct spec_finding *finding = &findings.items[k];
-            snprintf(seen + strlen(seen), sizeof seen - strlen(seen), "%d:%d %s\n", finding->line,
-                     finding->column, finding->text);
+            snprintf(seen + strlen(seen), sizeof seen - strlen(seen), "%d:%d %s\n", finding->line, finding->column,
+                     finding->text);
         }
         for (size_t k = 0; k < 6 && bad->findings[k]; k++)
             snprintf(wanted + strlen(wanted), sizeof wanted - strlen(wanted), "%s\n", bad->findings[k]);
@@ -303,8 +288,7 @@ static void sizes_and_durations_need_their_units(void **state)
     assert_true(spec_value_size("1.5k", &bytes) && bytes == 1536);
     assert_true(spec_value_size("2GiB", &bytes) && bytes == UINT64_C(2) << 30);
     assert_true(spec_value_size("3MB", &bytes) && bytes == UINT64_C(3) << 20);
-    const char *no_sizes[] = {"",      "8",   "G",  "8g8", "-1G", "1e3G", "99999999999999999999T",
-                              "1..5G", "8Gb", "8 G"};
+    const char *no_sizes[] = {"", "8", "G", "8g8", "-1G", "1e3G", "99999999999999999999T", "1..5G", "8Gb", "8 G"};
     for (size_t i = 0; i < sizeof no_sizes / sizeof no_sizes[0]; i++)
         assert_false(spec_value_size(no_sizes[i], &bytes));
     int64_t seconds = 0;

@@ -43,8 +43,8 @@ static struct chunk_store *(*const kinds[])(void) = {open_packs, open_memory, op
 #define KINDS (sizeof kinds / sizeof *kinds)
 
 /* One store of each kind in turn, each in an empty folder. */
-#define for_each_store(store)                                                                                \
-    for (size_t kind_ = 0; kind_ < KINDS; kind_++)                                                           \
+#define for_each_store(store)                                                                                               \
+    for (size_t kind_ = 0; kind_ < KINDS; kind_++)                                                                          \
         for (struct chunk_store *store = fresh(kinds[kind_]); store; chunk_store_destroy(store), store = NULL)
 
 static struct chunk_store *fresh(struct chunk_store *(*open)(void))
@@ -153,8 +153,7 @@ static void empty_and_huge_chunks_are_refused(void **state)
     {
         struct chunk_address address;
         assert_int_equal(chunk_store_put(store, "", 0, &address, &why), CODE_TOO_LARGE);
-        assert_int_equal(chunk_store_put(store, "", CHUNK_STORE_BYTES_MAX + 1, &address, &why),
-                         CODE_TOO_LARGE);
+        assert_int_equal(chunk_store_put(store, "", CHUNK_STORE_BYTES_MAX + 1, &address, &why), CODE_TOO_LARGE);
     }
 }
 

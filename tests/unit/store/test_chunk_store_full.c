@@ -92,8 +92,7 @@ static size_t fill(struct chunk_store *store, struct chunk_address *addresses, s
     return 0;
 }
 
-static void assert_chunks(struct chunk_store *store, const struct chunk_address *addresses, size_t first,
-                          size_t count)
+static void assert_chunks(struct chunk_store *store, const struct chunk_address *addresses, size_t first, size_t count)
 {
     uint8_t got[sizeof chunk];
     for (size_t i = first; i < count; i++) {
@@ -136,8 +135,7 @@ int main(void)
         return 77;
     }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(a_full_disk_keeps_everything_and_takes_more_when_there_is_room_again,
-                               empty_disk),
+        cmocka_unit_test_setup(a_full_disk_keeps_everything_and_takes_more_when_there_is_room_again, empty_disk),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     umount(disk);

@@ -107,8 +107,7 @@ static void a_number_is_not_used_again_after_its_pack_was_dropped(void **state)
 
 static void names_that_are_no_packs_are_left_alone(void **state)
 {
-    const char *folder = *state,
-               *others[] = {"note.txt", "0000001.pack", "00000009.pack.bak", "0000000x.pack"};
+    const char *folder = *state, *others[] = {"note.txt", "0000001.pack", "00000009.pack.bak", "0000000x.pack"};
     for (size_t i = 0; i < 4; i++) {
         SCOPE_BUFFER path = {0};
         buffer_printf(&path, "%s/%s", folder, others[i]);
@@ -232,8 +231,7 @@ static void every_flipped_byte_is_found_with_and_without_an_address(void **state
 {
     const char *folder = *state;
     struct chunk_store *store = open_packs(folder);
-    struct chunk_address first = put(store, "the first chunk"), second = put(store, "the second"),
-                         third = put(store, "3");
+    struct chunk_address first = put(store, "the first chunk"), second = put(store, "the second"), third = put(store, "3");
     chunk_store_destroy(store);
     SCOPE_BUFFER bytes = {0};
     assert_code_ok(file_read(pack_path(folder, 1), 4096, &bytes, &why), why);

@@ -72,11 +72,11 @@ static struct example text_example(const char *name)
     return example;
 }
 
-#define assert_example(name, bytes_, count_)                                                                 \
-    do {                                                                                                     \
-        struct example example_ = hex_example(name);                                                         \
-        assert_int_equal(example_.count, count_);                                                            \
-        assert_memory_equal(example_.bytes, bytes_, count_);                                                 \
+#define assert_example(name, bytes_, count_)                                                                                \
+    do {                                                                                                                    \
+        struct example example_ = hex_example(name);                                                                        \
+        assert_int_equal(example_.count, count_);                                                                           \
+        assert_memory_equal(example_.bytes, bytes_, count_);                                                                \
     } while (0)
 
 static struct space_id example_space(void)
@@ -119,8 +119,7 @@ static void the_sealed_things_are_those_of_the_document(void **state)
     const struct aead_message open = {"place", 5, contents.bytes, contents.count};
     assert_code_ok(aead_open(keys.contents, &open, plain, &why), why);
     assert_memory_equal(plain, "cells\n", 6);
-    assert_code_ok(siv_seal(keys.names, &(struct siv_message){"folder", 6, "cell.png", 8}, sealed, &why),
-                   why);
+    assert_code_ok(siv_seal(keys.names, &(struct siv_message){"folder", 6, "cell.png", 8}, sealed, &why), why);
     assert_example("sealed-name", sealed, 8 + SIV_OVERHEAD);
     const struct cmac_part name[] = {{"N\x10\0\0\0\0\0\0\0", 9}, {sealed, 8 + SIV_OVERHEAD}};
     assert_code_ok(cmac_compute(keys.catalog, name, 2, plain, &why), why);
@@ -190,8 +189,8 @@ static void the_key_file_opens_the_wrapped_key_of_the_document(void **state)
     assert_code_ok(member_key_file_unlock(&file, "example", &bob, &why), why);
 
     struct member_public alice = {.id = {{0xaa}}};
-    assert_true(hex_decode("8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a", 64, alice.key,
-                           MEMBER_KEY_BYTES));
+    assert_true(
+        hex_decode("8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a", 64, alice.key, MEMBER_KEY_BYTES));
     struct keywrap_place place = {.space = example_space(), .generation = 1};
     assert_true(hex_decode("00112233445566778899aabbccddeeff", 32, place.store.bytes, IDENTITY_BYTES));
     uint8_t key[SPACE_KEY_BYTES];

@@ -32,8 +32,7 @@ struct image {
     size_t count;
 };
 
-static enum code read_image(void *context, uint64_t offset, void *bytes, size_t count,
-                            struct failure *failure)
+static enum code read_image(void *context, uint64_t offset, void *bytes, size_t count, struct failure *failure)
 {
     (void)failure;
     const struct image *image = context;

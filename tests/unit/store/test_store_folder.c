@@ -199,8 +199,7 @@ static void a_key_is_looked_for_by_option_then_environment_then_home(void **stat
     unsetenv("XDG_CONFIG_HOME");
     unsetenv("CYTOFS_KEY");
     assert_code_ok(key_location_find(&id, NULL, &path, &why), why);
-    assert_string_equal(buffer_text(&path),
-                        "/home/ann/.config/cytofs/keys/abcd0000000000000000000000000000.key");
+    assert_string_equal(buffer_text(&path), "/home/ann/.config/cytofs/keys/abcd0000000000000000000000000000.key");
     setenv("XDG_CONFIG_HOME", "/c", 1);
     assert_code_ok(key_location_find(&id, "", &path, &why), why);
     assert_string_equal(buffer_text(&path), "/c/cytofs/keys/abcd0000000000000000000000000000.key");

@@ -215,8 +215,7 @@ static void objects_that_are_mostly_outside_are_left_out(void **state)
         augment_example(&image, &object, 1, &random, &out);
         kept += (int)out.object_count;
         for (size_t i = 0; i < out.object_count; i++)
-            assert_true(objects[i].x0 >= 0 && objects[i].x1 <= SIDE && objects[i].y0 >= 0 &&
-                        objects[i].y1 <= SIDE);
+            assert_true(objects[i].x0 >= 0 && objects[i].x1 <= SIDE && objects[i].y0 >= 0 && objects[i].y1 <= SIDE);
     }
     /* A crop shows (96 / zoom)^2 of 160 x 120: more than a quarter below zoom 1.386, nearly always. */
     assert_in_range(kept, 270, 300);

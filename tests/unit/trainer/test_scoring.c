@@ -109,8 +109,7 @@ static void scoring_stops_when_asked(void **state)
     (void)state;
     size_t done = 0;
     struct scoring scoring;
-    struct scoring_options options = {
-        .split = SPLIT_COUNT, .stop = &stop, .on_progress = stop_after_two, .context = &done};
+    struct scoring_options options = {.split = SPLIT_COUNT, .stop = &stop, .on_progress = stop_after_two, .context = &done};
     struct failure why;
     assert_int_equal(scoring_run(detector, dataset, &options, &scoring, &why), CODE_INTERRUPTED);
     assert_int_equal(done, 2);
@@ -156,8 +155,7 @@ static void a_dataset_that_cannot_train_is_refused_in_words(void **state)
 {
     (void)state;
     struct dataset_image image = {.split = SPLIT_VAL};
-    struct dataset lacking = {
-        .folder = folder, .images = &image, .image_count = 1, .split_source = "folders"};
+    struct dataset lacking = {.folder = folder, .images = &image, .image_count = 1, .split_source = "folders"};
     struct survey survey;
     struct failure why;
     assert_int_equal(survey_dataset(&lacking, &survey, &why), CODE_INVALID);

@@ -19,8 +19,7 @@ static const struct dataset *make_dataset(size_t mask_count)
     static char folder[] = "cells", path[] = "x.png", class_name[] = "cell";
     static struct dataset dataset = {.folder = folder, .images = images, .image_count = 4, .class_count = 1};
     for (int i = 0; i < 4; i++)
-        images[i] = (struct dataset_image){
-            .path = path, .objects = &object, .object_count = 1, .mask_count = mask_count};
+        images[i] = (struct dataset_image){.path = path, .objects = &object, .object_count = 1, .mask_count = mask_count};
     dataset.class_names[0] = class_name;
     return &dataset;
 }

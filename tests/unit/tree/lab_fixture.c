@@ -144,8 +144,7 @@ enum code lab_save(struct lab *lab, const char *path, const char *text, struct f
     struct tree_file *file;
     const char *name;
     struct node_id parent = lab_parent(lab, path, &name);
-    enum code code =
-        tree_create_file(lab->tree, parent, name, 0644, OPEN_WRITE | OPEN_TRUNCATE, &attributes, &file, why);
+    enum code code = tree_create_file(lab->tree, parent, name, 0644, OPEN_WRITE | OPEN_TRUNCATE, &attributes, &file, why);
     if (code != CODE_OK)
         return code;
     code = tree_write(file, 0, text, strlen(text), why);

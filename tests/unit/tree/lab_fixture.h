@@ -46,7 +46,8 @@ void lab_expect(struct lab *lab, const char *path, const char *text);
  */
 enum code lab_save(struct lab *lab, const char *path, const char *text, struct failure *why);
 
-/* Until nothing of the space is sealed with an older key any more, and lab/spaces/SPACE shows the text `generation` (NULL: any). */
+/* Until nothing of the space is sealed with an older key any more, and lab/spaces/SPACE shows the text `generation` (NULL:
+ * any). */
 void lab_wait_for_rotation(struct lab *lab, const char *space, const char *generation);
 
 /* The folder that holds the path's last component, and where that component begins. */

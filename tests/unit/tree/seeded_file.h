@@ -1,5 +1,5 @@
-/* Files whose bytes follow from a number that stands at their beginning: whatever version a reader finds, it can tell a whole one
- * from a mixture. */
+/* Files whose bytes follow from a number that stands at their beginning: whatever version a reader finds, it can tell a
+ * whole one from a mixture. */
 #ifndef CYTOFS_TEST_SEEDED_FILE_H
 #define CYTOFS_TEST_SEEDED_FILE_H
 

@@ -110,8 +110,10 @@ static void only_an_admin_deletes_only_homes_and_none_that_is_in_use(void **stat
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(an_admin_deletes_what_he_cannot_read_and_the_space_comes_back, two_members_make, two_members_remove),
-        cmocka_unit_test_setup_teardown(only_an_admin_deletes_only_homes_and_none_that_is_in_use, two_members_make, two_members_remove),
+        cmocka_unit_test_setup_teardown(an_admin_deletes_what_he_cannot_read_and_the_space_comes_back, two_members_make,
+                                        two_members_remove),
+        cmocka_unit_test_setup_teardown(only_an_admin_deletes_only_homes_and_none_that_is_in_use, two_members_make,
+                                        two_members_remove),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -307,12 +307,13 @@ static void records_are_seen_by_no_client(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_home_that_was_made_for_somebody_opens_with_that_key_alone, make_people, remove_people),
+        cmocka_unit_test_setup_teardown(a_home_that_was_made_for_somebody_opens_with_that_key_alone, make_people,
+                                        remove_people),
         cmocka_unit_test_setup_teardown(lent_keys_open_a_home_until_the_lender_goes, make_people, remove_people),
-        cmocka_unit_test_setup_teardown(what_was_fsynced_under_a_lent_key_survives_and_hinders_nobody_from_opening, make_people,
-                                        remove_people),
-        cmocka_unit_test_setup_teardown(a_file_that_lost_its_name_before_a_crash_goes_when_its_key_is_lent_again, make_people,
-                                        remove_people),
+        cmocka_unit_test_setup_teardown(what_was_fsynced_under_a_lent_key_survives_and_hinders_nobody_from_opening,
+                                        make_people, remove_people),
+        cmocka_unit_test_setup_teardown(a_file_that_lost_its_name_before_a_crash_goes_when_its_key_is_lent_again,
+                                        make_people, remove_people),
         cmocka_unit_test_setup_teardown(a_space_of_two_stays_open_for_the_second_lender, make_people, remove_people),
         cmocka_unit_test_setup_teardown(a_rotation_goes_on_under_a_lent_key, make_people, remove_people),
         cmocka_unit_test_setup_teardown(nobody_lends_what_is_not_his_or_not_the_key, make_people, remove_people),

@@ -68,8 +68,7 @@ static void compare_every_byte(struct lock_table *table, const struct model *mod
         for (uint64_t at = 0; at < BYTES; at++)
             for (enum lock_mode mode = LOCK_MODE_SHARED; mode <= LOCK_MODE_EXCLUSIVE; mode++) {
                 struct lock_request held, asked = request_of(owner, mode, at, at);
-                assert_int_equal(!lock_table_find_conflict(table, &asked, &held),
-                                 model_allows(model, owner, mode, at, at));
+                assert_int_equal(!lock_table_find_conflict(table, &asked, &held), model_allows(model, owner, mode, at, at));
             }
     assert_int_equal(lock_table_count(table), model_count(model));
 }

@@ -160,7 +160,8 @@ static void after_a_rotation_everything_reads_as_before(void **state)
     struct node_attributes attributes;
     struct node_id folder = lab_node(&people.lab, "datasets/cells");
     assert_code_ok(tree_make_link(people.lab.tree, folder, "link", "one.txt", &attributes, &why), why);
-    assert_code_ok(tree_set_xattr(people.lab.tree, lab_node(&people.lab, "datasets/cells"), "user.stain", "DAPI", 4, 0, &why), why);
+    assert_code_ok(
+        tree_set_xattr(people.lab.tree, lab_node(&people.lab, "datasets/cells"), "user.stain", "DAPI", 4, 0, &why), why);
     lab_make_folder(&people.lab, "datasets/cells/.snap/v1");
     lab_write(&people.lab, "datasets/cells/one.txt", "changed since");
     assert_code_ok(readers_rotate(people.lab.tree, "cells", &why), why);
@@ -172,7 +173,8 @@ static void after_a_rotation_everything_reads_as_before(void **state)
     lab_expect(&people.lab, "datasets/cells/three.txt", "under the new key");
     lab_expect(&people.lab, "datasets/cells/.snap/v1/one.txt", "a shared text");
     SCOPE_BUFFER value = {0};
-    assert_code_ok(tree_get_xattr(people.lab.tree, lab_node(&people.lab, "datasets/cells"), "user.stain", &value, &why), why);
+    assert_code_ok(tree_get_xattr(people.lab.tree, lab_node(&people.lab, "datasets/cells"), "user.stain", &value, &why),
+                   why);
     assert_string_equal(buffer_text(&value), "DAPI");
     lab_check(&people.lab);
     open_as(people.bob);
@@ -293,10 +295,13 @@ int main(void)
         cmocka_unit_test_setup_teardown(datasets_made_later_are_shared_with_everyone, make_people, remove_people),
         cmocka_unit_test_setup_teardown(a_restricted_dataset_is_read_by_those_on_its_list_alone, make_people, remove_people),
         cmocka_unit_test_setup_teardown(after_a_rotation_everything_reads_as_before, make_people, remove_people),
-        cmocka_unit_test_setup_teardown(a_rotation_that_another_one_overtakes_leaves_nothing_behind_under_a_forgotten_key, make_people, remove_people),
+        cmocka_unit_test_setup_teardown(a_rotation_that_another_one_overtakes_leaves_nothing_behind_under_a_forgotten_key,
+                                        make_people, remove_people),
         cmocka_unit_test_setup_teardown(who_was_removed_opens_nothing_and_the_name_is_free, make_people, remove_people),
-        cmocka_unit_test_setup_teardown(a_space_that_somebody_left_is_rotated_by_the_next_who_opens_it, make_people, remove_people),
-        cmocka_unit_test_setup_teardown(spaces_that_a_remover_cannot_read_are_rotated_by_their_readers, make_people, remove_people),
+        cmocka_unit_test_setup_teardown(a_space_that_somebody_left_is_rotated_by_the_next_who_opens_it, make_people,
+                                        remove_people),
+        cmocka_unit_test_setup_teardown(spaces_that_a_remover_cannot_read_are_rotated_by_their_readers, make_people,
+                                        remove_people),
         cmocka_unit_test_setup_teardown(roles_are_kept_and_there_is_always_an_admin, make_people, remove_people),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -119,8 +119,10 @@ static void spaces_that_the_admin_cannot_read_take_the_new_key_from_their_reader
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_new_recovery_key_opens_what_the_old_one_did_and_the_old_one_nothing, two_members_make, two_members_remove),
-        cmocka_unit_test_setup_teardown(spaces_that_the_admin_cannot_read_take_the_new_key_from_their_readers, two_members_make, two_members_remove),
+        cmocka_unit_test_setup_teardown(a_new_recovery_key_opens_what_the_old_one_did_and_the_old_one_nothing,
+                                        two_members_make, two_members_remove),
+        cmocka_unit_test_setup_teardown(spaces_that_the_admin_cannot_read_take_the_new_key_from_their_readers,
+                                        two_members_make, two_members_remove),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

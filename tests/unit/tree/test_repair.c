@@ -1,5 +1,5 @@
-/* fsck --repair: catalogs and packs damaged at random, by a seeded generator; what was readable before is readable afterwards
- * with the same bytes, and the store is whole then.  Each single kind of damage has a test of its own beside. */
+/* fsck --repair: catalogs and packs damaged at random, by a seeded generator; what was readable before is readable
+ * afterwards with the same bytes, and the store is whole then.  Each single kind of damage has a test of its own beside. */
 #include "testing.h"
 
 #include <fcntl.h>
@@ -76,8 +76,8 @@ static void run_sql(struct lab *lab, const char *sql)
     sqlite3 *connection;
     assert_int_equal(sqlite3_open(path_in(lab, "catalog.db"), &connection), SQLITE_OK);
     assert_int_equal(sqlite3_create_function(connection, "random", 0, SQLITE_UTF8, NULL, sql_random, NULL, NULL), SQLITE_OK);
-    assert_int_equal(
-        sqlite3_create_function(connection, "randomblob", 1, SQLITE_UTF8, NULL, sql_random_blob, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_create_function(connection, "randomblob", 1, SQLITE_UTF8, NULL, sql_random_blob, NULL, NULL),
+                     SQLITE_OK);
     assert_int_equal(sqlite3_exec(connection, "PRAGMA ignore_check_constraints = ON", NULL, NULL, NULL), SQLITE_OK);
     char *message = NULL;
     if (sqlite3_exec(connection, sql, NULL, NULL, &message) != SQLITE_OK)
@@ -268,7 +268,8 @@ static const char *const damages[] = {
     A_CHUNK "UPDATE chunks SET idx = idx + 40" THAT_CHUNK,
     A_CHUNK "UPDATE chunks SET nonce = randomblob(12)" THAT_CHUNK,
     "DELETE FROM names WHERE inode BETWEEN 2 AND 10",
-    "UPDATE inodes SET generation = 5" " WHERE inode IN (SELECT max(inode) FROM inodes)",
+    "UPDATE inodes SET generation = 5"
+    " WHERE inode IN (SELECT max(inode) FROM inodes)",
     "UPDATE packs SET live_chunks = live_chunks + 3, live_bytes = 1",
     "DELETE FROM packs",
     "DELETE FROM attributes",
@@ -277,7 +278,8 @@ static const char *const damages[] = {
     "UPDATE numbers SET value = 1 WHERE which = 0",
     "UPDATE spaces SET digest = randomblob(length(digest)) WHERE space = 1",
     /* A folder holds the one that it lies in. */
-    "UPDATE names SET parent = (SELECT inode FROM names WHERE parent = (SELECT inode FROM inodes WHERE inode > 17 AND kind = 1 "
+    "UPDATE names SET parent = (SELECT inode FROM names WHERE parent = (SELECT inode FROM inodes WHERE inode > 17 AND kind "
+    "= 1 "
     "AND flags = 0 ORDER BY inode LIMIT 1) AND inode IN (SELECT inode FROM inodes WHERE kind = 1)) "
     "WHERE inode = (SELECT inode FROM inodes WHERE inode > 17 AND kind = 1 AND flags = 0 ORDER BY inode LIMIT 1)",
 };

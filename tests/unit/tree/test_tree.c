@@ -98,8 +98,7 @@ static void moving_between_key_spaces_is_refused(void **state)
     struct node_id a = lab_node(lab, "datasets/a"), b = lab_node(lab, "datasets/b");
     struct node_attributes attributes;
     assert_int_equal(tree_rename(lab->tree, &(struct tree_rename){a, b, "x", "x", 0, 0, 0}, &why), CODE_CROSS_SPACE);
-    assert_int_equal(tree_hard_link(lab->tree, lab_node(lab, "datasets/a/x"), b, "x", &attributes, &why),
-                     CODE_CROSS_SPACE);
+    assert_int_equal(tree_hard_link(lab->tree, lab_node(lab, "datasets/a/x"), b, "x", &attributes, &why), CODE_CROSS_SPACE);
     struct node_id datasets = lab_node(lab, "datasets");
     assert_int_equal(tree_rename(lab->tree, &(struct tree_rename){datasets, lab_node(lab, "jobs"), "a", "a", 0, 0, 0}, &why),
                      CODE_CROSS_SPACE);
@@ -196,9 +195,8 @@ static void snapshots_are_found_by_number_and_moment_and_no_number_comes_twice(v
     expect_alias(lab, "datasets/d/.snap/3", "third");
     expect_alias(lab, "datasets/d/.snap/1", "first");
     SCOPE_BUFFER number = {0};
-    assert_code_ok(tree_get_xattr(lab->tree, lab_node(lab, "datasets/d/.snap/third"), TREE_XATTR_SNAPSHOT_NUMBER, &number,
-                                  &why),
-                   why);
+    assert_code_ok(
+        tree_get_xattr(lab->tree, lab_node(lab, "datasets/d/.snap/third"), TREE_XATTR_SNAPSHOT_NUMBER, &number, &why), why);
     assert_string_equal(buffer_text(&number), "3");
     lab_check(lab);
 }
@@ -255,8 +253,7 @@ static void folders_deeper_than_a_path_can_say_are_listed_moved_and_checked(void
         folder = attributes.id;
     }
     assert_code_ok(tree_make_folder(lab->tree, folder, "last", 0755, &attributes, &why), why);
-    const struct tree_rename rename = {
-        .from_folder = folder, .to_folder = folder, .from_name = "last", .to_name = "moved"};
+    const struct tree_rename rename = {.from_folder = folder, .to_folder = folder, .from_name = "last", .to_name = "moved"};
     assert_code_ok(tree_rename(lab->tree, &rename, &why), why);
     struct tree_folder *listing;
     const char *name = "";
@@ -264,10 +261,8 @@ static void folders_deeper_than_a_path_can_say_are_listed_moved_and_checked(void
     assert_true(tree_folder_entry(listing, 0, &name, NULL));
     assert_string_equal(name, "moved");
     tree_close_folder(listing);
-    const struct tree_rename into_itself = {.from_folder = lab_node(lab, "experiments"),
-                                            .to_folder = folder,
-                                            .from_name = "d",
-                                            .to_name = "x"};
+    const struct tree_rename into_itself = {
+        .from_folder = lab_node(lab, "experiments"), .to_folder = folder, .from_name = "d", .to_name = "x"};
     assert_int_equal(tree_rename(lab->tree, &into_itself, &why), CODE_INVALID);
     lab_check(lab);
 }
@@ -282,11 +277,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(moving_between_key_spaces_is_refused, open_memory, destroy),
         cmocka_unit_test_setup_teardown(an_unlinked_file_lives_until_it_is_closed, open_memory, destroy),
         cmocka_unit_test_setup_teardown(a_snapshot_shows_what_was, create, destroy),
-        cmocka_unit_test_setup_teardown(snapshots_are_found_by_number_and_moment_and_no_number_comes_twice, create,
-                                        destroy),
+        cmocka_unit_test_setup_teardown(snapshots_are_found_by_number_and_moment_and_no_number_comes_twice, create, destroy),
         cmocka_unit_test_setup_teardown(an_unchanged_dataset_reuses_its_snapshot, open_memory, destroy),
-        cmocka_unit_test_setup_teardown(what_was_left_unfinished_does_not_keep_a_folder_from_being_removed, create,
-                                        destroy),
+        cmocka_unit_test_setup_teardown(what_was_left_unfinished_does_not_keep_a_folder_from_being_removed, create, destroy),
         cmocka_unit_test_setup_teardown(folders_deeper_than_a_path_can_say_are_listed_moved_and_checked, open_memory,
                                         destroy),
     };

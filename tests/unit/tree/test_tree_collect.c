@@ -1,4 +1,5 @@
-/* Giving space back: how much comes back, and that nothing that anybody needs is taken, whatever goes on at the same time. */
+/* Giving space back: how much comes back, and that nothing that anybody needs is taken, whatever goes on at the same time.
+ */
 #include "testing.h"
 
 #include <pthread.h>
@@ -40,8 +41,7 @@ static uint64_t stored(struct lab *lab)
 
 static void collect(struct lab *lab, unsigned percent, struct tree_collect_summary *summary)
 {
-    assert_code_ok(
-        tree_collect(lab->tree, &(struct tree_collect_options){.dead_percent = percent}, summary, &why), why);
+    assert_code_ok(tree_collect(lab->tree, &(struct tree_collect_options){.dead_percent = percent}, summary, &why), why);
 }
 
 /* 60 files of 1 MB in packs of 16 MiB; then every second one goes. */
@@ -225,8 +225,7 @@ static void *collect_on(void *context)
         struct tree_collect_summary summary;
         struct failure refused;
         assert_code_ok(
-            tree_collect(stage->lab->tree, &(struct tree_collect_options){.dead_percent = 10}, &summary, &refused),
-            refused);
+            tree_collect(stage->lab->tree, &(struct tree_collect_options){.dead_percent = 10}, &summary, &refused), refused);
         assert_int_equal(summary.packs_stuck, 0);
         atomic_fetch_add(&stage->collections, 1);
     }

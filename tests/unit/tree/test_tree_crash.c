@@ -73,8 +73,7 @@ static void change_for_ever(struct lab *lab, int pipe_fd, uint32_t round)
         snprintf(name, sizeof name, "f%u", number);
         snprintf(temporary, sizeof temporary, "new%u", number);
         size_t count = contents_of(number, version, bytes);
-        must(
-            tree_create_file(lab->tree, folder, temporary, 0644, OPEN_WRITE | OPEN_TRUNCATE, &attributes, &file, &why));
+        must(tree_create_file(lab->tree, folder, temporary, 0644, OPEN_WRITE | OPEN_TRUNCATE, &attributes, &file, &why));
         must(tree_write(file, 0, bytes, count, &why));
         must(tree_rename(lab->tree, &(struct tree_rename){folder, folder, temporary, name, 0, 0, 0}, &why));
         char line[16];
@@ -240,8 +239,7 @@ static void expect_nowhere(const char *folder, const char *const *words, size_t 
 static void the_folder_shows_no_name_and_no_content(void **state)
 {
     (void)state;
-    static const char *const words[] = {"lymphoma",   "patient-0815", "val/ap50",
-                                        "epochs: 30", "hematoxylin",  "nowhere-else"};
+    static const char *const words[] = {"lymphoma", "patient-0815", "val/ap50", "epochs: 30", "hematoxylin", "nowhere-else"};
     struct lab lab;
     struct failure why;
     lab_create(&lab);
@@ -271,8 +269,7 @@ static void another_key_opens_nothing(void **state)
     assert_code_ok(member_key_generate(&stranger, &why), why);
     char catalog[128];
     snprintf(catalog, sizeof catalog, "%s/catalog.db", lab.folder);
-    struct tree_open_options options = {
-        .catalog_path = catalog, .member = stranger, .store = &lab.store, .read_only = true};
+    struct tree_open_options options = {.catalog_path = catalog, .member = stranger, .store = &lab.store, .read_only = true};
     struct tree *tree;
     assert_int_equal(tree_open(&options, &tree, &why), CODE_DENIED);
     options.member = own;

@@ -134,8 +134,7 @@ static void a_damaged_chunk_is_an_error_and_never_wrong_bytes(void **state)
     }
     assert_code_ok(tree_sync(lab->tree, &why), why);
     /* Bytes that do not open are asked for once more, to be checked: here damaged as well. */
-    chunk_store_fault_set(lab->faulty, CHUNK_STORE_GET,
-                          &(struct chunk_store_fault){.first = 2, .repeat = 2, .tear = true});
+    chunk_store_fault_set(lab->faulty, CHUNK_STORE_GET, &(struct chunk_store_fault){.first = 2, .repeat = 2, .tear = true});
     assert_int_equal(tree_path_read(lab->tree, "experiments/e/x", count, &contents, &why), CODE_CORRUPT);
     assert_non_null(strstr(why.text, "experiments/e/x"));
     chunk_store_fault_set(lab->faulty, CHUNK_STORE_GET, &(struct chunk_store_fault){0});
@@ -372,8 +371,7 @@ static void *work(void *context)
         assert_code_ok(tree_write(shared, 0, line, (size_t)length, &why), why);
         snprintf(name, sizeof name, "t%d-%u", worker->number, random_below(&random, 4));
         snprintf(other, sizeof other, "t%d-%u", worker->number, random_below(&random, 4));
-        assert_code_ok(tree_create_file(tree, folder, name, 0644, OPEN_WRITE | OPEN_READ, &attributes, &file, &why),
-                       why);
+        assert_code_ok(tree_create_file(tree, folder, name, 0644, OPEN_WRITE | OPEN_READ, &attributes, &file, &why), why);
         tree_remember(tree, attributes.id);
         assert_code_ok(tree_write(file, random_below(&random, 200000), line, (size_t)length, &why), why);
         (void)!tree_rename(tree, &(struct tree_rename){folder, folder, name, other, 0, 0, 0}, &why);
@@ -419,8 +417,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_full_disk_is_told_by_fsync_and_nothing_is_lost, open_lab, close_lab),
-        cmocka_unit_test_setup_teardown(a_sync_that_fails_is_told_and_the_next_one_keeps_everything, open_lab,
-                                        close_lab),
+        cmocka_unit_test_setup_teardown(a_sync_that_fails_is_told_and_the_next_one_keeps_everything, open_lab, close_lab),
         cmocka_unit_test_setup_teardown(a_commit_that_fails_anywhere_is_made_up_for, open_lab, close_lab),
         cmocka_unit_test_setup_teardown(writers_stop_when_memory_is_full_and_the_disk_too, open_lab, close_lab),
         cmocka_unit_test_setup_teardown(a_damaged_chunk_is_an_error_and_never_wrong_bytes, open_lab, close_lab),

@@ -37,9 +37,7 @@ static struct tree_file *open_new(struct lab *lab)
     struct tree_file *file;
     const char *name;
     struct node_id folder = lab_parent(lab, PATH, &name);
-    assert_code_ok(
-        tree_create_file(lab->tree, folder, name, 0644, OPEN_READ | OPEN_WRITE, &attributes, &file, &why),
-        why);
+    assert_code_ok(tree_create_file(lab->tree, folder, name, 0644, OPEN_READ | OPEN_WRITE, &attributes, &file, &why), why);
     return file;
 }
 
@@ -140,8 +138,7 @@ static void cut_it(struct answer *answer)
 {
     const struct attribute_change change = {.which = CHANGE_SIZE, .size = CHUNK + 7};
     struct node_attributes attributes;
-    assert_code_ok(tree_change(answer->lab->tree, tree_file_node(answer->file), &change, &attributes, &why),
-                   why);
+    assert_code_ok(tree_change(answer->lab->tree, tree_file_node(answer->file), &change, &attributes, &why), why);
 }
 
 static void it_can_be_cut_before_it_is_stored(void **state)
@@ -190,8 +187,7 @@ static void what_cannot_be_stored_is_kept_until_it_can(void **state)
     struct lab lab;
     lab_open_memory(&lab);
     lab_make_folder(&lab, "datasets/cells");
-    chunk_store_fault_set(lab.faulty, CHUNK_STORE_PUT,
-                          &(struct chunk_store_fault){.first = 2, .code = CODE_NO_SPACE});
+    chunk_store_fault_set(lab.faulty, CHUNK_STORE_PUT, &(struct chunk_store_fault){.first = 2, .code = CODE_NO_SPACE});
     write_and(&lab, nothing);
     expect(&lab, SIZE);
     assert_int_equal(tree_sync(lab.tree, &why), CODE_NO_SPACE);
@@ -208,10 +204,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(it_can_be_read_before_it_is_stored, make_lab, remove_lab),
         cmocka_unit_test_setup_teardown(it_can_be_written_over_before_it_is_stored, make_lab, remove_lab),
         cmocka_unit_test_setup_teardown(it_can_be_cut_before_it_is_stored, make_lab, remove_lab),
-        cmocka_unit_test_setup_teardown(it_can_be_removed_and_closed_before_it_is_stored, make_lab,
-                                        remove_lab),
-        cmocka_unit_test_setup_teardown(a_commit_does_not_wait_for_one_who_waits_for_it, make_lab,
-                                        remove_lab),
+        cmocka_unit_test_setup_teardown(it_can_be_removed_and_closed_before_it_is_stored, make_lab, remove_lab),
+        cmocka_unit_test_setup_teardown(a_commit_does_not_wait_for_one_who_waits_for_it, make_lab, remove_lab),
         cmocka_unit_test(what_cannot_be_stored_is_kept_until_it_can),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

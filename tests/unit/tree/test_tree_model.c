@@ -87,8 +87,8 @@ static void expect_same(struct model *model, enum code ours, int theirs, const s
                         (theirs == ENOTEMPTY && our_errno == EINVAL) || (theirs == EINVAL && our_errno == ENOTEMPTY) ||
                         (theirs == ENOTEMPTY && our_errno == EISDIR) || (theirs == EISDIR && our_errno == ENOTDIR)))
         return;
-    fail_msg("%s: we say %d (%s), the host says %d (%s)", model->log, our_errno, ours == CODE_OK ? "" : why->text,
-             theirs, strerror(theirs));
+    fail_msg("%s: we say %d (%s), the host says %d (%s)", model->log, our_errno, ours == CODE_OK ? "" : why->text, theirs,
+             strerror(theirs));
 }
 
 static void make_folder(struct model *model, const char *path)
@@ -216,9 +216,8 @@ static void write_pair(struct model *model, struct pair *pair)
     for (size_t i = 0; i < count; i++)
         model->bytes[i] = (uint8_t)random_next(&model->random);
     assert_code_ok(tree_write(pair->ours, (uint64_t)offset, model->bytes, count, &why), why);
-    assert_int_equal(pair->append ? write(pair->theirs, model->bytes, count)
-                                  : pwrite(pair->theirs, model->bytes, count, offset),
-                     count);
+    assert_int_equal(
+        pair->append ? write(pair->theirs, model->bytes, count) : pwrite(pair->theirs, model->bytes, count, offset), count);
 }
 
 static void read_pair(struct model *model, struct pair *pair)

@@ -99,7 +99,8 @@ static enum code put(const struct viewer *viewer, const char *path, size_t count
     const char *name;
     struct node_attributes attributes;
     SCOPE_FREE void *bytes = calloc(1, count + 1);
-    struct tree_put what = {.what = {.kind = NODE_FILE, .mode = 0644}, .reserved = true, .bytes = bytes, .count = count, .held = held};
+    struct tree_put what = {
+        .what = {.kind = NODE_FILE, .mode = 0644}, .reserved = true, .bytes = bytes, .count = count, .held = held};
     what.folder = lab_parent(&lab, path, &name);
     what.name = name;
     assert_code_ok(tree_reserve(lab.tree, 1, &number, &why), why);
@@ -170,8 +171,10 @@ static void do_something(struct random *random, struct tree_file **held)
     case 5:
         if (there && strcmp(path, other) != 0) {
             struct node_id folder = lab_node(&lab, "datasets/cells");
-            const struct tree_rename rename = {
-                .from_folder = folder, .to_folder = folder, .from_name = strrchr(path, '/') + 1, .to_name = strrchr(other, '/') + 1};
+            const struct tree_rename rename = {.from_folder = folder,
+                                               .to_folder = folder,
+                                               .from_name = strrchr(path, '/') + 1,
+                                               .to_name = strrchr(other, '/') + 1};
             assert_code_ok(tree_rename(lab.tree, &rename, &why), why);
         }
         break;
@@ -237,7 +240,8 @@ static void what_programs_make_in_a_members_folder_is_that_members(void **state)
     (void)state;
     struct node_attributes folder, file;
     struct tree_file *open;
-    const struct tree_new what = {.kind = NODE_FILE, .mode = 0644, .owner = TREE_MOUNTER, .group = TREE_MOUNTER, .for_folder = true};
+    const struct tree_new what = {
+        .kind = NODE_FILE, .mode = 0644, .owner = TREE_MOUNTER, .group = TREE_MOUNTER, .for_folder = true};
     viewer_enter(&bob);
     assert_code_ok(tree_make_folder(lab.tree, lab_node(&lab, "datasets/cells"), "run", 0755, &folder, &why), why);
     viewer_leave();
@@ -358,10 +362,26 @@ static void words_are_understood_whole_or_not_at_all(void **state)
     static const struct {
         const char *words;
         uint64_t storage, jobs;
-    } good[] = {{"storage=100G jobs=4", 100 * KIB * KIB * KIB, 4}, {"storage=0", 0, QUOTA_UNSET}, {" jobs=none\n", QUOTA_UNSET, QUOTA_UNLIMITED},
-                {"storage=7K storage=8K", 8 * KIB, QUOTA_UNSET},   {"", QUOTA_UNSET, QUOTA_UNSET}, {"storage=8388607T", 8388607 * KIB * KIB * KIB * KIB, QUOTA_UNSET}};
-    static const char *const bad[] = {"storage", "storage=", "storage=1X", "storage=1GB", "storage=-1", "jobs=4K", "jobs=many", "=4", "cows=3",
-                                      "jobs=1 cows=3", "storage=8388608T", "storage=9223372036854775808", "jobs=99999999999999999999999", "jobs = 4"};
+    } good[] = {{"storage=100G jobs=4", 100 * KIB * KIB * KIB, 4},
+                {"storage=0", 0, QUOTA_UNSET},
+                {" jobs=none\n", QUOTA_UNSET, QUOTA_UNLIMITED},
+                {"storage=7K storage=8K", 8 * KIB, QUOTA_UNSET},
+                {"", QUOTA_UNSET, QUOTA_UNSET},
+                {"storage=8388607T", 8388607 * KIB * KIB * KIB * KIB, QUOTA_UNSET}};
+    static const char *const bad[] = {"storage",
+                                      "storage=",
+                                      "storage=1X",
+                                      "storage=1GB",
+                                      "storage=-1",
+                                      "jobs=4K",
+                                      "jobs=many",
+                                      "=4",
+                                      "cows=3",
+                                      "jobs=1 cows=3",
+                                      "storage=8388608T",
+                                      "storage=9223372036854775808",
+                                      "jobs=99999999999999999999999",
+                                      "jobs = 4"};
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
         struct quota quota = quota_unset;
         assert_code_ok(quota_change(&quota, good[i].words, strlen(good[i].words), &why), why);
@@ -382,9 +402,15 @@ static void a_list_is_read_as_it_was_written_and_refused_when_anything_is_wrong_
     SCOPE_FREE struct quota_list *list = calloc(1, sizeof *list);
     SCOPE_BUFFER text = {0}, again = {0};
     const char *good = "cytofs quotas 1\nquota 107374182400 4 - none bob\nquota - - 1 - everyone\n";
-    static const char *const bad[] = {"", "cytofs quotas 1", "cytofs quotas 1\nquota 1 2 3 4 bob", "cytofs quotas 1\nquota 1 2 3 bob\n",
-                                      "cytofs quotas 1\nquota 1 2 3 4 \n", "cytofs quotas 1\nquota 1 2 3 4 b b\n", "cytofs quotas 1\nquota -1 2 3 4 bob\n",
-                                      "cytofs quotas 1\nquota 9223372036854775808 2 3 4 bob\n", "cytofs quotas 1\nlimit 1 2 3 4 bob\n"};
+    static const char *const bad[] = {"",
+                                      "cytofs quotas 1",
+                                      "cytofs quotas 1\nquota 1 2 3 4 bob",
+                                      "cytofs quotas 1\nquota 1 2 3 bob\n",
+                                      "cytofs quotas 1\nquota 1 2 3 4 \n",
+                                      "cytofs quotas 1\nquota 1 2 3 4 b b\n",
+                                      "cytofs quotas 1\nquota -1 2 3 4 bob\n",
+                                      "cytofs quotas 1\nquota 9223372036854775808 2 3 4 bob\n",
+                                      "cytofs quotas 1\nlimit 1 2 3 4 bob\n"};
     assert_code_ok(quota_list_parse(good, strlen(good), list, &why), why);
     assert_int_equal(quota_list_get(list, "bob").most[QUOTA_CPUS], QUOTA_UNLIMITED);
     quota_list_print(list, &text);
@@ -409,14 +435,16 @@ static void a_list_is_read_as_it_was_written_and_refused_when_anything_is_wrong_
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(what_members_use_is_what_the_catalog_says_after_anything_that_happens, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_members_use_is_what_the_catalog_says_after_anything_that_happens, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(a_file_counts_until_the_last_who_has_it_open_closes_it, setup, teardown),
         cmocka_unit_test_setup_teardown(what_programs_make_in_a_members_folder_is_that_members, setup, teardown),
         cmocka_unit_test_setup_teardown(nothing_grows_beyond_a_quota_by_any_way, setup, teardown),
         cmocka_unit_test_setup_teardown(whoever_is_above_his_quota_may_write_over_remove_and_then_go_on, setup, teardown),
         cmocka_unit_test_setup_teardown(a_quota_is_the_owners_whoever_writes, setup, teardown),
         cmocka_unit_test_setup_teardown(quotas_are_there_again_when_the_lab_is_opened_again, setup, teardown),
-        cmocka_unit_test_setup_teardown(what_is_set_aside_is_there_for_files_on_their_way_and_for_nothing_else, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_is_set_aside_is_there_for_files_on_their_way_and_for_nothing_else, setup,
+                                        teardown),
         cmocka_unit_test(words_are_understood_whole_or_not_at_all),
         cmocka_unit_test(a_list_is_read_as_it_was_written_and_refused_when_anything_is_wrong_with_it),
     };

@@ -123,8 +123,7 @@ static void writes_of_several_files_and_in_the_middle_are_kept_in_their_order(vo
     struct failure why;
     commit(lab);
     struct tree_file *log = open_to_append(lab, "experiments/e/log"), *other;
-    assert_code_ok(
-        tree_open_file(lab->tree, lab_node(lab, "experiments/e/other"), OPEN_WRITE, &other, &why), why);
+    assert_code_ok(tree_open_file(lab->tree, lab_node(lab, "experiments/e/other"), OPEN_WRITE, &other, &why), why);
     assert_code_ok(tree_write(other, 0, "bcd", 3, &why), why);
     append_and_sync(log, "two\n");
     assert_code_ok(tree_write(other, 1, "X", 1, &why), why);
@@ -161,8 +160,8 @@ static void a_new_file_is_committed_with_its_name(void **state)
     struct node_attributes attributes;
     struct tree_file *file;
     commit(lab);
-    assert_code_ok(tree_create_file(lab->tree, lab_node(lab, "experiments/e"), "new", 0644,
-                                    OPEN_WRITE | OPEN_APPEND, &attributes, &file, &why),
+    assert_code_ok(tree_create_file(lab->tree, lab_node(lab, "experiments/e"), "new", 0644, OPEN_WRITE | OPEN_APPEND,
+                                    &attributes, &file, &why),
                    why);
     append_and_sync(file, "a\n");
     append_and_sync(file, "b\n");
@@ -187,8 +186,8 @@ static void a_commit_makes_the_log_void(void **state)
     tree_release(file);
 }
 
-/* A lab that died with "two" and maybe a second line in its log alone: the commit of each second may come between, then it is
- * tried again.  *before: what the catalog of the copy says that the file holds. */
+/* A lab that died with "two" and maybe a second line in its log alone: the commit of each second may come between, then it
+ * is tried again.  *before: what the catalog of the copy says that the file holds. */
 static void copy_without_a_commit(struct lab *lab, struct tree_file *file, const char *second, struct lab *copy,
                                   struct buffer *before)
 {
@@ -383,7 +382,8 @@ static void write_piece(struct piecewise *pieces, size_t count)
 static void pieces_of_any_length_lie_one_behind_the_other(void **state)
 {
     (void)state;
-    static const size_t lengths[] = {1, 63, 3968, 64, 4096, 4095, 1, 4097, 100, 32000, 70000, 5, 8128, 192, 61440, 3, 65536, 7};
+    static const size_t lengths[] = {1,     63,    3968, 64,   4096, 4095,  1, 4097,  100,
+                                     32000, 70000, 5,    8128, 192,  61440, 3, 65536, 7};
     char folder[] = "/tmp/cytofs-recent-XXXXXX";
     struct failure why;
     assert_non_null(mkdtemp(folder));

@@ -104,7 +104,8 @@ static void a_rotation_takes_as_many_rounds_in_an_old_lab_as_in_a_new_one(void *
     uint64_t before = rounds(&lab);
     assert_code_ok(readers_rotate(lab.tree, "cells", &why), why);
     lab_wait_for_rotation(&lab, "cells", NULL);
-    assert_true(rounds(&lab) - before < 6000); /* most of them those of the wait; by steps of 20,000 numbers it would be more than 8,000 */
+    assert_true(rounds(&lab) - before <
+                6000); /* most of them those of the wait; by steps of 20,000 numbers it would be more than 8,000 */
     lab_check(&lab);
     lab_destroy(&lab);
 }

@@ -141,11 +141,7 @@ static int open_lab(void **state)
         {.kind = RULE_WATCH, .pattern = "experiments/*/events", .context = watched, .append_only = true},
         {.kind = RULE_WATCH, .pattern = "lab/nodes/*", .context = watched, .released = released},
         {.kind = RULE_DERIVED, .pattern = "experiments/*/summary", .context = watched, .render = count_lines},
-        {.kind = RULE_DERIVED,
-         .pattern = "jobs/*.error",
-         .context = watched,
-         .list = list_errors,
-         .render = show_error},
+        {.kind = RULE_DERIVED, .pattern = "jobs/*.error", .context = watched, .list = list_errors, .render = show_error},
         {.kind = RULE_CONTROL, .pattern = "lab/trace", .context = watched, .render = show_control, .command = command},
         {.kind = RULE_STREAM,
          .pattern = "jobs/events",
@@ -285,8 +281,7 @@ static void a_rename_while_the_file_is_released_settles_once(void **state)
     for (int round = 0; round < 2000; round++) {
         struct tree_file *file;
         pthread_t releasing;
-        assert_code_ok(
-            tree_create_file(watched->lab.tree, jobs, ".a.yaml.part", 0644, OPEN_WRITE, &made, &file, &why), why);
+        assert_code_ok(tree_create_file(watched->lab.tree, jobs, ".a.yaml.part", 0644, OPEN_WRITE, &made, &file, &why), why);
         assert_code_ok(tree_write(file, 0, "new", 3, &why), why);
         assert_code_ok(tree_flush(file, &why), why);
         assert_int_equal(pthread_create(&releasing, NULL, release_file, file), 0);
@@ -332,8 +327,7 @@ static void an_append_only_file_only_grows(void **state)
     lab_write(&watched->lab, "experiments/e/events", "one\n");
     struct node_id node = lab_node(&watched->lab, "experiments/e/events");
     struct tree_file *file;
-    assert_int_equal(tree_open_file(watched->lab.tree, node, OPEN_WRITE | OPEN_TRUNCATE, &file, &why),
-                     CODE_NOT_PERMITTED);
+    assert_int_equal(tree_open_file(watched->lab.tree, node, OPEN_WRITE | OPEN_TRUNCATE, &file, &why), CODE_NOT_PERMITTED);
     struct attribute_change shrink = {.which = CHANGE_SIZE, .size = 0};
     assert_int_equal(tree_change(watched->lab.tree, node, &shrink, &attributes, &why), CODE_NOT_PERMITTED);
     assert_code_ok(tree_open_file(watched->lab.tree, node, OPEN_WRITE, &file, &why), why);

@@ -1,5 +1,5 @@
-/* A lab on disk with two members, one of whom has it open at a time: ada, who has made it and is its admin, and bob.  datasets/cells/one.txt is a
- * text that both may read. */
+/* A lab on disk with two members, one of whom has it open at a time: ada, who has made it and is its admin, and bob.
+ * datasets/cells/one.txt is a text that both may read. */
 #ifndef CYTOFS_TEST_TWO_MEMBERS_H
 #define CYTOFS_TEST_TWO_MEMBERS_H
 

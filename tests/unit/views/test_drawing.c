@@ -20,8 +20,7 @@ static void an_axis_holds_its_values_between_round_ends(void **state)
     struct random random = random_stream(1, 1);
     for (int i = 0; i < 20000; i++) {
         double size = pow(10, random_between(&random, -9, 12));
-        double minimum = random_between(&random, -size, size),
-               maximum = minimum + random_between(&random, 0, size);
+        double minimum = random_between(&random, -size, size), maximum = minimum + random_between(&random, 0, size);
         struct chart_axis axis = chart_axis_fit(minimum, maximum, 7);
         double lead = axis.step / pow(10, floor(log10(axis.step) + 1e-9));
         assert_true(axis.low <= minimum + axis.step * 1e-6 && axis.high >= maximum - axis.step * 1e-6);
@@ -145,8 +144,7 @@ static void steps_out_of_order_are_sorted_and_one_step_by_time(void **state)
 {
     (void)state;
     struct metric_series series = parsed("3 0.3 2\n1 0.1 1\n2 0.2 2\n", false);
-    assert_true(series.points[0].value == 0.1 && series.points[1].value == 0.2 &&
-                series.points[2].value == 0.3);
+    assert_true(series.points[0].value == 0.1 && series.points[1].value == 0.2 && series.points[2].value == 0.3);
     metric_series_free(&series);
 }
 
@@ -191,13 +189,12 @@ static void any_bytes_become_utf8_without_controls(void **state)
 {
     (void)state;
     struct random random = random_stream(3, 1);
-    static const unsigned char leads[] = {0xC0, 0xC2, 0xE0, 0xED, 0xEF, 0xF0, 0xF4,
-                                          0xF5, 0x80, 0xBF, 0x9F, 0x1B, '<',  'a'};
+    static const unsigned char leads[] = {0xC0, 0xC2, 0xE0, 0xED, 0xEF, 0xF0, 0xF4, 0xF5, 0x80, 0xBF, 0x9F, 0x1B, '<', 'a'};
     for (int i = 0; i < 20000; i++) {
         char bytes[24];
         for (size_t b = 0; b < sizeof bytes; b++)
-            bytes[b] = (char)(random_below(&random, 2) ? leads[random_below(&random, sizeof leads)]
-                                                       : random_below(&random, 256));
+            bytes[b] =
+                (char)(random_below(&random, 2) ? leads[random_below(&random, sizeof leads)] : random_below(&random, 256));
         SCOPE_BUFFER text = {0};
         utf8_text_append(&text, bytes, sizeof bytes, 100);
         assert_true(is_utf8(text.data, text.length));
@@ -227,10 +224,9 @@ static void durations_and_moments_read_well(void **state)
     const struct {
         double seconds;
         const char *text;
-    } durations[] = {
-        {0, "0.0 s"},        {4.24, "4.2 s"},      {59.94, "59.9 s"},           {59.96, "1 min 00 s"},
-        {185, "3 min 05 s"}, {3600, "1 h 00 min"}, {86399, "23 h 59 min"},      {90000, "1 d 1 h"},
-        {-1, "0.0 s"},       {NAN, "0.0 s"},       {1e300, "more than 10000 d"}};
+    } durations[] = {{0, "0.0 s"},        {4.24, "4.2 s"},      {59.94, "59.9 s"},           {59.96, "1 min 00 s"},
+                     {185, "3 min 05 s"}, {3600, "1 h 00 min"}, {86399, "23 h 59 min"},      {90000, "1 d 1 h"},
+                     {-1, "0.0 s"},       {NAN, "0.0 s"},       {1e300, "more than 10000 d"}};
     char text[TIME_TEXT_MAX];
     for (size_t i = 0; i < sizeof durations / sizeof *durations; i++) {
         time_text_duration(durations[i].seconds, text);

@@ -53,20 +53,19 @@ static void status_of_a_running_run_shows_bar_rate_time_left_and_metrics(void **
     view_lab_put(tree, RUN "/progress", "50 200 steps 2.5\n");
     view_lab_put(tree, RUN "/log", "loading\nstep 50\n\n");
     view_lab_read(tree, RUN "/status", &text);
-    assert_string_equal(buffer_text(&text),
-                        "state:      running\n"
-                        "job:        nuclei\n"
-                        "member:     ada\n"
-                        "submitted:  2026-11-22 10:00:00 UTC\n"
-                        "node:       box-1\n"
-                        "started:    2026-11-22 10:00:05 UTC\n"
-                        "ran:        3.0 s so far\n"
-                        "progress:   [#######>......................]  25.0 %   50 of 200 steps, "
-                        "2.5 a second, 1 min 00 s left\n"
-                        "metrics:\n"
-                        "  train/loss:  0.4          step 3\n"
-                        "  val/ap50:    0.623457     step 2\n"
-                        "output:     step 50\n");
+    assert_string_equal(buffer_text(&text), "state:      running\n"
+                                            "job:        nuclei\n"
+                                            "member:     ada\n"
+                                            "submitted:  2026-11-22 10:00:00 UTC\n"
+                                            "node:       box-1\n"
+                                            "started:    2026-11-22 10:00:05 UTC\n"
+                                            "ran:        3.0 s so far\n"
+                                            "progress:   [#######>......................]  25.0 %   50 of 200 steps, "
+                                            "2.5 a second, 1 min 00 s left\n"
+                                            "metrics:\n"
+                                            "  train/loss:  0.4          step 3\n"
+                                            "  val/ap50:    0.623457     step 2\n"
+                                            "output:     step 50\n");
 }
 
 static void status_of_a_failed_run_gives_the_reason_second(void **state)
@@ -74,8 +73,7 @@ static void status_of_a_failed_run_gives_the_reason_second(void **state)
     (void)state;
     SCOPE_BUFFER text = {0};
     view_lab_put_run(tree, RUN);
-    view_lab_fail(tree, RUN, VIEW_LAB_START_MS + 5000 + 3725000,
-                  "the program ended with exit status 1: no images");
+    view_lab_fail(tree, RUN, VIEW_LAB_START_MS + 5000 + 3725000, "the program ended with exit status 1: no images");
     view_lab_read(tree, RUN "/status", &text);
     assert_string_equal(buffer_text(&text), "state:      failed\n"
                                             "reason:     the program ended with exit status 1: no images\n"
@@ -119,10 +117,8 @@ static void a_folder_that_is_no_run_has_no_status(void **state)
     (void)state;
     struct node_attributes attributes;
     view_lab_put(tree, "experiments/nuclei/notes/readme.txt", "mine\n");
-    assert_int_equal(tree_path_attributes(tree, "experiments/nuclei/notes/status", &attributes, NULL),
-                     CODE_NOT_FOUND);
-    assert_int_equal(tree_path_attributes(tree, "experiments/nuclei/notes/metrics.csv", &attributes, NULL),
-                     CODE_NOT_FOUND);
+    assert_int_equal(tree_path_attributes(tree, "experiments/nuclei/notes/status", &attributes, NULL), CODE_NOT_FOUND);
+    assert_int_equal(tree_path_attributes(tree, "experiments/nuclei/notes/metrics.csv", &attributes, NULL), CODE_NOT_FOUND);
 }
 
 static void metrics_csv_has_a_row_a_step_and_a_column_a_key(void **state)
@@ -130,8 +126,7 @@ static void metrics_csv_has_a_row_a_step_and_a_column_a_key(void **state)
     (void)state;
     SCOPE_BUFFER text = {0};
     view_lab_put_run(tree, RUN);
-    view_lab_put(tree, RUN "/metrics/loss",
-                 "1795341601000 0.5 1\n1795341602500 0.25 2\n1795341602600 0.2 2\n");
+    view_lab_put(tree, RUN "/metrics/loss", "1795341601000 0.5 1\n1795341602500 0.25 2\n1795341602600 0.2 2\n");
     view_lab_put(tree, RUN "/metrics/val/ap50", "1795341602700 0.875 2\n1795341603000 nan 3\n");
     view_lab_put(tree, RUN "/metrics/step", "1795341601000 9 1\n");
     view_lab_put(tree, RUN "/metrics/a,\"b", "1795341601000 -inf 1\n");
@@ -260,8 +255,7 @@ static void what_is_left_out_is_said(void **state)
     }
     view_lab_put(tree, RUN "/metrics/a/b/c/d/e", "1 1 1\n");
     assert_true(shows(RUN "/status", "more than 200 keys"));
-    assert_true(
-        shows("experiments/nuclei/board.csv", "\n...,Only 100 parameters and 100 metrics are shown.,"));
+    assert_true(shows("experiments/nuclei/board.csv", "\n...,Only 100 parameters and 100 metrics are shown.,"));
     assert_true(shows("experiments/nuclei/report.html", "Only 100 parameters and 100 metrics are shown."));
 }
 
@@ -285,14 +279,13 @@ static void the_board_has_a_row_a_run_best_first(void **state)
     SCOPE_BUFFER text = {0};
     put_three_runs();
     view_lab_read(tree, "experiments/nuclei/board.csv", &text);
-    assert_string_equal(
-        buffer_text(&text),
-        "run,state,started,duration_s,member,job,node,model,train/loss,val/ap50,params/lr,params/"
-        "note,reason\n"
-        "002,running,2026-11-22T10:00:05.000Z,3.0,ada,nuclei,box-1,,0.5,0.9,,,\n"
-        "001,finished,2026-11-22T10:00:05.000Z,10.0,ada,nuclei,box-1,models/m/1,,0.7,0.002,,\n"
-        "010,failed,2026-11-22T10:00:05.000Z,1.5,ada,nuclei,box-1,,,,,\"a \"\"good\"\", long\nnight\",\"no, "
-        "<b>really</b>\"\n");
+    assert_string_equal(buffer_text(&text),
+                        "run,state,started,duration_s,member,job,node,model,train/loss,val/ap50,params/lr,params/"
+                        "note,reason\n"
+                        "002,running,2026-11-22T10:00:05.000Z,3.0,ada,nuclei,box-1,,0.5,0.9,,,\n"
+                        "001,finished,2026-11-22T10:00:05.000Z,10.0,ada,nuclei,box-1,models/m/1,,0.7,0.002,,\n"
+                        "010,failed,2026-11-22T10:00:05.000Z,1.5,ada,nuclei,box-1,,,,,\"a \"\"good\"\", long\nnight\",\"no, "
+                        "<b>really</b>\"\n");
 }
 
 static void a_loss_ranks_upwards_where_there_is_no_score(void **state)

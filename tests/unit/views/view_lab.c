@@ -66,14 +66,10 @@ void view_lab_put_run(struct tree *tree, const char *run)
         assert_code_ok(tree_path_make_folders(tree, path, &why), why);
     }
     record(tree, run,
-           (struct run_event){
-               .kind = RUN_EVENT_SUBMITTED, .ms = VIEW_LAB_START_MS, .job = "nuclei", .member = "ada"});
+           (struct run_event){.kind = RUN_EVENT_SUBMITTED, .ms = VIEW_LAB_START_MS, .job = "nuclei", .member = "ada"});
     record(tree, run,
-           (struct run_event){
-               .kind = RUN_EVENT_CLAIMED, .ms = VIEW_LAB_START_MS + 1000, .node = "box-1", .attempt = 1});
-    record(tree, run,
-           (struct run_event){
-               .kind = RUN_EVENT_STARTED, .ms = VIEW_LAB_START_MS + 5000, .pid = 7, .attempt = 1});
+           (struct run_event){.kind = RUN_EVENT_CLAIMED, .ms = VIEW_LAB_START_MS + 1000, .node = "box-1", .attempt = 1});
+    record(tree, run, (struct run_event){.kind = RUN_EVENT_STARTED, .ms = VIEW_LAB_START_MS + 5000, .pid = 7, .attempt = 1});
 }
 
 void view_lab_finish(struct tree *tree, const char *run, long long ms, const char *model)
@@ -91,8 +87,7 @@ void view_lab_lose(struct tree *tree, const char *run, long long ms, const char 
     record(tree, run, (struct run_event){.kind = RUN_EVENT_LOST, .ms = ms, .reason = reason, .attempt = 1});
 }
 
-void view_lab_measure(struct tree *tree, const char *run, const char *key, long long ms, double value,
-                      long long step)
+void view_lab_measure(struct tree *tree, const char *run, const char *key, long long ms, double value, long long step)
 {
     char path[512], folder[512], line[128];
     struct failure why;

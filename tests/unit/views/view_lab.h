@@ -23,8 +23,7 @@ void view_lab_fail(struct tree *tree, const char *run, long long ms, const char 
 void view_lab_lose(struct tree *tree, const char *run, long long ms, const char *reason);
 
 /* Appends a line of a metric. */
-void view_lab_measure(struct tree *tree, const char *run, const char *key, long long ms, double value,
-                      long long step);
+void view_lab_measure(struct tree *tree, const char *run, const char *key, long long ms, double value, long long step);
 
 /* The contents of a derived file; fails the test where they differ in length from the size that is shown. */
 void view_lab_read(struct tree *tree, const char *path, struct buffer *out);
