@@ -133,7 +133,7 @@ static void the_model_file_says_how_to_use_the_weights(void **state)
     const struct model_info *info = model_file_info(file);
     assert_int_equal(info->architecture.input_channels, 1);
     assert_int_equal(info->architecture.rays, 8);
-    assert_int_equal(info->views, 4);
+    assert_int_equal(info->views, 8);
     assert_int_equal(info->architecture.classes, 1);
     assert_int_equal(info->image_bits, 16);
     assert_int_equal(info->preprocessing.intensity, INTENSITY_PERCENTILE);
