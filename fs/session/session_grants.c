@@ -10,11 +10,11 @@
  */
 #include "session_grants.h"
 
-#include <signal.h>
 #include <stdlib.h>
 
 #include "scope.h"
 #include "session_state.h"
+#include "thread.h"
 
 struct waiting_grant {
     struct waiting_grant *next;
@@ -106,13 +106,9 @@ void session_grants_init(struct session_grants *grants, struct session *session)
 
 enum code session_grants_start(struct session_grants *grants, struct failure *why)
 {
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int error = pthread_create(&grants->thread, NULL, run, grants);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (error)
-        return failure_set_errno(why, error, "starting a thread that drops pages");
+    enum code code = thread_start(&grants->thread, run, grants, "a thread that drops pages", why);
+    if (code != CODE_OK)
+        return code;
     grants->running = true;
     struct tree_observer *observer = &grants->session->observer;
     observer->told = on_told;

@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "scope.h"
+#include "thread.h"
 
 #define MOST_MIN        2 /* one that waits for a lock, one that answers */
 #define MOST_MAX        8
@@ -194,11 +195,9 @@ enum code session_listeners_start(struct session_listeners *listeners, int worke
     listeners->released = workers <= listeners->most; /* all of them may listen */
     if (listeners->released)
         return CODE_OK;
-    int error = pthread_create(&listeners->watch, NULL, watch, listeners);
-    if (error)
-        return failure_set_errno(why, error, "starting a thread that watches those that answer requests");
-    listeners->running = true;
-    return CODE_OK;
+    enum code code = thread_start(&listeners->watch, watch, listeners, "a thread that watches those that answer", why);
+    listeners->running = code == CODE_OK;
+    return code;
 }
 
 void session_listeners_stop(struct session_listeners *listeners)

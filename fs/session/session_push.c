@@ -12,7 +12,6 @@
  */
 #include "session_push.h"
 
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -22,6 +21,7 @@
 #include "scope.h"
 #include "session_rights.h"
 #include "session_state.h"
+#include "thread.h"
 
 #define BUCKETS   4096
 #define PAUSE_MS  5
@@ -224,13 +224,9 @@ void session_push_init(struct session_push *push, struct session *session)
 
 enum code session_push_start(struct session_push *push, struct failure *why)
 {
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int error = pthread_create(&push->thread, NULL, run, push);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (error)
-        return failure_set_errno(why, error, "starting a thread that tells of changes");
+    enum code code = thread_start(&push->thread, run, push, "a thread that tells of changes", why);
+    if (code != CODE_OK)
+        return code;
     push->running = true;
     struct tree_observer *observer = &push->session->observer;
     observer->told = on_told;

@@ -69,6 +69,7 @@ static enum code init_locks(struct tree *tree, struct failure *why)
     int result = pthread_mutex_init(&tree->lock, NULL);
     result = result ? result : pthread_cond_init(&tree->commit.wanted, &monotonic);
     result = result ? result : pthread_cond_init(&tree->commit.finished, NULL);
+    result = result ? result : pthread_cond_init(&tree->waiting.wanted, NULL);
     result = result ? result : pthread_cond_init(&tree->lent_settled, &monotonic);
     result = result ? result : pthread_rwlock_init(&tree->packs_lock, NULL);
     result = result ? result : pthread_mutex_init(&tree->failures_lock, NULL);
@@ -322,6 +323,7 @@ void tree_close(struct tree *tree)
     pthread_mutex_destroy(&tree->lock);
     pthread_cond_destroy(&tree->commit.wanted);
     pthread_cond_destroy(&tree->commit.finished);
+    pthread_cond_destroy(&tree->waiting.wanted);
     pthread_cond_destroy(&tree->lent_settled);
     pthread_rwlock_destroy(&tree->packs_lock);
     block_pool_destroy(&tree->chunk_blocks);

@@ -17,13 +17,13 @@
  */
 #include "tree_commit.h"
 
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "catalog_chunk.h"
 #include "chunk_store.h"
 #include "logging.h"
+#include "thread.h"
 #include "timing.h"
 #include "tree_authentic.h"
 #include "tree_compact.h"
@@ -376,20 +376,16 @@ static void *run(void *context)
 
 enum code commit_start(struct tree *tree, struct failure *why)
 {
-    /* Signals are for the program's own threads. */
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int result = pthread_create(&tree->commit.thread, NULL, run, tree);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (result != 0)
-        return failure_set_errno(why, result, "starting the thread that makes changes durable");
-    tree->commit.running = true;
-    return CODE_OK;
+    enum code code = waiting_start(tree, why);
+    if (code == CODE_OK)
+        code = thread_start(&tree->commit.thread, run, tree, "a thread that makes changes durable", why);
+    tree->commit.running = code == CODE_OK;
+    return code;
 }
 
 void commit_stop(struct tree *tree)
 {
+    waiting_stop(tree);
     if (!tree->commit.running)
         return;
     pthread_mutex_lock(&tree->lock);

@@ -20,6 +20,7 @@
 #include "block_pool.h"
 #include "catalog.h"
 #include "catalog_inode.h"
+#include "gathering.h"
 #include "identity.h"
 #include "rule.h"
 #include "scope.h"
@@ -176,16 +177,27 @@ struct tree {
         uint64_t number;         /* of the catalog's last commit, kept in the catalog */
         uint64_t inodes_durable; /* inodes below are in it, or were deleted */
         uint64_t inodes_collected;
-        bool collecting;                                    /* a round takes what is dirty; under the lock throughout */
-        bool leading;                                       /* somebody makes a round or writes the log of recent writes */
-        struct commit_waiter *waiters_first, **waiters_end; /* tree_waiting.c */
-        bool committing;                                    /* the gate is closed */
-        struct failure last;                                /* of the round that ended last; CODE_OK where it went well */
+        bool collecting;       /* a round takes what is dirty; under the lock throughout */
+        bool leading;          /* somebody makes a round or writes the log of recent writes */
+        bool committing;       /* the gate is closed */
+        struct failure last;   /* of the round that ended last; CODE_OK where it went well */
         struct failure broken; /* not CODE_OK: nobody can say what the disk holds, so nothing may change any more */
         uint64_t count;        /* commits that wrote something */
         /* A pack that nothing names, which was held or in use when a round would have dropped it; 0: none. */
         uint32_t left_pack;
     } commit;
+
+    struct {
+        struct commit_waiter *first, **end;
+        unsigned count;             /* of them */
+        uint64_t came;              /* of all who ever waited */
+        struct gathering gathering; /* whether more are expected */
+        pthread_t watch;            /* looks for those who were expected in vain */
+        bool watched, stop;         /* it runs; it is to end */
+        bool awake;                 /* it looks every now and then; else it sleeps */
+        bool put_off;               /* somebody was told to wait for more since it looked last */
+        pthread_cond_t wanted;      /* it sleeps here */
+    } waiting;                      /* tree_waiting.c */
 
     uint64_t rows_repaired; /* when it was opened (tree_open_options.repair) */
     bool parting;           /* tree_parting.h */

@@ -3,6 +3,7 @@
 #include "testing.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -409,6 +410,49 @@ static void pieces_of_any_length_lie_one_behind_the_other(void **state)
     assert_code_ok(file_remove_tree(folder, &why), why);
 }
 
+enum { WRITERS = 8 };
+
+struct writer {
+    struct tree_file *file;
+    int lines;
+    pthread_t thread;
+};
+
+static void *write_lines(void *context)
+{
+    struct writer *writer = context;
+    for (int i = 0; i < writer->lines; i++)
+        append_and_sync(writer->file, "line\n");
+    return NULL;
+}
+
+/* Those who stay are not kept waiting for those who left, and what each was told is there. */
+static void writers_that_sync_together_leave_one_after_another(void **state)
+{
+    struct lab *lab = *state, copy;
+    struct writer writers[WRITERS];
+    char path[64], expected[5 * 40 * WRITERS + 1];
+    for (int i = 0; i < WRITERS; i++) {
+        snprintf(path, sizeof path, "experiments/e/writer%d", i);
+        lab_write(lab, path, "");
+        writers[i] = (struct writer){.file = open_to_append(lab, path), .lines = 40 * (i + 1)};
+    }
+    for (int i = 0; i < WRITERS; i++)
+        assert_int_equal(pthread_create(&writers[i].thread, NULL, write_lines, &writers[i]), 0);
+    for (int i = 0; i < WRITERS; i++)
+        pthread_join(writers[i].thread, NULL);
+    crash(lab, &copy, NULL);
+    for (int i = 0; i < WRITERS; i++) {
+        expected[0] = '\0';
+        for (int k = 0; k < writers[i].lines; k++)
+            memcpy(expected + 5 * k, "line\n", 6);
+        snprintf(path, sizeof path, "experiments/e/writer%d", i);
+        lab_expect(&copy, path, expected);
+        tree_release(writers[i].file);
+    }
+    end_copy(&copy);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -423,6 +467,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_full_log_is_followed_by_a_commit, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_lab_that_is_only_looked_at_shows_them_and_stays_as_it_was, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_closed_lab_leaves_an_empty_log, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(writers_that_sync_together_leave_one_after_another, set_up, tear_down),
         cmocka_unit_test(pieces_of_any_length_lie_one_behind_the_other),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
