@@ -76,6 +76,7 @@ struct usage;
 struct quota_list;
 struct commit_waiter;
 struct recent_log;
+struct recent_writes;
 struct space;
 struct derived;
 
@@ -237,7 +238,10 @@ struct tree {
         uint64_t end;           /* where the next record goes */
         uint64_t sequence;      /* of the next record */
         uint64_t follows;       /* the commit number of the records before it */
-    } recent;                   /* the leader's own while the tree is served (tree_recent.h) */
+
+        struct recent_writes *due; /* of files that will be fsynced in a moment; these two are the lock's */
+        unsigned due_count;
+    } recent; /* the leader's own while the tree is served (tree_recent.h) */
 
     struct {
         uint32_t pack;        /* being emptied; 0: none */

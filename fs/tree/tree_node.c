@@ -75,7 +75,7 @@ static void destroy(struct tree *tree, struct node *node)
         link = &(*link)->hash_next;
     *link = node->hash_next;
     tree->node_count--;
-    recent_forget(node);
+    recent_forget(tree, node);
     free(node->path);
     free(node);
 }
@@ -249,7 +249,7 @@ void node_mark_clean(struct tree *tree, struct node *node)
     tree->dirty_node_count--;
     if (node->recent)
         node->changed_in = commit_round_of_changes(tree);
-    recent_forget(node);
+    recent_forget(tree, node);
 }
 
 void node_change(struct tree *tree, struct node *node)
@@ -510,7 +510,7 @@ void node_free_all(struct tree *tree)
     for (size_t i = 0; i < tree->node_bucket_count; i++)
         for (struct node *node = tree->node_buckets[i], *next; node; node = next) {
             next = node->hash_next;
-            recent_forget(node);
+            recent_forget(tree, node);
             free(node->path);
             free(node);
         }

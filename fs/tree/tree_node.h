@@ -6,8 +6,6 @@
 
 #include "tree_internal.h"
 
-struct recent_writes;
-
 struct node {
     struct catalog_inode row;
     struct node *hash_next;
@@ -35,6 +33,7 @@ struct node {
     } counted;                    /* tree_usage.h */
     uint64_t changed_in;          /* the commit round that makes its last change durable, but for those in `recent` */
     struct recent_writes *recent; /* small writes that the log could hold (tree_recent.h), or NULL */
+    bool syncs;                   /* its last writes were fsynced, so the next ones probably will be */
 
     uint64_t parent; /* a folder that holds it; 0: not looked up.  The only one where links == 1 */
     char *path;      /* from the root, by one of its names, or NULL; valid while path_epoch is the tree's */

@@ -14,7 +14,9 @@
  *  2. node->recent holds all changes of the node since the commit that node->changed_in tells of, in their order, that
  *     are not in the log.  Everything that changes a node otherwise goes through node_change or file_note_change, which
  *     set changed_in.
- *  3. Copies that belong to a round that was collected are void: either it becomes durable, or nothing but a later round
+ *  3. What is due is taken while nobody waits for it yet.  Who then fsyncs it finds nothing to be done; he is told at once,
+ * or when the leader who took it has ended (tree_waiting.c), since nobody is told of anything while one leads.
+ *  4. Copies that belong to a round that was collected are void: either it becomes durable, or nothing but a later round
  *     helps (commit.last).
  */
 #include "tree_recent.h"
@@ -34,6 +36,8 @@
 #include "tree_waiting.h"
 
 #define KEPT_BYTES_MAX 65536 /* of one node */
+#define DUE_BYTES_MAX  4096  /* of one node, and there may be the batch's BATCH_BYTES before it */
+#define BATCH_BYTES    32768
 
 struct kept_write {
     uint64_t offset;
@@ -43,8 +47,11 @@ struct kept_write {
 };
 
 struct recent_writes {
-    struct recent_writes *next; /* in a batch */
-    uint64_t round;             /* the commit round that they belong to */
+    struct recent_writes *next;                    /* in a batch */
+    struct recent_writes *due_previous, *due_next; /* in tree->recent.due, where it is due */
+    bool due;
+    struct node *node; /* that they belong to, while it has them */
+    uint64_t round;    /* the commit round that they belong to */
     uint64_t inode, space_number;
     const struct space *space;
     uint64_t log_bytes;      /* that they take in the log */
@@ -59,10 +66,40 @@ static size_t padded(size_t count)
     return (sizeof(struct kept_write) + count + 7) / 8 * 8;
 }
 
-void recent_forget(struct node *node)
+static void make_due(struct tree *tree, struct recent_writes *recent)
+{
+    if (recent->due)
+        return;
+    recent->due = true;
+    recent->due_previous = NULL;
+    recent->due_next = tree->recent.due;
+    if (recent->due_next)
+        recent->due_next->due_previous = recent;
+    tree->recent.due = recent;
+    tree->recent.due_count++;
+}
+
+static void leave_due(struct tree *tree, struct recent_writes *recent)
+{
+    if (!recent->due)
+        return;
+    recent->due = false;
+    *(recent->due_previous ? &recent->due_previous->due_next : &tree->recent.due) = recent->due_next;
+    if (recent->due_next)
+        recent->due_next->due_previous = recent->due_previous;
+    tree->recent.due_count--;
+}
+
+void recent_note_sync(struct node *node)
+{
+    node->syncs = true;
+}
+
+void recent_forget(struct tree *tree, struct node *node)
 {
     if (!node->recent)
         return;
+    leave_due(tree, node->recent);
     free(node->recent->writes);
     free(node->recent);
     node->recent = NULL;
@@ -124,6 +161,9 @@ void recent_note_write(struct tree *tree, struct node *node, uint64_t before, co
     struct recent_writes *recent = current_writes(tree, node);
     if (!recent || !keep(recent, write, node->row.modify_ns))
         return;
+    if (node->syncs)
+        make_due(tree, recent);
+    recent->node = node;
     recent->inode = node->row.inode;
     recent->space = space;
     recent->space_number = node->row.space;
@@ -141,11 +181,12 @@ enum recent_need recent_need_of(const struct tree *tree, const struct node *node
 
 /* Writing ---------------------------------------------------------------------------------------------------------- */
 
-void recent_take(struct node *node, struct recent_batch *batch)
+void recent_take(struct tree *tree, struct node *node, struct recent_batch *batch)
 {
     struct recent_writes *recent = node->recent;
     if (!recent)
         return;
+    leave_due(tree, recent);
     node->recent = NULL;
     if (!batch->end)
         batch->end = &batch->first;
@@ -153,6 +194,22 @@ void recent_take(struct node *node, struct recent_batch *batch)
     *batch->end = recent;
     batch->end = &recent->next;
     batch->bytes += recent->log_bytes;
+}
+
+unsigned recent_take_due(struct tree *tree, struct recent_batch *batch)
+{
+    unsigned count = 0;
+    for (struct recent_writes *recent = tree->recent.due, *next; recent; recent = next) {
+        struct node *node = recent->node;
+        next = recent->due_next;
+        leave_due(tree, recent);
+        node->syncs = false;
+        if (recent->log_bytes > DUE_BYTES_MAX || batch->bytes > BATCH_BYTES || recent_need_of(tree, node) != RECENT_LOG)
+            continue;
+        recent_take(tree, node, batch);
+        count++;
+    }
+    return count;
 }
 
 static void empty_batch(struct recent_batch *batch)

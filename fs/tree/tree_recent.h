@@ -27,7 +27,7 @@ void recent_wipe(struct tree *tree);
 void recent_note_write(struct tree *tree, struct node *node, uint64_t before, const struct contents_write *write);
 
 /* The kept copies are needed no more. */
-void recent_forget(struct node *node);
+void recent_forget(struct tree *tree, struct node *node);
 
 /* What it takes to make all changes of a node durable.  With the lock. */
 enum recent_need { RECENT_NOTHING, RECENT_LOG, RECENT_ROUND };
@@ -40,7 +40,20 @@ struct recent_batch {
 };
 
 /* Moves the node's copies into the batch.  With the lock. */
-void recent_take(struct node *node, struct recent_batch *batch);
+void recent_take(struct tree *tree, struct node *node, struct recent_batch *batch);
+
+/* Somebody wants the node's changes durable: what is written into it next is due, that is, he will again.  With the lock. */
+void recent_note_sync(struct node *node);
+
+/* How many nodes have copies that are due. */
+static inline unsigned recent_due(const struct tree *tree)
+{
+    return tree->recent.due_count;
+}
+
+/* Moves what is due into the batch as well, as far as it is little; the next time only if its fsync did come.  Gives of how
+ * many nodes.  With the lock. */
+unsigned recent_take_due(struct tree *tree, struct recent_batch *batch);
 
 /* Seals and writes the batch, and syncs it; it is empty afterwards, whatever happens.  Without the lock, by the leader only
  * (commit.leading).  After a failure only a commit makes those writes durable. */

@@ -7,8 +7,9 @@
  * more each sync does.  Nobody is told before the lead is given up, since who is told may wait for a commit himself.
  *
  * Where some wait for more, the watch, a thread of its own, looks every now and then whether another one has come; if not,
- * it leads.  With 8 writers on 2 cores this makes of 27 thousand synced appends a second 36 thousand: without it most syncs
- * are for some of them, and the others wait for two.
+ * it leads.  Who is expected and has written counts as having come: the leader takes what he wrote, and the disk is at work
+ * while his fsync is on its way.  With 8 writers on 2 cores all this makes of 28 thousand synced appends a second 40
+ * thousand: before, most syncs were for some of them, and the others waited for two.
  *
  * Invariant: while somebody waits and nobody leads, the watch is awake and looks at them (waiting.put_off).
  */
@@ -30,30 +31,57 @@ struct commit_waiter {
     struct commit_waiter *next;
 };
 
-/* With the lock: takes all who wait.  Gives what the most demanding of them needs. */
-static enum recent_need take_waiters(struct tree *tree, struct commit_waiter **first, struct recent_batch *batch)
+/* What a leader has in hand. */
+struct turn {
+    struct commit_waiter *first; /* whom he will tell */
+    struct recent_batch batch;
+    enum recent_need need; /* what the most demanding of them needs */
+    unsigned taken;        /* files of theirs, and of those that will come for theirs in a moment */
+};
+
+/* With the lock: takes all who wait. */
+static void take_waiters(struct tree *tree, struct turn *turn)
 {
-    enum recent_need most = RECENT_NOTHING;
-    *first = tree->waiting.first;
+    *turn = (struct turn){.first = tree->waiting.first, .need = RECENT_NOTHING, .taken = tree->waiting.count};
     tree->waiting.first = NULL;
     tree->waiting.count = 0;
-    for (const struct commit_waiter *waiter = *first; waiter; waiter = waiter->next) {
+    for (const struct commit_waiter *waiter = turn->first; waiter; waiter = waiter->next) {
         enum recent_need need = recent_need_of(tree, waiter->node);
-        most = need > most ? need : most;
+        turn->need = need > turn->need ? need : turn->need;
     }
-    if (most == RECENT_LOG)
-        for (const struct commit_waiter *waiter = *first; waiter; waiter = waiter->next)
-            if (recent_need_of(tree, waiter->node) == RECENT_LOG)
-                recent_take(waiter->node, batch);
-    return most;
+    if (turn->need != RECENT_LOG)
+        return;
+    for (const struct commit_waiter *waiter = turn->first; waiter; waiter = waiter->next)
+        if (recent_need_of(tree, waiter->node) == RECENT_LOG)
+            recent_take(tree, waiter->node, &turn->batch);
+    turn->taken += recent_take_due(tree, &turn->batch);
 }
 
-/* With the lead, which a round gives up.  *need: what it took in the end. */
-static enum code make_durable(struct tree *tree, enum recent_need *need, struct recent_batch *batch, struct failure *why)
+/* With the lock: takes those as well who came meanwhile for what has been made durable. */
+static void take_done(struct tree *tree, struct turn *turn)
 {
-    if (*need == RECENT_LOG && recent_write(tree, batch, why) != CODE_OK)
-        *need = RECENT_ROUND;
-    return *need == RECENT_ROUND ? commit_round(tree, why) : CODE_OK;
+    struct commit_waiter **end = &turn->first;
+    while (*end)
+        end = &(*end)->next;
+    tree->waiting.end = &tree->waiting.first;
+    for (struct commit_waiter *waiter = tree->waiting.first, *next; waiter; waiter = next) {
+        next = waiter->next;
+        bool is_done = recent_need_of(tree, waiter->node) == RECENT_NOTHING;
+        struct commit_waiter ***list = is_done ? &end : &tree->waiting.end;
+        **list = waiter;
+        *list = &waiter->next;
+        tree->waiting.count -= is_done;
+    }
+    *end = NULL;
+    *tree->waiting.end = NULL;
+}
+
+/* With the lead, which a commit gives up. */
+static enum code make_durable(struct tree *tree, struct turn *turn, struct failure *why)
+{
+    if (turn->need == RECENT_LOG && recent_write(tree, &turn->batch, why) != CODE_OK)
+        turn->need = RECENT_ROUND;
+    return turn->need == RECENT_ROUND ? commit_round(tree, why) : CODE_OK;
 }
 
 /* With the lock. */
@@ -83,21 +111,28 @@ static void put_off(struct tree *tree)
 /* With the lock, which is released meanwhile: takes all who wait, makes their changes durable and tells them. */
 static void lead(struct tree *tree, bool in_vain)
 {
-    struct commit_waiter *first;
-    struct recent_batch batch = {0};
     struct failure why = {.code = CODE_OK};
-    unsigned taken = tree->waiting.count;
     tree->commit.leading = true;
-    enum recent_need need = take_waiters(tree, &first, &batch);
+    struct turn turn;
+    take_waiters(tree, &turn);
     pthread_mutex_unlock(&tree->lock);
-    enum code code = make_durable(tree, &need, &batch, &why);
+    enum code code = make_durable(tree, &turn, &why);
     pthread_mutex_lock(&tree->lock);
-    if (need != RECENT_ROUND)
+    if (turn.need != RECENT_ROUND)
         give_up_lead(tree);
-    gathering_synced(&tree->waiting.gathering, taken, tree->waiting.count, in_vain);
+    if (code == CODE_OK && !tree->commit.leading)
+        take_done(tree, &turn);
+    gathering_synced(&tree->waiting.gathering, turn.taken, tree->waiting.count, in_vain);
     pthread_mutex_unlock(&tree->lock);
-    tell(first, code, &why);
+    tell(turn.first, code, &why);
     pthread_mutex_lock(&tree->lock);
+}
+
+/* With the lock: who waits, or who will in a moment. */
+static unsigned count_ready(const struct tree *tree)
+{
+    unsigned due = recent_due(tree);
+    return due > tree->waiting.count ? due : tree->waiting.count;
 }
 
 /* Leads while somebody waits, nobody else leads, and no more are expected. */
@@ -105,7 +140,7 @@ void waiting_lead(struct tree *tree)
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
     while (!tree->commit.leading && tree->waiting.first) {
-        if (tree->waiting.watched && !gathering_is_complete(&tree->waiting.gathering, tree->waiting.count)) {
+        if (tree->waiting.watched && !gathering_is_complete(&tree->waiting.gathering, count_ready(tree))) {
             put_off(tree);
             return;
         }
@@ -123,6 +158,12 @@ void waiting_add(struct tree *tree, struct node *node, commit_told *told, void *
     }
     *waiter = (struct commit_waiter){.node = node, .told = told, .context = context};
     pthread_mutex_lock(&tree->lock);
+    recent_note_sync(node);
+    if (!tree->commit.leading && recent_need_of(tree, node) == RECENT_NOTHING) {
+        pthread_mutex_unlock(&tree->lock);
+        tell(waiter, CODE_OK, &(struct failure){.code = CODE_OK});
+        return;
+    }
     if (!tree->waiting.first)
         tree->waiting.end = &tree->waiting.first;
     *tree->waiting.end = waiter;

@@ -410,6 +410,59 @@ static void pieces_of_any_length_lie_one_behind_the_other(void **state)
     assert_code_ok(file_remove_tree(folder, &why), why);
 }
 
+static struct stat log_status(const struct lab *lab)
+{
+    struct stat status;
+    char path[128];
+    log_path(lab, path);
+    assert_int_equal(stat(path, &status), 0);
+    return status;
+}
+
+/* Of a file that was fsynced before, what is written goes into the log together with what others sync; its own sync, when it
+ * comes, finds that done. */
+static void what_will_be_synced_in_a_moment_goes_along(void **state)
+{
+    struct lab *lab = *state, copy;
+    struct failure why;
+    struct tree_file *log = open_to_append(lab, "experiments/e/log"), *other = open_to_append(lab, "experiments/e/other");
+    append_and_sync(log, "two\n");
+    append_and_sync(other, "b\n");
+    append(other, "c\n");
+    append_and_sync(log, "three\n");
+    struct stat before = log_status(lab);
+    assert_code_ok(tree_fsync(other, &why), why);
+    struct stat after = log_status(lab);
+    assert_memory_equal(&before.st_mtim, &after.st_mtim, sizeof before.st_mtim);
+    crash(lab, &copy, NULL);
+    lab_expect(&copy, "experiments/e/log", "one\ntwo\nthree\n");
+    lab_expect(&copy, "experiments/e/other", "a\nb\nc\n");
+    end_copy(&copy);
+    tree_release(log);
+    tree_release(other);
+}
+
+static void what_is_synced_no_more_goes_along_once(void **state)
+{
+    struct lab *lab = *state, copy;
+    struct tree_file *log = open_to_append(lab, "experiments/e/log"), *other = open_to_append(lab, "experiments/e/other");
+    commit(lab); /* the next one is a second away */
+    append_and_sync(log, "two\n");
+    append_and_sync(other, "b\n");
+    append(other, "c\n");
+    append_and_sync(log, "three\n");
+    uint64_t before = commits(lab);
+    append(other, "d\n");
+    append_and_sync(log, "four\n");
+    crash(lab, &copy, NULL);
+    lab_expect(&copy, "experiments/e/log", "one\ntwo\nthree\nfour\n");
+    if (commits(lab) == before) /* on a machine that stood still for a second there was one */
+        lab_expect(&copy, "experiments/e/other", "a\nb\nc\n");
+    end_copy(&copy);
+    tree_release(log);
+    tree_release(other);
+}
+
 enum { WRITERS = 8 };
 
 struct writer {
@@ -467,6 +520,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_full_log_is_followed_by_a_commit, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_lab_that_is_only_looked_at_shows_them_and_stays_as_it_was, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_closed_lab_leaves_an_empty_log, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_will_be_synced_in_a_moment_goes_along, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_is_synced_no_more_goes_along_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(writers_that_sync_together_leave_one_after_another, set_up, tear_down),
         cmocka_unit_test(pieces_of_any_length_lie_one_behind_the_other),
     };
