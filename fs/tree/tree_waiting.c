@@ -1,7 +1,6 @@
 /* Waiting for durability: see tree_waiting.h.
  *
- *     nobody leads --all who are expected wait--> one leads: takes all who wait, writes --> nobody leads; he tells those he
- * took
+ *     nobody leads --all who are expected wait--> one leads: takes all who wait, writes --> nobody leads; he tells them
  *
  * Those who come while one leads are taken when he has ended, by himself or by whoever comes next: so the more wait, the
  * more each sync does.  Nobody is told before the lead is given up, since who is told may wait for a commit himself.
