@@ -23,6 +23,8 @@
 
 #define QUIET_LOOKS_MAX 32
 
+static const struct failure well = {.code = CODE_OK};
+
 struct commit_waiter {
     struct node *node;
     commit_told *told;
@@ -56,23 +58,24 @@ static void take_waiters(struct tree *tree, struct turn *turn)
     turn->taken += recent_take_due(tree, &turn->batch);
 }
 
-/* With the lock: takes those as well who came meanwhile for what has been made durable. */
-static void take_done(struct tree *tree, struct turn *turn)
+/* With the lock, while nobody leads: takes those whose changes are durable already, by a commit or since another one took
+ * them along. */
+static struct commit_waiter *take_done(struct tree *tree)
 {
-    struct commit_waiter **end = &turn->first;
-    while (*end)
-        end = &(*end)->next;
+    struct commit_waiter *done = NULL, **done_end = &done, *next;
+    struct commit_waiter *waiter = tree->waiting.first;
     tree->waiting.end = &tree->waiting.first;
-    for (struct commit_waiter *waiter = tree->waiting.first, *next; waiter; waiter = next) {
+    for (; waiter; waiter = next) {
         next = waiter->next;
         bool is_done = recent_need_of(tree, waiter->node) == RECENT_NOTHING;
-        struct commit_waiter ***list = is_done ? &end : &tree->waiting.end;
-        **list = waiter;
-        *list = &waiter->next;
+        struct commit_waiter ***end = is_done ? &done_end : &tree->waiting.end;
+        **end = waiter;
+        *end = &waiter->next;
         tree->waiting.count -= is_done;
     }
-    *end = NULL;
+    *done_end = NULL;
     *tree->waiting.end = NULL;
+    return done;
 }
 
 /* With the lead, which a commit gives up. */
@@ -119,11 +122,11 @@ static void lead(struct tree *tree, bool in_vain)
     pthread_mutex_lock(&tree->lock);
     if (turn.need != RECENT_ROUND)
         give_up_lead(tree);
-    if (code == CODE_OK && !tree->commit.leading)
-        take_done(tree, &turn);
+    struct commit_waiter *done = tree->commit.leading ? NULL : take_done(tree);
     gathering_synced(&tree->waiting.gathering, turn.taken, tree->waiting.count, in_vain);
     pthread_mutex_unlock(&tree->lock);
     tell(turn.first, code, &why);
+    tell(done, CODE_OK, &well);
     pthread_mutex_lock(&tree->lock);
 }
 
@@ -139,11 +142,18 @@ void waiting_lead(struct tree *tree)
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
     while (!tree->commit.leading && tree->waiting.first) {
-        if (tree->waiting.watched && !gathering_is_complete(&tree->waiting.gathering, count_ready(tree))) {
+        if (!tree->waiting.watched || gathering_is_complete(&tree->waiting.gathering, count_ready(tree))) {
+            lead(tree, false);
+            continue;
+        }
+        struct commit_waiter *done = take_done(tree);
+        if (!done) {
             put_off(tree);
             return;
         }
-        lead(tree, false);
+        pthread_mutex_unlock(&tree->lock);
+        tell(done, CODE_OK, &well);
+        pthread_mutex_lock(&tree->lock);
     }
 }
 
@@ -160,7 +170,7 @@ void waiting_add(struct tree *tree, struct node *node, commit_told *told, void *
     recent_note_sync(node);
     if (!tree->commit.leading && recent_need_of(tree, node) == RECENT_NOTHING) {
         pthread_mutex_unlock(&tree->lock);
-        tell(waiter, CODE_OK, &(struct failure){.code = CODE_OK});
+        tell(waiter, CODE_OK, &well);
         return;
     }
     if (!tree->waiting.first)
