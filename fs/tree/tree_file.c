@@ -377,6 +377,7 @@ enum code tree_write_answered(struct tree_file *file, const struct tree_writing 
     struct contents_write write = {
         .offset = writing->offset, .bytes = writing->bytes, .count = writing->count, .lends = true};
     enum code code = CODE_OK;
+    bool completes = false; /* others have waited for this write before they have the disk sync */
     if (!(file->flags & OPEN_WRITE))
         return failure_set(why, CODE_DENIED, "the file was not opened for writing");
     if (file->entry) {
@@ -384,6 +385,7 @@ enum code tree_write_answered(struct tree_file *file, const struct tree_writing 
     } else {
         SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&file->tree->lock);
         code = take_write(file, writing, &write, why);
+        completes = waiting_is_due(file->tree);
     }
     if (code != CODE_OK)
         return code;
@@ -391,6 +393,8 @@ enum code tree_write_answered(struct tree_file *file, const struct tree_writing 
     if (writing->taken)
         writing->taken(writing->context);
     contents_settle(tree, &write);
+    if (completes)
+        waiting_lead(tree);
     return CODE_OK;
 }
 

@@ -137,12 +137,17 @@ static unsigned count_ready(const struct tree *tree)
     return due > tree->waiting.count ? due : tree->waiting.count;
 }
 
-/* Leads while somebody waits, nobody else leads, and no more are expected. */
+bool waiting_is_due(const struct tree *tree)
+{
+    return tree->waiting.first && !tree->commit.leading &&
+           (!tree->waiting.watched || gathering_is_complete(&tree->waiting.gathering, count_ready(tree)));
+}
+
 void waiting_lead(struct tree *tree)
 {
     SCOPE_UNLOCK pthread_mutex_t *held = scope_lock(&tree->lock);
     while (!tree->commit.leading && tree->waiting.first) {
-        if (!tree->waiting.watched || gathering_is_complete(&tree->waiting.gathering, count_ready(tree))) {
+        if (waiting_is_due(tree)) {
             lead(tree, false);
             continue;
         }

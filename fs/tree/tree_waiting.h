@@ -16,7 +16,10 @@ typedef void commit_told(void *context, enum code code, const struct failure *wh
  * and without any lock.  The node is kept by a handle of the caller's until then.  Without the lock. */
 void waiting_add(struct tree *tree, struct node *node, commit_told *told, void *context);
 
-/* Takes care of those who came while the caller led, unless more are expected.  Without the lock. */
+/* Whether somebody waits, nobody leads, and no more are expected: waiting_lead should be called.  With the lock. */
+bool waiting_is_due(const struct tree *tree);
+
+/* Takes care of those who wait, unless somebody leads or more are expected.  Without the lock. */
 void waiting_lead(struct tree *tree);
 
 /* As waiting_add, waiting. */
