@@ -91,17 +91,32 @@ static void paint_object(struct painting *painting, size_t index)
     }
 }
 
-/* Steps of one pixel until the label changes or the image ends; the border is half a step further on average.
- */
+/* How far a ray goes until it enters a pixel of another label or leaves the image: from one border between pixels to the
+ * next (Amanatides, Woo: "A Fast Voxel Traversal Algorithm for Ray Tracing", 1987). */
 static float march(const uint32_t *labels, int width, int height, const float from[2], double angle)
 {
+    const double direction[2] = {cos(angle), sin(angle)};
+    int pixel[2], step[2];
+    double next[2], apart[2]; /* where the ray meets the next border across each axis, and how far apart they are */
+    for (int axis = 0; axis < 2; axis++) {
+        pixel[axis] = (int)from[axis];
+        step[axis] = direction[axis] < 0 ? -1 : 1;
+        apart[axis] = fabs(direction[axis]) < 1e-9 ? INFINITY : 1 / fabs(direction[axis]);
+        next[axis] = step[axis] > 0 ? apart[axis] : INFINITY;
+        if (step[axis] < 0 && isfinite(apart[axis])) { /* it starts on a border */
+            next[axis] = apart[axis];
+            pixel[axis]--;
+        }
+    }
     uint32_t label = labels[(size_t)from[1] * (size_t)width + (size_t)from[0]];
-    double dx = cos(angle), dy = sin(angle);
-    int steps = 0;
-    for (;; steps++) {
-        int x = (int)floor(from[0] + (steps + 1) * dx), y = (int)floor(from[1] + (steps + 1) * dy);
-        if (x < 0 || x >= width || y < 0 || y >= height || labels[(size_t)y * (size_t)width + (size_t)x] != label)
-            return (float)steps + 0.5f;
+    for (double length = 0;;) {
+        int axis = next[0] <= next[1] ? 0 : 1;
+        if (pixel[0] < 0 || pixel[0] >= width || pixel[1] < 0 || pixel[1] >= height ||
+            labels[(size_t)pixel[1] * (size_t)width + (size_t)pixel[0]] != label)
+            return (float)fmax(length, 0.5);
+        length = next[axis];
+        next[axis] += apart[axis];
+        pixel[axis] += step[axis];
     }
 }
 

@@ -53,6 +53,11 @@ float thresholds_probability(const struct calibration *calibration, float score)
     return (float)(1 / (1 + exp(-(calibration->slope * logit(score) + calibration->offset))));
 }
 
+float thresholds_moved(float threshold, double shift)
+{
+    return shift == 0 ? threshold : thresholds_probability(&(struct calibration){1, shift}, threshold);
+}
+
 /* One Newton step of the ridged log-likelihood; returns how far it went. */
 static double improve(struct calibration *fit, const struct evaluation_match *matches, size_t count)
 {

@@ -16,8 +16,8 @@ struct calibration {
 };
 
 struct thresholds {
-    float best_f1[DETECTION_CLASSES_MAX];  /* maximises F1 at IoU 0.5, shrunk to best_f1_all where objects are
-                                              few */
+    float best_f1[DETECTION_CLASSES_MAX];  /* maximises F1 at IoU 0.5, of boxes, or of outlines where the model
+                                              has any; shrunk to best_f1_all where objects are few */
     float best_f1_all;                     /* of all classes together */
     float unbiased[DETECTION_CLASSES_MAX]; /* as many detections as annotated objects: for counting */
     struct calibration calibration[DETECTION_CLASSES_MAX];
@@ -31,6 +31,9 @@ float thresholds_best_f1(const struct evaluation_match *matches, size_t count, s
 
 /* {1, 0} where there are fewer than ten true or ten false detections: too few to fit. */
 struct calibration thresholds_calibrate(const struct evaluation_match *matches, size_t count);
+
+/* A threshold with `shift` added to its logit; itself where that is 0. */
+float thresholds_moved(float threshold, double shift);
 
 float thresholds_probability(const struct calibration *calibration, float score);
 

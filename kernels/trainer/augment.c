@@ -13,13 +13,15 @@
 
 #include <math.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const double zoom_low = 0.7, zoom_high = 1.4;
 static const double gamma_range = 0.3, gain_range = 0.2, offset_range = 0.06, channel_range = 0.06;
 static const double noise_probability = 0.3, noise_max = 0.04;
-static const double visible_part_min = 0.25;
-static const double focus_area_ratio = 2; /* image larger than this many crops: look for objects half of the time */
+static const double visible_part_min = 0.25; /* of a box: less of it says too little */
+static const float visible_side_min = 5;     /* px of what labels show: thinner slivers people leave out as well */
+static const double focus_area_ratio = 2;    /* image larger than this many crops: look for objects half of the time */
 
 /* value -> gain[c] * value^gamma + offset, plus noise. */
 struct tint {
@@ -212,6 +214,62 @@ static bool clip_object(struct target_object *object, float side)
     return (double)(object->x1 - object->x0) * (object->y1 - object->y0) >= visible_part_min * whole;
 }
 
+/* The objects are sorted by label. */
+static struct target_object *find_labelled(struct augmented *out, uint32_t label)
+{
+    size_t low = 0, high = out->object_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (out->objects[middle].label < label)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < out->object_count && out->objects[low].label == label ? &out->objects[low] : NULL;
+}
+
+static void grow(struct target_object *object, int u, int end, int v)
+{
+    object->x0 = fminf(object->x0, (float)u);
+    object->x1 = fmaxf(object->x1, (float)end);
+    object->y0 = fminf(object->y0, (float)v);
+    object->y1 = fmaxf(object->y1, (float)v + 1);
+}
+
+static int by_label(const void *left, const void *right)
+{
+    const struct target_object *a = left, *b = right;
+    return (a->label > b->label) - (a->label < b->label);
+}
+
+/* Boxes become what the crop's labels show of the objects; those of which nothing is to be seen, or only a sliver, go. */
+static void fit_to_labels(struct augmented *out)
+{
+    qsort(out->objects, out->object_count, sizeof *out->objects, by_label);
+    for (size_t i = 0; i < out->object_count; i++) {
+        struct target_object *object = &out->objects[i];
+        object->x0 = object->y0 = (float)out->side;
+        object->x1 = object->y1 = 0;
+    }
+    for (int v = 0; v < out->side; v++) {
+        const uint32_t *row = out->labels + (size_t)v * (size_t)out->side;
+        for (int u = 0, end; u < out->side; u = end) {
+            for (end = u + 1; end < out->side && row[end] == row[u]; end++) {
+            }
+            struct target_object *object = row[u] ? find_labelled(out, row[u]) : NULL;
+            if (object)
+                grow(object, u, end, v);
+        }
+    }
+    size_t kept = 0;
+    for (size_t i = 0; i < out->object_count; i++) {
+        const struct target_object *object = &out->objects[i];
+        if (fminf(object->x1 - object->x0, object->y1 - object->y0) >= visible_side_min)
+            out->objects[kept++] = *object;
+    }
+    out->object_count = kept;
+}
+
 void augment_example(const struct training_image *image, const struct dataset_object *objects, size_t object_count,
                      struct random *random, struct augmented *out)
 {
@@ -230,7 +288,9 @@ void augment_example(const struct training_image *image, const struct dataset_ob
     out->object_count = 0;
     for (size_t i = 0; i < object_count; i++) {
         struct target_object seen = view_object(image, &view, &objects[i]);
-        if (clip_object(&seen, (float)out->side))
+        if (out->labels || clip_object(&seen, (float)out->side))
             out->objects[out->object_count++] = seen;
     }
+    if (out->labels)
+        fit_to_labels(out);
 }

@@ -22,4 +22,10 @@ MUST_CHECK enum code mask_scoring_compare(const struct scoring *scoring, const s
 MUST_CHECK enum code mask_scoring_fit(const struct scoring *scoring, const struct dataset *dataset,
                                       const float *threshold_by_class, double *factor, struct failure *why);
 
+/* How far thresholds should be moved, in logits (thresholds_moved), so that most outlines match: F1 at IoU 0.5; -1.5 .. 1.
+ * Thresholds are chosen by boxes, of which each that is one too many counts; of outlines one over the other, all but the
+ * best are dropped (outline_paint), so lower scores are worth keeping.  0 as above. */
+MUST_CHECK enum code mask_scoring_fit_thresholds(const struct scoring *scoring, const struct dataset *dataset,
+                                                 const float *threshold_by_class, double *shift, struct failure *why);
+
 #endif

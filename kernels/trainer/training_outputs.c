@@ -241,17 +241,25 @@ static enum code write_overlays(const struct training *training, const struct sc
     return code;
 }
 
-/* Chooses thresholds by the validation images; by the training images where there are none. */
 /* Validation images only: on those that it learnt from the network is surer than it will be. */
 static enum code fit_outlines(struct training *training, struct scoring *val, struct failure *why)
 {
     struct model_info *info = &training->info;
-    enum code code = mask_scoring_fit(val, training->dataset, info->thresholds.best_f1, &info->outline_factor, why);
-    for (size_t i = 0; code == CODE_OK && i < val->count; i++)
+    struct thresholds *thresholds = &info->thresholds;
+    double shift = 0;
+    enum code code = mask_scoring_fit(val, training->dataset, thresholds->best_f1, &info->outline_factor, why);
+    if (code != CODE_OK)
+        return code;
+    for (size_t i = 0; i < val->count; i++)
         detection_list_enlarge(&val->lists[i], info->outline_factor);
+    code = mask_scoring_fit_thresholds(val, training->dataset, thresholds->best_f1, &shift, why);
+    for (int k = 0; k < info->architecture.classes; k++)
+        thresholds->best_f1[k] = thresholds_moved(thresholds->best_f1[k], shift);
+    thresholds->best_f1_all = thresholds_moved(thresholds->best_f1_all, shift);
     return code;
 }
 
+/* Chooses thresholds by the validation images; by the training images where there are none. */
 static enum code choose_thresholds(struct training *training, struct scoring *val, struct evaluation *scores,
                                    struct failure *why)
 {

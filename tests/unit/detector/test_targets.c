@@ -163,10 +163,37 @@ static void rays_reach_the_border_of_a_disc(void **state)
             double dx = cos(2 * 3.14159265358979 * k / 8), dy = sin(2 * 3.14159265358979 * k / 8);
             double along = x * dx + y * dy;
             double expected = -along + sqrt(along * along - x * x - y * y + radius * radius);
-            assert_near(painted->rays[cell * 8 + k], expected, 1.6);
+            assert_near(painted->rays[cell * 8 + k], expected, 1.1);
         }
     }
     assert_near(weights, 1, 1e-5);
+}
+
+/* Exactly, and as far in one direction as in the other: half a pixel is a quarter of a small nucleus's area. */
+static void rays_end_where_the_label_does(void **state)
+{
+    (void)state;
+    static uint32_t labels[SIDE * SIDE];
+    memset(labels, 0, sizeof labels);
+    const double x0 = 31, y0 = 20, x1 = 60, y1 = 71;
+    for (int y = (int)y0; y < y1; y++)
+        for (int x = (int)x0; x < x1; x++)
+            labels[y * SIDE + x] = 3;
+    struct target_object object = {(float)x0, (float)y0, (float)x1, (float)y1, 1, 3};
+    struct painted *painted = paint(&object, 1, labels);
+    int seen = 0;
+    for (int cell = 0; cell < CELLS * CELLS; cell++) {
+        if (painted->ray_weight[cell] == 0)
+            continue;
+        double x = cell % CELLS * 4 + 2, y = cell / CELLS * 4 + 2;
+        double right = x1 - x, down = y1 - y, left = x - x0, up = y - y0;
+        const double expected[8] = {right, sqrt(2) * fmin(right, down), down, sqrt(2) * fmin(down, left),
+                                    left,  sqrt(2) * fmin(left, up),    up,   sqrt(2) * fmin(up, right)};
+        for (int k = 0; k < 8; k++)
+            assert_near(painted->rays[cell * 8 + k], expected[k], 1e-4);
+        seen++;
+    }
+    assert_true(seen > 4);
 }
 
 static void too_many_objects_are_refused(void **state)
@@ -239,6 +266,7 @@ int main(void)
         cmocka_unit_test(a_centre_is_exactly_one_and_distances_are_positive),
         cmocka_unit_test(no_objects_make_no_targets),
         cmocka_unit_test(rays_reach_the_border_of_a_disc),
+        cmocka_unit_test(rays_end_where_the_label_does),
         cmocka_unit_test(too_many_objects_are_refused),
         cmocka_unit_test(decoding_perfect_outputs_gives_the_objects_back),
         cmocka_unit_test(a_plateau_is_one_peak_and_low_peaks_are_passed_over),

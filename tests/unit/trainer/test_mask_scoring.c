@@ -127,12 +127,45 @@ static void what_is_found_as_annotated_matches(void **state)
     scoring_free(&scoring);
 }
 
+/* The annotated objects are found, every fourth of them with a score below the threshold; with `wrong`, as a speck of it. */
+static double fit_thresholds(bool wrong)
+{
+    const float threshold = 0.6f;
+    double shift = 9;
+    struct failure why;
+    struct scoring scoring = find_all(IMAGES, 1);
+    for (size_t i = 0; i < scoring.count; i++)
+        for (size_t k = 0; k < scoring.lists[i].count; k++) {
+            struct detection *item = &scoring.lists[i].items[k];
+            item->score = k % 4 == 0 ? 0.4f : 0.9f;
+            for (int r = 0; wrong && k % 4 == 0 && r < RAYS; r++)
+                item->rays[r] = 1;
+        }
+    for (size_t i = 0; i < scoring.count; i++)
+        detection_list_sort(&scoring.lists[i]);
+    assert_code_ok(mask_scoring_fit_thresholds(&scoring, dataset, &threshold, &shift, &why), why);
+    scoring_free(&scoring);
+    return shift;
+}
+
+/* 0.4 is -0.81 away from 0.6, and 0.9 is 1.79. */
+static void thresholds_are_moved_to_where_most_outlines_match(void **state)
+{
+    (void)state;
+    double good = fit_thresholds(false), bad = fit_thresholds(true);
+    if (!(good <= -0.81 && good >= -1.5) || bad != 0)
+        fail_msg("shifts %g, %g", good, bad);
+    assert_true(thresholds_moved(0.6f, 0) == 0.6f);
+    assert_true(thresholds_moved(0.6f, good) <= 0.4f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(outlines_that_are_too_small_are_drawn_larger_and_the_other_way_round),
         cmocka_unit_test(a_few_objects_tell_nothing),
         cmocka_unit_test(what_is_found_as_annotated_matches),
+        cmocka_unit_test(thresholds_are_moved_to_where_most_outlines_match),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

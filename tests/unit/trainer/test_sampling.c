@@ -178,6 +178,42 @@ static void pixels_labels_and_boxes_move_together(void **state)
     free(image.labels);
 }
 
+/* What a crop shows of an object is an object, however little that is, since images too cut objects at their frame; but no
+ * sliver that nobody would annotate. */
+static void a_cut_object_is_as_large_as_what_is_seen_of_it(void **state)
+{
+    (void)state;
+    struct training_image image = make_image(8, 6, 48, 30);
+    struct dataset_object object = {16, 12, 96, 60, 0, 1};
+    static uint32_t labels[SIDE * SIDE];
+    int cut = 0, slivers = 0;
+    for (uint64_t stream = 0; stream < 600; stream++) {
+        struct target_object objects[1];
+        struct augmented out = {.side = SIDE, .labels = labels, .objects = objects};
+        struct random random = random_stream(4, stream);
+        augment_example(&image, &object, 1, &random, &out);
+        int x0 = SIDE, y0 = SIDE, x1 = 0, y1 = 0;
+        for (int i = 0; i < SIDE * SIDE; i++)
+            if (labels[i]) {
+                x0 = i % SIDE < x0 ? i % SIDE : x0;
+                x1 = i % SIDE >= x1 ? i % SIDE + 1 : x1;
+                y0 = i / SIDE < y0 ? i / SIDE : y0;
+                y1 = i / SIDE >= y1 ? i / SIDE + 1 : y1;
+            }
+        bool is_large = x1 - x0 >= 5 && y1 - y0 >= 5;
+        assert_int_equal(out.object_count, is_large);
+        slivers += x1 > x0 && !is_large;
+        if (!is_large)
+            continue;
+        assert_true(objects[0].x0 == (float)x0 && objects[0].x1 == (float)x1);
+        assert_true(objects[0].y0 == (float)y0 && objects[0].y1 == (float)y1);
+        cut += (x1 - x0) * (y1 - y0) < 40 * 24 / 5; /* less than a quarter even where it is shown largest */
+    }
+    assert_true(cut > 3 && slivers > 3);
+    free(image.samples);
+    free(image.labels);
+}
+
 static void an_example_is_a_function_of_its_stream(void **state)
 {
     (void)state;
@@ -232,6 +268,7 @@ int main(void)
         cmocka_unit_test(an_epoch_shows_every_image_and_rare_ones_more_often),
         cmocka_unit_test(the_order_depends_on_the_seed_alone),
         cmocka_unit_test(pixels_labels_and_boxes_move_together),
+        cmocka_unit_test(a_cut_object_is_as_large_as_what_is_seen_of_it),
         cmocka_unit_test(an_example_is_a_function_of_its_stream),
         cmocka_unit_test(objects_that_are_mostly_outside_are_left_out),
     };
